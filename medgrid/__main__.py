@@ -1,0 +1,5 @@
+"""Run the command line: ``python -m medgrid``."""
+
+from medgrid.cli.main import entry
+
+entry()

@@ -1,0 +1,162 @@
+"""How results leave: tables for a terminal, plain lines for a pipe, JSON when asked.
+
+stdout holds the result only. Progress, warnings and notes go to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from medgrid.actions.progress import Progress
+    from medgrid.cli.params import Session
+
+__all__ = ["emit", "emit_json", "emit_lines", "emit_table", "note", "progress", "warn"]
+
+
+def emit_json(schema: str, document: Mapping[str, Any]) -> None:
+    """Print one JSON document on one line; `schema` is ``name/version`` without ``medgrid.``."""
+    click.echo(
+        json.dumps({"schema": f"medgrid.{schema}", **document}, ensure_ascii=False, default=str)
+    )
+
+
+def emit_lines(lines: Iterable[str]) -> None:
+    """Print plain lines, as they come."""
+    write = sys.stdout.write
+    for line in lines:
+        write(line + "\n")
+
+
+def emit_table(
+    rows: Iterable[Sequence[Any]], headers: Sequence[str], *, plain_headers: bool = False
+) -> None:
+    """Print rows: a table on a terminal, tab-separated lines in a pipe."""
+    if sys.stdout.isatty():
+        from tabulate import tabulate
+
+        table = [[_cell(value) for value in row] for row in rows]
+        click.echo(tabulate(table, headers=headers, tablefmt="simple", disable_numparse=False))
+        return
+    if plain_headers:
+        click.echo("\t".join(headers))
+    emit_lines("\t".join(_flat(value) for value in row) for row in rows)
+
+
+def emit(
+    session: Session,
+    schema: str,
+    items: Iterable[Mapping[str, Any]],
+    columns: Sequence[str],
+    labels: Sequence[str] | None = None,
+) -> None:
+    """Print a list of things: JSON Lines, or a table of `columns`."""
+    if session.as_json:
+        for item in items:
+            emit_json(schema, item)
+        return
+    emit_table(([item.get(name) for name in columns] for item in items), list(labels or columns))
+
+
+def _cell(value: Any) -> Any:
+    return "" if value is None else _flat(value) if isinstance(value, list | tuple) else value
+
+
+def _flat(value: Any) -> str:
+    """One cell as text that holds no tab and no line end."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    if isinstance(value, list | tuple | set | frozenset):
+        return ",".join(_flat(part) for part in value)
+    return str(value).replace("\t", " ").replace("\n", " ").replace("\r", " ")
+
+
+def warn(session: Session, message: str) -> None:
+    """Print a warning on stderr."""
+    if not session.quiet:
+        click.echo(f"medgrid: warning: {message}", err=True)
+
+
+def note(session: Session, message: str) -> None:
+    """Print a note on stderr, on a terminal only."""
+    if not session.quiet and sys.stderr.isatty():
+        click.echo(message, err=True)
+
+
+class _Bar:
+    """Progress on a terminal, by rich; warnings are printed above the bar."""
+
+    def __init__(self, session: Session, text: str) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self._session = session
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._bar.add_task(text, total=None)
+        self._bar.start()
+
+    def total(self, amount: int, unit: str = "") -> None:
+        self._bar.update(self._task, total=amount)
+
+    def advance(self, amount: int = 1) -> None:
+        self._bar.advance(self._task, amount)
+
+    def note(self, text: str) -> None:
+        self._bar.update(self._task, description=text)
+
+    def warn(self, message: str) -> None:
+        self._bar.console.print(f"medgrid: warning: {message}", markup=False, highlight=False)
+
+    def stop(self) -> None:
+        self._bar.stop()
+
+
+class _Quiet:
+    """No terminal: warnings only."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def total(self, amount: int, unit: str = "") -> None:
+        pass
+
+    def advance(self, amount: int = 1) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
+
+    def warn(self, message: str) -> None:
+        warn(self._session, message)
+
+
+def progress(session: Session, text: str) -> Progress:
+    """Start a progress display that ends with the command."""
+    if session.quiet or session.as_json or not sys.stderr.isatty():
+        return _Quiet(session)
+    bar = _Bar(session, text)
+    stop: Callable[[], None] = bar.stop
+    click.get_current_context().call_on_close(stop)
+    return bar

@@ -1,0 +1,128 @@
+"""What commands share: the session, common options, lists of LFNs and ids from anywhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from medgrid.errors import UsageError
+
+if TYPE_CHECKING:
+    from medgrid.actions.grid import Grid
+
+__all__ = ["Session", "pass_session", "read_words", "input_option"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(slots=True)
+class Session:
+    """The words before the command, and the grid they name."""
+
+    home: str | None
+    as_json: bool
+    interactive: bool
+    quiet: bool
+    debug: bool
+
+    def open_grid(self) -> Grid:
+        """Open the grid; closed when the command ends."""
+        from medgrid.actions.grid import Grid
+        from medgrid.config import load_settings
+
+        grid = Grid(load_settings(Path(self.home).expanduser() if self.home else None))
+        click.get_current_context().call_on_close(grid.close)
+        return grid
+
+    def confirm(self, question: str, *, yes: bool = False) -> None:
+        """Ask before something that cannot be undone.
+
+        Raises
+        ------
+        UsageError
+            Nobody can be asked.
+        click.Abort
+            The answer is no.
+        """
+        if yes:
+            return
+        if not (self.interactive and sys.stdin.isatty() and sys.stderr.isatty()):
+            raise UsageError(f"{question} cannot be asked here", hint="say --yes to go on")
+        click.confirm(question, abort=True, err=True)
+
+
+def pass_session(command: F) -> F:
+    """Hand the `Session` to a command as its first argument, and let ``--json`` stand after it."""
+
+    @click.option("--json", "_json", is_flag=True, help="Print JSON.")
+    @click.pass_context
+    @wraps(command)
+    def inner(ctx: click.Context, /, *args: Any, _json: bool, **kwargs: Any) -> Any:
+        session = ctx.find_object(Session)
+        assert session is not None  # noqa: S101 - set by the group
+        session.as_json = session.as_json or _json
+        return ctx.invoke(command, session, *args, **kwargs)
+
+    return inner  # type: ignore[return-value]
+
+
+def input_option(what: str) -> Callable[[F], F]:
+    """``-i FILE``: more `what`, one a line."""
+    return click.option(
+        "-i",
+        "--input",
+        "input_file",
+        type=click.Path(allow_dash=True),
+        help=f"File with {what}, one a line ('-' is stdin).",
+    )
+
+
+def read_words(
+    words: Iterable[str], input_file: str | None, what: str, *, required: bool = True
+) -> list[str]:
+    """Collect words from arguments, ``-i FILE`` and stdin (``-``), in this order.
+
+    Empty lines and lines that start with ``#`` are left out.
+
+    Raises
+    ------
+    UsageError
+        Nothing was named at all, or the file cannot be read. A list that was named and is empty
+        is no error: it comes back empty.
+    """
+    found: list[str] = []
+    named = False
+    for word in words:
+        named = True
+        if word == "-":
+            found += _lines(sys.stdin)
+        else:
+            found.append(word)
+    if input_file is not None:
+        named = True
+        if input_file == "-":
+            found += _lines(sys.stdin)
+        else:
+            try:
+                with Path(input_file).open(encoding="utf-8") as stream:
+                    found += _lines(stream)
+            except (OSError, UnicodeDecodeError) as exc:
+                raise UsageError(
+                    f"{input_file}: cannot be read: {getattr(exc, 'strerror', None) or 'not text'}"
+                ) from exc
+    if required and not named:
+        raise UsageError(
+            f"no {what} given", hint="name them, or give '-i FILE', or '-' to read stdin"
+        )
+    return found
+
+
+def _lines(stream: Iterable[str]) -> list[str]:
+    lines = (line.rstrip("\r\n") for line in stream)
+    return [line for line in lines if line.strip() and not line.startswith("#")]

@@ -1,0 +1,168 @@
+"""Settings: the grid home, its ``config.yaml`` and ``MEDGRID_*`` variables, as one frozen value."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from medgrid.errors import ConfigError
+
+__all__ = ["Settings", "load_settings", "load_yaml", "private_dir"]
+
+_MAX_YAML_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What this process runs with.
+
+    Each field but `home` can stand in ``config.yaml`` under its own name, or in the environment as
+    ``MEDGRID_`` + its name in capitals; the environment wins.
+    """
+
+    home: Path
+    catalog: str = ""  # SQLAlchemy URL; the default is SQLite in the grid home
+    user: str = field(default_factory=getpass.getuser)
+    default_se: str = ""  # where outputs and imports go; the default is the first enabled one
+    known_hosts: str = ""  # the default is <home>/known_hosts, then ~/.ssh/known_hosts
+    identity: str = ""  # private key file for SSH; the default is ssh's own keys and agent
+    connect_timeout_s: float = 15.0
+    keepalive_s: float = 30.0
+    broker_idle_s: float = 60.0  # a background broker ends after so long without work
+    broker_autostart: bool = True
+    host_lost_after_s: float = 600.0  # an unreachable worker's jobs go elsewhere after so long
+    max_attempts: int = 3
+
+    @property
+    def catalog_url(self) -> str:
+        """SQLAlchemy URL of the catalog."""
+        return self.catalog or f"sqlite:///{self.home / 'catalog.db'}"
+
+    @property
+    def keys_dir(self) -> Path:
+        """Where this grid home keeps its secrets (mode 0700)."""
+        return self.home / "keys"
+
+    @property
+    def log_dir(self) -> Path:
+        """Where background processes write their logs."""
+        return self.home / "log"
+
+    @property
+    def cache_dir(self) -> Path:
+        """What can be thrown away: wheelhouses, converted files."""
+        return self.home / "cache"
+
+
+def load_settings(home: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings of a grid home.
+
+    Parameters
+    ----------
+    home : Path, optional
+        Grid home; the default is ``$MEDGRID_HOME``, else ``~/.medgrid``.
+    environ : mapping, optional
+        Environment; the default is the process's own.
+
+    Raises
+    ------
+    ConfigError
+        ``config.yaml`` cannot be read, or a value has the wrong type.
+    """
+    env = os.environ if environ is None else environ
+    if home is None:
+        home = Path(env.get("MEDGRID_HOME") or Path.home() / ".medgrid").expanduser()
+    home = home.absolute()
+    known = {f.name: f for f in fields(Settings) if f.name != "home"}
+    values: dict[str, Any] = {}
+    file = home / "config.yaml"
+    if file.exists():
+        data = load_yaml(file)
+        if data is not None and not isinstance(data, dict):
+            raise ConfigError(
+                f"{file}: expected 'name: value' lines, found a {type(data).__name__}"
+            )
+        for name, value in (data or {}).items():
+            if name not in known:
+                raise ConfigError(
+                    f"{file}: unknown setting {name!r}",
+                    hint=f"settings are {', '.join(sorted(known))}",
+                )
+            values[name] = _typed(str(file), name, str(known[name].type), value)
+    for name, field_ in known.items():
+        text = env.get("MEDGRID_" + name.upper())
+        if text:
+            values[name] = _typed(f"MEDGRID_{name.upper()}", name, str(field_.type), text)
+    return Settings(home=home, **values)
+
+
+def _typed(source: str, name: str, kind: str, value: Any) -> Any:
+    try:
+        if kind == "bool":
+            if isinstance(value, bool):
+                return value
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[
+                str(value).lower()
+            ]
+        if kind == "float":
+            return float(value)
+        if kind == "int":
+            return int(value)
+    except (KeyError, ValueError, TypeError) as exc:
+        raise ConfigError(f"{source}: {name} must be a {kind}, found {value!r}") from exc
+    if not isinstance(value, str | int | float):
+        raise ConfigError(f"{source}: {name} must be text, found {value!r}")
+    return str(value)
+
+
+def load_yaml(file: Path) -> Any:
+    """Read a YAML file safely: no tags, no aliases, bounded size.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read or is not such YAML.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.events.AliasEvent):
+                mark = self.peek_event().start_mark
+                raise yaml.composer.ComposerError(None, None, "aliases are not allowed", mark)
+            return super().compose_node(parent, index)
+
+    try:
+        if file.stat().st_size > _MAX_YAML_BYTES:
+            raise ConfigError(f"{file}: larger than {_MAX_YAML_BYTES} bytes")
+        with file.open(encoding="utf-8") as stream:
+            return yaml.load(stream, Loader)  # noqa: S506 - a SafeLoader
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{file}: cannot be read: {getattr(exc, 'strerror', exc)}") from exc
+    except yaml.YAMLError as exc:
+        raise ConfigError(f"{file}: not valid YAML: {' '.join(str(exc).split())}") from exc
+
+
+def private_dir(path: Path) -> Path:
+    """Make a directory that only this user can enter, and return it.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be made, or belongs to somebody else.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = path.stat()
+        if found.st_uid != os.geteuid():
+            raise ConfigError(f"{path} belongs to another user")
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            path.chmod(0o700)
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be made private: {exc.strerror}") from exc
+    return path
