@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -12,9 +13,10 @@ from typing import Any
 
 from medgrid.errors import ConfigError
 
-__all__ = ["Settings", "load_settings", "load_yaml", "private_dir"]
+__all__ = ["Settings", "load_settings", "load_yaml", "parse_size", "private_dir"]
 
 _MAX_YAML_BYTES = 4 * 1024 * 1024
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGTP]?)(?:i?B)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ def load_yaml(file: Path) -> Any:
     class Loader(yaml.SafeLoader):
         def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.events.AliasEvent):
-                mark = self.peek_event().start_mark
+                mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
                 raise yaml.composer.ComposerError(None, None, "aliases are not allowed", mark)
             return super().compose_node(parent, index)
 
@@ -146,6 +148,25 @@ def load_yaml(file: Path) -> Any:
         raise ConfigError(f"{file}: cannot be read: {getattr(exc, 'strerror', exc)}") from exc
     except yaml.YAMLError as exc:
         raise ConfigError(f"{file}: not valid YAML: {' '.join(str(exc).split())}") from exc
+
+
+def parse_size(text: str) -> int:
+    """Read an amount of bytes such as ``1500``, ``16G``, ``1.5T`` or ``512MiB``; K is 1024.
+
+    Raises
+    ------
+    ValueError
+        `text` is no such amount; the message says what was expected.
+
+    Examples
+    --------
+    >>> parse_size("16G")
+    17179869184
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no amount of bytes such as 512M or 16G")
+    return int(float(match[1]) * 1024 ** " KMGTP".index(match[2].upper() or " "))
 
 
 def private_dir(path: Path) -> Path:

@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from medgrid.actions.progress import Progress
     from medgrid.cli.params import Session
 
-__all__ = ["emit", "emit_json", "emit_lines", "emit_table", "note", "progress", "warn"]
+__all__ = [
+    "emit",
+    "emit_done",
+    "emit_json",
+    "emit_lines",
+    "emit_table",
+    "human_bytes",
+    "note",
+    "progress",
+    "warn",
+]
 
 
 def emit_json(schema: str, document: Mapping[str, Any]) -> None:
@@ -61,6 +71,30 @@ def emit(
             emit_json(schema, item)
         return
     emit_table(([item.get(name) for name in columns] for item in items), list(labels or columns))
+
+
+def emit_done(session: Session, schema: str, document: Mapping[str, Any]) -> None:
+    """Say what a command without a result did: one JSON document when asked, else nothing."""
+    if session.as_json:
+        emit_json(schema, document)
+
+
+def human_bytes(amount: int | None) -> str | None:
+    """Size for people.
+
+    Examples
+    --------
+    >>> human_bytes(1536)
+    '1.5K'
+    """
+    if amount is None:
+        return None
+    size = float(amount)
+    for unit in ("", "K", "M", "G", "T"):
+        if abs(size) < 1024:
+            return f"{size:.0f}" if not unit else f"{size:.1f}{unit}"
+        size /= 1024
+    return f"{size:.1f}P"
 
 
 def _cell(value: Any) -> Any:

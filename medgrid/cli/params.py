@@ -16,7 +16,7 @@ from medgrid.errors import UsageError
 if TYPE_CHECKING:
     from medgrid.actions.grid import Grid
 
-__all__ = ["Session", "pass_session", "read_words", "input_option"]
+__all__ = ["SIZE", "Session", "input_option", "pass_session", "read_words"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -70,6 +70,27 @@ def pass_session(command: F) -> F:
         return ctx.invoke(command, session, *args, **kwargs)
 
     return inner  # type: ignore[return-value]
+
+
+class SizeType(click.ParamType[int]):
+    """An amount of bytes: ``1500``, ``16G``, ``1.5T``, ``512MiB``; K is 1024."""
+
+    name = "size"
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        if isinstance(value, int):
+            return value
+        from medgrid.config import parse_size
+
+        try:
+            return parse_size(value)
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
+
+
+SIZE = SizeType()
 
 
 def input_option(what: str) -> Callable[[F], F]:

@@ -1,0 +1,127 @@
+"""Make a grid home: catalog, secret key, local storage, local worker."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+
+from medgrid.actions.grid import Grid
+from medgrid.catalog import Catalog
+from medgrid.config import private_dir
+from medgrid.crypto import pseudonym
+from medgrid.errors import UsageError
+from medgrid.model import Site, SiteClass, StorageElement, Worker
+
+__all__ = ["LOCAL", "LOCAL_SITE", "Part", "initialise"]
+
+LOCAL_SITE = "here"
+LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a grid home, and whether this run made it.
+
+    `state` is ``made``, ``changed``, ``there`` (it was there before) or ``missing``.
+    """
+
+    what: str
+    name: str
+    detail: str
+    state: str
+
+
+def initialise(grid: Grid, slots: int | None = None) -> list[Part]:
+    """Make what the grid home lacks; what is there stays as it is.
+
+    Parameters
+    ----------
+    grid : Grid
+        Its settings say where the home and the catalog are.
+    slots : int, optional
+        Jobs the local worker runs at a time; the default is the number of processors for a new
+        worker, and no change for one that is there.
+
+    Raises
+    ------
+    UsageError
+        `slots` is not positive.
+    ConfigError
+        The home cannot be made, or the catalog there cannot be used.
+    """
+    if slots is not None and slots < 1:
+        raise UsageError(f"a worker needs at least 1 slot, not {slots}")
+    settings = grid.settings
+    private_dir(settings.home)
+    private_dir(settings.log_dir)
+    is_new_file = not settings.catalog and not (settings.home / "catalog.db").exists()
+    Catalog.create(settings.catalog_url).close()
+    is_used = bool(grid.catalog.places.sites())
+    return [
+        Part("catalog", grid.catalog.grid_id, _shown(settings.catalog_url), _made(is_new_file)),
+        _key(grid, is_used),
+        _site(grid),
+        _storage(grid),
+        _worker(grid, slots),
+    ]
+
+
+def _key(grid: Grid, is_used: bool) -> Part:
+    """A grid in use has its key somewhere already: a second one would give second pseudonyms."""
+    keys_dir = grid.settings.keys_dir
+    file = keys_dir / "pseudonym.key"
+    if file.exists():
+        pseudonym.load_key(keys_dir)
+        return Part("key", "pseudonym", str(file), "there")
+    if is_used:
+        return Part("key", "pseudonym", str(file), "missing")
+    private_dir(keys_dir)
+    pseudonym.load_key(keys_dir, create=True)
+    return Part("key", "pseudonym", str(file), "made")
+
+
+def _site(grid: Grid) -> Part:
+    places = grid.catalog.places
+    found = {site.name: site for site in places.sites()}.get(LOCAL_SITE)
+    site = found or Site(LOCAL_SITE, SiteClass.KEYS)
+    if found is None:
+        places.put_site(site)
+    return Part("site", site.name, site.site_class.value, _made(found is None))
+
+
+def _storage(grid: Grid) -> Part:
+    places = grid.catalog.places
+    found = {element.name: element for element in places.ses()}.get(LOCAL)
+    directory = grid.settings.home / "storage"
+    element = found or StorageElement(LOCAL, directory.as_uri(), LOCAL_SITE)
+    if found is None:
+        private_dir(directory)
+        places.put_se(element)
+    return Part("se", element.name, element.url, _made(found is None))
+
+
+def _worker(grid: Grid, slots: int | None) -> Part:
+    places = grid.catalog.places
+    found = {worker.name: worker for worker in places.workers()}.get(LOCAL)
+    if found is None:
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        worker, state = Worker(LOCAL, "local:", LOCAL_SITE, slots=slots or cpus or 1), "made"
+    elif slots is not None and slots != found.slots:
+        worker, state = replace(found, slots=slots), "changed"
+    else:
+        worker, state = found, "there"
+    if state != "there":
+        places.put_worker(worker)
+    plural = "s" if worker.slots != 1 else ""
+    return Part("worker", worker.name, f"{worker.url} {worker.slots} slot{plural}", state)
+
+
+def _made(new: bool) -> str:
+    return "made" if new else "there"
+
+
+def _shown(url: str) -> str:
+    """The catalog's URL without a password."""
+    scheme, separator, rest = url.partition("://")
+    login, at, place = rest.rpartition("@")
+    return f"{scheme}{separator}{login.partition(':')[0]}{at}{place}"

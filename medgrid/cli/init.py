@@ -1,0 +1,55 @@
+"""``medgrid init``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from medgrid.cli.output import emit_json, emit_table, warn
+from medgrid.cli.params import Session, pass_session
+
+__all__ = ["init"]
+
+
+@click.command()
+@click.option("--slots", type=int, metavar="N", help="Jobs the local worker runs at a time.")
+@pass_session
+def init(session: Session, slots: int | None) -> None:
+    """Make a grid home: catalog, local storage, local worker.
+
+    The home is $MEDGRID_HOME, by default ~/.medgrid; only you can enter it. A second run says what
+    is there and changes nothing, but for --slots.
+
+    The catalog is an SQLite file in the home, or the database that MEDGRID_CATALOG names
+    (postgresql+psycopg://user@host/name).
+
+    \b
+    medgrid init
+    medgrid --home ~/trial init --slots 4
+    """
+    from medgrid.actions.init import initialise
+
+    grid = session.open_grid()
+    parts = initialise(grid, slots)
+    if session.as_json:
+        emit_json(
+            "init/1",
+            {
+                "home": str(grid.settings.home),
+                "grid_id": grid.catalog.grid_id,
+                "parts": [asdict(part) for part in parts],
+            },
+        )
+    else:
+        emit_table(
+            [(part.what, part.name, part.state, part.detail) for part in parts],
+            ("what", "name", "state", "detail"),
+        )
+    for part in parts:
+        if part.state == "missing":
+            warn(
+                session,
+                "this grid was made elsewhere and its pseudonym key is not here; "
+                f"copy it to {part.detail} before you import",
+            )
