@@ -1,0 +1,313 @@
+"""Bytes between storage elements and this host: verified before they are released, two-phase."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from medgrid.actions.files import atomic_file
+from medgrid.actions.grid import Grid
+from medgrid.actions.progress import SILENT, Progress
+from medgrid.errors import IntegrityError, MedgridError, NotFound, Unreachable
+from medgrid.model import GridObject, ObjectId, Replica, Sha256
+from medgrid.storage.base import Stored, physical_name, read_chunks
+
+__all__ = [
+    "BadReplica",
+    "Uploads",
+    "delete_bytes",
+    "fetch_file",
+    "label",
+    "nearest",
+    "read_small",
+    "repair",
+]
+
+_SMALL_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BadReplica:
+    """A replica that could not be used, and why."""
+
+    replica: Replica
+    error: MedgridError
+
+    def __str__(self) -> str:
+        return f"replica at {self.replica.se} is not usable: {self.error.message}"
+
+
+T = TypeVar("T")
+OnBad = Callable[[BadReplica], None]
+
+
+def _ignore(_bad: BadReplica) -> None:
+    pass
+
+
+def label(item: GridObject) -> str:
+    """How messages call an object: its LFN, or what it is."""
+    return item.lfn or f"{item.filename} (object {item.id})"
+
+
+def nearest(grid: Grid, replicas: Iterable[Replica], site: str | None = None) -> list[Replica]:
+    """Order replicas: files of this host first, then those at `site`, then the others.
+
+    Replicas at a storage element that is switched off or gone are left out.
+    """
+    elements = {element.name: element for element in grid.catalog.places.ses()}
+
+    def distance(replica: Replica) -> tuple[int, str]:
+        element = elements[replica.se]
+        if element.url.startswith("file:"):
+            return 0, replica.se
+        return (1 if element.site == site else 2), replica.se
+
+    usable = [one for one in replicas if one.se in elements and elements[one.se].enabled]
+    return sorted(usable, key=distance)
+
+
+def _first_good(
+    grid: Grid,
+    item: GridObject,
+    replicas: Sequence[Replica],
+    use: Callable[[Iterator[bytes]], T],
+    on_bad: OnBad,
+) -> T:
+    """Give `use` the bytes of one replica after the other, until it takes them.
+
+    The chunks end in an IntegrityError when they were not those of `item`: `use` must release
+    nothing before it has seen the end.
+    """
+    failures: list[BadReplica] = []
+    for replica in nearest(grid, replicas):
+        chunks = _Verified(grid, item, replica)
+        try:
+            result = use(iter(chunks))
+        except MedgridError as error:
+            if chunks.error is not error:
+                raise  # the receiving side failed: another replica would not help
+            failures.append(BadReplica(replica, error))
+            on_bad(failures[-1])
+            continue
+        return result
+    if not failures:
+        raise NotFound(
+            f"{label(item)}: no storage element that is switched on has a replica",
+            hint=f"see 'medgrid replica ls {item.lfn}'" if item.lfn else None,
+        )
+    first = failures[0].error
+    same = len({type(bad.error) for bad in failures}) == 1
+    kind = type(first) if same else Unreachable  # where kinds differ, one may come back
+    places = ", ".join(bad.replica.se for bad in failures)
+    raise kind(
+        f"{label(item)}: no replica is usable (tried {places}): {first.message}", hint=first.hint
+    )
+
+
+class _Verified:
+    """Chunks of a replica; the last `next` raises when they were not the object's bytes."""
+
+    def __init__(self, grid: Grid, item: GridObject, replica: Replica) -> None:
+        self._grid = grid
+        self._item = item
+        self._replica = replica
+        self.error: MedgridError | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._read()
+        except MedgridError as error:
+            self.error = error
+            raise
+
+    def _read(self) -> Iterator[bytes]:
+        item, replica = self._item, self._replica
+        hasher = hashlib.sha256()
+        size_bytes = 0
+        with self._grid.storage(replica.se).open(replica.pfn) as stream:
+            for chunk in read_chunks(stream):
+                hasher.update(chunk)
+                size_bytes += len(chunk)
+                if size_bytes > item.size_bytes:
+                    break
+                yield chunk
+        start = f"storage element {replica.se}: {replica.pfn}"
+        if size_bytes != item.size_bytes:
+            found = "more" if size_bytes > item.size_bytes else f"{size_bytes} bytes"
+            raise IntegrityError(f"{start}: expected {item.size_bytes} bytes, found {found}")
+        if hasher.hexdigest() != item.sha256:
+            raise IntegrityError(
+                f"{start}: expected digest {item.sha256}, found {hasher.hexdigest()}"
+            )
+
+
+def fetch_file(
+    grid: Grid,
+    item: GridObject,
+    replicas: Sequence[Replica],
+    target: Path,
+    *,
+    force: bool = False,
+    on_bad: OnBad = _ignore,
+    progress: Progress = SILENT,
+) -> None:
+    """Write an object to the file `target`, which appears when its digest is right.
+
+    Raises
+    ------
+    AlreadyExists
+        `target` exists and `force` is not given.
+    MedgridError
+        No replica is usable, or the file cannot be written.
+    """
+
+    def use(chunks: Iterator[bytes]) -> None:
+        with atomic_file(target, force=force) as stream:
+            for chunk in chunks:
+                stream.write(chunk)
+                progress.advance(len(chunk))
+
+    _first_good(grid, item, replicas, use, on_bad)
+
+
+def read_small(
+    grid: Grid,
+    item: GridObject,
+    replicas: Sequence[Replica],
+    *,
+    limit_bytes: int = _SMALL_BYTES,
+    on_bad: OnBad = _ignore,
+) -> bytes:
+    """Read a small object into memory.
+
+    Raises
+    ------
+    MedgridError
+        No replica is usable, or the object is larger than `limit_bytes`.
+    """
+    if item.size_bytes > limit_bytes:
+        raise IntegrityError(
+            f"{label(item)}: expected at most {limit_bytes} bytes, found {item.size_bytes}"
+        )
+    return _first_good(grid, item, replicas, b"".join, on_bad)
+
+
+def _copy(
+    grid: Grid,
+    item: GridObject,
+    replicas: Sequence[Replica],
+    se: str,
+    pfn: str,
+    on_bad: OnBad,
+) -> Stored:
+    storage = grid.storage(se)
+    return _first_good(
+        grid, item, replicas, lambda chunks: storage.put(pfn, chunks, item.sha256), on_bad
+    )
+
+
+def repair(grid: Grid, item: GridObject, replicas: Sequence[Replica], bad: Replica) -> None:
+    """Write the bytes of `bad`, which is lost or corrupt, anew from one of `replicas`.
+
+    Raises
+    ------
+    MedgridError
+        None of `replicas` is usable, or the storage element of `bad` is not.
+    """
+    _copy(grid, item, replicas, bad.se, bad.pfn, _ignore)
+
+
+class Uploads:
+    """Bytes in storage that the catalog does not have yet. Use as a context manager.
+
+    Each put is reserved in the catalog first. What is not registered when the block ends, in
+    whatever way, is taken back: bytes deleted, reservations released. When the process is killed,
+    or the catalog does not answer, fsck finds the reservations.
+
+    Examples
+    --------
+    ::
+
+        with Uploads(grid) as uploads:
+            replica = uploads.put(object_id, "store1", chunks)
+            grid.catalog.objects.register([Registration(item, (replica,))])
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._reserved: list[tuple[ObjectId, str, str]] = []
+
+    def put(
+        self,
+        object_id: ObjectId,
+        se: str,
+        chunks: Iterable[bytes],
+        expected: Sha256 | None = None,
+    ) -> Replica:
+        """Write the bytes of a new object to storage element `se`."""
+        storage = self._grid.storage(se)
+        pfn = self._reserve(object_id, se)
+        return _replica(object_id, se, storage.put(pfn, chunks, expected))
+
+    def copy(
+        self,
+        item: GridObject,
+        replicas: Sequence[Replica],
+        se: str,
+        on_bad: OnBad = _ignore,
+    ) -> Replica:
+        """Write another replica of an object to storage element `se`."""
+        self._grid.storage(se)
+        pfn = self._reserve(item.id, se)
+        return _replica(item.id, se, _copy(self._grid, item, replicas, se, pfn, on_bad))
+
+    def _reserve(self, object_id: ObjectId, se: str) -> str:
+        pfn = physical_name(object_id)
+        self._grid.catalog.objects.reserve(object_id, se, pfn)
+        self._reserved.append((object_id, se, pfn))
+        return pfn
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._reserved:
+            return
+        with contextlib.suppress(MedgridError):
+            objects = self._grid.catalog.objects
+            known = objects.replicas([object_id for object_id, _, _ in self._reserved])
+            for object_id, se, pfn in self._reserved:
+                if any((one.se, one.pfn) == (se, pfn) for one in known.get(object_id, ())):
+                    continue
+                with contextlib.suppress(MedgridError):
+                    self._grid.storage(se).delete(pfn)
+                    objects.release(object_id, se, pfn)
+
+
+def _replica(object_id: ObjectId, se: str, stored: Stored) -> Replica:
+    return Replica(object_id, se, stored.pfn, stored.size_bytes, stored.sha256)
+
+
+def delete_bytes(grid: Grid, replicas: Iterable[Replica]) -> Mapping[Replica, MedgridError]:
+    """Delete the bytes of replicas that the catalog has forgotten; gives those that would not go.
+
+    What stays behind is DARK: harmless, and removed by ``fsck --repair``.
+    """
+    failures: dict[Replica, MedgridError] = {}
+    for replica in replicas:
+        try:
+            grid.storage(replica.se).delete(replica.pfn)
+        except MedgridError as error:
+            failures[replica] = error
+    return failures
