@@ -159,9 +159,11 @@ def add_se(
     check_name("storage element", name)
     site = site or check_se_url(url)
     check_se_url(url)
+    options = _given(options)
+    _check_jump(options)
     _check_free("storage element", name, {se.name for se in places.ses()}, replace_it)
     new_site = _ensure_site(grid, site)
-    element = StorageElement(name, url, site, options=_given(options))
+    element = StorageElement(name, url, site, options=options)
     places.put_se(element)
     return Added(element, new_site)
 
@@ -183,8 +185,7 @@ def add_worker(
     check_name("worker", name)
     own_site = check_worker_url(url)
     options = _given(options)
-    if "jump" in options:
-        check_worker_url(options["jump"])
+    _check_jump(options)
     if slots < 1:
         raise UsageError(f"a worker needs at least 1 slot, not {slots}")
     for tag in tags:
@@ -202,6 +203,11 @@ def add_worker(
     )
     places.put_worker(worker)
     return Added(worker, new_site)
+
+
+def _check_jump(options: Mapping[str, Any]) -> None:
+    for jump in str(options.get("jump", "")).split(",") if "jump" in options else ():
+        check_worker_url(jump if "://" in jump else f"ssh://{jump}")
 
 
 def _given(options: Mapping[str, Any] | None) -> dict[str, Any]:
