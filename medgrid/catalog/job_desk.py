@@ -1,0 +1,252 @@
+"""Jobs as the broker sees them: what waits, what is where, what happened."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import delete, func, insert, literal, select, update
+
+from medgrid.catalog.engine import Database
+from medgrid.catalog.job_moves import Move, apply, job_rows
+from medgrid.catalog.job_schema import job, job_attempt, job_event, submission, worker_link
+from medgrid.catalog.job_states import ACTIVE, OPEN, PENDING
+from medgrid.model import JobId, JobState, ObjectId, Sha256
+
+__all__ = ["JobDesk", "LiveJob", "SubmissionHead", "WaitingJob", "WorkerLinkState"]
+
+_KEY: tuple[Any, ...] = (job.c.submission, job.c.number, job.c.attempt)
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionHead:
+    """What all jobs of a submission share."""
+
+    number: int
+    algorithm: Sha256
+    item_role: str | None
+    inputs: Mapping[str, tuple[ObjectId, ...]]
+    parameters: Mapping[str, Any]
+    se: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingJob:
+    """A job that wants a worker; `failed_on` are the workers that failed it before."""
+
+    id: JobId
+    attempt: int
+    items: tuple[ObjectId, ...]
+    failed_on: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class LiveJob:
+    """A job with an attempt on a worker."""
+
+    id: JobId
+    attempt: int
+    state: JobState
+    worker: str
+    items: tuple[ObjectId, ...]
+    cancel_asked: bool
+
+    @property
+    def attempt_id(self) -> str:
+        """Attempt id as agents know it."""
+        return f"{self.id}.{self.attempt}"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLinkState:
+    """What brokers remember of a worker from one connection to the next."""
+
+    worker: str
+    agent_id: str | None = None
+    journal_offset: int = 0
+    info: Mapping[str, Any] = field(default_factory=dict)
+    down_since_s: float | None = None
+    reason: str = ""
+
+
+class JobDesk:
+    """The broker's side of the jobs. Each change is made inside `LeaseStore.writing`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def apply(self, moves: Sequence[Move]) -> list[Move]:
+        """Make those of `moves` happen that may; return them."""
+        if not moves:
+            return []
+        with self._db.write() as connection:
+            return apply(connection, moves)
+
+    def waiting(self) -> dict[int, int]:
+        """How many jobs of which submission want a worker, best priority and oldest first."""
+        question = (
+            select(job.c.submission, func.count())
+            .join(submission, submission.c.id == job.c.submission)
+            .where(job.c.state.in_(sorted(PENDING)))
+            .group_by(job.c.submission, submission.c.priority)
+            .order_by(submission.c.priority, job.c.submission)
+        )
+        with self._db.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(question)}
+
+    def next_waiting(self, number: int, limit: int, now_s: float) -> list[WaitingJob]:
+        """Up to `limit` jobs of a submission that want a worker now, in their order."""
+        question = (
+            select(job.c.submission, job.c.number, job.c.attempt, job.c.items)
+            .where(
+                job.c.submission == number,
+                job.c.state.in_(sorted(PENDING)),
+                job.c.not_before_s <= now_s,
+            )
+            .order_by(job.c.number)
+            .limit(limit)
+        )
+        with self._db.read() as connection:
+            rows = connection.execute(question).all()
+            again = [JobId(row[0], row[1]) for row in rows if row[2]]
+            failed: dict[JobId, set[str]] = {}
+            if again:
+                history = select(job_attempt.c.number, job_attempt.c.worker).where(
+                    job_attempt.c.submission == number,
+                    job_attempt.c.number.in_([one.number for one in again]),
+                )
+                for row in connection.execute(history):
+                    failed.setdefault(JobId(number, row[0]), set()).add(row[1])
+        return [
+            WaitingJob(
+                JobId(row[0], row[1]),
+                row[2],
+                tuple(row[3]),
+                frozenset(failed.get(JobId(row[0], row[1]), ())),
+            )
+            for row in rows
+        ]
+
+    def next_time(self) -> float | None:
+        """When the next job that is kept back may go on, None when none is kept back."""
+        question = select(func.min(job.c.not_before_s)).where(
+            job.c.state.in_(sorted(PENDING)), job.c.not_before_s > time.time()
+        )
+        with self._db.read() as connection:
+            found: float | None = connection.execute(question).scalar_one()
+        return found
+
+    def let_wait(self, number: int, reason: str) -> None:
+        """Move the jobs of a submission that want a worker to Waiting, and say why."""
+        now = time.time()
+        pending = (job.c.submission == number, job.c.not_before_s <= now)
+        new = JobState.SUBMITTED.value
+        with self._db.write() as connection:
+            columns = ["submission", "number", "attempt", "time_s", "state", "reason"]
+            values = (literal(now), literal(JobState.WAITING.value), literal(reason))
+            seen = select(*_KEY, *values).where(*pending, job.c.state == new)
+            connection.execute(insert(job_event).from_select(columns, seen))
+            connection.execute(
+                update(job)
+                .where(*pending, job.c.state.in_(sorted(PENDING)), job.c.reason != reason)
+                .values(state=JobState.WAITING.value, reason=reason, updated_s=now)
+            )
+            connection.execute(
+                update(job)
+                .where(*pending, job.c.state == new)
+                .values(state=JobState.WAITING.value, updated_s=now)
+            )
+
+    def head(self, number: int) -> SubmissionHead:
+        """What the jobs of a submission share."""
+        question = select(submission).where(submission.c.id == number)
+        with self._db.read() as connection:
+            row = connection.execute(question).one()
+        return SubmissionHead(
+            row.id,
+            row.algorithm,
+            row.item_role,
+            {role: tuple(ids) for role, ids in row.inputs.items()},
+            row.parameters,
+            row.se,
+        )
+
+    def live(self, worker: str | None = None) -> list[LiveJob]:
+        """All jobs with an attempt on `worker`, or on any."""
+        question = select(
+            job.c.submission,
+            job.c.number,
+            job.c.attempt,
+            job.c.state,
+            job.c.worker,
+            job.c.items,
+            job.c.cancel_asked,
+        ).where(job.c.state.in_(sorted(ACTIVE)))
+        if worker is not None:
+            question = question.where(job.c.worker == worker)
+        with self._db.read() as connection:
+            return [
+                LiveJob(
+                    JobId(row[0], row[1]), row[2], JobState(row[3]), row[4], tuple(row[5]), row[6]
+                )
+                for row in connection.execute(question)
+            ]
+
+    def to_cancel(self) -> list[LiveJob]:
+        """Jobs on workers that their owner wants stopped."""
+        return [one for one in self.live() if one.cancel_asked]
+
+    def current(self, ids: Iterable[JobId]) -> dict[JobId, tuple[int, JobState, bool]]:
+        """Attempt, state and whether cancelling was asked, of each job."""
+        columns = (
+            job.c.submission,
+            job.c.number,
+            job.c.attempt,
+            job.c.state,
+            job.c.cancel_asked,
+        )
+        with self._db.read() as connection:
+            return {
+                JobId(row[0], row[1]): (row[2], JobState(row[3]), row[4])
+                for row in job_rows(connection, set(ids), columns)
+            }
+
+    def open_count(self) -> int:
+        """How many jobs are not final."""
+        question = select(func.count()).where(job.c.state.in_(sorted(OPEN)))
+        with self._db.read() as connection:
+            return int(connection.execute(question).scalar_one())
+
+    def load(self) -> dict[str, int]:
+        """How many jobs each worker has."""
+        question = (
+            select(job.c.worker, func.count())
+            .where(job.c.state.in_(sorted(ACTIVE)))
+            .group_by(job.c.worker)
+        )
+        with self._db.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(question)}
+
+    def links(self) -> dict[str, WorkerLinkState]:
+        """What is remembered of each worker."""
+        with self._db.read() as connection:
+            return {
+                row.worker: WorkerLinkState(*row) for row in connection.execute(select(worker_link))
+            }
+
+    def save_link(self, state: WorkerLinkState) -> None:
+        """Remember a worker's agent, how far its journal was read, and whether it answers."""
+        with self._db.write() as connection:
+            connection.execute(delete(worker_link).where(worker_link.c.worker == state.worker))
+            connection.execute(
+                insert(worker_link).values(
+                    worker=state.worker,
+                    agent_id=state.agent_id,
+                    journal_offset=state.journal_offset,
+                    info=dict(state.info),
+                    down_since_s=state.down_since_s,
+                    reason=state.reason,
+                )
+            )

@@ -1,0 +1,459 @@
+"""Jobs as their owner sees them: asked for, looked at, cancelled, cleared."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Select, and_, func, insert, or_, select, update
+
+from medgrid.catalog.engine import Database
+from medgrid.catalog.job_desk import JobDesk
+from medgrid.catalog.job_moves import Move, apply, job_rows
+from medgrid.catalog.job_schema import job, job_attempt, job_event, submission
+from medgrid.catalog.job_select import check_spans, condition, in_pieces, parse_spans
+from medgrid.catalog.job_states import ACTIVE, OPEN, PENDING, Event
+from medgrid.catalog.schema import derivation, derivation_output, object_
+from medgrid.model import (
+    LFN,
+    Cause,
+    Job,
+    JobId,
+    JobOutput,
+    JobState,
+    ObjectId,
+    Priority,
+    Sha256,
+)
+
+__all__ = ["Attempt", "JobEvent", "JobLine", "JobStore", "NewSubmission"]
+
+_RANKS = {priority: rank for rank, priority in enumerate(Priority)}
+_PRIORITIES = list(Priority)
+_RECENT_S = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class NewSubmission:
+    """What `JobStore.create_submission` writes: one job for each element of `items`.
+
+    `items` holds the object ids of role `item_role` for each job; `inputs` those that all jobs
+    share, by role.
+    """
+
+    algorithm: Sha256
+    algorithm_label: str
+    owner: str
+    items: Sequence[Sequence[ObjectId]]
+    item_role: str | None
+    inputs: Mapping[str, Sequence[ObjectId]]
+    parameters: Mapping[str, Any]
+    priority: Priority = Priority.NORMAL
+    se: str | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobLine:
+    """One line of ``medgrid status``."""
+
+    id: JobId
+    state: JobState
+    worker: str | None
+    reason: str
+    cause: Cause | None
+    exit_code: int | None
+    attempt: int
+    algorithm_label: str
+    updated_s: float
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it is done and did all it had to."""
+        return self.state in (JobState.DONE, JobState.CLEARED) and self.cause is Cause.OK
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """One transition of a job."""
+
+    time_s: float
+    attempt: int
+    state: JobState
+    worker: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at a job on one worker."""
+
+    number: int
+    worker: str
+    assigned_s: float
+    started_s: float | None
+    ended_s: float | None
+    cause: Cause | None
+    exit_code: int | None
+    message: str
+    stderr_tail: str
+    max_rss_bytes: int | None
+    cpu_s: float | None
+
+
+class JobStore:
+    """All submissions and their jobs."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    @cached_property
+    def desk(self) -> JobDesk:
+        """The broker's side of the jobs."""
+        return JobDesk(self._db)
+
+    def create_submission(self, new: NewSubmission) -> tuple[int, list[JobId]]:
+        """Write a submission and its jobs, in one transaction; return its number and their ids."""
+        now = time.time()
+        with self._db.write() as connection:
+            row = {
+                "name": new.name,
+                "owner": new.owner,
+                "algorithm": new.algorithm,
+                "algorithm_label": new.algorithm_label,
+                "parameters": dict(new.parameters),
+                "inputs": {role: list(ids) for role, ids in new.inputs.items()},
+                "item_role": new.item_role,
+                "se": new.se,
+                "priority": _RANKS[new.priority],
+                "created_s": now,
+            }
+            key = connection.execute(insert(submission).values(row)).inserted_primary_key
+            number = int(key[0]) if key is not None else 0
+            state = JobState.SUBMITTED.value
+            connection.execute(
+                insert(job),
+                [
+                    {
+                        "submission": number,
+                        "number": position,
+                        "items": list(items),
+                        "state": state,
+                        "reason": "",
+                        "attempt": 0,
+                        "cancel_asked": False,
+                        "not_before_s": 0.0,
+                        "updated_s": now,
+                    }
+                    for position, items in enumerate(new.items, 1)
+                ],
+            )
+            connection.execute(
+                insert(job_event),
+                [
+                    {
+                        "submission": number,
+                        "number": position,
+                        "attempt": 0,
+                        "time_s": now,
+                        "state": state,
+                        "reason": "",
+                    }
+                    for position in range(1, len(new.items) + 1)
+                ],
+            )
+        return number, [JobId(number, position) for position in range(1, len(new.items) + 1)]
+
+    def recent(self, owner: str) -> list[str]:
+        """Words that name the submissions of `owner` that are young or have open jobs."""
+        still_open = select(job.c.submission).where(job.c.state.in_(sorted(OPEN)))
+        young = submission.c.created_s >= time.time() - _RECENT_S
+        question = (
+            select(submission.c.id)
+            .where(submission.c.owner == owner, or_(young, submission.c.id.in_(still_open)))
+            .order_by(submission.c.id)
+        )
+        with self._db.read() as connection:
+            return [str(row[0]) for row in connection.execute(question)]
+
+    def counts(self, selectors: Iterable[str]) -> dict[JobState, int]:
+        """How many of the jobs named are in each state, in the order of `JobState`.
+
+        Raises
+        ------
+        NotFound
+            A word names a job that does not exist.
+        """
+        found: dict[str, int] = {}
+        with self._db.read() as connection:
+            spans = parse_spans(selectors)
+            check_spans(connection, spans)
+            for some in in_pieces(spans):
+                question = (
+                    select(job.c.state, func.count()).where(condition(some)).group_by(job.c.state)
+                )
+                for state, count in connection.execute(question):
+                    found[state] = found.get(state, 0) + count
+        return {state: found[state] for state in JobState if state in found}
+
+    def lines(
+        self, selectors: Iterable[str], states: Collection[JobState] = ()
+    ) -> Iterator[JobLine]:
+        """Where the jobs named are, in the order named; only those in `states` when given.
+
+        Raises
+        ------
+        NotFound
+            A word names a job that does not exist.
+        """
+        question = select(
+            job.c.submission,
+            job.c.number,
+            job.c.state,
+            job.c.worker,
+            job.c.reason,
+            job.c.cause,
+            job.c.exit_code,
+            job.c.attempt,
+            submission.c.algorithm_label,
+            job.c.updated_s,
+        ).join(submission, submission.c.id == job.c.submission)
+        if states:
+            question = question.where(job.c.state.in_(sorted(states)))
+        for row in self._selected(question, selectors):
+            yield JobLine(
+                JobId(row[0], row[1]),
+                JobState(row[2]),
+                row[3],
+                row[4],
+                Cause(row[5]) if row[5] else None,
+                *row[6:],
+            )
+
+    def jobs(self, selectors: Iterable[str]) -> list[Job]:
+        """All that is known of the jobs named, in the order named.
+
+        Raises
+        ------
+        NotFound
+            A word names a job that does not exist.
+        """
+        question = select(
+            job,
+            submission.c.algorithm,
+            submission.c.algorithm_label,
+            submission.c.owner,
+            submission.c.priority,
+            submission.c.inputs,
+            submission.c.item_role,
+            submission.c.parameters,
+            submission.c.created_s,
+            job_attempt.c.stdout_tail,
+            job_attempt.c.stderr_tail,
+        )
+        joined = job.join(submission, submission.c.id == job.c.submission).outerjoin(
+            job_attempt,
+            and_(
+                job_attempt.c.submission == job.c.submission,
+                job_attempt.c.number == job.c.number,
+                job_attempt.c.attempt == job.c.attempt,
+            ),
+        )
+        words = list(selectors)
+        with self._db.read():
+            rows = list(self._selected(question.select_from(joined), words))
+            outputs = self._outputs(words)
+        return [_job(row, tuple(outputs.get((row.submission, row.number), ()))) for row in rows]
+
+    def job(self, job_id: JobId) -> Job:
+        """One job.
+
+        Raises
+        ------
+        NotFound
+            There is none of this id.
+        """
+        return self.jobs([str(job_id)])[0]
+
+    def history(self, job_id: JobId) -> list[JobEvent]:
+        """All transitions of a job, oldest first."""
+        question = (
+            select(
+                job_event.c.time_s,
+                job_event.c.attempt,
+                job_event.c.state,
+                job_event.c.worker,
+                job_event.c.reason,
+            )
+            .where(job_event.c.submission == job_id.submission, job_event.c.number == job_id.number)
+            .order_by(job_event.c.id)
+        )
+        with self._db.read() as connection:
+            rows = connection.execute(question).all()
+        return [JobEvent(row[0], row[1], JobState(row[2]), row[3], row[4]) for row in rows]
+
+    def attempts(self, job_id: JobId) -> list[Attempt]:
+        """All attempts at a job, oldest first."""
+        at = job_attempt.c
+        question = (
+            select(job_attempt)
+            .where(at.submission == job_id.submission, at.number == job_id.number)
+            .order_by(at.attempt)
+        )
+        with self._db.read() as connection:
+            rows = connection.execute(question).all()
+        return [
+            Attempt(
+                row.attempt,
+                row.worker,
+                row.assigned_s,
+                row.started_s,
+                row.ended_s,
+                Cause(row.cause) if row.cause else None,
+                row.exit_code,
+                row.message,
+                row.stderr_tail,
+                row.max_rss_bytes,
+                row.cpu_s,
+            )
+            for row in rows
+        ]
+
+    def cancel(self, selectors: Iterable[str]) -> dict[JobId, JobState]:
+        """Cancel the jobs named: those without a worker at once, the others by their broker.
+
+        Returns
+        -------
+        dict
+            For each job its state after the call: `JobState.CANCELLED`, or a state of
+            `medgrid.catalog.job_states.ACTIVE` when the broker still has to stop it, or the final
+            state it had already.
+
+        Raises
+        ------
+        NotFound
+            A word names a job that does not exist; none is cancelled.
+        """
+        now = time.time()
+        states: dict[JobId, JobState] = {}
+        columns = (job.c.submission, job.c.number, job.c.state, job.c.attempt)
+        with self._db.write() as connection:
+            rows = list(self._selected(select(*columns), selectors))
+            pending = [
+                Move(JobId(row[0], row[1]), row[3], Event.CANCEL, now, "cancelled by its owner")
+                for row in rows
+                if row[2] in PENDING
+            ]
+            cancelled = {move.job for move in apply(connection, pending)}
+            asked: list[JobId] = []
+            for row in job_rows(connection, {JobId(row[0], row[1]) for row in rows}, columns):
+                job_id = JobId(row[0], row[1])
+                states[job_id] = JobState(row[2])
+                if states[job_id] in ACTIVE and job_id not in cancelled:
+                    asked.append(job_id)
+            for job_id in asked:
+                connection.execute(
+                    update(job)
+                    .where(
+                        job.c.submission == job_id.submission,
+                        job.c.number == job_id.number,
+                        job.c.state.in_(sorted(ACTIVE)),
+                    )
+                    .values(cancel_asked=True)
+                )
+        return states
+
+    def clear(self, ids: Sequence[JobId]) -> set[JobId]:
+        """Move done jobs to Cleared; return those that were."""
+        now = time.time()
+        with self._db.write() as connection:
+            rows = job_rows(connection, ids, (job.c.submission, job.c.number, job.c.attempt))
+            moves = [
+                Move(JobId(row[0], row[1]), row[2], Event.CLEAR, now, "cleared by its owner")
+                for row in list(rows)
+            ]
+            return {move.job for move in apply(connection, moves)}
+
+    def _selected(self, question: Select[Any], selectors: Iterable[str]) -> Iterator[Any]:
+        spans = parse_spans(selectors)
+        seen: set[tuple[int, int]] | None = set() if len(spans) > 1 else None
+        with self._db.read() as connection:
+            check_spans(connection, spans)
+            for some in in_pieces(spans):
+                rows = connection.execute(
+                    question.where(condition(some)).order_by(job.c.submission, job.c.number)
+                )
+                for row in rows:
+                    if seen is not None:
+                        if (row[0], row[1]) in seen:
+                            continue
+                        seen.add((row[0], row[1]))
+                    yield row
+
+    def _outputs(self, words: Sequence[str]) -> dict[tuple[int, int], list[JobOutput]]:
+        question = (
+            select(
+                job.c.submission,
+                job.c.number,
+                derivation_output.c.role,
+                object_.c.filename,
+                object_.c.id,
+                object_.c.size_bytes,
+                object_.c.sha256,
+                object_.c.lfn,
+            )
+            .join(
+                derivation,
+                and_(
+                    derivation.c.submission == job.c.submission,
+                    derivation.c.job_number == job.c.number,
+                ),
+            )
+            .join(derivation_output, derivation_output.c.derivation == derivation.c.id)
+            .join(object_, object_.c.id == derivation_output.c.object_id)
+            .order_by(
+                job.c.submission,
+                job.c.number,
+                derivation_output.c.role,
+                derivation_output.c.position,
+            )
+        )
+        found: dict[tuple[int, int], list[JobOutput]] = {}
+        with self._db.read() as connection:
+            for some in in_pieces(parse_spans(words)):
+                for row in connection.execute(question.where(condition(some))):
+                    lfn = LFN(row[7]) if row[7] else None
+                    output = JobOutput(row[2], row[3], row[4], row[5], row[6], lfn)
+                    found.setdefault((row[0], row[1]), []).append(output)
+        return found
+
+
+def _job(row: Any, outputs: tuple[JobOutput, ...]) -> Job:
+    inputs = {role: tuple(ids) for role, ids in row.inputs.items()}
+    if row.item_role is not None:
+        inputs[row.item_role] = tuple(row.items)
+    return Job(
+        id=JobId(row.submission, row.number),
+        algorithm=row.algorithm,
+        algorithm_label=row.algorithm_label,
+        owner=row.owner,
+        state=JobState(row.state),
+        reason=row.reason,
+        cause=Cause(row.cause) if row.cause else None,
+        exit_code=row.exit_code,
+        attempt=row.attempt,
+        worker=row.worker,
+        priority=_PRIORITIES[row.priority],
+        inputs=inputs,
+        parameters=row.parameters,
+        created_s=row.created_s,
+        updated_s=row.updated_s,
+        started_s=row.started_s,
+        ended_s=row.ended_s,
+        outputs=outputs,
+        stdout_tail=row.stdout_tail or "",
+        stderr_tail=row.stderr_tail or "",
+    )
