@@ -99,7 +99,7 @@ class JobDesk:
     def next_waiting(self, number: int, limit: int, now_s: float) -> list[WaitingJob]:
         """Up to `limit` jobs of a submission that want a worker now, in their order."""
         question = (
-            select(job.c.submission, job.c.number, job.c.attempt, job.c.items)
+            select(job.c.submission, job.c.number, job.c.attempt, job.c.own_inputs)
             .where(
                 job.c.submission == number,
                 job.c.state.in_(sorted(PENDING)),
@@ -181,7 +181,7 @@ class JobDesk:
             job.c.attempt,
             job.c.state,
             job.c.worker,
-            job.c.items,
+            job.c.own_inputs,
             job.c.cancel_asked,
         ).where(job.c.state.in_(sorted(ACTIVE)))
         if worker is not None:

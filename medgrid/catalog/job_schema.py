@@ -48,7 +48,7 @@ job = Table(
     metadata,
     Column("submission", BigInteger, ForeignKey("submission.id"), primary_key=True),
     Column("number", BigInteger, primary_key=True),
-    Column("items", JsonText, nullable=False),  # object ids of the item role
+    Column("own_inputs", JsonText, nullable=False),  # object ids of the item role
     Column("state", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("cause", Text),

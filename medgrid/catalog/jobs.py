@@ -140,7 +140,7 @@ class JobStore:
                     {
                         "submission": number,
                         "number": position,
-                        "items": list(items),
+                        "own_inputs": list(items),
                         "state": state,
                         "reason": "",
                         "attempt": 0,
@@ -434,7 +434,7 @@ class JobStore:
 def _job(row: Any, outputs: tuple[JobOutput, ...]) -> Job:
     inputs = {role: tuple(ids) for role, ids in row.inputs.items()}
     if row.item_role is not None:
-        inputs[row.item_role] = tuple(row.items)
+        inputs[row.item_role] = tuple(row.own_inputs)
     return Job(
         id=JobId(row.submission, row.number),
         algorithm=row.algorithm,
