@@ -123,7 +123,7 @@ def _typed(source: str, name: str, kind: str, value: Any) -> Any:
 
 
 def load_yaml(file: Path) -> Any:
-    """Read a YAML file safely: no tags, no aliases, bounded size.
+    """Read a YAML file safely: no tags, no aliases, no key twice, bounded size.
 
     Raises
     ------
@@ -138,6 +138,15 @@ def load_yaml(file: Path) -> Any:
                 mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
                 raise yaml.composer.ComposerError(None, None, "aliases are not allowed", mark)
             return super().compose_node(parent, index)
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            names = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in names:
+                    text = f"the key {key.value!r} stands twice"
+                    raise yaml.constructor.ConstructorError(None, None, text, key.start_mark)
+                names.add(key.value if isinstance(key, yaml.ScalarNode) else None)
+            return super().construct_mapping(node, deep)
 
     try:
         if file.stat().st_size > _MAX_YAML_BYTES:

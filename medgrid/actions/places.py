@@ -20,6 +20,7 @@ __all__ = [
     "add_se",
     "add_site",
     "add_worker",
+    "check_jump",
     "check_name",
     "check_se_url",
     "check_worker_url",
@@ -160,7 +161,7 @@ def add_se(
     site = site or check_se_url(url)
     check_se_url(url)
     options = _given(options)
-    _check_jump(options)
+    check_jump(options)
     _check_free("storage element", name, {se.name for se in places.ses()}, replace_it)
     new_site = _ensure_site(grid, site)
     element = StorageElement(name, url, site, options=options)
@@ -185,7 +186,7 @@ def add_worker(
     check_name("worker", name)
     own_site = check_worker_url(url)
     options = _given(options)
-    _check_jump(options)
+    check_jump(options)
     if slots < 1:
         raise UsageError(f"a worker needs at least 1 slot, not {slots}")
     for tag in tags:
@@ -205,7 +206,7 @@ def add_worker(
     return Added(worker, new_site)
 
 
-def _check_jump(options: Mapping[str, Any]) -> None:
+def check_jump(options: Mapping[str, Any]) -> None:
     for jump in str(options.get("jump", "")).split(",") if "jump" in options else ():
         check_worker_url(jump if "://" in jump else f"ssh://{jump}")
 
