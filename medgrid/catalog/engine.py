@@ -1,0 +1,265 @@
+"""The catalog's database: one connection pool, reads, writes, and its failures in our words."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
+
+from medgrid.errors import Busy, ConfigError, Denied, IntegrityError, MedgridError, Unreachable
+
+__all__ = ["BUSY_TIMEOUT_S", "Database", "DatabaseFull"]
+
+BUSY_TIMEOUT_S = 30.0
+_POOL_SIZE = 20
+
+
+class DatabaseFull(Unreachable):
+    """The disk under the catalog is full; nothing of the change was kept."""
+
+
+class Database:
+    """Connections to one catalog.
+
+    Parameters
+    ----------
+    url : str
+        SQLAlchemy URL: ``sqlite:///PATH`` or ``postgresql+psycopg://...``.
+    create : bool
+        Make the SQLite file when it is missing.
+    busy_timeout_s : float
+        How long a write waits for another writer.
+
+    Raises
+    ------
+    ConfigError
+        The URL cannot be understood.
+    """
+
+    def __init__(
+        self, url: str, *, create: bool = False, busy_timeout_s: float = BUSY_TIMEOUT_S
+    ) -> None:
+        try:
+            parsed = make_url(url)
+        except exc.ArgumentError:
+            # the text may hold a password: do not repeat it
+            raise ConfigError(
+                "the catalog's address is not a database URL",
+                hint="it looks like sqlite:////dir/catalog.db or postgresql://user@host/name",
+            ) from None
+        if parsed.drivername in ("postgresql", "postgres"):
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self.name = parsed.database if self.is_sqlite else parsed.render_as_string()
+        self._local = threading.local()
+        self._busy_timeout_s = busy_timeout_s
+        self.url = parsed
+        if self.is_sqlite:
+            if not parsed.database or parsed.database == ":memory:":
+                raise ConfigError("the catalog must be a file, not memory")
+            path = Path(parsed.database).absolute()
+            self._path: Path | None = path
+            if not create and not path.exists():
+                raise self._missing()
+            mode = "rwc" if create else "rw"
+            parsed = make_url(
+                f"sqlite+pysqlite:///file:{quote(str(path))}?mode={mode}&uri=true"
+                f"&timeout={busy_timeout_s:g}"
+            )
+            self.engine = create_engine(parsed, pool_size=_POOL_SIZE, max_overflow=50)
+            event.listen(self.engine, "connect", _prepare_sqlite)
+        elif parsed.drivername == "postgresql+psycopg":
+            self._path = None
+            self.engine = self._postgres()
+        else:
+            raise ConfigError(
+                f"a catalog cannot live in {parsed.get_backend_name()!r}",
+                hint="use sqlite or postgresql",
+            )
+
+    def _postgres(self) -> Engine:
+        milliseconds = int(self._busy_timeout_s * 1000)
+        try:
+            return create_engine(
+                self.url,
+                pool_size=_POOL_SIZE,
+                max_overflow=50,
+                pool_pre_ping=True,
+                connect_args={
+                    "connect_timeout": 10,
+                    "options": f"-c lock_timeout={milliseconds} -c timezone=UTC",
+                },
+            )
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                "the PostgreSQL driver is not installed",
+                hint="install it with 'pip install medgrid[postgres]'",
+            ) from error
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give a connection whose statements see one state of the catalog.
+
+        Inside `write` of the same thread it is the writing connection, which sees its own changes.
+
+        Raises
+        ------
+        MedgridError
+            See `write`.
+        """
+        current: Connection | None = getattr(self._local, "connection", None)
+        if current is not None:
+            yield current
+            return
+        with self._translated(), self.engine.connect() as connection:
+            if self.is_sqlite:
+                connection.exec_driver_sql("BEGIN")
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Give a connection whose changes are all kept at the end, or none of them.
+
+        A `write` inside a `write` of the same thread joins it, so that stores combine into one
+        transaction; when the inner one fails, its changes alone are undone.
+
+        Raises
+        ------
+        Busy
+            Another writer holds the catalog too long.
+        ConfigError
+            The catalog is missing, read-only or no catalog.
+        DatabaseFull
+            The disk is full.
+        Unreachable
+            The server does not answer.
+        """
+        current: Connection | None = getattr(self._local, "connection", None)
+        if current is not None:
+            with current.begin_nested():
+                yield current
+            return
+        with self._translated(), self.engine.connect() as connection:
+            if self.is_sqlite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            self._local.connection = connection
+            try:
+                yield connection
+                connection.commit()
+            finally:
+                self._local.connection = None
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except exc.DBAPIError as error:
+            found = self._in_our_words(error)
+            if found is None:
+                raise
+            raise found from error
+
+    def _in_our_words(self, error: exc.DBAPIError) -> MedgridError | None:
+        if self.is_sqlite:
+            return self._sqlite_error(error.orig)
+        return self._postgres_error(error)
+
+    def _missing(self) -> ConfigError:
+        return ConfigError(
+            f"there is no catalog at {self.name}", hint="make a grid home with 'medgrid init'"
+        )
+
+    def _sqlite_error(self, error: BaseException | None) -> MedgridError | None:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        where = f"the catalog {self.name}"
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return Busy(
+                f"{where} is locked by another process for more than {self._busy_timeout_s:g} s",
+                hint="try again when the other medgrid command has ended",
+            )
+        if code == sqlite3.SQLITE_READONLY:
+            return ConfigError(
+                f"{where} cannot be written",
+                hint="check the permissions of the file and of its directory",
+            )
+        if code == sqlite3.SQLITE_FULL:
+            return DatabaseFull(
+                f"{where}: the disk is full", hint="free some space; nothing was changed"
+            )
+        if code == sqlite3.SQLITE_CANTOPEN:
+            if self._path is not None and not self._path.exists():
+                return self._missing()
+            return ConfigError(
+                f"{where} cannot be opened",
+                hint="check the permissions of the file and of its directory",
+            )
+        if code == sqlite3.SQLITE_NOTADB:
+            return ConfigError(f"{self.name} is not a catalog: it is no SQLite database")
+        if code == sqlite3.SQLITE_CORRUPT:
+            return IntegrityError(
+                f"{where} is damaged", hint="restore it from a backup; 'medgrid fsck' compares it"
+            )
+        if code == sqlite3.SQLITE_IOERR:
+            return Unreachable(f"{where}: the disk reports an error")
+        return None
+
+    def _postgres_error(self, error: exc.DBAPIError) -> MedgridError | None:
+        state = getattr(error.orig, "sqlstate", None) or ""
+        where = f"the catalog {self.name}"
+        if state in ("55P03", "40P01", "40001"):
+            return Busy(
+                f"{where} is locked by another process for more than {self._busy_timeout_s:g} s",
+                hint="try again when the other medgrid command has ended",
+            )
+        if state == "25006":
+            return ConfigError(f"{where} cannot be written: the server is read-only")
+        if state == "53100":
+            return DatabaseFull(
+                f"{where}: the server's disk is full", hint="free some space; nothing was changed"
+            )
+        if state == "42501" or state.startswith("28"):
+            return Denied(f"{where}: the server refuses this user")
+        if state == "3D000":
+            return ConfigError(f"{where}: the server has no such database")
+        if error.connection_invalidated or state[:2] in ("08", "57", "53"):
+            return Unreachable(
+                f"{where}: the server has gone away", hint="try again when it is back"
+            )
+        if isinstance(error, exc.OperationalError) and not state:
+            text = str(error.orig)
+            if "password" in text or "authentication" in text or "role" in text:
+                return Denied(f"{where}: the server refuses this user")
+            if "does not exist" in text:
+                return ConfigError(f"{where}: the server has no such database")
+            return Unreachable(
+                f"{where}: the server does not answer",
+                hint="check that PostgreSQL runs and that this host may reach it",
+            )
+        return None
+
+    def optimize(self) -> None:
+        """Let the database look at how its values are spread, where that has changed much."""
+        with self._translated(), self.engine.connect() as connection:
+            if self.is_sqlite:
+                connection.exec_driver_sql("PRAGMA analysis_limit=1000")
+                connection.exec_driver_sql("PRAGMA optimize")
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self.engine.dispose()
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun by Database, not guessed
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA temp_store=MEMORY")
+    cursor.execute("PRAGMA cache_size=-65536")
+    cursor.execute("PRAGMA mmap_size=1073741824")
+    cursor.close()

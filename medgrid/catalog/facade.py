@@ -1,0 +1,127 @@
+"""The catalog's only door: opens the database and hands out one store per noun."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+from medgrid.catalog.engine import Database
+
+if TYPE_CHECKING:
+    from medgrid.catalog.algorithms import AlgorithmStore
+    from medgrid.catalog.datasets import DatasetStore
+    from medgrid.catalog.jobs import JobStore
+    from medgrid.catalog.leases import LeaseStore
+    from medgrid.catalog.objects import ObjectStore
+    from medgrid.catalog.places import PlaceStore
+    from medgrid.catalog.provenance import ProvenanceStore
+    from medgrid.catalog.scanned import ScannedStore
+
+__all__ = ["Catalog"]
+
+
+class Catalog:
+    """An open catalog. Make one with `create` or `open`."""
+
+    def __init__(self, db: Database, grid_id: str) -> None:
+        self.db = db
+        self.grid_id = grid_id
+
+    @classmethod
+    def create(cls, url: str) -> Self:
+        """Make the catalog at `url` when there is none, and open it.
+
+        Raises
+        ------
+        ConfigError
+            The place cannot be written, or holds another version's catalog.
+        """
+        from medgrid.catalog.upgrade import make
+
+        make(url)
+        return cls.open(url)
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """Open an existing catalog.
+
+        Raises
+        ------
+        ConfigError
+            There is none, or its schema is older or newer than this medgrid's.
+        Unreachable
+            The database server does not answer.
+        """
+        from medgrid.catalog.version import check
+
+        db = Database(url)
+        try:
+            return cls(db, check(db))
+        except BaseException:
+            db.close()
+            raise
+
+    def transaction(self) -> AbstractContextManager[object]:
+        """Make what several stores do inside this ``with`` one transaction."""
+        return self.db.write()
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self.db.close()
+
+    @cached_property
+    def places(self) -> PlaceStore:
+        """Sites, storage elements, workers."""
+        from medgrid.catalog.places import PlaceStore
+
+        return PlaceStore(self.db)
+
+    @cached_property
+    def objects(self) -> ObjectStore:
+        """Objects, LFNs, metadata, replicas, questions."""
+        from medgrid.catalog.objects import ObjectStore
+
+        return ObjectStore(self.db)
+
+    @cached_property
+    def datasets(self) -> DatasetStore:
+        """Saved queries."""
+        from medgrid.catalog.datasets import DatasetStore
+
+        return DatasetStore(self.db)
+
+    @cached_property
+    def provenance(self) -> ProvenanceStore:
+        """What was made from what, by which algorithm."""
+        from medgrid.catalog.provenance import ProvenanceStore
+
+        return ProvenanceStore(self.db)
+
+    @cached_property
+    def algorithms(self) -> AlgorithmStore:
+        """Programs the grid knows."""
+        from medgrid.catalog.algorithms import AlgorithmStore
+
+        return AlgorithmStore(self.db)
+
+    @cached_property
+    def jobs(self) -> JobStore:
+        """Submissions, jobs, their states."""
+        from medgrid.catalog.jobs import JobStore
+
+        return JobStore(self.db)
+
+    @cached_property
+    def leases(self) -> LeaseStore:
+        """Who may act as the broker."""
+        from medgrid.catalog.leases import LeaseStore
+
+        return LeaseStore(self.db)
+
+    @cached_property
+    def scanned(self) -> ScannedStore:
+        """Files the importer has seen."""
+        from medgrid.catalog.scanned import ScannedStore
+
+        return ScannedStore(self.db)

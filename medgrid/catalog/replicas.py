@@ -1,0 +1,127 @@
+"""The copies of objects, and the uploads under way that will become copies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+from sqlalchemy import Connection, delete, insert, select, text
+
+from medgrid.catalog.engine import Database
+from medgrid.catalog.rows import value_table
+from medgrid.catalog.schema import object_, replica, upload
+from medgrid.errors import NotFound
+from medgrid.model import ObjectId, Replica
+
+__all__ = ["ReplicaBook"]
+
+
+class ReplicaBook:
+    """Which storage elements hold an object's bytes; a part of `ObjectStore`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    # -- replicas ----------------------------------------------------------------------------------
+
+    def replicas(self, ids: Iterable[str]) -> dict[ObjectId, list[Replica]]:
+        """Replicas of objects; every id asked for is a key."""
+        wanted = list(ids)
+        found: dict[ObjectId, list[Replica]] = {ObjectId(object_id): [] for object_id in wanted}
+        with self._db.read() as connection:
+            given = value_table(connection, wanted)
+            for row in connection.execute(
+                select(replica)
+                .join(given, given.c.value == replica.c.object_id)
+                .order_by(replica.c.created_s, replica.c.se)
+            ):
+                found[row[0]].append(Replica(*row))
+        return found
+
+    def add_replica(self, new: Replica) -> None:
+        """Enter one more copy of an object; its reservation ends.
+
+        Raises
+        ------
+        NotFound
+            There is no such object.
+        """
+        with self._db.write() as connection:
+            self._require(connection, new.object_id)
+            self.remove_replica(new.object_id, new.se, new.pfn)
+            self._add_replicas(connection, [new])
+
+    def remove_replica(self, object_id: ObjectId, se: str, pfn: str) -> None:
+        """Forget one copy of an object; nothing happens when it is not known."""
+        with self._db.write() as connection:
+            connection.execute(
+                delete(replica).where(
+                    replica.c.object_id == object_id, replica.c.se == se, replica.c.pfn == pfn
+                )
+            )
+
+    def replicas_on(self, se: str) -> Iterator[Replica]:
+        """All replicas a storage element holds, by PFN."""
+        with self._db.read() as connection:
+            for row in connection.execute(
+                select(replica).where(replica.c.se == se).order_by(replica.c.pfn)
+            ):
+                yield Replica(*row)
+
+    @staticmethod
+    def _add_replicas(connection: Connection, new: Sequence[Replica]) -> None:
+        if not new:
+            return
+        now = time.time()
+        connection.execute(
+            insert(replica),
+            [
+                {
+                    "object_id": item.object_id,
+                    "se": item.se,
+                    "pfn": item.pfn,
+                    "size_bytes": item.size_bytes,
+                    "sha256": item.sha256,
+                    "created_s": item.created_s or now,
+                }
+                for item in new
+            ],
+        )
+        connection.execute(
+            text("DELETE FROM upload WHERE se = :se AND pfn = :pfn"),
+            [{"se": item.se, "pfn": item.pfn} for item in new],
+        )
+
+    # -- uploads under way -------------------------------------------------------------------------
+
+    def reserve(self, object_id: ObjectId, se: str, pfn: str) -> None:
+        """Say that bytes are about to be written; `register` or `release` ends it."""
+        with self._db.write() as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO upload (se, pfn, object_id, reserved_s)"
+                    " VALUES (:se, :pfn, :object_id, :now)"
+                    " ON CONFLICT (se, pfn) DO UPDATE SET reserved_s = excluded.reserved_s"
+                ),
+                {"se": se, "pfn": pfn, "object_id": object_id, "now": time.time()},
+            )
+
+    def release(self, object_id: ObjectId) -> None:
+        """End the reservations of an object that will not be registered."""
+        with self._db.write() as connection:
+            connection.execute(delete(upload).where(upload.c.object_id == object_id))
+
+    def reservations(self, se: str) -> dict[str, tuple[ObjectId, float]]:
+        """Uploads under way to a storage element: PFN -> (object, epoch seconds of the start)."""
+        with self._db.read() as connection:
+            rows = connection.execute(
+                select(upload.c.pfn, upload.c.object_id, upload.c.reserved_s).where(
+                    upload.c.se == se
+                )
+            )
+            return {pfn: (ObjectId(object_id), since) for pfn, object_id, since in rows}
+
+    @staticmethod
+    def _require(connection: Connection, object_id: str) -> None:
+        if connection.scalar(select(object_.c.id).where(object_.c.id == object_id)) is None:
+            raise NotFound(f"no object {object_id}")
