@@ -1,0 +1,139 @@
+"""The allow-list: what of an image's header or side-car may become metadata.
+
+Everything that is not named here stays in the object's bytes alone. The list was made from the
+attributes that describe how an image was acquired and what it shows; whoever adds to it checks
+the name against DICOM PS3.15 table E.1-1. `tests/images/test_allowed.py` does so too.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["BIDS_FIELDS", "CODES", "DATES", "FREE_TEXT", "NUMBERS", "UIDS"]
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+UIDS: Final = _words(
+    """
+    SOPClassUID StudyInstanceUID SeriesInstanceUID FrameOfReferenceUID
+    """
+)
+
+DATES: Final = _words("StudyDate SeriesDate")
+
+FREE_TEXT: Final = _words(
+    """
+    StudyDescription SeriesDescription ProtocolName SequenceName PulseSequenceName
+    Manufacturer ManufacturerModelName SoftwareVersions
+    ContrastBolusAgent ReceiveCoilName TransmitCoilName ConvolutionKernel FilterType
+    Radiopharmaceutical ReconstructionMethod AttenuationCorrectionMethod
+    ScatterCorrectionMethod ImagedNucleus
+    LossyImageCompressionMethod
+    """
+)
+"""Short texts people write; every one is scrubbed of the patient's names and ids."""
+
+CODES: Final = _words(
+    """
+    Modality ImageType PatientSex PatientPosition BodyPartExamined Laterality ImageLaterality
+    ViewPosition ScanningSequence SequenceVariant ScanOptions MRAcquisitionType AngioFlag
+    InPlanePhaseEncodingDirection VariableFlipAngleFlag EchoPulseSequence MultipleSpinEcho
+    MultiplanarExcitation PhaseContrast TimeOfFlightContrast SteadyStatePulseSequence
+    EchoPlanarPulseSequence SaturationRecovery SpectrallySelectedSuppression
+    PulseSequenceType GeometryOfKSpaceTraversal SegmentedKSpaceTraversal
+    RectilinearPhaseEncodeReordering ParallelAcquisition ParallelAcquisitionTechnique
+    PartialFourier PartialFourierDirection SpatialPresaturation MagnetizationTransfer
+    T2Preparation BloodSignalNulling ReceiveCoilType TransmitCoilType QuadratureReceiveCoil
+    ResonantNucleus DiffusionDirectionality AcquisitionContrast ComplexImageComponent
+    PixelPresentation VolumetricProperties VolumeBasedCalculationTechnique ContentQualification
+    ApplicableSafetyStandardAgency PhotometricInterpretation LossyImageCompression
+    BurnedInAnnotation RescaleType Units CountsSource SeriesType CorrectedImage
+    DecayCorrection RandomsCorrectionMethod CollimatorType DetectorType FieldOfViewShape
+    AcquisitionType ReconstructionAlgorithm RotationDirection ExposureModulationType
+    DoseType DoseUnits DoseSummationType PresentationLUTShape PixelIntensityRelationship
+    ConversionType PositionerType SegmentationType SegmentationFractionalType
+    TableType AcquisitionTerminationCondition
+    """
+)
+"""Coded strings: kept only when they look like a code."""
+
+NUMBERS: Final = _words(
+    """
+    PatientSize PatientWeight
+    SeriesNumber AcquisitionNumber NumberOfFrames Rows Columns SamplesPerPixel BitsAllocated
+    BitsStored HighBit PixelRepresentation PlanarConfiguration NumberOfTemporalPositions
+    NumberOfSlices NumberOfTimeSlices ImagesInAcquisition
+    PixelSpacing ImagerPixelSpacing NominalScannedPixelSpacing PixelAspectRatio SliceThickness
+    SpacingBetweenSlices ImageOrientationPatient ReconstructionDiameter DataCollectionDiameter
+    MagneticFieldStrength RepetitionTime EchoTime EffectiveEchoTime InversionTime EchoNumbers
+    EchoTrainLength NumberOfAverages ImagingFrequency NumberOfPhaseEncodingSteps FlipAngle
+    PercentSampling PercentPhaseFieldOfView PixelBandwidth AcquisitionMatrix SAR dBdt TriggerTime
+    B1rms HeartRate CardiacNumberOfImages TriggerWindow ParallelReductionFactorInPlane
+    ParallelReductionFactorOutOfPlane DiffusionBValue AcquisitionDuration SpectralWidth
+    MRAcquisitionFrequencyEncodingSteps MRAcquisitionPhaseEncodingStepsInPlane
+    MRAcquisitionPhaseEncodingStepsOutOfPlane GradientOutput TagThickness
+    KVP GeneratorPower ExposureTime ExposureTimeInuAs XRayTubeCurrent XRayTubeCurrentInuA Exposure ExposureInuAs
+    FilterThicknessMinimum FilterThicknessMaximum FocalSpots DistanceSourceToDetector
+    DistanceSourceToPatient GantryDetectorTilt TableHeight TableSpeed TableFeedPerRotation
+    SpiralPitchFactor RevolutionTime SingleCollimationWidth TotalCollimationWidth CTDIvol
+    RescaleIntercept RescaleSlope CollimatorShape DistanceSourceToEntrance EntranceDose
+    EstimatedDoseSaving OrganDose BodyPartThickness CompressionForce PositionerPrimaryAngle
+    PositionerSecondaryAngle CineRate FrameTime RecommendedDisplayFrameRate ActualFrameDuration
+    ContrastBolusVolume ContrastBolusTotalDose ContrastFlowRate ContrastFlowDuration
+    RadionuclideTotalDose RadionuclideHalfLife RadionuclidePositronFraction SliceSensitivityFactor
+    DecayFactor DoseCalibrationFactor ScatterFractionFactor AxialAcceptance AxialMash
+    FieldOfViewDimensions NumberOfEnergyWindows NumberOfDetectors NumberOfRotations
+    LossyImageCompressionRatio DoseGridScaling TransducerFrequency MechanicalIndex
+    BoneThermalIndex CranialThermalIndex SoftTissueThermalIndex DepthOfScanField
+    """
+)
+
+FUNCTIONAL_GROUPS: Final = (
+    "PixelMeasuresSequence",
+    "PlaneOrientationSequence",
+    "MRTimingAndRelatedParametersSequence",
+    "MREchoSequence",
+    "MRModifierSequence",
+    "MRImagingModifierSequence",
+    "MRFOVGeometrySequence",
+    "MRAveragesSequence",
+    "MRDiffusionSequence",
+    "MRReceiveCoilSequence",
+    "MRTransmitCoilSequence",
+    "MRImageFrameTypeSequence",
+    "CTAcquisitionTypeSequence",
+    "CTAcquisitionDetailsSequence",
+    "CTTableDynamicsSequence",
+    "CTGeometrySequence",
+    "CTReconstructionSequence",
+    "CTExposureSequence",
+    "CTXRayDetailsSequence",
+    "PixelValueTransformationSequence",
+)
+"""Macros of enhanced objects whose values are lifted beside the others (PS3.3 C.7.6.16)."""
+
+BIDS_FIELDS: Final = _words(
+    """
+    TaskName TaskDescription CogAtlasID CogPOID
+    NonlinearGradientCorrection MRTransmitCoilSequence CoilCombinationMethod
+    MatrixCoilMode PulseSequenceDetails NumberShots ParallelReductionFactorInPlane
+    PhaseEncodingDirection PhaseEncodingAxis EffectiveEchoSpacing DwellTime TotalReadoutTime
+    WaterFatShift MixingTime PhaseOversampling SliceEncodingDirection SliceTiming
+    MultibandAccelerationFactor AnatomicalLandmarkCoordinateUnits
+    VolumeTiming AcquisitionVoxelSize NumberOfVolumesDiscardedByScanner
+    NumberOfVolumesDiscardedByUser DelayTime DelayAfterTrigger BandwidthPerPixelPhaseEncode
+    ReconMatrixPE BaseResolution PartialFourier ShimSetting TxRefAmp PercentPhaseFOV PercentSampling
+    EchoTime1 EchoTime2 ArterialSpinLabelingType PostLabelingDelay LabelingDuration
+    BackgroundSuppression M0Type RepetitionTimePreparation RepetitionTimeExcitation
+    VascularCrushing BolusCutOffFlag BolusCutOffDelayTime TotalAcquiredPairs
+    TracerName TracerRadionuclide InjectedRadioactivity InjectedRadioactivityUnits InjectedMass
+    InjectedMassUnits ModeOfAdministration AcquisitionMode FrameTimesStart FrameDuration
+    ReconMethodName ReconMethodParameterLabels ReconMethodParameterValues ReconFilterType
+    ReconFilterSize ImageDecayCorrected SkullStripped SpatialReference Resolution Density
+    ConversionSoftware ConversionSoftwareVersion ImageOrientationPatientDICOM NumberOfAverages
+    """
+)
+"""Side-car fields of BIDS 1.10 and of dcm2niix that are not DICOM keywords of the lists above."""

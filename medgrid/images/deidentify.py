@@ -1,0 +1,354 @@
+"""From a header to metadata that names nobody.
+
+Only what `medgrid.images.allowed` names is taken; names, ids, addresses, institutions, physicians,
+operators, birth dates, comments and private elements never are. Free text is scrubbed of the words
+of the patient's names and ids, since people write them there. Dates of study and series stay.
+
+Source: DICOM PS3.15 annex E, Basic Application Level Confidentiality Profile with the options
+Retain Longitudinal Temporal Information, Retain Patient Characteristics and Clean Descriptors.
+`tests/images/test_deidentify.py` puts a name into every attribute there is.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from medgrid.images import allowed
+from medgrid.images.dicom import quiet_pydicom
+
+if TYPE_CHECKING:
+    from pydicom.dataelem import DataElement
+    from pydicom.dataset import Dataset
+
+__all__ = ["Scrubber", "age_years", "label", "metadata", "scrubber_of"]
+
+Attributes = dict[str, Any]
+
+MAX_AGE_YEARS = 90
+_MAX_TEXT = 256
+_MAX_VALUES = 64
+_MAX_DEPTH = 8
+_LABEL_MAX = 48
+_CODE = re.compile(r"[A-Z0-9][A-Z0-9_ ./+-]{0,63}", re.IGNORECASE)
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+
+_PERSON_IDS = (
+    "PatientID",
+    "OtherPatientIDs",
+    "AccessionNumber",
+    "StudyID",
+    "AdmissionID",
+    "MilitaryRank",
+    "PatientTelephoneNumbers",
+    "MedicalRecordLocator",
+    "RequestedProcedureID",
+    "FillerOrderNumberImagingServiceRequest",
+    "PlacerOrderNumberImagingServiceRequest",
+)
+_PHRASES = (
+    "InstitutionName",
+    "InstitutionAddress",
+    "InstitutionalDepartmentName",
+    "PatientAddress",
+    "StationName",
+    "DeviceSerialNumber",
+)
+_MODALITIES = frozenset(  # PS3.3 C.7.3.1.1.1
+    """
+    AR ASMT AU BDUS BI BMD CFM CR CT CTPROTOCOL DG DMS DOC DX ECG EEG EMG EOG EPS ES FID GM HC HD
+    IO IOL IVOCT IVUS KER KO LEN LP LS M3D MG MR NM OAM OCT OP OPM OPR OPT OPTBSV OPTENF OPV OSS OT
+    PA PLAN POS PR PT PX REG RESP RF RG RTDOSE RTIMAGE RTINTENT RTPLAN RTRAD RTRECORD RTSEGANN
+    RTSTRUCT RWV SEG SM SMR SR SRF STAIN TEXTUREMAP TG US VA XA XAPROTOCOL XC
+    """.split()  # noqa: SIM905
+)
+
+
+class Scrubber:
+    """Cuts the words that name a patient out of text.
+
+    Parameters
+    ----------
+    words : iterable of str
+        Names and ids. One of four or more letters or digits, or of another script than ASCII, is
+        cut wherever it stands; a shorter one only where it stands alone. Accents and case do not
+        matter.
+    """
+
+    def __init__(self, words: Iterable[str]) -> None:
+        inside: set[str] = set()
+        alone: set[str] = set()
+        for word in words:
+            folded = _fold(word).strip(" .,;:^=-_")
+            if len(folded) >= 4 or (folded and not folded.isascii()):
+                inside.add(folded)
+            elif len(folded) >= 2:
+                alone.add(folded)
+        parts = [re.escape(word) for word in sorted(inside, key=lambda w: (-len(w), w))]
+        if alone:
+            short = "|".join(re.escape(word) for word in sorted(alone, key=lambda w: (-len(w), w)))
+            parts.append(rf"(?<![^\W_])(?:{short})(?![^\W_])")
+        self._pattern = re.compile("|".join(parts)) if parts else None
+
+    def finds(self, text: str) -> bool:
+        """Whether `text` holds a word to cut."""
+        return self._pattern is not None and self._pattern.search(_fold(text)) is not None
+
+    def __call__(self, text: str) -> str:
+        """`text` without those words, and without what held them together."""
+        if self._pattern is None:
+            return text
+        folded, places = _fold_with_places(text)
+        keep = [True] * len(text)
+        hit = False
+        for match in self._pattern.finditer(folded):
+            hit = True
+            for place in range(match.start(), match.end()):
+                keep[places[place]] = False
+        if not hit:
+            return text
+        rest = "".join(char if kept else "\0" for char, kept in zip(text, keep, strict=True))
+        rest = re.sub(r"[\s_^=,;:/-]*\0+[\s_^=,;:/-]*", " ", rest)
+        return " ".join(rest.split())
+
+
+def _fold(text: str) -> str:
+    return _fold_with_places(text)[0]
+
+
+def _fold_with_places(text: str) -> tuple[str, list[int]]:
+    """Text without case and accents, and for each of its characters its place in `text`."""
+    folded: list[str] = []
+    places: list[int] = []
+    for place, char in enumerate(text):
+        for part in unicodedata.normalize("NFKD", char).casefold():
+            if not unicodedata.combining(part):
+                folded.append(part)
+                places.append(place)
+    return "".join(folded), places
+
+
+def scrubber_of(ds: Dataset, extra: Iterable[str] = ()) -> Scrubber:
+    """Scrubber of the names and ids a header holds, at any depth, and of `extra`."""
+    return Scrubber([*_words_of(ds, 0), *extra])
+
+
+def _words_of(ds: Dataset, depth: int) -> Iterator[str]:
+    for element in _elements(ds):
+        keyword = element.keyword
+        if element.VR == "SQ" and depth < _MAX_DEPTH:
+            for item in element.value or ():
+                yield from _words_of(item, depth + 1)
+        elif element.VR == "PN":
+            for value in _values(element):
+                yield from person_words(str(value))
+        elif keyword in _PERSON_IDS:
+            for value in _values(element):
+                yield from id_words(str(value))
+        elif keyword in _PHRASES:
+            for value in _values(element):
+                if len(str(value)) >= 4:
+                    yield str(value)
+        elif keyword == "PatientBirthDate":
+            yield from _date_words(str(element.value))
+
+
+def person_words(name: str) -> Iterator[str]:
+    """Words of a DICOM person name (PS3.5 6.2.1.2), of its family, given and middle names."""
+    for group in name.split("="):
+        words = [
+            word
+            for part in group.split("^")[:3]
+            for word in re.split(r"[\s,.;'\u2019()-]+", part)
+            if len(word) >= 2 or (word and not word.isascii())
+        ]
+        yield from words
+        if len(words) > 1:
+            yield "".join(words)
+            yield "".join(reversed(words))
+
+
+def id_words(value: str) -> Iterator[str]:
+    """An id and those of its parts that are long enough to tell somebody."""
+    value = value.strip("\0 ")
+    if len(value) >= 2:
+        yield value
+    for part in re.split(r"[^\w]+|_", value):
+        if len(part) >= 4 and part != value:
+            yield part
+
+
+def _date_words(value: str) -> Iterator[str]:
+    day = _date(value)
+    if day is not None:
+        y, m, d = day.split("-")
+        for sep in ("", "-", ".", "/", "_"):
+            yield sep.join((y, m, d))
+            yield sep.join((d, m, y))
+            yield sep.join((m, d, y))
+
+
+def _elements(ds: Dataset) -> Iterator[DataElement]:
+    """Elements that can be read; one that cannot is passed over."""
+    for tag in list(ds.keys()):
+        try:
+            element = ds[tag]
+        except MemoryError:
+            raise
+        except Exception:  # noqa: S112 - a broken element has no value to give
+            continue
+        yield element
+
+
+def _values(element: DataElement) -> list[Any]:
+    value = element.value
+    if value is None or value == "":
+        return []
+    if isinstance(value, str | bytes) or not hasattr(value, "__iter__") or element.VR == "PN":
+        many = element.VM > 1
+        return list(value) if many else [value]
+    return list(value)
+
+
+def metadata(ds: Dataset, scrub: Scrubber) -> Attributes:
+    """What of a header may be known: attribute name -> value.
+
+    Dates are ``YYYY-MM-DD``, `PatientAge` is in years; several values make a list.
+    """
+    with quiet_pydicom():
+        found: Attributes = {}
+        for group in _functional_groups(ds):
+            _take(group, scrub, found)
+        _take(ds, scrub, found)
+        syntax = getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", None)
+        if syntax is not None and _UID.fullmatch(str(syntax)):
+            found["TransferSyntaxUID"] = str(syntax)
+        age = age_years(
+            _first(ds, "PatientAge"), _first(ds, "PatientBirthDate"), _first(ds, "StudyDate")
+        )
+        if age is not None:
+            found["PatientAge"] = age
+        return found
+
+
+def _take(ds: Dataset, scrub: Scrubber, found: Attributes) -> None:
+    for element in _elements(ds):
+        if element.tag.is_private:
+            continue
+        value = allowed_value(element.keyword, _values(element), scrub)
+        if value is not None:
+            found[element.keyword] = value
+
+
+def _functional_groups(ds: Dataset) -> Iterator[Dataset]:
+    """Macros shared by all frames of an enhanced object."""
+    for shared in ds.get("SharedFunctionalGroupsSequence") or ():
+        for keyword in allowed.FUNCTIONAL_GROUPS:
+            yield from shared.get(keyword) or ()
+
+
+def allowed_value(keyword: str, values: list[Any], scrub: Scrubber) -> Any:
+    """Value of an attribute as metadata, None when it must not or cannot be one."""
+    clean: list[Any]
+    if keyword in allowed.NUMBERS:
+        clean = [number for value in values if (number := _number(value)) is not None]
+    elif keyword in allowed.DATES:
+        clean = [day for value in values if (day := _date(str(value))) is not None]
+    elif keyword in allowed.UIDS:
+        clean = [str(value) for value in values if _UID.fullmatch(str(value))]
+        clean = [value for value in clean if not scrub.finds(value)]
+    elif keyword == "Modality":
+        clean = [str(value).strip().upper() for value in values]
+        clean = [value for value in clean if value in _MODALITIES]
+    elif keyword == "PatientSex":
+        clean = [str(value).strip().upper() for value in values]
+        clean = [value for value in clean if value in ("M", "F", "O")]
+    elif keyword in allowed.CODES:
+        clean = [str(value).strip() for value in values]
+        clean = [value for value in clean if _CODE.fullmatch(value) and not scrub.finds(value)]
+    elif keyword in allowed.FREE_TEXT:
+        clean = [text for value in values if (text := clean_text(str(value), scrub))]
+    else:
+        return None
+    if len(clean) != len(values) and len(values) > 1 and keyword in allowed.NUMBERS:
+        return None  # a vector that lacks a component says something else
+    if not clean or len(clean) > _MAX_VALUES:
+        return None
+    return clean[0] if len(clean) == 1 else clean
+
+
+def clean_text(text: str, scrub: Scrubber) -> str:
+    """Text without the patient's words, control characters and excess length."""
+    text = "".join(c if unicodedata.category(c)[0] not in "CZ" else " " for c in text)
+    return " ".join(scrub(text).split())[:_MAX_TEXT]
+
+
+def _number(value: Any) -> int | float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if not math.isfinite(number):
+        return None
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+
+
+def _date(text: str) -> str | None:
+    """DICOM date, also in the form before 1993, as ``YYYY-MM-DD``."""
+    match = re.fullmatch(r"(\d{4})([.-]?)(\d\d)\2(\d\d)", text.strip("\0 "))
+    if match is None:
+        return None
+    try:
+        return date(int(match[1]), int(match[3]), int(match[4])).isoformat()
+    except ValueError:
+        return None
+
+
+def _first(ds: Dataset, keyword: str) -> str:
+    try:
+        value = ds.get(keyword)
+    except MemoryError:
+        raise
+    except Exception:
+        return ""
+    return "" if value is None else str(value)
+
+
+def age_years(age: str, birth_date: str = "", study_date: str = "") -> float | None:
+    """Age in years from a DICOM age string (PS3.5 6.2 AS), else from two dates; over 89 is 90."""
+    match = re.fullmatch(r"(\d{1,3})([DWMY])", age.strip("\0 ").upper())
+    if match:
+        per_year = {"D": 365.25, "W": 52.1775, "M": 12.0, "Y": 1.0}[match[2]]
+        years = round(int(match[1]) / per_year, 2)
+    else:
+        born, seen = _date(birth_date), _date(study_date)
+        if born is None or seen is None:
+            return None
+        days = (date.fromisoformat(seen) - date.fromisoformat(born)).days
+        if days < 0:
+            return None
+        years = float(int(days / 365.25)) if days > 730 else round(days / 365.25, 2)
+    return float(MAX_AGE_YEARS) if years > MAX_AGE_YEARS - 1 else years
+
+
+def label(attributes: Mapping[str, Any]) -> str:
+    """Last segment of a series' LFN, from metadata: ``T1w``, ``ep2d_bold``, ``CT-2``."""
+    for name in ("SeriesDescription", "ProtocolName"):
+        text = segment(str(attributes.get(name, "")))
+        if text:
+            return text
+    modality = str(attributes.get("Modality", "series"))
+    number = attributes.get("SeriesNumber")
+    return modality if number is None else f"{modality}-{number}"
+
+
+def segment(text: str) -> str:
+    """Text as a segment of an LFN: letters, digits and ``._+-``, not too long, may be empty."""
+    text = unicodedata.normalize("NFC", text)
+    text = "".join(char if char.isalnum() or char in "._+-" else "_" for char in text)
+    text = re.sub(r"_{2,}", "_", text)[:_LABEL_MAX]
+    return text.strip("._-+")
