@@ -10,6 +10,7 @@ import pytest
 pytest_plugins = [
     # one module per real thing that tests run against; each defines its fixtures
     "tests.lab.sshd",
+    "tests.lab.postgres",
 ]
 
 

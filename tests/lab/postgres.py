@@ -1,0 +1,212 @@
+"""A private PostgreSQL for the tests, and catalogs on both databases.
+
+The server listens on a socket in a temporary directory only, and dies with the test run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from medgrid.catalog import Catalog
+
+_SETTINGS = {
+    "listen_addresses": "",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+    "autovacuum": "off",
+}
+
+
+def binaries() -> Path | None:
+    """Directory of the newest server programs on this machine."""
+    found = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda p: float(p.parts[-3])
+    )
+    if found:
+        return found[-1].parent
+    initdb = shutil.which("initdb")
+    return Path(initdb).resolve().parent if initdb else None
+
+
+class PostgresServer:
+    """One running server; `start`, `stop` and `kill` may be called in tests of its own."""
+
+    def __init__(self, directory: Path, bin_dir: Path) -> None:
+        self._bin = bin_dir
+        self.directory = directory
+        self._user: str | None = None
+        if os.geteuid() == 0:
+            self._user = next(
+                (name for name in ("postgres", "nobody") if _has_user(name)), None
+            )  # the server refuses to run as root
+        self._data = directory / "data"
+        self.sockets = directory
+        if self._user is not None:
+            shutil.chown(directory, self._user)
+        subprocess.run(
+            [
+                *(str(bin_dir / "initdb"), "-D", str(self._data), "-U", "medgrid", "-A", "trust"),
+                *("-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"),
+            ],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd=directory,
+            user=self._user,
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        options = [part for item in _SETTINGS.items() for part in ("-c", "=".join(item))]
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(str(self._bin / "postgres"), "-D", str(self._data)),
+                    *("-k", str(self.sockets), *options),
+                ],
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+                user=self._user,
+                preexec_fn=_die_with_parent,
+            )
+        for _ in range(300):
+            with contextlib.suppress(psycopg.OperationalError):
+                self.admin().close()
+                return
+            time.sleep(0.05)
+        raise RuntimeError((self.directory / "log").read_text())
+
+    def admin(self) -> psycopg.Connection:
+        """Connection that may make databases."""
+        return psycopg.connect(
+            host=str(self.sockets), user="medgrid", dbname="postgres", autocommit=True
+        )
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End the server: SIGINT is orderly, SIGQUIT is a crash."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(timeout=30)
+            self._process = None
+
+    def url(self, database: str) -> str:
+        """SQLAlchemy URL of a database."""
+        return f"postgresql+psycopg://medgrid@/{database}?host={self.sockets}"
+
+    def make_database(self, template: str = "template1") -> str:
+        """Make a database with a name of its own and return the name."""
+        name = f"t{uuid.uuid4().hex[:12]}"
+        with self.admin() as connection:
+            connection.execute(
+                f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY".encode()
+            )
+        return name
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database, whoever is connected."""
+        with self.admin() as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def _has_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGINT)
+
+
+def new_server() -> PostgresServer:
+    """Start a server in a temporary directory; skip the test when there are no programs for it."""
+    found = binaries()
+    if found is None:
+        pytest.skip("no PostgreSQL server programs; install them with 'apt install postgresql'")
+    # a socket's path must be shorter than 108 characters, so not in pytest's directories
+    return PostgresServer(Path(tempfile.mkdtemp(prefix="mg-pg-")), found)
+
+
+def remove_server(server: PostgresServer) -> None:
+    """Stop a server and remove its files."""
+    server.stop()
+    shutil.rmtree(server.directory)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """The test run's PostgreSQL."""
+    server = new_server()
+    yield server
+    remove_server(server)
+
+
+@pytest.fixture(scope="session")
+def _postgres_template(postgres_server: PostgresServer) -> str:
+    name = postgres_server.make_database()
+    Catalog.create(postgres_server.url(name)).close()
+    return name
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "catalog.db"
+    Catalog.create(f"sqlite:///{path}").close()
+    return path
+
+
+_DATABASES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(params=_DATABASES)
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Address where a catalog could be made, on each kind of database."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    name = server.make_database()
+    yield server.url(name)
+    server.drop_database(name)
+
+
+@pytest.fixture(params=_DATABASES)
+def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Address of a new, empty catalog of this test's own, on each kind of database."""
+    if request.param == "sqlite":
+        path = tmp_path / "catalog.db"
+        shutil.copy(request.getfixturevalue("_sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    name = server.make_database(request.getfixturevalue("_postgres_template"))
+    yield server.url(name)
+    server.drop_database(name)
+
+
+@pytest.fixture
+def catalog(catalog_url: str) -> Iterator[Catalog]:
+    """A new, empty catalog, open."""
+    found = Catalog.open(catalog_url)
+    yield found
+    found.close()
