@@ -1,0 +1,186 @@
+"""Derivations: what was made from what, by which algorithm."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, insert, select
+
+from medgrid.catalog.engine import Database
+from medgrid.catalog.rows import value_table
+from medgrid.catalog.schema import (
+    derivation,
+    derivation_input,
+    derivation_link,
+    derivation_output,
+)
+from medgrid.model import JobId, ObjectId, Sha256
+
+__all__ = ["Derivation", "ProvenanceStore", "new_derivation_id"]
+
+
+def new_derivation_id() -> str:
+    """Draw a random 128-bit id."""
+    return secrets.token_hex(16)
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """One run of an algorithm that made objects.
+
+    `algorithm_label` is ``name@version``, kept beside the digest so that it outlives the algorithm.
+    `output_inputs` names, for outputs that come from some inputs only, those inputs; any other
+    output comes from all of them.
+    """
+
+    id: str
+    algorithm: Sha256
+    algorithm_label: str
+    inputs: Mapping[str, Sequence[ObjectId]]
+    outputs: Mapping[str, Sequence[ObjectId]]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    job: JobId | None = None
+    worker: str | None = None
+    started_s: float | None = None
+    ended_s: float | None = None
+    exit_code: int | None = None
+    output_inputs: Mapping[ObjectId, Sequence[ObjectId]] = field(default_factory=dict)
+
+    def inputs_of(self, output: ObjectId) -> dict[str, list[ObjectId]]:
+        """Inputs that `output` was made from, by role."""
+        some = self.output_inputs.get(output)
+        found = {
+            role: [one for one in ids if some is None or one in some]
+            for role, ids in self.inputs.items()
+        }
+        return {role: ids for role, ids in found.items() if ids}
+
+
+class ProvenanceStore:
+    """Remembers derivations for ever, also when their objects are gone."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def record(self, new: Derivation) -> None:
+        """Enter a derivation."""
+        name, _, version = new.algorithm_label.partition("@")
+        with self._db.write() as connection:
+            connection.execute(
+                insert(derivation).values(
+                    id=new.id,
+                    algorithm=new.algorithm,
+                    algorithm_name=name,
+                    algorithm_version=version,
+                    parameters=dict(new.parameters),
+                    submission=new.job.submission if new.job else None,
+                    job_number=new.job.number if new.job else None,
+                    worker=new.worker,
+                    started_s=new.started_s,
+                    ended_s=new.ended_s,
+                    exit_code=new.exit_code,
+                )
+            )
+            for table, roles in ((derivation_input, new.inputs), (derivation_output, new.outputs)):
+                rows = [
+                    {"derivation": new.id, "role": role, "position": place, "object_id": object_id}
+                    for role, ids in roles.items()
+                    for place, object_id in enumerate(ids)
+                ]
+                if rows:
+                    connection.execute(insert(table), rows)
+            links = [
+                {"output_id": output, "input_id": one}
+                for output, ids in new.output_inputs.items()
+                for one in sorted(set(ids))
+            ]
+            if links:
+                connection.execute(insert(derivation_link), links)
+
+    def made_by(self, object_id: ObjectId) -> Derivation | None:
+        """Derivation that made an object, None for what was brought from outside."""
+        return self.made_by_many([object_id]).get(object_id)
+
+    def made_by_many(self, ids: Iterable[ObjectId]) -> dict[ObjectId, Derivation]:
+        """Derivations by the object they made; objects from outside are absent."""
+        with self._db.read() as connection:
+            given = value_table(connection, ids)
+            makers = connection.execute(
+                select(derivation_output.c.object_id, derivation_output.c.derivation).join(
+                    given, given.c.value == derivation_output.c.object_id
+                )
+            ).all()
+            found = _load(connection, {maker for _, maker in makers})
+            return {ObjectId(made): found[maker] for made, maker in makers}
+
+    def made_from(self, object_id: ObjectId) -> list[Derivation]:
+        """Derivations that read an object, oldest first."""
+        with self._db.read() as connection:
+            users = connection.scalars(
+                select(derivation_input.c.derivation)
+                .where(derivation_input.c.object_id == object_id)
+                .distinct()
+            ).all()
+            found = _load(connection, users)
+        return sorted(found.values(), key=lambda one: (one.started_s or 0.0, one.id))
+
+
+def _load(connection: Connection, ids: Iterable[str]) -> dict[str, Derivation]:
+    """Whole derivations by id, in four statements however many they are."""
+    chosen = value_table(connection, ids)
+    heads = (
+        connection.execute(select(derivation).join(chosen, chosen.c.value == derivation.c.id))
+        .mappings()
+        .all()
+    )
+    roles: list[dict[str, dict[str, list[ObjectId]]]] = []
+    for table in (derivation_input, derivation_output):
+        by_derivation: dict[str, dict[str, list[ObjectId]]] = {}
+        for row in connection.execute(
+            select(table)
+            .join(chosen, chosen.c.value == table.c.derivation)
+            .order_by(table.c.derivation, table.c.role, table.c.position)
+        ):
+            of_role = by_derivation.setdefault(row.derivation, {}).setdefault(row.role, [])
+            of_role.append(ObjectId(row.object_id))
+        roles.append(by_derivation)
+    links: dict[ObjectId, list[ObjectId]] = {}
+    for output, input_id in connection.execute(
+        select(derivation_link.c.output_id, derivation_link.c.input_id)
+        .join(derivation_output, derivation_output.c.object_id == derivation_link.c.output_id)
+        .join(chosen, chosen.c.value == derivation_output.c.derivation)
+        .order_by(derivation_link.c.output_id, derivation_link.c.input_id)
+    ):
+        links.setdefault(ObjectId(output), []).append(ObjectId(input_id))
+    return {head["id"]: _derivation(head, roles[0], roles[1], links) for head in heads}
+
+
+def _derivation(
+    head: RowMapping,
+    inputs: Mapping[str, dict[str, list[ObjectId]]],
+    outputs: Mapping[str, dict[str, list[ObjectId]]],
+    links: Mapping[ObjectId, list[ObjectId]],
+) -> Derivation:
+    made = outputs.get(head["id"], {})
+    job = None
+    if head["submission"] is not None:
+        job = JobId(head["submission"], head["job_number"])
+    return Derivation(
+        id=head["id"],
+        algorithm=Sha256(head["algorithm"]),
+        algorithm_label=f"{head['algorithm_name']}@{head['algorithm_version']}",
+        inputs=inputs.get(head["id"], {}),
+        outputs=made,
+        parameters=head["parameters"],
+        job=job,
+        worker=head["worker"],
+        started_s=head["started_s"],
+        ended_s=head["ended_s"],
+        exit_code=head["exit_code"],
+        output_inputs={
+            output: links[output] for ids in made.values() for output in ids if output in links
+        },
+    )
