@@ -40,5 +40,5 @@ def storage_error(exc: OSError, se: str, doing: str) -> MedgridError:
         return Denied(f"{start}: {os.strerror(exc.errno).lower()}")
     if exc.errno in _MISSING:
         return NotFound(f"{start}: it is not there")
-    reason = os.strerror(exc.errno).lower() if exc.errno else str(exc) or type(exc).__name__
-    return Unreachable(f"{start}: {reason}")
+    reason = os.strerror(exc.errno) if exc.errno else exc.strerror or type(exc).__name__
+    return Unreachable(f"{start}: {reason.lower()}")

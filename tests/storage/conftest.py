@@ -7,16 +7,19 @@ import resource
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from medgrid.config import Settings
 from medgrid.model import StorageElement
 from medgrid.storage import open_storage
+from tests.lab.sshd import Sshd
 from tests.storage.places import Place
 
-KINDS = ["posix"]
+KINDS = ["posix", "sftp", "sftp-only"]
 SMALL_BYTES = 4_000_000
 
 
@@ -25,6 +28,17 @@ def _place(kind: str, root: Path, request: pytest.FixtureRequest) -> Iterator[Pl
     root.mkdir(mode=0o700, exist_ok=True)
     settings = Settings(home=root.parent / "grid")
     element = StorageElement("near", root.as_uri(), "here")
+    if kind != "posix":
+        server: Sshd = request.getfixturevalue("sshd")
+        if kind == "sftp-only":
+            with (server.directory / "sshd_config").open("a") as config:
+                config.write("ForceCommand internal-sftp\n")
+            server.restart()
+        settings = replace(
+            settings, known_hosts=str(server.known_hosts), identity=str(server.identity)
+        )
+        url = server.url.replace("ssh:", "sftp:") + quote(str(root))
+        element = StorageElement("far", url, "there")
     storage = open_storage(element, settings)
     yield Place(storage, root, kind == "posix")
     storage.close()

@@ -1,0 +1,312 @@
+"""Storage in a directory of another host, over SFTP, and over its shell where that is allowed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import re
+import secrets
+import stat
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from errno import ENOENT
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from medgrid.config import Settings
+from medgrid.errors import ConfigError, MedgridError, NotFound, Unreachable
+from medgrid.model import Sha256, StorageElement
+from medgrid.storage.base import (
+    CHUNK_BYTES,
+    TEMPORARY_DIR,
+    Stored,
+    Temporary,
+    check_pfn,
+    check_stored,
+)
+from medgrid.storage.errors import storage_error
+from medgrid.storage.lanes import Lane, Lanes
+from medgrid.transport.process import RemoteProcess
+from medgrid.transport.sftp import SftpError
+
+__all__ = ["SftpStorage"]
+
+# What they work on comes through stdin, never on the command line.
+_CAT = 'IFS= read -r f && exec < "$f" && echo medgrid && exec cat'
+_SHA256 = 'IFS= read -r f && exec < "$f" && echo medgrid && exec sha256sum'
+_FIND = (
+    'IFS= read -r d && cd "$d" && echo medgrid && '
+    f'exec find . -path "./{TEMPORARY_DIR}" -prune -o -type f -printf "%s %P\\\\0"'
+)
+
+
+class SftpStorage:
+    """Files below a root directory of a host that speaks SFTP; temporary ones in its ``.tmp``.
+
+    Where the host also lets us start programs, objects are read by ``cat`` (faster than SFTP),
+    digested by ``sha256sum`` and listed by ``find``; else all this is done over SFTP. A put is
+    verified by its size and by the digest of what lies there: computed by the host, or, when it
+    starts no programs, here, from the bytes read back.
+
+    Contract: `medgrid.storage.base.Storage`, checked by ``tests/storage/test_contract.py``.
+    """
+
+    def __init__(self, element: StorageElement, settings: Settings) -> None:
+        path = unquote(urlsplit(element.url).path)
+        if not path.strip("/") or not path.isprintable():
+            raise ConfigError(
+                f"storage element {element.name}: {element.url!r} names no absolute directory",
+                hint="write sftp://user@host/data/medgrid",
+            )
+        self.name = element.name
+        self._root = path.rstrip("/")
+        self._lanes = Lanes(element, settings)
+        self._refused: set[str] = set()  # scripts that the host does not run
+
+    def put(self, pfn: str, chunks: Iterable[bytes], expected: Sha256 | None = None) -> Stored:
+        target = self._path(pfn)
+        temporary = f"{TEMPORARY_DIR}/{secrets.token_hex(16)}"
+        source = _Counted(chunks)
+        start = f"storage element {self.name}: writing {pfn}"
+        began = False
+        try:
+            with self._lane(f"writing {pfn}") as lane:
+                began = True
+                found_bytes = self._write(lane, temporary, source)
+                stored = Stored(pfn, source.size_bytes, Sha256(source.hasher.hexdigest()))
+                check_stored(start, stored, found_bytes, expected)
+                there = Stored(pfn, found_bytes, self._digest(lane, self._path(temporary)))
+                check_stored(start, there, found_bytes, stored.sha256)
+                self._rename(lane, temporary, target)
+        except BaseException:
+            if began:  # over another lane: this one may have stopped half-way
+                with contextlib.suppress(MedgridError):
+                    self.delete(temporary)
+            raise
+        return stored
+
+    @contextmanager
+    def open(self, pfn: str) -> Iterator[BinaryIO]:
+        path = self._path(pfn)
+        with self._lane(f"opening {pfn}") as lane:
+            lane.sftp.lstat(path)
+            with (
+                contextlib.closing(self._read(lane, path)) as chunks,
+                io.BufferedReader(_Reader(chunks), CHUNK_BYTES) as stream,
+            ):
+                yield stream
+
+    def size(self, pfn: str) -> int | None:
+        path = self._path(pfn)
+        try:
+            with self._lane(f"looking at {pfn}") as lane:
+                found = lane.sftp.lstat(path)
+        except NotFound:
+            return None
+        return found.st_size if stat.S_ISREG(found.st_mode or 0) else None
+
+    def digest(self, pfn: str) -> Sha256:
+        path = self._path(pfn)
+        with self._lane(f"opening {pfn}") as lane:
+            lane.sftp.lstat(path)
+            return self._digest(lane, path)
+
+    def delete(self, pfn: str) -> bool:
+        path = self._path(pfn)
+        try:
+            with self._lane(f"deleting {pfn}") as lane:
+                lane.sftp.remove(path)
+        except NotFound:
+            return False
+        return True
+
+    def walk(self) -> Iterator[tuple[str, int]]:
+        with self._lane("listing") as lane:
+            lane.sftp.entries(self._root)
+            found = self._find(lane)
+            if found is None:
+                found = list(self._walk(lane, ""))
+        yield from found
+
+    def temporaries(self) -> Iterator[Temporary]:
+        with self._lane("listing") as lane:
+            lane.sftp.lstat(self._root)
+            try:
+                entries = lane.sftp.entries(self._path(TEMPORARY_DIR))
+            except SftpError as exc:
+                if exc.errno != ENOENT:
+                    raise
+                return
+            found = [entry for entry in entries if stat.S_ISREG(entry.st_mode or 0)]
+            now_s = self._clock(lane) if found else 0
+        for entry in found:
+            age_s = max(0.0, float(now_s - (entry.st_mtime or 0)))
+            yield Temporary(f"{TEMPORARY_DIR}/{entry.filename}", entry.st_size or 0, age_s)
+
+    def free_bytes(self) -> int | None:
+        with self._lane("looking at its root directory") as lane:
+            lane.sftp.lstat(self._root)
+            found = lane.sftp.file_system(self._root)
+        return found.free_bytes if found else None
+
+    def local_path(self, pfn: str) -> str | None:
+        check_pfn(pfn)
+        return None
+
+    def create(self) -> None:
+        parts = self._root.split("/")
+        with self._lane("making its root directory") as lane:
+            for count in range(2, len(parts) + 1):
+                lane.sftp.make_dir("/".join(parts[:count]))
+
+    def check(self) -> None:
+        probe = f"{TEMPORARY_DIR}/check-{secrets.token_hex(8)}"
+        self.put(probe, [b"medgrid"])
+        with self.open(probe) as stream:
+            stream.read()
+        self.delete(probe)
+
+    def close(self) -> None:
+        self._lanes.close()
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _path(self, pfn: str) -> str:
+        return f"{self._root}/{check_pfn(pfn)}"
+
+    @contextmanager
+    def _lane(self, doing: str) -> Iterator[Lane]:
+        """Give a lane; what its server refuses becomes one of medgrid's errors."""
+        with self._lanes.take() as lane:
+            try:
+                yield lane
+            except SftpError as exc:
+                if exc.errno == ENOENT and not lane.sftp.is_dir(self._root):
+                    raise Unreachable(
+                        f"storage element {self.name}: its root directory {self._root} "
+                        "is not there",
+                        hint="is its disk mounted?",
+                    ) from exc
+                raise storage_error(exc, self.name, doing) from exc
+
+    def _write(self, lane: Lane, temporary: str, source: Iterable[bytes]) -> int:
+        try:
+            return lane.sftp.write_new(self._path(temporary), source)
+        except SftpError as exc:
+            if exc.errno != ENOENT:
+                raise
+        lane.sftp.make_dir(self._path(TEMPORARY_DIR))
+        return lane.sftp.write_new(self._path(temporary), source)
+
+    def _rename(self, lane: Lane, temporary: str, target: str) -> None:
+        try:
+            lane.sftp.rename(self._path(temporary), target)
+            return
+        except SftpError as exc:
+            if exc.errno != ENOENT:
+                raise
+        parts = target.removeprefix(f"{self._root}/").split("/")
+        for count in range(1, len(parts)):
+            lane.sftp.make_dir(self._path("/".join(parts[:count])))
+        lane.sftp.rename(self._path(temporary), target)
+
+    def _run(self, lane: Lane, script: str, argument: str) -> RemoteProcess | None:
+        """Start a script, unless the host has refused it before."""
+        process = None if script in self._refused else lane.run(script, argument)
+        if process is None:
+            self._refused.add(script)
+        return process
+
+    def _digest(self, lane: Lane, path: str) -> Sha256:
+        process = self._run(lane, _SHA256, path)
+        if process is not None:
+            with process:
+                found = re.match(rb"[0-9a-f]{64}\b", process.stdout.read())
+                if process.wait() == 0 and found:
+                    return Sha256(found[0].decode())
+            self._refused.add(_SHA256)  # no such program there
+        hasher = hashlib.sha256()
+        for chunk in self._read(lane, path):
+            hasher.update(chunk)
+        return Sha256(hasher.hexdigest())
+
+    def _read(self, lane: Lane, path: str) -> Generator[bytes, None, None]:
+        process = self._run(lane, _CAT, path)
+        if process is None:
+            yield from lane.sftp.read(path)
+            return
+        with process:
+            while chunk := process.stdout.read(CHUNK_BYTES):
+                yield chunk
+            status = process.wait()
+            if status != 0:
+                told = process.stderr.decode(errors="replace").strip().lower() or f"exit {status}"
+                raise Unreachable(f"storage element {self.name}: reading {path}: {told}")
+
+    def _find(self, lane: Lane) -> list[tuple[str, int]] | None:
+        """All files below the root, by the host's own ``find``; None when it is of another kind."""
+        process = self._run(lane, _FIND, self._root)
+        if process is None:
+            return None
+        with process:
+            lines = process.stdout.read().split(b"\0")
+            if process.wait() != 0:
+                return None
+        fields = [line.decode(errors="surrogateescape").partition(" ") for line in lines if line]
+        return [(path, int(size_bytes)) for size_bytes, _, path in fields]
+
+    def _walk(self, lane: Lane, folder: str) -> Iterator[tuple[str, int]]:
+        for entry in lane.sftp.entries(f"{self._root}/{folder}"):
+            name = f"{folder}{entry.filename}"
+            mode = entry.st_mode or 0
+            if stat.S_ISDIR(mode) and name != TEMPORARY_DIR:
+                yield from self._walk(lane, f"{name}/")
+            elif stat.S_ISREG(mode):
+                yield name, entry.st_size or 0
+
+    def _clock(self, lane: Lane) -> float:
+        """Time by the host's clock: that of a file just written."""
+        probe = self._path(f"{TEMPORARY_DIR}/clock-{secrets.token_hex(8)}")
+        try:
+            lane.sftp.write_new(probe, [])
+            return float(lane.sftp.lstat(probe).st_mtime or 0)
+        finally:
+            with contextlib.suppress(SftpError):
+                lane.sftp.remove(probe)
+
+
+class _Counted:
+    """Chunks on their way, digested and counted."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
+        self.hasher = hashlib.sha256()
+        self.size_bytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self.hasher.update(chunk)
+            self.size_bytes += len(chunk)
+            yield chunk
+
+
+class _Reader(io.RawIOBase):
+    """Chunks as a stream."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = chunk
+        count = min(len(buffer), len(self._rest))
+        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
