@@ -73,7 +73,7 @@ class SshConnection:
         try:
             channel.invoke_subsystem("sftp")
             return paramiko.SFTPClient(channel)
-        except (paramiko.SSHException, EOFError, OSError) as exc:
+        except (paramiko.SSHException, paramiko.SFTPError, EOFError, OSError) as exc:
             channel.close()
             raise Unreachable(f"{self.address}: cannot open SFTP: {_reason(exc)}") from exc
 
