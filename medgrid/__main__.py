@@ -1,5 +1,10 @@
 """Run the command line: ``python -m medgrid``."""
 
-from medgrid.cli.main import entry
+import os
+
+try:
+    from medgrid.cli.main import entry
+except KeyboardInterrupt:
+    os._exit(130)
 
 entry()

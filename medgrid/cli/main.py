@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import click
 
 from medgrid import __version__
+from medgrid.cli.say import say
 from medgrid.errors import ExitCode, MedgridError
 
-__all__ = ["cli", "entry"]
+__all__ = ["cli", "entry", "run"]
+
+PIPE_CLOSED = 141
+"""Exit code when the reader of stdout has gone: 128 + SIGPIPE, as the shell gives others."""
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
     # name: (module under medgrid.cli, section of the help, short help)
@@ -115,50 +121,132 @@ def cli(
 def entry(argv: Sequence[str] | None = None) -> NoReturn:
     """Run one command, print its error if it has one, exit with its code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _set_up_process()
+    if "_MEDGRID_COMPLETE" in os.environ:
+        cli.main(words, prog_name="medgrid")
+    code = run(words)
+    if code == ExitCode.INTERRUPTED:
+        os._exit(code)  # do not wait for threads that talk to far hosts
+    sys.exit(code)
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command, print its error if it has one, return its exit code."""
     as_json = "--json" in words
     debug = "--debug" in words
-    code: int
     try:
-        result = cli.main(words, prog_name="medgrid", standalone_mode=False)
-        code = result if isinstance(result, int) else ExitCode.DONE
+        code = _invoke(list(words))
         sys.stdout.flush()
+        return code
+    except BaseException as exc:
+        if debug and not isinstance(exc, SystemExit):
+            _print_traceback(exc)
+        problem = _explain(exc)
+        if problem.message:
+            _print_error(problem, as_json)
+        if _stdout_error() is not None:
+            _drop_stdout()
+        return problem.code
+
+
+def _invoke(words: list[str]) -> int:
+    try:
+        with cli.make_context("medgrid", words) as ctx:
+            result = cli.invoke(ctx)
     except click.exceptions.Exit as exc:
-        code = exc.exit_code
-    except click.ClickException as exc:
-        code = ExitCode.USAGE
+        return exc.exit_code
+    return result if isinstance(result, int) and not isinstance(result, bool) else ExitCode.DONE
+
+
+def _set_up_process() -> None:
+    """Standard streams that can be used, no foreign warnings, an orderly end by signal."""
+    import signal
+    import warnings
+
+    warnings.simplefilter("ignore")  # a library's warning may quote a patient's data
+    if sys.stdout is None:  # closed by our caller: a write must fail, not go to another file
+        sys.stdout = open(os.devnull, opener=_read_only, mode="w")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _terminate)
+
+
+def _read_only(path: str, _flags: int) -> int:
+    return os.open(path, os.O_RDONLY)
+
+
+def _terminate(number: int, _frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+class _Problem(NamedTuple):
+    """What is told of an error; nothing when `message` is empty."""
+
+    kind: str
+    message: str
+    hint: str | None
+    code: int
+
+
+def _explain(exc: BaseException) -> _Problem:
+    if isinstance(exc, MedgridError):
+        return _Problem(exc.kind, exc.message, exc.hint, exc.exit_code)
+    if isinstance(exc, click.exceptions.NoArgsIsHelpError):
+        click.echo(exc.format_message(), err=True)
+        return _Problem("UsageError", "", None, ExitCode.USAGE)
+    if isinstance(exc, click.ClickException):
         hint = None
         if isinstance(exc, click.UsageError) and exc.ctx is not None:
             hint = f"see '{exc.ctx.command_path} --help'"
-        _print_error("UsageError", _plain(exc.format_message()), hint, code, as_json)
-    except (click.Abort, KeyboardInterrupt):
-        code = ExitCode.INTERRUPTED
-        _print_error("Interrupted", "interrupted", None, code, as_json)
-    except MedgridError as exc:
-        if debug:
-            _print_traceback()
-        code = exc.exit_code
-        _print_error(exc.kind, exc.message, exc.hint, code, as_json)
-    except BrokenPipeError:
+        return _Problem("UsageError", _plain(exc.format_message()), hint, ExitCode.USAGE)
+    if isinstance(exc, click.Abort | KeyboardInterrupt):
+        return _Problem("Interrupted", "interrupted", None, ExitCode.INTERRUPTED)
+    if isinstance(exc, SystemExit):
+        return _Problem("", "", None, exc.code if isinstance(exc.code, int) else 1)
+    if isinstance(exc, BrokenPipeError):
         # the reader of our stdout has gone, as 'head' does: say nothing
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
-    except Exception as exc:
-        if debug:
-            _print_traceback()
-        code = ExitCode.UNEXPECTED
-        # the text of a foreign exception may quote data: show its type and place only
-        _print_error(
-            "Unexpected",
-            f"unexpected {type(exc).__name__} in {_place(exc)}",
-            "this is a bug in medgrid; run again with --debug and report it",
-            code,
-            as_json,
+        return _Problem("", "", None, PIPE_CLOSED)
+    broken = _stdout_error() if isinstance(exc, OSError) else None
+    if broken is not None:
+        return _Problem(
+            "OutputError",
+            f"the result cannot be written to stdout: {_plain(os.strerror(broken.errno or 0))}",
+            None,
+            ExitCode.UNEXPECTED,
         )
-    sys.exit(int(code))
+    # the text of a foreign exception may quote data: show its type and place only
+    return _Problem(
+        "Unexpected",
+        f"unexpected {type(exc).__name__} in {_place(exc)}",
+        "this is a bug in medgrid; run again with --debug and report it",
+        ExitCode.UNEXPECTED,
+    )
+
+
+def _stdout_error() -> OSError | None:
+    """Why what was printed cannot leave, if it cannot."""
+    try:
+        sys.stdout.flush()
+    except OSError as exc:
+        return exc
+    return None
+
+
+def _drop_stdout() -> None:
+    """Let nothing be printed any more, so that Python ends without a word of its own."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _plain(message: str) -> str:
-    message = message.rstrip().removesuffix(".")
+    message = message.rstrip().removesuffix(".").replace(". Did you mean", "; did you mean")
     return message[:1].lower() + message[1:]
 
 
@@ -173,28 +261,27 @@ def _place(exc: BaseException) -> str:
     return place
 
 
-def _print_traceback() -> None:
-    """Print the frames of the current error, without the values and texts it may quote."""
+def _print_traceback(exc: BaseException) -> None:
+    """Print the frames of an error, without the values and texts it may quote."""
     import traceback
 
-    _, error, trace = sys.exc_info()
-    lines = traceback.format_tb(trace)
-    print("".join(lines) + type(error).__name__, file=sys.stderr)  # noqa: T201
+    lines = traceback.format_tb(exc.__traceback__)
+    click.echo("".join(lines) + type(exc).__name__, err=True)
 
 
-def _print_error(kind: str, message: str, hint: str | None, code: int, as_json: bool) -> None:
+def _print_error(problem: _Problem, as_json: bool) -> None:
     if as_json:
         import json
 
         document: dict[str, Any] = {
             "schema": "medgrid.error/1",
-            "error": kind,
-            "message": message,
-            "hint": hint,
-            "exit_code": int(code),
+            "error": problem.kind,
+            "message": problem.message,
+            "hint": problem.hint,
+            "exit_code": int(problem.code),
         }
         click.echo(json.dumps(document, ensure_ascii=False), err=True)
         return
-    click.echo(f"medgrid: error: {message}", err=True)
-    if hint:
-        click.echo(f"medgrid: hint: {hint}", err=True)
+    say("error", problem.message)
+    if problem.hint:
+        say("hint", problem.hint)

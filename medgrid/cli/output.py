@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from medgrid.cli.say import colour, printable, say
+
 if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
+
     from medgrid.actions.progress import Progress
     from medgrid.cli.params import Session
 
@@ -47,15 +51,25 @@ def emit_table(
     rows: Iterable[Sequence[Any]], headers: Sequence[str], *, plain_headers: bool = False
 ) -> None:
     """Print rows: a table on a terminal, tab-separated lines in a pipe."""
-    if sys.stdout.isatty():
-        from tabulate import tabulate
-
-        table = [[_cell(value) for value in row] for row in rows]
-        click.echo(tabulate(table, headers=headers, tablefmt="simple", disable_numparse=False))
+    if not sys.stdout.isatty():
+        if plain_headers:
+            click.echo("\t".join(headers))
+        emit_lines("\t".join(_flat(value) for value in row) for row in rows)
         return
-    if plain_headers:
-        click.echo("\t".join(headers))
-    emit_lines("\t".join(_flat(value) for value in row) for row in rows)
+    table = [list(row) for row in rows]
+    if not table:
+        return
+    from tabulate import tabulate
+
+    columns = zip(*table, strict=True)
+    text = tabulate(
+        [[_flat(value, digits=6) for value in row] for row in table],
+        headers=[click.style(title, bold=True) for title in headers],
+        tablefmt="simple",
+        disable_numparse=True,
+        colalign=["right" if _is_numeric(column) else "left" for column in columns],
+    )
+    click.echo(text, color=colour())
 
 
 def emit(
@@ -97,52 +111,48 @@ def human_bytes(amount: int | None) -> str | None:
     return f"{size:.1f}P"
 
 
-def _cell(value: Any) -> Any:
-    return "" if value is None else _flat(value) if isinstance(value, list | tuple) else value
+def _is_numeric(column: Iterable[Any]) -> bool:
+    kinds = {type(value) for value in column} - {type(None)}
+    return bool(kinds) and kinds <= {int, float}
 
 
-def _flat(value: Any) -> str:
-    """One cell as text that holds no tab and no line end."""
+def _flat(value: Any, digits: int = 10) -> str:
+    """One cell as text that holds no tab, no line end, nothing that steers a terminal."""
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.10g}"
+        return f"{value:.{digits}g}"
     if isinstance(value, list | tuple | set | frozenset):
         return ",".join(_flat(part) for part in value)
-    return str(value).replace("\t", " ").replace("\n", " ").replace("\r", " ")
+    text = str(value)
+    return text if text.isprintable() else printable(" ".join(text.split()))
 
 
 def warn(session: Session, message: str) -> None:
     """Print a warning on stderr."""
     if not session.quiet:
-        click.echo(f"medgrid: warning: {message}", err=True)
+        say("warning", message)
 
 
 def note(session: Session, message: str) -> None:
     """Print a note on stderr, on a terminal only."""
     if not session.quiet and sys.stderr.isatty():
-        click.echo(message, err=True)
+        click.echo(printable(message), err=True)
 
 
 class _Bar:
     """Progress on a terminal, by rich; warnings are printed above the bar."""
 
-    def __init__(self, session: Session, text: str) -> None:
+    def __init__(self, text: str) -> None:
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+        from rich.progress import BarColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
-        self._session = session
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            "{task.description}",
             BarColumn(),
-            MofNCompleteColumn(),
+            *_amounts(""),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=Console(stderr=True),
@@ -152,19 +162,29 @@ class _Bar:
         self._bar.start()
 
     def total(self, amount: int, unit: str = "") -> None:
+        columns = self._bar.columns
+        self._bar.columns = (*columns[:2], *_amounts(unit), *columns[-2:])
         self._bar.update(self._task, total=amount)
 
     def advance(self, amount: int = 1) -> None:
         self._bar.advance(self._task, amount)
 
     def note(self, text: str) -> None:
-        self._bar.update(self._task, description=text)
+        self._bar.update(self._task, description=printable(text).replace("[", "\\["))
 
     def warn(self, message: str) -> None:
-        self._bar.console.print(f"medgrid: warning: {message}", markup=False, highlight=False)
+        text = f"medgrid: warning: {printable(message)}"
+        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def stop(self) -> None:
         self._bar.stop()
+
+
+def _amounts(unit: str) -> list[ProgressColumn]:
+    """Columns that show how much of `unit` is done."""
+    from rich.progress import DownloadColumn, MofNCompleteColumn, TransferSpeedColumn
+
+    return [DownloadColumn(), TransferSpeedColumn()] if unit == "B" else [MofNCompleteColumn()]
 
 
 class _Quiet:
@@ -190,7 +210,7 @@ def progress(session: Session, text: str) -> Progress:
     """Start a progress display that ends with the command."""
     if session.quiet or session.as_json or not sys.stderr.isatty():
         return _Quiet(session)
-    bar = _Bar(session, text)
+    bar = _Bar(text)
     stop: Callable[[], None] = bar.stop
     click.get_current_context().call_on_close(stop)
     return bar
