@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from medgrid.cli.checks import accept_hostkey_option, finish_checks, one_name
 from medgrid.cli.output import emit, emit_done, human_bytes, note
 from medgrid.cli.params import Session, pass_session
 
 if TYPE_CHECKING:
+    from medgrid.actions.check import SeCheck
     from medgrid.model import StorageElement
 
 __all__ = ["se"]
@@ -95,23 +97,29 @@ def rm(session: Session, name: str) -> None:
 
 @se.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
+@accept_hostkey_option
 @pass_session
-def check(session: Session, names: tuple[str, ...]) -> None:
-    """Write, read and delete a small file on storage elements, all by default."""
-    from medgrid.actions.check import check_ses, failure
+def check(session: Session, names: tuple[str, ...], accept_hostkey: str | None) -> None:
+    """Write, read and delete a small file on storage elements, all by default.
 
-    checks = check_ses(session.open_grid(), names)
-    rows = [
-        {
-            "name": found.name,
-            "state": "ok" if found.error is None else "failed",
-            "free_bytes": found.free_bytes,
-            "free": human_bytes(found.free_bytes),
-            "problem": found.error.message if found.error else None,
-        }
-        for found in checks
-    ]
-    emit(session, "se-check/1", rows, ("name", "state", "free", "problem"))
-    error = failure(checks)
-    if error is not None:
-        raise error
+    A host whose key is not known is refused, and its key's fingerprint shown: compare it with what
+    the host's administrator says, then repeat with --accept-hostkey.
+    """
+    from medgrid.actions.check import accept_host_key, check_ses
+
+    grid = session.open_grid()
+    if accept_hostkey is not None:
+        accept_host_key(grid, grid.catalog.places.se(one_name(names)), accept_hostkey)
+    checks = check_ses(grid, names)
+    emit(session, "se-check/1", map(_check_row, checks), ("name", "state", "free", "problem"))
+    finish_checks(session, checks)
+
+
+def _check_row(found: SeCheck) -> Mapping[str, Any]:
+    return {
+        "name": found.name,
+        "state": "failed" if found.error else "ok",
+        "free_bytes": found.free_bytes,
+        "free": human_bytes(found.free_bytes),
+        "problem": found.error.message if found.error else None,
+    }

@@ -1,0 +1,176 @@
+"""``medgrid worker``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from medgrid.cli.checks import accept_hostkey_option, finish_checks, one_name
+from medgrid.cli.output import emit, emit_done, human_bytes, note
+from medgrid.cli.params import SIZE, Session, pass_session
+
+if TYPE_CHECKING:
+    from medgrid.actions.check import WorkerCheck
+    from medgrid.model import Worker
+
+__all__ = ["worker"]
+
+COLUMNS = ("name", "url", "site", "slots", "memory", "tags", "state")
+CHECK_COLUMNS = ("name", "state", "host", "cpus", "memory", "free", "python", "runtimes", "problem")
+
+
+@click.group()
+def worker() -> None:
+    """The hosts that run jobs."""
+
+
+def _row(found: Worker) -> Mapping[str, Any]:
+    return {
+        "name": found.name,
+        "url": found.url,
+        "site": found.site,
+        "slots": found.slots,
+        "memory_bytes": found.memory_bytes,
+        "memory": human_bytes(found.memory_bytes),
+        "tags": sorted(found.tags),
+        "state": "enabled" if found.enabled else "disabled",
+        "options": dict(found.options),
+    }
+
+
+@worker.command()
+@click.argument("name")
+@click.argument("url")
+@click.option("--site", help="Site it stands at; by default one called like the host.")
+@click.option("--slots", type=click.IntRange(min=1), default=1, help="Jobs it runs at a time.")
+@click.option("--tag", "tags", multiple=True, help="What it offers, for matching; repeatable.")
+@click.option("--memory", type=SIZE, metavar="SIZE", help="Memory for jobs, such as 16G.")
+@click.option("--jump", metavar="URL", help="Host to go through: ssh://user@host:port.")
+@click.option("--root", metavar="DIR", help="Directory of the agent on the host.")
+@click.option("--python", metavar="PROGRAM", help="Python of the agent on the host.")
+@click.option("--identity", type=click.Path(), metavar="FILE", help="Private key to log in with.")
+@click.option("--replace", is_flag=True, help="Put it in the place of one of this name.")
+@pass_session
+def add(
+    session: Session,
+    name: str,
+    url: str,
+    site: str | None,
+    slots: int,
+    tags: tuple[str, ...],
+    memory: int | None,
+    jump: str | None,
+    root: str | None,
+    python: str | None,
+    identity: str | None,
+    replace: bool,
+) -> None:
+    """Add a host that runs jobs.
+
+    URL is ssh://user@host:port, or 'local:' for this machine. An unknown site is made, of class
+    'compute'. Nothing is asked of the host yet: 'medgrid worker check NAME' does that.
+
+    \b
+    medgrid worker add w1 ssh://grid@host1:22 --slots 8 --site hospA --tag python
+    """
+    from medgrid.actions.places import add_worker
+    from medgrid.model import Worker
+
+    made = add_worker(
+        session.open_grid(),
+        name,
+        url,
+        site,
+        slots=slots,
+        tags=frozenset(tags),
+        memory_bytes=memory,
+        options={"jump": jump, "root": root, "python": python, "identity": identity},
+        replace_it=replace,
+    )
+    if made.new_site:
+        note(session, f"site {made.new_site.name} is new, of class {made.new_site.site_class}")
+    assert isinstance(made.place, Worker)  # noqa: S101 - for the type checker
+    emit(session, "worker/1", [_row(made.place)], COLUMNS)
+
+
+@worker.command()
+@pass_session
+def ls(session: Session) -> None:
+    """List workers."""
+    emit(session, "worker/1", map(_row, session.open_grid().catalog.places.workers()), COLUMNS)
+
+
+@worker.command()
+@click.argument("name")
+@pass_session
+def rm(session: Session, name: str) -> None:
+    """Remove a worker that has no job."""
+    from medgrid.actions.places import remove_worker
+
+    remove_worker(session.open_grid(), name)
+    emit_done(session, "worker/1", {"name": name, "state": "removed"})
+
+
+@worker.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@pass_session
+def enable(session: Session, names: tuple[str, ...]) -> None:
+    """Let workers take jobs."""
+    _switch(session, names, enabled=True)
+
+
+@worker.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@pass_session
+def disable(session: Session, names: tuple[str, ...]) -> None:
+    """Give workers no new job; what runs there goes on."""
+    _switch(session, names, enabled=False)
+
+
+def _switch(session: Session, names: tuple[str, ...], *, enabled: bool) -> None:
+    from medgrid.actions.places import set_worker_enabled
+
+    grid = session.open_grid()
+    for name in names:
+        emit_done(session, "worker/1", _row(set_worker_enabled(grid, name, enabled)))
+
+
+@worker.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@accept_hostkey_option
+@pass_session
+def check(session: Session, names: tuple[str, ...], accept_hostkey: str | None) -> None:
+    """Log in to workers, put the agent there, and show what it says of its host.
+
+    All workers by default. A host whose key is not known is refused, and its key's fingerprint
+    shown: compare it with what the host's administrator says, then repeat with --accept-hostkey.
+    """
+    from medgrid.actions.check import accept_host_key, check_workers
+
+    grid = session.open_grid()
+    if accept_hostkey is not None:
+        accept_host_key(grid, grid.catalog.places.worker(one_name(names)), accept_hostkey)
+    checks = check_workers(grid, names)
+    emit(session, "worker-check/1", map(_check_row, checks), CHECK_COLUMNS)
+    finish_checks(session, checks)
+
+
+def _check_row(found: WorkerCheck) -> Mapping[str, Any]:
+    info = found.info
+    return {
+        "name": found.name,
+        "state": "failed" if found.error else "ok",
+        "problem": found.error.message if found.error else None,
+        "host": info and info.hostname,
+        "cpus": info and info.cpus,
+        "memory_bytes": info and info.memory_bytes,
+        "memory": info and human_bytes(info.memory_bytes),
+        "free_bytes": info and info.free_bytes,
+        "free": info and human_bytes(info.free_bytes),
+        "python": info and info.python,
+        "runtimes": list(info.runtimes) if info else [],
+        "agent_id": info and info.agent_id,
+        "agent_digest": info and info.agent_digest,
+    }
