@@ -58,15 +58,20 @@ class Session:
 
 
 def pass_session(command: F) -> F:
-    """Hand the `Session` to a command as its first argument, and let ``--json`` stand after it."""
+    """Hand the `Session` to a command as its first argument.
+
+    Lets ``--json`` and ``--noint`` stand after the command, too.
+    """
 
     @click.option("--json", "_json", is_flag=True, help="Print JSON.")
+    @click.option("--noint", "_noint", is_flag=True, hidden=True)
     @click.pass_context
     @wraps(command)
-    def inner(ctx: click.Context, /, *args: Any, _json: bool, **kwargs: Any) -> Any:
+    def inner(ctx: click.Context, /, *args: Any, _json: bool, _noint: bool, **kwargs: Any) -> Any:
         session = ctx.find_object(Session)
         assert session is not None  # noqa: S101 - set by the group
         session.as_json = session.as_json or _json
+        session.interactive = session.interactive and not _noint
         return ctx.invoke(command, session, *args, **kwargs)
 
     return inner  # type: ignore[return-value]
