@@ -1,0 +1,204 @@
+"""LFNs: list, look at, rename, remove."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from medgrid.actions.grid import Grid
+from medgrid.actions.outcome import Failure
+from medgrid.actions.transfer import delete_bytes
+from medgrid.catalog.objects import ObjectStore
+from medgrid.catalog.provenance import Derivation
+from medgrid.errors import NotFound, UsageError
+from medgrid.model import LFN, GridObject, ObjectId, Replica
+
+__all__ = [
+    "Entry",
+    "Facts",
+    "as_folder",
+    "below",
+    "facts",
+    "list_folder",
+    "move",
+    "named",
+    "remove",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a listing: a folder (its name ends with ``/``) or an LFN and its object."""
+
+    name: str
+    item: GridObject | None = None
+    replica_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that is known of an LFN."""
+
+    item: GridObject
+    replicas: tuple[Replica, ...]
+    older: tuple[tuple[int, ObjectId], ...]
+    made_by: Derivation | None
+    made_into: tuple[Derivation, ...]
+
+
+def as_folder(text: str) -> str:
+    """Return a folder of the catalog without its last ``/``; ``/`` itself stays.
+
+    Raises
+    ------
+    UsageError
+        `text` cannot be a place of the catalog.
+    """
+    stripped = text.rstrip("/")
+    return str(LFN(stripped)) if stripped or not text else "/"
+
+
+def list_folder(grid: Grid, place: str, *, details: bool) -> list[Entry]:
+    """What lies directly below a folder, or the LFN itself; `details` looks the objects up.
+
+    Raises
+    ------
+    NotFound
+        There is neither.
+    """
+    objects = grid.catalog.objects
+    folder = as_folder(place)
+    if folder != "/" and not place.endswith("/") and objects.exists(LFN(folder)):
+        names = [folder]
+    else:
+        names = objects.list(folder)
+    if not details:
+        return [Entry(name) for name in names]
+    found = objects.get_many([LFN(name) for name in names if not name.endswith("/")])
+    copies = objects.replicas([item.id for item in found.values()])
+    entries = []
+    for name in names:
+        item = None if name.endswith("/") else found.get(LFN(name))
+        entries.append(Entry(name, item, len(copies[item.id]) if item else 0))
+    return entries
+
+
+def below(objects: ObjectStore, folder: str) -> list[LFN]:
+    """All LFNs below a folder, however deep."""
+    found: list[LFN] = []
+    for name in objects.list(folder):
+        if name.endswith("/"):
+            found += below(objects, name)
+        else:
+            found.append(LFN(name))
+    return found
+
+
+def facts(grid: Grid, lfn: LFN, version: int | None = None) -> Facts:
+    """All that is known of an LFN.
+
+    Raises
+    ------
+    NotFound
+        There is no such LFN.
+    """
+    catalog = grid.catalog
+    item = catalog.objects.get(lfn, version)
+    return Facts(
+        item,
+        tuple(catalog.objects.replicas([item.id])[item.id]),
+        tuple(catalog.objects.versions(lfn)),
+        catalog.provenance.made_by(item.id),
+        tuple(catalog.provenance.made_from(item.id)),
+    )
+
+
+def move(grid: Grid, source: str, target: str) -> list[tuple[LFN, LFN]]:
+    """Give an LFN, or all below a folder, another name; all or nothing.
+
+    A target that ends with ``/`` or is a folder keeps the last name of the source.
+
+    Returns
+    -------
+    list of (LFN, LFN)
+        Old and new names.
+
+    Raises
+    ------
+    NotFound
+        There is no such LFN or folder.
+    AlreadyExists
+        A new name is taken.
+    UsageError
+        A folder would go into itself.
+    """
+    objects = grid.catalog.objects
+    old = as_folder(source)
+    if old == "/":
+        raise UsageError("'/' cannot be moved")
+    with grid.catalog.transaction():
+        new = as_folder(target)
+        if new == "/" or target.endswith("/") or _is_folder(objects, new):
+            new = LFN(f"{new.rstrip('/')}/{LFN(old).name}")
+        if objects.exists(LFN(old)) and not source.endswith("/"):
+            pairs = [(LFN(old), LFN(new))]
+        else:
+            if f"{new}/".startswith(f"{old}/"):
+                raise UsageError(f"{old} cannot go into itself")
+            pairs = [(lfn, LFN(new + lfn.removeprefix(old))) for lfn in below(objects, old)]
+        for lfn, to in pairs:
+            objects.rename(lfn, to)
+    return pairs
+
+
+def _is_folder(objects: ObjectStore, folder: str) -> bool:
+    if objects.exists(LFN(folder)):
+        return False
+    try:
+        objects.list(folder)
+    except NotFound:
+        return False
+    return True
+
+
+def named(grid: Grid, places: Sequence[str], *, recursive: bool) -> list[LFN]:
+    """LFNs that `places` name, each once; folders stand for all below them when `recursive`.
+
+    Raises
+    ------
+    NotFound
+        One does not exist; the message counts the others.
+    UsageError
+        One is a folder and `recursive` is not given.
+    """
+    objects = grid.catalog.objects
+    found: dict[LFN, None] = {}
+    whole = objects.get_many([LFN(place) for place in places if not place.endswith("/")])
+    missing: list[str] = []
+    for place in places:
+        if place in whole:
+            found[LFN(place)] = None
+            continue
+        folder = as_folder(place)
+        if not _is_folder(objects, folder):
+            missing.append(place)
+        elif recursive:
+            found.update(dict.fromkeys(below(objects, folder)))
+        else:
+            raise UsageError(f"{folder} is a folder", hint="say -r for all that is below it")
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise NotFound(f"no LFN {missing[0]}{more}", hint="nothing was removed")
+    return list(found)
+
+
+def remove(grid: Grid, lfns: Sequence[LFN]) -> list[Failure]:
+    """Remove LFNs, all or none, then their bytes; give the bytes that could not be deleted."""
+    objects = grid.catalog.objects
+    with grid.catalog.transaction():
+        gone = {lfn: objects.remove(lfn) for lfn in lfns}
+    owners = {replica: lfn for lfn, replicas in gone.items() for replica in replicas}
+    return [
+        Failure(f"bytes of {owners[replica]} at {replica.se}", error)
+        for replica, error in delete_bytes(grid, owners).items()
+    ]

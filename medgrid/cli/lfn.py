@@ -1,0 +1,191 @@
+"""``medgrid ls``, ``stat``, ``mv`` and ``rm``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from medgrid.cli.failures import finish
+from medgrid.cli.output import emit, emit_done, emit_json, emit_lines, human_bytes
+from medgrid.cli.params import Session, input_option, pass_session, read_words
+
+if TYPE_CHECKING:
+    from medgrid.actions.lfn import Entry, Facts
+    from medgrid.catalog.provenance import Derivation
+
+__all__ = ["ls", "mv", "rm", "stat"]
+
+
+@click.command()
+@click.argument("folder", default="/")
+@click.option("-l", "--long", "long_", is_flag=True, help="Kind, size, date and copies, too.")
+@pass_session
+def ls(session: Session, folder: str, long_: bool) -> None:
+    """List what lies directly below FOLDER ('/' by default); folders end with '/'."""
+    from medgrid.actions.lfn import list_folder
+
+    entries = list_folder(session.open_grid(), folder, details=long_ or session.as_json)
+    if long_ or session.as_json:
+        columns = ("kind", "size", "created", "replicas", "lfn")
+        emit(session, "entry/1", map(_entry, entries), columns)
+    else:
+        emit_lines(entry.name for entry in entries)
+
+
+def _entry(entry: Entry) -> Mapping[str, Any]:
+    if entry.item is None:
+        return {"lfn": entry.name, "kind": "folder"}
+    return {
+        "lfn": entry.name,
+        "kind": str(entry.item.kind),
+        "size_bytes": entry.item.size_bytes,
+        "size": human_bytes(entry.item.size_bytes),
+        "created": when(entry.item.created_s),
+        "replicas": entry.replica_count,
+    }
+
+
+def when(time_s: float | None) -> str | None:
+    """Time for people and programs: ISO 8601, UTC."""
+    if time_s is None:
+        return None
+    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+@click.command()
+@click.argument("lfns", nargs=-1, metavar="[LFN]...")
+@input_option("LFNs")
+@click.option("--version", type=click.IntRange(1), help="An older content of the LFN.")
+@pass_session
+def stat(
+    session: Session, lfns: tuple[str, ...], input_file: str | None, version: int | None
+) -> None:
+    """Show all that is known of LFNs: object, metadata, copies, what made them and what from them.
+
+    LFNs come from the command line, '-i FILE' or stdin ('-').
+    """
+    from medgrid.actions.lfn import facts
+    from medgrid.actions.outcome import Failure
+    from medgrid.errors import MedgridError
+    from medgrid.model import LFN
+
+    grid = session.open_grid()
+    failures: list[Failure] = []
+    done = 0
+    for word in read_words(lfns, input_file, "LFN"):
+        try:
+            found = facts(grid, LFN(word), version)
+        except MedgridError as error:
+            failures.append(Failure(word, error))
+            continue
+        document = _document(found)
+        if session.as_json:
+            emit_json("object/1", document)
+        else:
+            emit_lines(["", *_text(document)] if done else _text(document))
+        done += 1
+    finish(session, failures, done)
+
+
+def _document(found: Facts) -> dict[str, Any]:
+    item = found.item
+    return {
+        "lfn": item.lfn,
+        "version": item.version,
+        "id": item.id,
+        "kind": str(item.kind),
+        "filename": item.filename,
+        "size_bytes": item.size_bytes,
+        "sha256": item.sha256,
+        "created": when(item.created_s),
+        "attributes": dict(sorted(item.attributes.items())),
+        "replicas": [{"se": one.se, "pfn": one.pfn} for one in found.replicas],
+        "older_versions": [version for version, _ in found.older],
+        "made_by": _made(found.made_by) if found.made_by else None,
+        "made_into": [_made(one) for one in found.made_into],
+    }
+
+
+def _made(one: Derivation) -> dict[str, Any]:
+    return {
+        "algorithm": one.algorithm_label,
+        "job": str(one.job) if one.job else None,
+        "ended": when(one.ended_s),
+    }
+
+
+def _text(document: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in document.items():
+        if value is None or value == []:
+            continue
+        if name == "attributes":
+            yield from (f"  {key}: {_plain(one)}" for key, one in value.items())
+        elif name == "replicas":
+            yield from (f"replica: {one['se']} {one['pfn']}" for one in value)
+        elif name == "made_by":
+            yield f"made by: {_made_text(value)}"
+        elif name == "made_into":
+            yield from (f"used by: {_made_text(one)}" for one in value)
+        else:
+            yield f"{name.replace('_', ' ')}: {_plain(value)}"
+
+
+def _made_text(made: Mapping[str, Any]) -> str:
+    parts = [made["algorithm"]]
+    parts += [f"job {made['job']}"] if made["job"] else []
+    parts += [made["ended"]] if made["ended"] else []
+    return ", ".join(parts)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    return f"{value:.10g}" if isinstance(value, float) else " ".join(str(value).split())
+
+
+@click.command()
+@click.argument("source")
+@click.argument("target")
+@pass_session
+def mv(session: Session, source: str, target: str) -> None:
+    """Give the LFN or folder SOURCE the name TARGET; into TARGET when that is a folder."""
+    from medgrid.actions.lfn import move
+
+    pairs = move(session.open_grid(), source, target)
+    for lfn, to in pairs:
+        emit_done(session, "moved/1", {"lfn": lfn, "to": to})
+
+
+@click.command()
+@click.argument("lfns", nargs=-1, metavar="[LFN]...")
+@input_option("LFNs")
+@click.option("-r", "--recursive", is_flag=True, help="Folders, with all that is below them.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@pass_session
+def rm(
+    session: Session,
+    lfns: tuple[str, ...],
+    input_file: str | None,
+    recursive: bool,
+    yes: bool,
+) -> None:
+    """Remove LFNs, all their versions, and their bytes.
+
+    All are removed from the catalog, or none. What was made from them, and how, stays known.
+    LFNs come from the command line, '-i FILE' or stdin ('-').
+    """
+    from medgrid.actions.lfn import named, remove
+
+    grid = session.open_grid()
+    found = named(grid, read_words(lfns, input_file, "LFN"), recursive=recursive)
+    if not found:
+        return
+    what = found[0] if len(found) == 1 else f"{len(found)} LFNs"
+    session.confirm(f"remove {what} and the bytes of all copies?", yes=yes)
+    failures = remove(grid, found)
+    for lfn in found:
+        emit_done(session, "removed/1", {"lfn": lfn})
+    finish(session, failures, len(found), hint="'medgrid fsck --repair' removes them later")
