@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 from medgrid.errors import ConfigError
 
-__all__ = ["MAX_BUNDLE_BYTES", "pack_folder", "tar_of"]
+__all__ = ["MAX_BUNDLE_BYTES", "pack_folder", "write_tar"]
 
 MAX_BUNDLE_BYTES = 256 * 1024 * 1024
 
@@ -71,24 +73,26 @@ def pack_folder(folder: Path) -> bytes:
             members[relative] = (real, bool(status.st_mode & 0o100))
     if not members:
         raise ConfigError(f"the bundle {folder} holds no file")
+    buffer = io.BytesIO()
     try:
-        return tar_of({name: (path.read_bytes(), run) for name, (path, run) in members.items()})
+        write_tar(buffer, members)
     except OSError as exc:
-        raise ConfigError(f"the bundle {folder} cannot be read: {exc.strerror}") from exc
+        reason = exc.strerror or "a file changed meanwhile"
+        raise ConfigError(f"the bundle {folder} cannot be read: {reason}") from exc
+    return buffer.getvalue()
 
 
 def _below(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
-def tar_of(members: dict[str, tuple[bytes, bool]]) -> bytes:
-    """Write a tar of files: (content, executable) by relative name, sorted, without times."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+def write_tar(stream: IO[bytes], members: Mapping[str, tuple[Path, bool]]) -> None:
+    """Write files as a tar: by name (path, executable), sorted, without times and owners."""
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name in sorted(members):
-            content, executable = members[name]
+            path, executable = members[name]
             entry = tarfile.TarInfo(name)
-            entry.size = len(content)
             entry.mode = 0o755 if executable else 0o644
-            tar.addfile(entry, io.BytesIO(content))
-    return buffer.getvalue()
+            with path.open("rb") as content:
+                entry.size = os.fstat(content.fileno()).st_size
+                tar.addfile(entry, content)

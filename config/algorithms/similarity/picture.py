@@ -51,6 +51,8 @@ def draw(source: Volume, seen: Resampler, found: Comparison, number: int) -> Ima
         both = known & there
         grey_a = np.where(known, _grey(a, window_a), 0)
         grey_b = np.where(there, _grey(b, window_b), 0)
+        # where the target is not, the checkerboard shows the source alone
+        grey_c = np.where(there, grey_b, grey_a)
         size = _panel_size(a.shape, spacing)
         rows.append(
             (
@@ -58,7 +60,7 @@ def draw(source: Volume, seen: Resampler, found: Comparison, number: int) -> Ima
                 [
                     _scaled(_rgb(grey_a), size),
                     _scaled(_rgb(grey_b), size),
-                    _checkerboard(_scaled(_rgb(grey_a), size), _scaled(_rgb(grey_b), size)),
+                    _checkerboard(_scaled(_rgb(grey_a), size), _scaled(_rgb(grey_c), size)),
                     _scaled(_difference(grey_a, grey_b, both), size),
                 ],
             )
