@@ -75,7 +75,8 @@ NUMBERS: Final = _words(
     ParallelReductionFactorOutOfPlane DiffusionBValue AcquisitionDuration SpectralWidth
     MRAcquisitionFrequencyEncodingSteps MRAcquisitionPhaseEncodingStepsInPlane
     MRAcquisitionPhaseEncodingStepsOutOfPlane GradientOutput TagThickness
-    KVP GeneratorPower ExposureTime ExposureTimeInuAs XRayTubeCurrent XRayTubeCurrentInuA Exposure ExposureInuAs
+    KVP GeneratorPower ExposureTime ExposureTimeInuAs XRayTubeCurrent XRayTubeCurrentInuA
+    Exposure ExposureInuAs
     FilterThicknessMinimum FilterThicknessMaximum FocalSpots DistanceSourceToDetector
     DistanceSourceToPatient GantryDetectorTilt TableHeight TableSpeed TableFeedPerRotation
     SpiralPitchFactor RevolutionTime SingleCollimationWidth TotalCollimationWidth CTDIvol

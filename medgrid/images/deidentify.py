@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -214,16 +214,19 @@ def _values(element: DataElement) -> list[Any]:
     return list(value)
 
 
-def metadata(ds: Dataset, scrub: Scrubber) -> Attributes:
+def metadata(ds: Dataset, scrub: Scrubber, uid: Callable[[str], str]) -> Attributes:
     """What of a header may be known: attribute name -> value.
 
-    Dates are ``YYYY-MM-DD``, `PatientAge` is in years; several values make a list.
+    Dates are ``YYYY-MM-DD``, `PatientAge` is in years; several values make a list; UIDs are what
+    `uid` makes of them.
     """
     with quiet_pydicom():
         found: Attributes = {}
         for group in _functional_groups(ds):
             _take(group, scrub, found)
         _take(ds, scrub, found)
+        for name in allowed.UIDS & found.keys():
+            found[name] = uid(str(found[name]))
         syntax = getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", None)
         if syntax is not None and _UID.fullmatch(str(syntax)):
             found["TransferSyntaxUID"] = str(syntax)
@@ -259,8 +262,7 @@ def allowed_value(keyword: str, values: list[Any], scrub: Scrubber) -> Any:
     elif keyword in allowed.DATES:
         clean = [day for value in values if (day := _date(str(value))) is not None]
     elif keyword in allowed.UIDS:
-        clean = [str(value) for value in values if _UID.fullmatch(str(value))]
-        clean = [value for value in clean if not scrub.finds(value)]
+        clean = [str(value) for value in values if _UID.fullmatch(str(value))][:1]
     elif keyword == "Modality":
         clean = [str(value).strip().upper() for value in values]
         clean = [value for value in clean if value in _MODALITIES]

@@ -11,14 +11,22 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from medgrid.images.tags import Header, read_header, shortfall
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset, FileDataset
 
-__all__ = ["SeriesKey", "full_header", "header_of", "quiet_pydicom", "refusal", "series_key"]
+__all__ = [
+    "Refusal",
+    "SeriesKey",
+    "full_header",
+    "header_of",
+    "quiet_pydicom",
+    "refusal",
+    "series_key",
+]
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _MAX_FALLBACK_BYTES = 2 * 1024**3
@@ -170,21 +178,28 @@ def quiet_pydicom() -> Iterator[None]:
         yield
 
 
-def refusal(header: Header) -> tuple[bool, str] | None:
-    """Why an instance is not imported: (whether that is a failure, reason); None: it is."""
+class Refusal(NamedTuple):
+    """Why an instance is not imported, and whether that is a defect of an image."""
+
+    reason: str
+    is_failure: bool
+
+
+def refusal(header: Header) -> Refusal | None:
+    """Say why an instance is not imported; None: it is."""
     if header.sop_class == _DICOMDIR:
-        return False, "DICOMDIR, an index of other files"
+        return Refusal("DICOMDIR, an index of other files", False)
     if header.problem is not None:
-        return True, header.problem
+        return Refusal(header.problem, True)
     if not header.series_uid:
-        return True, "no SeriesInstanceUID"
+        return Refusal("no SeriesInstanceUID", True)
     if not header.study_uid:
-        return True, "no StudyInstanceUID"
+        return Refusal("no StudyInstanceUID", True)
     if not header.sop_uid:
-        return True, "no SOPInstanceUID"
+        return Refusal("no SOPInstanceUID", True)
     if not header.has_pixels:
         name = _class_name(header.sop_class)
-        return "Image" in name, f"no pixel data ({name})"
+        return Refusal(f"no pixel data ({name})", "Image" in name)
     return None
 
 
@@ -198,7 +213,7 @@ def _class_name(sop_class: str) -> str:
     return name if name != sop_class else "private SOP class"
 
 
-def full_header(data: bytes) -> Dataset:
+def full_header(stream: BinaryIO) -> Dataset:
     """Parse everything but the pixels of one instance.
 
     Raises
@@ -210,10 +225,7 @@ def full_header(data: bytes) -> Dataset:
 
     with quiet_pydicom():
         try:
-            ds = pydicom.dcmread(io.BytesIO(data), force=True, stop_before_pixels=True)
-            if "SeriesInstanceUID" not in ds:
-                raise ValueError("header cannot be read")
-            return ds
+            return pydicom.dcmread(stream, force=True, stop_before_pixels=True)
         except MemoryError:
             raise
         except Exception as exc:

@@ -1,0 +1,295 @@
+"""From what was scanned to what will be registered: one draft per series and per volume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from medgrid.catalog.scanned import SeriesName
+from medgrid.crypto.pseudonym import keyed_digest, neutral_label, pseudonym
+from medgrid.images.deidentify import id_words, label, metadata, scrubber_of
+from medgrid.images.dicom import SeriesKey, full_header, series_key
+from medgrid.images.pack import (
+    SERIES_FILENAME,
+    Changed,
+    FileStamp,
+    Member,
+    open_unchanged,
+    pack,
+    packed_size,
+)
+from medgrid.images.scan import Scanned
+from medgrid.images.volume import Volume
+from medgrid.model import LFN, ObjectId, ObjectKind, Sha256
+
+__all__ = [
+    "Draft",
+    "Failure",
+    "Instance",
+    "Namer",
+    "SeriesFiles",
+    "group",
+    "same_bytes",
+    "series_draft",
+    "volume_draft",
+]
+
+_CHUNK_BYTES = 1024 * 1024
+_TELLING_CHARS = 4
+
+
+class Failure(NamedTuple):
+    """A file that could not be imported, and why, in words that quote nothing of it."""
+
+    path: str
+    reason: str
+
+
+class Instance(NamedTuple):
+    """One file of a series."""
+
+    number: int
+    sop_uid: str
+    path: str
+    stamp: FileStamp
+
+
+@dataclass(slots=True)
+class SeriesFiles:
+    """All files of one series.
+
+    `instances` are those to pack, one for each SOPInstanceUID, in order; `twins` are further files
+    with the very bytes of one of them.
+    """
+
+    key: SeriesKey
+    instances: list[Instance] = field(default_factory=list)
+    twins: list[Instance] = field(default_factory=list)
+
+    @property
+    def files(self) -> list[Instance]:
+        """All files whose content is in the series."""
+        return [*self.instances, *self.twins]
+
+
+@dataclass(slots=True)
+class Draft:
+    """An object to be made.
+
+    `chunks` gives its bytes, `expected` their digest when it is known beforehand. `files` are the
+    files whose content it holds. `replaces` is the LFN it becomes a new version of, `base` the
+    object that names it now.
+    """
+
+    kind: ObjectKind
+    filename: str
+    folder: LFN
+    label: str
+    attributes: dict[str, Any]
+    chunks: Callable[[], Iterable[bytes]]
+    size_bytes: int
+    files: list[tuple[str, FileStamp]]
+    patient: str | None = None
+    study_uid: str | None = None
+    series_uid: str | None = None
+    expected: Sha256 | None = None
+    replaces: LFN | None = None
+    base: ObjectId | None = None
+
+    @property
+    def series(self) -> SeriesName | None:
+        """Name of the series it packs, None when it is something else."""
+        if self.kind is not ObjectKind.SERIES:
+            return None
+        return SeriesName(self.patient, self.study_uid, self.series_uid)
+
+
+class Namer:
+    """Pseudonyms and places of the catalog for what is imported.
+
+    Parameters
+    ----------
+    key : bytes
+        The grid's pseudonym key.
+    to : LFN
+        Folder everything goes below.
+    issuer : str
+        Who gave the patient ids, for files that do not say.
+    """
+
+    def __init__(self, key: bytes, to: LFN, issuer: str) -> None:
+        self._key = key
+        self._to = to
+        self._issuer = issuer
+
+    def of_series(self, key: SeriesKey) -> str:
+        """Pseudonym of a series' patient.
+
+        Without an id it follows from name and birth date, without these each study is a patient of
+        its own.
+        """
+        issuer = key.issuer or self._issuer
+        if key.patient_id:
+            return pseudonym(self._key, key.patient_id, issuer)
+        if key.patient_name:
+            name = neutral_label(
+                self._key, "patient by name", issuer, key.patient_name, key.birth_date
+            )
+            return f"P-{name}"
+        return f"P-{neutral_label(self._key, 'patient by study', key.study_uid)}"
+
+    def of_volume(self, volume: Volume) -> str | None:
+        """Pseudonym of a volume's patient, None when nothing says who it is."""
+        if not volume.patient_id:
+            return None
+        return pseudonym(self._key, volume.patient_id, volume.issuer or self._issuer)
+
+    def folder(self, patient: str | None, inner: str) -> LFN:
+        """Folder of a patient's study; what is nobody's lies at the top."""
+        return self._to.child(patient, inner) if patient else self._to
+
+    def neutral(self, sha256: str) -> str:
+        """Label of a volume that nothing names, the same for the same content."""
+        return f"volume-{neutral_label(self._key, 'volume', sha256)}"
+
+    def file_key(self, path: str) -> str:
+        """What a file is known by in the catalog."""
+        return keyed_digest(self._key, "file", path)[:16].hex()
+
+    def uid(self, key: SeriesKey, uid: str) -> str:
+        """`uid` itself, or one made of its keyed digest when the patient's id stands in it."""
+        words = [word for word in id_words(key.patient_id) if len(word) >= _TELLING_CHARS]
+        if not any(word in uid for word in words):
+            return uid
+        return f"2.25.{int.from_bytes(keyed_digest(self._key, 'uid', uid)[:16], 'big')}"
+
+
+def group(scanned: Iterable[Scanned], failed: Callable[[Failure], None]) -> list[SeriesFiles]:
+    """Sort instances into series, in order, each SOPInstanceUID once.
+
+    Two files with one SOPInstanceUID and other content cannot both be right: the first by path
+    stays, the other fails.
+    """
+    series: dict[SeriesKey, SeriesFiles] = {}
+    for one in scanned:
+        header = one.header
+        if header is None:
+            continue
+        key = series_key(header)
+        files = series.get(key)
+        if files is None:
+            files = series[key] = SeriesFiles(key)
+        number = header.number if header.number is not None else 0
+        files.instances.append(Instance(number, header.sop_uid, one.path, one.stamp))
+    for files in series.values():
+        files.instances.sort(key=lambda one: (one.number, one.sop_uid, one.path))
+        _once(files, failed)
+    return list(series.values())
+
+
+def _once(files: SeriesFiles, failed: Callable[[Failure], None]) -> None:
+    first: dict[str, Instance] = {}
+    for one in files.instances:
+        twin = first.setdefault(one.sop_uid, one)
+        if twin is one:
+            continue
+        try:
+            same = same_bytes(twin, one)
+        except Changed as exc:
+            failed(Failure(exc.path, str(exc)))
+            continue
+        if same:
+            files.twins.append(one)
+        else:
+            failed(Failure(one.path, "its SOPInstanceUID is that of another file with other content"))
+    files.instances = list(first.values())
+
+
+def same_bytes(one: Instance, other: Instance) -> bool:
+    """Whether two files have the same content."""
+    if one.stamp.size_bytes != other.stamp.size_bytes:
+        return False
+    with (
+        open_unchanged(one.path, one.stamp) as first,
+        open_unchanged(other.path, other.stamp) as second,
+    ):
+        while True:
+            chunk = first.read(_CHUNK_BYTES)
+            if chunk != second.read(_CHUNK_BYTES):
+                return False
+            if not chunk:
+                return True
+
+
+def series_draft(files: SeriesFiles, namer: Namer) -> Draft:
+    """Make the draft of a series from the full header of its first instance.
+
+    Raises
+    ------
+    Changed
+        A file is no more what it was when it was scanned.
+    ValueError
+        The header cannot be read.
+    """
+    first = files.instances[0]
+    with open_unchanged(first.path, first.stamp) as stream:
+        ds = full_header(stream)
+    patient = namer.of_series(files.key)
+    study_uid = namer.uid(files.key, files.key.study_uid)
+    series_uid = namer.uid(files.key, files.key.series_uid)
+    attributes = metadata(ds, scrubber_of(ds), lambda uid: namer.uid(files.key, uid))
+    attributes |= {
+        "PatientID": patient,
+        "StudyInstanceUID": study_uid,
+        "SeriesInstanceUID": series_uid,
+        "NumberOfInstances": len(files.instances),
+    }
+    members = [Member(one.path, one.stamp) for one in files.instances]
+    return Draft(
+        kind=ObjectKind.SERIES,
+        filename=SERIES_FILENAME,
+        folder=namer.folder(patient, str(attributes.get("StudyDate", "undated"))),
+        label=label(attributes),
+        attributes=attributes,
+        chunks=lambda: pack(members),
+        size_bytes=packed_size([one.stamp.size_bytes for one in members]),
+        files=[(one.path, one.stamp) for one in files.files],
+        patient=patient,
+        study_uid=study_uid,
+        series_uid=series_uid,
+    )
+
+
+def volume_draft(path: str, stamp: FileStamp, volume: Volume, namer: Namer, label: str) -> Draft:
+    """Make the draft of a NIfTI file; `label` names it when nothing better does."""
+    patient = namer.of_volume(volume)
+    attributes = dict(volume.attributes)
+    if patient is not None:
+        attributes["PatientID"] = patient
+    return Draft(
+        kind=ObjectKind.VOLUME,
+        filename=volume.filename,
+        folder=namer.folder(patient, volume.folder),
+        label=volume.label or label or namer.neutral(volume.sha256),
+        attributes=attributes,
+        chunks=lambda: file_chunks(path, stamp),
+        size_bytes=stamp.size_bytes,
+        files=[(path, stamp)],
+        patient=patient,
+        study_uid=attributes.get("StudyInstanceUID"),
+        series_uid=attributes.get("SeriesInstanceUID"),
+        expected=Sha256(volume.sha256),
+    )
+
+
+def file_chunks(path: str, stamp: FileStamp) -> Iterator[bytes]:
+    """Bytes of a file that must be the one that was scanned."""
+    left = stamp.size_bytes
+    with open_unchanged(path, stamp) as stream:
+        while left:
+            chunk = stream.read(min(left, _CHUNK_BYTES))
+            if not chunk:
+                raise Changed(path)
+            left -= len(chunk)
+            yield chunk

@@ -1,0 +1,358 @@
+"""Bring DICOM and NIfTI images into the grid."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Protocol
+
+from medgrid.actions.grid import Grid
+from medgrid.actions.import_drafts import (
+    Draft,
+    Failure,
+    Instance,
+    Namer,
+    SeriesFiles,
+    group,
+    series_draft,
+    volume_draft,
+)
+from medgrid.actions.import_merge import merged_draft
+from medgrid.actions.import_writer import Names, Writer, remembered
+from medgrid.actions.progress import SILENT, Progress
+from medgrid.actions.scratch import scratch_folder
+from medgrid.catalog.scanned import ScannedFile, SeriesName
+from medgrid.crypto.pseudonym import load_key
+from medgrid.errors import NotFound
+from medgrid.images.deidentify import segment
+from medgrid.images.pack import Changed, FileStamp
+from medgrid.images.scan import Scanned, scan
+from medgrid.images.walk import Entry, walk
+from medgrid.model import LFN, GridObject, ObjectId, Sha256
+
+__all__ = ["ImportRequest", "Listener", "Summary", "import_images"]
+
+_LOOK_FILES = 2000
+_READER = "1"  # another one read files that this one refuses, or the other way round
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRequest:
+    """What to bring in.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Files and folders.
+    to : LFN
+        Folder of the catalog everything goes below.
+    se : str
+        Storage element; empty is the default one.
+    issuer : str
+        Who gave the patient ids, for files that do not say.
+    keep_names : bool
+        Name NIfTI files that are not BIDS after their own names.
+    jobs : int
+        Processes that read headers; 0 is one per processor.
+    dry_run : bool
+        Change nothing.
+    """
+
+    paths: Sequence[str]
+    to: LFN
+    se: str = ""
+    issuer: str = ""
+    keep_names: bool = False
+    jobs: int = 0
+    dry_run: bool = False
+
+
+class Listener(Protocol):
+    """Who is told what happens, as it happens."""
+
+    def new(self, item: GridObject) -> None:
+        """An object is in the catalog; in a dry run, it would be."""
+
+    def failed(self, failure: Failure) -> None:
+        """A file could not be imported."""
+
+
+@dataclass(slots=True)
+class Summary:
+    """What an import did; all counts but `new` and `versions` are files."""
+
+    files: int = 0
+    imported: int = 0  # whose content is in a new object
+    unchanged: int = 0  # imported before, and not read again
+    known: int = 0  # read, and in the grid already
+    failed: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)  # by reason
+    new: int = 0  # objects
+    versions: int = 0  # objects that are a new version of an LFN
+    series: dict[ObjectId, LFN] = field(default_factory=dict)  # that hold what was found
+
+
+def import_images(
+    grid: Grid, request: ImportRequest, listener: Listener, progress: Progress = SILENT
+) -> Summary:
+    """Import all images below some places.
+
+    What cannot be read is told to `listener`, the rest goes in. Killed at any point, nothing is
+    half registered, and the next import goes on.
+
+    Raises
+    ------
+    NotFound
+        A path does not exist, or there is no image at all.
+    MedgridError
+        Catalog or storage fail; what was told to `listener` is safe.
+    """
+    roots = _roots(request.paths)
+    key = load_key(grid.settings.keys_dir)
+    se = grid.catalog.places.se(request.se) if request.se else grid.default_se()
+    work = _Import(grid, request, se.name, Namer(key, request.to, request.issuer), listener)
+    work.run(roots, progress)
+    summary = work.summary
+    if not (summary.imported or summary.unchanged or summary.known or summary.failed):
+        where = ", ".join(map(repr, request.paths))
+        what = f"{summary.files} files, none DICOM or NIfTI" if summary.files else "no files"
+        raise NotFound(f"no images below {where}: {what}")
+    return summary
+
+
+def _roots(paths: Iterable[str]) -> list[str]:
+    """Real paths of what was named, each once.
+
+    Raises
+    ------
+    NotFound
+        One does not exist.
+    """
+    roots: dict[str, None] = {}
+    for path in paths:
+        if not os.path.exists(path):  # noqa: PTH110 - a Path would normalise the name
+            raise NotFound(f"{path!r} does not exist", hint="name a file or a folder")
+        roots[os.path.realpath(path)] = None
+    return list(roots)
+
+
+class _Import:
+    def __init__(
+        self, grid: Grid, request: ImportRequest, se: str, namer: Namer, listener: Listener
+    ) -> None:
+        self.grid = grid
+        self.request = request
+        self.namer = namer
+        self.listener = listener
+        self.summary = Summary()
+        self.before: dict[str, ObjectId] = {}  # changed files -> object of their old content
+        self._notes: list[ScannedFile] = []
+        self._names = Names(grid)
+        self._writer = Writer(grid, se, namer, self._is_new, self._failed)
+
+    def run(self, roots: list[str], progress: Progress) -> None:
+        files = list(self._changed(walk(roots, self._is_home())))
+        progress.total(len(files))
+        images = list(self._read(files, progress))
+        self._flush_notes()
+        progress.total(0)
+        progress.note("storing")
+        series = group((one for one in images if one.header), self._failed)
+        volumes = [one for one in images if one.volume]
+        progress.total(len(series) + len(volumes))
+        drafts = self._drafts(series, volumes, progress)
+        if self.request.dry_run:
+            for draft in drafts:
+                self._would_be_new(draft)
+        else:
+            self._writer.write(drafts)
+        self._flush_notes()
+
+    # -- looking -----------------------------------------------------------------------------------
+
+    def _is_home(self) -> Callable[[os.stat_result], bool]:
+        home = self.grid.settings.home.stat()
+        return lambda found: (found.st_dev, found.st_ino) == (home.st_dev, home.st_ino)
+
+    def _changed(self, entries: Iterator[Entry]) -> Iterator[tuple[str, str]]:
+        """Files that must be read: (path, root)."""
+        seen: set[str] = set()
+        while batch := list(islice(entries, _LOOK_FILES)):
+            stamps: dict[str, tuple[Entry, FileStamp]] = {}
+            for entry in batch:
+                if entry.stamp is not None:
+                    key = self.namer.file_key(entry.path)
+                    if key not in seen:
+                        stamps[key] = entry, entry.stamp
+                elif entry.is_failure:
+                    self._failed(Failure(entry.path, entry.reason))
+                else:
+                    self.summary.left_out[entry.reason] += 1
+            if len(self.request.paths) > 1:
+                seen |= stamps.keys()
+            self.summary.files += len(stamps)
+            known = self.grid.catalog.scanned.known(stamps)
+            for key, (entry, stamp) in stamps.items():
+                if not self._is_unchanged(entry.path, stamp, known.get(key)):
+                    yield entry.path, entry.root
+
+    def _is_unchanged(self, path: str, stamp: FileStamp, before: ScannedFile | None) -> bool:
+        if before is None:
+            return False
+        if (before.size_bytes, before.mtime_ns, before.inode) != stamp:
+            if before.object_id is not None:
+                self.before[path] = before.object_id
+            return False
+        if not before.outcome:
+            self.summary.unchanged += 1
+            return True
+        reader, is_failure, reason = before.outcome.split(" ", 2)
+        if reader != _READER:
+            return False
+        if is_failure == "failed":
+            self._failed(Failure(path, reason))
+        else:
+            self.summary.left_out[reason] += 1
+        return True
+
+    def _read(self, files: list[tuple[str, str]], progress: Progress) -> Iterator[Scanned]:
+        """Scan files and give the images among them."""
+        for one in scan(files, self.request.jobs or os.cpu_count() or 1):
+            progress.advance()
+            if not one.reason:
+                yield one
+                continue
+            if one.is_failure:
+                self._failed(Failure(one.path, one.reason))
+            else:
+                self.summary.left_out[one.reason] += 1
+            if one.is_lasting:
+                self._refuse(one.path, one.stamp, one.reason, is_failure=one.is_failure)
+
+    # -- drafting ----------------------------------------------------------------------------------
+
+    def _drafts(
+        self, series: list[SeriesFiles], volumes: list[Scanned], progress: Progress
+    ) -> Iterator[Draft]:
+        names = [
+            SeriesName(
+                self.namer.of_series(files.key),
+                self.namer.uid(files.key, files.key.study_uid),
+                self.namer.uid(files.key, files.key.series_uid),
+            )
+            for files in series
+        ]
+        held = self.grid.catalog.scanned.series(name.series_uid or "" for name in names)
+        for files, name in zip(series, names, strict=True):
+            try:
+                base = held.get(name)
+                if base is None:
+                    yield series_draft(files, self.namer)
+                else:
+                    yield from self._next_version(files, base)
+            except Changed as exc:
+                self._failed(Failure(exc.path, str(exc)))
+            except ValueError as exc:
+                for one in files.files:
+                    self._failed(Failure(one.path, str(exc)))
+            progress.advance()
+        for volume in volumes:
+            yield from self._volume(volume)
+            progress.advance()
+
+    def _next_version(self, files: SeriesFiles, base: ObjectId) -> Iterator[Draft]:
+        item = self.grid.catalog.objects.by_ids([base])[base]
+
+        def contradicts(one: Instance, reason: str) -> None:
+            self._failed(Failure(one.path, reason))
+            self._refuse(one.path, one.stamp, reason, is_failure=True, object_id=base)
+
+        with scratch_folder(self.grid.settings) as folder:
+            draft = merged_draft(self.grid, files, item, self.namer, folder, contradicts)
+            if draft is not None:
+                yield draft
+                return
+        self.summary.known += len(files.files)
+        assert item.lfn is not None  # noqa: S101 - only named series are looked for
+        self.summary.series[base] = item.lfn
+        self._notes += [
+            remembered(self.namer.file_key(one.path), one.stamp, base) for one in files.files
+        ]
+
+    def _volume(self, one: Scanned) -> Iterator[Draft]:
+        assert one.volume is not None  # noqa: S101 - asked for volumes only
+        label = segment(_stem(one.path)) if self.request.keep_names else ""
+        draft = volume_draft(one.path, one.stamp, one.volume, self.namer, label)
+        objects = self.grid.catalog.objects
+        lfn = draft.folder.child(draft.label)
+        number = 1
+        while (item := objects.get_many([lfn]).get(lfn)) is not None:
+            if item.sha256 == one.volume.sha256:
+                self.summary.known += 1
+                key = self.namer.file_key(one.path)
+                self._notes.append(remembered(key, one.stamp, item.id))
+                return
+            if item.id == self.before.get(one.path):
+                draft.replaces, draft.base = lfn, item.id
+                break
+            number += 1
+            lfn = draft.folder.child(f"{draft.label}-{number}")
+        yield draft
+
+    # -- telling -----------------------------------------------------------------------------------
+
+    def _is_new(self, item: GridObject, draft: Draft) -> None:
+        self.summary.imported += len(draft.files)
+        self.summary.new += 1
+        self.summary.versions += draft.replaces is not None
+        if draft.series is not None and item.lfn is not None:
+            self.summary.series[item.id] = item.lfn
+        self.listener.new(item)
+
+    def _would_be_new(self, draft: Draft) -> None:
+        lfn = draft.replaces or self._names.free(draft.folder, draft.label)
+        item = GridObject(
+            id=ObjectId(""),
+            lfn=lfn,
+            kind=draft.kind,
+            filename=draft.filename,
+            size_bytes=draft.size_bytes,
+            sha256=draft.expected or Sha256(""),
+            attributes=draft.attributes,
+        )
+        self._is_new(item, draft)
+
+    def _failed(self, failure: Failure) -> None:
+        self.summary.failed += 1
+        self.listener.failed(failure)
+
+    def _refuse(
+        self,
+        path: str,
+        stamp: FileStamp,
+        reason: str,
+        *,
+        is_failure: bool,
+        object_id: ObjectId | None = None,
+    ) -> None:
+        """Remember that a file is not imported as long as it stays as it is."""
+        outcome = f"{_READER} {'failed' if is_failure else 'left'} {reason}"
+        self._notes.append(remembered(self.namer.file_key(path), stamp, object_id, outcome))
+        if len(self._notes) >= _LOOK_FILES:
+            self._flush_notes()
+
+    def _flush_notes(self) -> None:
+        if not self.request.dry_run:
+            self.grid.catalog.scanned.note(self._notes)
+        self._notes.clear()
+
+
+def _stem(path: str) -> str:
+    name = os.path.basename(path)  # noqa: PTH119 - see _roots
+    for suffix in (".nii.gz", ".nii"):
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return name

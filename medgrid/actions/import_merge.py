@@ -1,0 +1,110 @@
+"""A series that is in the grid already: what a further import adds to it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from medgrid.actions.grid import Grid
+from medgrid.actions.import_drafts import (
+    Draft,
+    Instance,
+    Namer,
+    SeriesFiles,
+    same_bytes,
+    series_draft,
+)
+from medgrid.actions.transfer import fetch_file
+from medgrid.errors import IntegrityError
+from medgrid.images.dicom import header_of
+from medgrid.images.pack import FileStamp, Member, pack, packed_size, unpack
+from medgrid.model import GridObject
+
+__all__ = ["merged_draft"]
+
+
+def merged_draft(
+    grid: Grid,
+    files: SeriesFiles,
+    base: GridObject,
+    namer: Namer,
+    folder: Path,
+    failed: Callable[[Instance, str], None],
+) -> Draft | None:
+    """Make the draft of a series' next version; None when `files` add nothing.
+
+    Files that contradict an instance the grid holds are taken out of `files`.
+
+    Parameters
+    ----------
+    grid : Grid
+    files : SeriesFiles
+        Its files on disk.
+    base : GridObject
+        The object that holds the series now.
+    namer : Namer
+    folder : Path
+        Empty; takes the instances of `base`, which must stay until the draft's bytes are read.
+    failed : callable
+        Told of each such file, with the reason.
+
+    Raises
+    ------
+    Changed
+        A file is no more what it was when it was scanned.
+    ValueError
+        The header cannot be read.
+    """
+    if _is_packed(files, base):
+        return None
+    held = _unpacked(grid, base, folder)
+    new: list[Instance] = []
+    for one in list(files.instances):
+        twin = held.get(one.sop_uid)
+        if twin is None:
+            new.append(one)
+        elif not same_bytes(twin, one):
+            files.instances.remove(one)
+            failed(one, "differs from the instance with its SOPInstanceUID that the grid holds")
+    if not new:
+        return None
+    union = sorted([*held.values(), *new], key=lambda one: (one.number, one.sop_uid))
+    draft = series_draft(SeriesFiles(files.key, union), namer)
+    draft.files = [(one.path, one.stamp) for one in files.files]
+    draft.replaces = base.lfn
+    draft.base = base.id
+    return draft
+
+
+def _is_packed(files: SeriesFiles, base: GridObject) -> bool:
+    """Whether `files` pack to the very bytes of `base`."""
+    members = [Member(one.path, one.stamp) for one in files.instances]
+    if packed_size([one.stamp.size_bytes for one in members]) != base.size_bytes:
+        return False
+    digest = hashlib.sha256()
+    for chunk in pack(members):
+        digest.update(chunk)
+    return digest.hexdigest() == base.sha256
+
+
+def _unpacked(grid: Grid, base: GridObject, folder: Path) -> dict[str, Instance]:
+    """Instances of a series the grid holds, by SOPInstanceUID."""
+    tar = folder / "series.tar"
+    fetch_file(grid, base, grid.catalog.objects.replicas([base.id])[base.id], tar)
+    inner = folder / "instances"
+    inner.mkdir()
+    with tar.open("rb") as stream:
+        paths = unpack(stream, inner)
+    tar.unlink()
+    held: dict[str, Instance] = {}
+    for path in paths:
+        with path.open("rb") as stream:
+            stamp = FileStamp.of(os.fstat(stream.fileno()))
+            header = header_of(stream.fileno(), stamp.size_bytes)
+        if header is None:
+            raise IntegrityError(f"{base.lfn}: {path.name} in it is not DICOM")
+        number = header.number if header.number is not None else 0
+        held[header.sop_uid] = Instance(number, header.sop_uid, str(path), stamp)
+    return held

@@ -1,0 +1,185 @@
+"""Drafts become objects: bytes first, then the catalog, many in one transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from medgrid.actions.grid import Grid
+from medgrid.actions.import_drafts import Draft, Failure, Namer
+from medgrid.actions.transfer import Uploads
+from medgrid.catalog.objects import Registration
+from medgrid.catalog.scanned import ScannedFile
+from medgrid.errors import AlreadyExists, MedgridError, NotFound
+from medgrid.images.pack import Changed, FileStamp
+from medgrid.model import LFN, GridObject, ObjectId, Replica, new_object_id
+
+__all__ = ["Names", "Writer", "remembered"]
+
+_MAX_BATCH = 64
+_MAX_BATCH_S = 5.0
+_TRIES = 5
+
+
+def remembered(
+    key: str, stamp: FileStamp, object_id: ObjectId | None, outcome: str = ""
+) -> ScannedFile:
+    """What the catalog keeps of one file."""
+    return ScannedFile(key, *stamp, object_id, outcome)
+
+
+class Names:
+    """Finds free LFNs: a label that is taken gets ``-2``, ``-3``."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._taken: dict[str, set[str]] = {}
+
+    def free(self, folder: LFN, label: str) -> LFN:
+        """Give a free LFN and take it."""
+        taken = self._taken.get(folder)
+        if taken is None:
+            try:
+                listing = self._grid.catalog.objects.list(folder)
+            except NotFound:
+                listing = []
+            taken = self._taken[folder] = {name.rstrip("/") for name in listing}
+        lfn = folder.child(label)
+        number = 1
+        while lfn in taken:
+            number += 1
+            lfn = folder.child(f"{label}-{number}")
+        taken.add(lfn)
+        return lfn
+
+
+class Stored(NamedTuple):
+    """A draft whose bytes are in storage."""
+
+    draft: Draft
+    object_id: ObjectId
+    replica: Replica
+
+
+@dataclass(slots=True)
+class Writer:
+    """Writes drafts in batches.
+
+    Parameters
+    ----------
+    grid : Grid
+    se : str
+        Storage element the bytes go to.
+    namer : Namer
+    on_new : callable
+        Told of each object, with its draft, when it is in the catalog for good.
+    on_failed : callable
+        Told of each file that could not be imported.
+    """
+
+    grid: Grid
+    se: str
+    namer: Namer
+    on_new: Callable[[GridObject, Draft], None]
+    on_failed: Callable[[Failure], None]
+
+    def write(self, drafts: Iterable[Draft]) -> None:
+        """Put bytes and register, a batch at a time; what is done when an error comes stays done.
+
+        A draft's bytes are read before the next draft is asked for.
+
+        Raises
+        ------
+        MedgridError
+            Storage or catalog fail.
+        """
+        source = iter(drafts)
+        while self._batch(source):
+            pass
+
+    def _batch(self, drafts: Iterator[Draft]) -> bool:
+        """Write some drafts; give whether there may be more."""
+        stored: list[Stored] = []
+        end_s = time.monotonic() + _MAX_BATCH_S
+        more = True
+        with Uploads(self.grid) as uploads:
+            try:
+                while more and len(stored) < _MAX_BATCH and time.monotonic() < end_s:
+                    draft = next(drafts, None)
+                    if draft is None:
+                        more = False
+                        break
+                    object_id = new_object_id()
+                    try:
+                        replica = uploads.put(object_id, self.se, draft.chunks(), draft.expected)
+                    except Changed as exc:
+                        self.on_failed(Failure(exc.path, str(exc)))
+                        continue
+                    stored.append(Stored(draft, object_id, replica))
+            except MedgridError:
+                self._register(stored)
+                raise
+            self._register(stored)
+        return more
+
+    def _register(self, stored: Sequence[Stored]) -> None:
+        if not stored:
+            return
+        for attempt in range(1, _TRIES + 1):
+            try:
+                done = self._commit(stored)
+            except AlreadyExists:
+                # another process took a name between our look and our commit
+                if attempt == _TRIES:
+                    raise
+                continue
+            for item, draft in done:
+                self.on_new(item, draft)
+            return
+
+    def _commit(self, stored: Sequence[Stored]) -> list[tuple[GridObject, Draft]]:
+        catalog = self.grid.catalog
+        names = Names(self.grid)
+        fresh: list[tuple[GridObject, Draft]] = []
+        versions: list[Registration] = []
+        firsts: list[Registration] = []
+        files: list[ScannedFile] = []
+        overtaken: list[Draft] = []
+        with catalog.transaction():
+            now = catalog.scanned.series(
+                one.draft.series_uid for one in stored if one.draft.series_uid
+            )
+            for one in stored:
+                draft = one.draft
+                if draft.series is not None and now.get(draft.series) != draft.base:
+                    overtaken.append(draft)
+                    continue
+                lfn = draft.replaces or names.free(draft.folder, draft.label)
+                item = GridObject(
+                    id=one.object_id,
+                    lfn=lfn,
+                    kind=draft.kind,
+                    filename=draft.filename,
+                    size_bytes=one.replica.size_bytes,
+                    sha256=one.replica.sha256,
+                    created_s=time.time(),
+                    attributes=draft.attributes,
+                )
+                registration = Registration(
+                    item, (one.replica,), draft.patient, draft.study_uid, draft.series_uid
+                )
+                (versions if draft.replaces else firsts).append(registration)
+                fresh.append((item, draft))
+                files += [
+                    remembered(self.namer.file_key(path), stamp, one.object_id)
+                    for path, stamp in draft.files
+                ]
+            catalog.objects.register(firsts)
+            catalog.objects.register(versions, replace=True)
+            catalog.scanned.note(files)
+        for draft in overtaken:
+            for path, _ in draft.files:
+                self.on_failed(Failure(path, "another import brings its series; import again"))
+        return fresh

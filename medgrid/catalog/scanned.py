@@ -1,0 +1,93 @@
+"""Files the importer has seen: an unchanged one is not read again.
+
+A file is known by a keyed digest of its path; the path itself, which may name a patient, is never
+kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+from sqlalchemy import or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from medgrid.catalog.engine import Database
+from medgrid.catalog.rows import value_table
+from medgrid.catalog.schema import object_, scanned_file
+from medgrid.model import ObjectId, ObjectKind
+
+__all__ = ["ScannedFile", "ScannedStore", "SeriesName"]
+
+
+class SeriesName(NamedTuple):
+    """What tells one series from all others; `patient` is a pseudonym."""
+
+    patient: str | None
+    study_uid: str | None
+    series_uid: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedFile:
+    """One file as it was when it was read.
+
+    `object_id` is the object that holds its content, None when it was not imported; `outcome` then
+    says why not, in words that name nobody.
+    """
+
+    key: str
+    size_bytes: int
+    mtime_ns: int
+    inode: int
+    object_id: ObjectId | None
+    outcome: str
+
+
+class ScannedStore:
+    """What the importer remembers of files. Each method is one transaction."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def known(self, keys: Iterable[str]) -> dict[str, ScannedFile]:
+        """Files by key; those never seen, or whose object is gone since, are absent."""
+        with self._db.read() as connection:
+            given = value_table(connection, keys)
+            rows = connection.execute(
+                select(scanned_file)
+                .join(given, given.c.value == scanned_file.c.key)
+                .join(object_, object_.c.id == scanned_file.c.object_id, isouter=True)
+                .where(or_(scanned_file.c.object_id.is_(None), object_.c.id.is_not(None)))
+            )
+            return {row.key: ScannedFile(*row) for row in rows}
+
+    def note(self, files: Sequence[ScannedFile]) -> None:
+        """Remember files, over what was known of them before."""
+        if not files:
+            return
+        with self._db.write() as connection:
+            dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+            statement = dialect.insert(scanned_file)
+            statement = statement.on_conflict_do_update(
+                index_elements=["key"],
+                set_={
+                    column.name: statement.excluded[column.name]
+                    for column in scanned_file.c
+                    if column.name != "key"
+                },
+            )
+            connection.execute(statement, [asdict(file) for file in files])
+
+    def series(self, series_uids: Iterable[str]) -> dict[SeriesName, ObjectId]:
+        """Series that are in the grid, and the object that holds each now."""
+        with self._db.read() as connection:
+            given = value_table(connection, series_uids)
+            rows = connection.execute(
+                select(object_.c.patient, object_.c.study_uid, object_.c.series_uid, object_.c.id)
+                .join(given, given.c.value == object_.c.series_uid)
+                .where(object_.c.lfn.is_not(None), object_.c.kind == str(ObjectKind.SERIES))
+                .order_by(object_.c.created_s)
+            )
+            return {SeriesName(*row[:3]): ObjectId(row[3]) for row in rows}

@@ -1,0 +1,143 @@
+"""``medgrid import``."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from medgrid.cli.output import emit_json, emit_lines, progress
+from medgrid.cli.params import Session, pass_session
+from medgrid.errors import PartlyDone
+
+if TYPE_CHECKING:
+    from medgrid.actions.import_drafts import Failure
+    from medgrid.actions.import_images import Summary
+    from medgrid.model import GridObject
+
+
+@click.command("import")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.option("--to", required=True, metavar="LFN", help="Folder of the catalog to put them below.")
+@click.option("--se", default="", metavar="NAME", help="Storage element for the bytes.")
+@click.option(
+    "--issuer", default="", metavar="TEXT", help="Who gave the patient ids, if files do not say."
+)
+@click.option(
+    "--keep-names", is_flag=True, help="Name NIfTI files that are not BIDS by themselves."
+)
+@click.option(
+    "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes that read headers."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be imported, change nothing.")
+@pass_session
+def import_(
+    session: Session,
+    paths: tuple[str, ...],
+    to: str,
+    se: str,
+    issuer: str,
+    keep_names: bool,
+    jobs: int | None,
+    dry_run: bool,
+) -> None:
+    """Bring DICOM and NIfTI images into the grid, and print the LFNs of what is new.
+
+    Folders are searched to their ends. The instances of one DICOM series become one object; a NIfTI
+    file becomes one, described by its BIDS name and side-car. Patients get pseudonyms, and no
+    metadata names them; the original bytes are kept in the object alone. Files unchanged since
+    the last import are not read again. What cannot be imported is listed with its reason, the
+    rest goes in (exit status 3).
+    """
+    from medgrid.actions.import_images import ImportRequest, import_images
+    from medgrid.model import LFN
+
+    request = ImportRequest(paths, LFN(to), se, issuer, keep_names, jobs or 0, dry_run)
+    telling = _Telling(session)
+    summary = import_images(
+        session.open_grid(), request, telling, progress(session, "reading headers")
+    )
+    _print_summary(session, summary, dry_run)
+    if summary.failed:
+        files = "1 file" if summary.failed == 1 else f"{summary.failed} files"
+        raise PartlyDone(f"{files} could not be imported", hint="the reasons stand above")
+
+
+class _Telling:
+    """Prints what is new on stdout, and what failed on stderr."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def new(self, item: GridObject) -> None:
+        if not self._session.as_json:
+            emit_lines([str(item.lfn)])
+            return
+        emit_json(
+            "import/1",
+            {
+                "lfn": item.lfn,
+                "id": item.id or None,
+                "kind": item.kind,
+                "size_bytes": item.size_bytes,
+                "sha256": item.sha256 or None,
+                "attributes": dict(item.attributes),
+            },
+        )
+
+    def failed(self, failure: Failure) -> None:
+        path = shown(failure.path)
+        if not self._session.as_json:
+            click.echo(f"medgrid: error: {path}: {failure.reason}", err=True)
+            return
+        _json_err("import-failure/1", {"path": path, "reason": failure.reason})
+
+
+def shown(path: str) -> str:
+    """A path for people: bytes that are no UTF-8 and control characters are escaped."""
+    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(
+        char if unicodedata.category(char)[0] != "C" else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
+def _json_err(schema: str, document: dict[str, Any]) -> None:
+    click.echo(
+        json.dumps({"schema": f"medgrid.{schema}", **document}, ensure_ascii=False), err=True
+    )
+
+
+def _print_summary(session: Session, summary: Summary, dry_run: bool) -> None:
+    if session.as_json:
+        _json_err(
+            "import-summary/1",
+            {
+                "new": summary.new,
+                "versions": summary.versions,
+                "files": summary.files,
+                "imported": summary.imported,
+                "unchanged": summary.unchanged,
+                "known": summary.known,
+                "failed": summary.failed,
+                "left_out": dict(summary.left_out),
+            },
+        )
+        return
+    if session.quiet:
+        return
+    parts = [f"{'would be new' if dry_run else 'new'}: {summary.new} objects"]
+    if summary.versions:
+        parts[0] += f" ({summary.versions} new versions)"
+    parts[0] += f" from {summary.imported} files"
+    if summary.unchanged:
+        parts.append(f"unchanged: {summary.unchanged} files")
+    if summary.known:
+        parts.append(f"in the grid already: {summary.known} files")
+    if summary.failed:
+        parts.append(f"failed: {summary.failed} files")
+    click.echo("; ".join(parts), err=True)
+    for reason, count in sorted(summary.left_out.items()):
+        click.echo(f"left out: {count} of: {reason}", err=True)

@@ -1,0 +1,263 @@
+"""BIDS: what the name of a NIfTI file says, and the side-cars that describe it.
+
+Source: Brain Imaging Data Structure 1.10, "File name structure" and "The Inheritance Principle".
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+__all__ = ["BidsName", "Participant", "SideCar", "dataset_root", "participant", "side_car"]
+
+_MAX_JSON_BYTES = 4 * 1024 * 1024
+_MAX_LEVELS = 12
+_NAME = re.compile(r"((?:[a-z]+-[A-Za-z0-9+]+_)*)([A-Za-z0-9]+)")
+_LONG = {
+    "ses": "session",
+    "sample": "sample",
+    "task": "task",
+    "tracksys": "tracksys",
+    "acq": "acquisition",
+    "ce": "ceagent",
+    "trc": "tracer",
+    "stain": "stain",
+    "rec": "reconstruction",
+    "dir": "direction",
+    "run": "run",
+    "mod": "source_suffix",
+    "echo": "echo",
+    "flip": "flip",
+    "inv": "inversion",
+    "mt": "mtransfer",
+    "part": "part",
+    "proc": "processed",
+    "hemi": "hemisphere",
+    "space": "space",
+    "split": "split",
+    "recording": "recording",
+    "chunk": "chunk",
+    "seg": "segmentation",
+    "res": "resolution",
+    "den": "density",
+    "label": "label",
+    "desc": "description",
+}
+_DATATYPES = frozenset(
+    ("anat", "func", "dwi", "fmap", "perf", "pet", "meg", "eeg", "ieeg", "beh", "micr", "nirs")
+)
+_MODALITIES = {"anat": "MR", "func": "MR", "dwi": "MR", "fmap": "MR", "perf": "MR", "pet": "PT"}
+
+
+@dataclass(frozen=True, slots=True)
+class BidsName:
+    """What a file name says: ``sub-01_ses-pre_task-rest_run-1_bold``."""
+
+    subject: str
+    entities: dict[str, str]  # short key -> value, without sub
+    suffix: str
+    datatype: str
+
+    @classmethod
+    def parse(cls, path: str) -> BidsName | None:
+        """Read the name of a file; None when it is not a BIDS name with a subject."""
+        found = _parse(os.path.basename(path))
+        if found is None or "sub" not in found.entities:
+            return None
+        entities = dict(found.entities)
+        subject = entities.pop("sub")
+        folder = os.path.basename(os.path.dirname(path))
+        return cls(subject, entities, found.suffix, folder if folder in _DATATYPES else "")
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """Attributes by long entity name; the subject is not among them."""
+        found = {_LONG[key]: value for key, value in self.entities.items() if key in _LONG}
+        found["suffix"] = self.suffix
+        if self.datatype:
+            found["datatype"] = self.datatype
+        if self.datatype in _MODALITIES:
+            found["Modality"] = _MODALITIES[self.datatype]
+        return found
+
+    @property
+    def label(self) -> str:
+        """The name without subject and session."""
+        parts = [f"{key}-{value}" for key, value in self.entities.items() if key != "ses"]
+        return "_".join([*parts, self.suffix])
+
+
+class _Parsed(NamedTuple):
+    entities: dict[str, str]
+    suffix: str
+
+
+def _parse(name: str) -> _Parsed | None:
+    match = _NAME.fullmatch(name.split(".", 1)[0])
+    if match is None:
+        return None
+    pairs = [pair.split("-", 1) for pair in match[1].split("_") if pair]
+    entities = dict(pairs)
+    return _Parsed(entities, match[2]) if len(entities) == len(pairs) else None
+
+
+@dataclass(slots=True)
+class SideCar:
+    """Fields of all side-cars that apply to a file, nearer ones over farther ones."""
+
+    fields: dict[str, Any] = field(default_factory=dict)
+    problem: str = ""  # why one of them could not be read
+
+    def add(self, path: str) -> None:
+        """Take the fields of one JSON file."""
+        fields, problem = _read_json(path, _stamp(path))
+        self.fields.update(fields)
+        if problem:
+            self.problem = f"side-car {os.path.basename(path)} {problem}"
+
+
+def dataset_root(path: str) -> str | None:
+    """Folder of the dataset a file lies in; None when there is none.
+
+    It is the nearest one that holds ``dataset_description.json``; without one, that which holds
+    the folder ``sub-LABEL``. It may lie above the place the import began at, so that a subject
+    brought alone is the same patient as one brought with its dataset.
+    """
+    above_subject = None
+    folder = os.path.dirname(path)
+    for _ in range(_MAX_LEVELS):
+        if _is_dataset(folder, _stamp(folder)):
+            return folder
+        parent, name = os.path.split(folder)
+        if name.startswith("sub-"):
+            above_subject = parent
+        if parent == folder:
+            break
+        folder = parent
+    return above_subject
+
+
+@lru_cache(maxsize=4096)
+def _is_dataset(folder: str, _at: tuple[int, int]) -> bool:
+    return os.path.isfile(os.path.join(folder, "dataset_description.json"))
+
+
+def side_car(path: str, root: str | None) -> SideCar:
+    """Collect the side-cars of a NIfTI file.
+
+    Parameters
+    ----------
+    path : str
+        The NIfTI file.
+    root : str, optional
+        Its dataset's folder; without one only the JSON file of the same name counts.
+    """
+    found = SideCar()
+    target = _parse(os.path.basename(path))
+    if root is None or target is None:
+        beside = re.sub(r"\.nii(\.gz)?$", ".json", path, flags=re.IGNORECASE)
+        if beside != path and os.path.lexists(beside):
+            found.add(beside)
+        return found
+    for folder in _levels(root, os.path.dirname(path)):
+        applying = [
+            (len(car.entities), name)
+            for name, car in _side_cars_in(folder, _stamp(folder))
+            if car.suffix == target.suffix and car.entities.items() <= target.entities.items()
+        ]
+        for _, name in sorted(applying):
+            found.add(os.path.join(folder, name))
+    return found
+
+
+def _levels(root: str, folder: str) -> Iterator[str]:
+    """Folders from `root` down to `folder`."""
+    place = root
+    yield place
+    for part in os.path.relpath(folder, root).split("/"):
+        if part != ".":
+            place = os.path.join(place, part)
+            yield place
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=256)
+def _side_cars_in(folder: str, _at: tuple[int, int]) -> tuple[tuple[str, _Parsed], ...]:
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
+    except OSError:
+        return ()
+    return tuple((name, parsed) for name in names if (parsed := _parse(name)) is not None)
+
+
+@lru_cache(maxsize=256)
+def _read_json(path: str, _at: tuple[int, int]) -> tuple[dict[str, Any], str]:
+    """Fields of a JSON file, and what is wrong with it."""
+    data = _read(path)
+    if isinstance(data, str):
+        return {}, data
+    try:
+        document = json.loads(data.decode("utf-8-sig"))
+    except (UnicodeDecodeError, ValueError, RecursionError):
+        return {}, "is not valid JSON"
+    if not isinstance(document, dict):
+        return {}, "is no JSON object"
+    return document, ""
+
+
+def _read(path: str) -> bytes | str:
+    """Content of a small file, or why it is not read; follows no symbolic link."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as stream:
+            data = stream.read(_MAX_JSON_BYTES + 1)
+    except OSError as exc:
+        return f"cannot be read: {(exc.strerror or type(exc).__name__).lower()}"
+    return data if len(data) <= _MAX_JSON_BYTES else "is larger than 4 MiB"
+
+
+def dataset_name(root: str) -> str:
+    """Name of a dataset as its description gives it; empty when it gives none."""
+    path = os.path.join(root, "dataset_description.json")
+    fields, _ = _read_json(path, _stamp(path))
+    return str(fields.get("Name", ""))
+
+
+class Participant(NamedTuple):
+    """What ``participants.tsv`` says of a subject."""
+
+    age: str = ""
+    sex: str = ""
+
+
+def participant(root: str, subject: str) -> Participant:
+    """Look a subject up in a dataset's ``participants.tsv``."""
+    path = os.path.join(root, "participants.tsv")
+    return _participants(path, _stamp(path)).get(subject, Participant())
+
+
+@lru_cache(maxsize=16)
+def _participants(path: str, _at: tuple[int, int]) -> dict[str, Participant]:
+    data = _read(path)
+    if isinstance(data, str):
+        return {}
+    rows = csv.DictReader(data.decode("utf-8-sig", "replace").splitlines(), delimiter="\t")
+    found = {}
+    for row in rows:
+        subject = (row.get("participant_id") or "").removeprefix("sub-")
+        if subject:
+            found[subject] = Participant(row.get("age") or "", row.get("sex") or "")
+    return found

@@ -1,0 +1,173 @@
+"""NIfTI files: geometry from the header, and whether all voxels are there.
+
+Source: NIfTI-1 and NIfTI-2 data format, https://nifti.nimh.nih.gov.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import math
+import zlib
+from typing import Any, BinaryIO
+
+__all__ = ["clean_volume", "geometry"]
+
+_CHUNK_BYTES = 1024 * 1024
+_MAX_HEADER_BYTES = 4 * 1024 * 1024
+_MM_PER_UNIT = {"mm": 1.0, "meter": 1000.0, "micron": 0.001, "unknown": 1.0}
+_S_PER_UNIT = {"sec": 1.0, "msec": 0.001, "usec": 0.000001, "unknown": 1.0}
+_MAX_PERIOD_S = 600.0  # more is a number of ms under the wrong unit
+_SPACE_CODES = {1: "scanner", 2: "aligned", 3: "talairach", 4: "mni"}
+
+
+def geometry(stream: BinaryIO, size_bytes: int, *, compressed: bool) -> dict[str, Any]:
+    """Read the header of a NIfTI file and check that its voxels are all there.
+
+    Parameters
+    ----------
+    stream : binary file
+        Open at the start.
+    size_bytes : int
+        Size of the file.
+    compressed : bool
+        Whether it is a gzip file; it is then decompressed to its end.
+
+    Returns
+    -------
+    dict
+        ``Columns``, ``Rows``, ``NumberOfSlices``, ``NumberOfTimepoints``; ``VoxelSizeX``, ``Y``,
+        ``Z`` in mm; ``RepetitionTime`` in ms; ``DataType``, ``Orientation`` (``RAS``), ``Space``.
+
+    Raises
+    ------
+    ValueError
+        It is no NIfTI file, or not a whole one; the message quotes nothing of it.
+    """
+    if compressed:
+        head, whole_bytes = _decompressed(stream)
+    else:
+        head, whole_bytes = stream.read(_MAX_HEADER_BYTES), size_bytes
+    header = _header(head)
+    needed = int(header.get_data_offset()) + _data_bytes(header)
+    if whole_bytes < needed:
+        raise ValueError(f"voxels end early: {whole_bytes} of {needed} bytes")
+    return _describe(header)
+
+
+def _decompressed(stream: BinaryIO) -> tuple[bytes, int]:
+    """First bytes of a gzip file and the size of all of them."""
+    head = bytearray()
+    total = 0
+    try:
+        with gzip.GzipFile(fileobj=stream) as plain:
+            while chunk := plain.read(_CHUNK_BYTES):
+                total += len(chunk)
+                if len(head) < _MAX_HEADER_BYTES:
+                    head += chunk
+    except EOFError:
+        raise ValueError("compressed data end early") from None
+    except gzip.BadGzipFile as exc:
+        what = "is not gzip" if total == 0 else "fails its checksum"
+        raise ValueError(f"compressed data {what}") from exc
+    except zlib.error:
+        raise ValueError("compressed data are damaged") from None
+    return bytes(head), total
+
+
+def _header(data: bytes) -> Any:
+    nibabel: Any = _nibabel()
+
+    if len(data) < 348:
+        raise ValueError("too short for a NIfTI header")
+    is_second = 540 in (_int32(data, "little"), _int32(data, "big"))
+    magic = data[4:8] if is_second else data[344:348]
+    if magic[:2] == b"ni":
+        raise ValueError("a header whose voxels lie in another file (.hdr/.img); make it .nii")
+    if magic[:2] != b"n+":
+        raise ValueError("not a NIfTI file")
+    kind = nibabel.Nifti2Header if is_second else nibabel.Nifti1Header
+    try:
+        return kind.from_fileobj(io.BytesIO(data), check=False)
+    except Exception as exc:  # nibabel meets broken headers with errors of many kinds
+        raise ValueError(f"header cannot be read ({type(exc).__name__})") from None
+
+
+def _nibabel() -> Any:
+    import nibabel
+
+    return nibabel
+
+
+def _int32(data: bytes, order: Any) -> int:
+    return int.from_bytes(data[:4], order)
+
+
+def _data_bytes(header: Any) -> int:
+    try:
+        item_bytes = header.get_data_dtype().itemsize
+        shape = [int(size) for size in header.get_data_shape()]
+    except Exception as exc:
+        raise ValueError(f"header cannot be read ({type(exc).__name__})") from None
+    if not shape or any(size < 1 for size in shape):
+        raise ValueError("header has no or negative dimensions")
+    return math.prod(shape) * int(item_bytes)
+
+
+def _describe(header: Any) -> dict[str, Any]:
+    nibabel: Any = _nibabel()
+
+    shape = [*(int(size) for size in header.get_data_shape()), 1, 1, 1, 1][:4]
+    zooms = [*(float(size) for size in header.get_zooms()), 0.0, 0.0, 0.0, 0.0][:4]
+    try:
+        space_unit, time_unit = header.get_xyzt_units()
+    except KeyError:
+        space_unit = time_unit = "unknown"
+    scale = _MM_PER_UNIT.get(space_unit, 1.0)
+    found: dict[str, Any] = {
+        "Columns": shape[0],
+        "Rows": shape[1],
+        "NumberOfSlices": shape[2],
+        "NumberOfTimepoints": shape[3],
+        "DataType": str(header.get_data_dtype().name),
+    }
+    for name, size in zip(("VoxelSizeX", "VoxelSizeY", "VoxelSizeZ"), zooms, strict=False):
+        if math.isfinite(size) and size > 0:
+            found[name] = round(size * scale, 6)
+    period_s = zooms[3] * _S_PER_UNIT.get(time_unit, 1.0)
+    if shape[3] > 1 and 0 < period_s <= _MAX_PERIOD_S:
+        found["RepetitionTime"] = round(period_s * 1000, 3)
+    try:
+        codes = nibabel.aff2axcodes(header.get_best_affine())
+        if None not in codes:
+            found["Orientation"] = "".join(codes)
+    except Exception:  # noqa: S110 - an affine that cannot be inverted has no orientation
+        pass
+    code = int(header["sform_code"]) or int(header["qform_code"])
+    if code in _SPACE_CODES:
+        found["Space"] = _SPACE_CODES[code]
+    return found
+
+
+def clean_volume(data: bytes) -> bytes:
+    """Rebuild an uncompressed NIfTI file with its geometry and voxels, and no text.
+
+    Free text fields (descrip, aux_file, intent_name, db_name, data_type) are emptied, extensions
+    are left out.
+
+    Raises
+    ------
+    ValueError
+        It is no NIfTI file.
+    """
+    header = _header(data)
+    start = int(header.get_data_offset())
+    for name in ("descrip", "aux_file", "intent_name", "db_name", "data_type"):
+        if name in header.keys():  # noqa: SIM118 - a header is no mapping of names to `in`
+            header[name] = b""
+    header.set_data_offset(0)
+    single = header.copy()
+    single.set_data_offset(header.single_vox_offset)
+    block: bytes = single.binaryblock
+    padding = bytes(int(header.single_vox_offset) - len(block))
+    return block + padding + data[start : start + _data_bytes(header)]

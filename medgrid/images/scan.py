@@ -1,0 +1,174 @@
+"""Reading files: what each is, by its content, in this process or over several."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import signal
+import stat
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from typing import NamedTuple
+
+from medgrid.errors import MedgridError
+from medgrid.images.dicom import header_of, refusal
+from medgrid.images.pack import FileStamp
+from medgrid.images.tags import Header
+from medgrid.images.volume import Volume, read_volume
+
+__all__ = ["Scanned", "scan", "scan_file"]
+
+_CHUNK_FILES = 250
+_IN_PROCESS_FILES = 1000
+_DICOM_NAMES = (".dcm", ".dicom", ".ima", ".dic")
+_IMAGE_NAMES = (*_DICOM_NAMES, ".nii", ".nii.gz", ".hdr")
+_HEAD_BYTES = 352
+
+
+class Scanned(NamedTuple):
+    """What one file is: an instance (`header`), a volume, or not imported for a `reason`.
+
+    A reason that `is_failure` is a defect of something that should be an image; otherwise the file
+    is none. `is_lasting` says that the reason holds as long as the file does not change.
+    """
+
+    path: str
+    stamp: FileStamp
+    header: Header | None = None
+    volume: Volume | None = None
+    reason: str = ""
+    is_failure: bool = False
+    is_lasting: bool = True
+
+
+def scan_file(path: str, root: str) -> Scanned:
+    """Read one file.
+
+    Parameters
+    ----------
+    path : str
+        The file; a symbolic link is not followed.
+    root : str
+        Place the walk began at: a file that was itself named must be an image.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as exc:
+        return _unreadable(path, exc)
+    try:
+        found = os.fstat(descriptor)
+        stamp = FileStamp.of(found)
+        if not stat.S_ISREG(found.st_mode):
+            return Scanned(path, stamp, reason="not a regular file", is_lasting=False)
+        return _read(path, root, descriptor, stamp)
+    except OSError as exc:
+        return _unreadable(path, exc)
+    finally:
+        os.close(descriptor)
+
+
+def _unreadable(path: str, exc: OSError) -> Scanned:
+    stamp = FileStamp(0, 0, 0)
+    if exc.errno == errno.ELOOP:
+        return Scanned(path, stamp, reason="symbolic link", is_lasting=False)
+    reason = (exc.strerror or type(exc).__name__).lower()
+    return Scanned(path, stamp, reason=reason, is_failure=True, is_lasting=False)
+
+
+def _read(path: str, root: str, descriptor: int, stamp: FileStamp) -> Scanned:
+    name = path.lower()
+    is_image_name = name.endswith(_IMAGE_NAMES) or path == root
+    if stamp.size_bytes == 0:
+        bare = "." not in os.path.basename(name)
+        return Scanned(path, stamp, reason="empty file", is_failure=is_image_name or bare)
+    head = os.pread(descriptor, _HEAD_BYTES, 0)
+    if head[128:132] != b"DICM":
+        compressed = head[:2] == b"\x1f\x8b"
+        says_nifti = name.endswith((".nii", ".nii.gz"))
+        if says_nifti or head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0"):
+            try:
+                volume = read_volume(path, descriptor, stamp.size_bytes, compressed)
+            except ValueError as exc:
+                return Scanned(path, stamp, reason=str(exc), is_failure=True)
+            if volume.problem:
+                # brought without its side-car it would be described wrongly for ever
+                return Scanned(
+                    path, stamp, reason=volume.problem, is_failure=True, is_lasting=False
+                )
+            return Scanned(path, stamp, volume=volume)
+    header = header_of(descriptor, stamp.size_bytes)
+    if header is None:
+        kind = "not a DICOM file" if name.endswith(_DICOM_NAMES) else "neither DICOM nor NIfTI"
+        return Scanned(path, stamp, reason=kind, is_failure=is_image_name)
+    refused = refusal(header)
+    if refused is None:
+        return Scanned(path, stamp, header=header)
+    return Scanned(path, stamp, reason=refused.reason, is_failure=refused.is_failure)
+
+
+def scan(files: Sequence[tuple[str, str]], jobs: int) -> Iterator[Scanned]:
+    """Read files, given as (path, root), in order.
+
+    Parameters
+    ----------
+    files : sequence of (str, str)
+    jobs : int
+        Processes to use; few files are read in this one.
+
+    Raises
+    ------
+    MedgridError
+        A process died.
+    """
+    if jobs < 2 or len(files) < _IN_PROCESS_FILES:
+        for path, root in files:
+            yield scan_file(path, root)
+        return
+    chunks = (files[start : start + _CHUNK_FILES] for start in range(0, len(files), _CHUNK_FILES))
+    pool = ProcessPoolExecutor(
+        jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_start_process
+    )
+    try:
+        for found in _in_order(pool, chunks, 4 * jobs):
+            yield from found
+    except BrokenProcessPool as exc:
+        raise MedgridError(
+            "a process that reads headers died", hint="say --jobs 1 to read in one process"
+        ) from exc
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _in_order(
+    pool: ProcessPoolExecutor, chunks: Iterable[Sequence[tuple[str, str]]], ahead: int
+) -> Iterator[list[Scanned]]:
+    """Results in the order of `chunks`, with no more than `ahead` of them under way."""
+    source = iter(chunks)
+    waiting: deque[Future[list[Scanned]]] = deque()
+    waiting.extend(pool.submit(_scan_chunk, chunk) for chunk in islice(source, ahead))
+    while waiting:
+        found = waiting.popleft().result()
+        waiting.extend(pool.submit(_scan_chunk, chunk) for chunk in islice(source, 1))
+        yield found
+
+
+def _scan_chunk(chunk: Sequence[tuple[str, str]]) -> list[Scanned]:
+    return [scan_file(path, root) for path, root in chunk]
+
+
+def _start_process() -> None:
+    """Leave Ctrl-C to the parent, and end when it is gone, however it went."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def follow() -> None:
+            parent.join()
+            os._exit(1)
+
+        threading.Thread(target=follow, daemon=True).start()

@@ -1,0 +1,216 @@
+"""A NIfTI file as a volume: whose it is, its name, geometry and side-car, de-identified."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Mapping
+from typing import Any, BinaryIO, NamedTuple
+
+from medgrid.images import allowed
+from medgrid.images.bids import (
+    BidsName,
+    dataset_name,
+    dataset_root,
+    participant,
+    side_car,
+)
+from medgrid.images.deidentify import (
+    Scrubber,
+    age_years,
+    allowed_value,
+    clean_text,
+    id_words,
+    label,
+    person_words,
+    segment,
+)
+from medgrid.images.nifti import geometry
+
+__all__ = ["Volume", "read_volume", "side_car_attributes"]
+
+_MS_FIELDS = frozenset(("RepetitionTime", "EchoTime", "EchoTime1", "EchoTime2", "InversionTime"))
+_MAX_VALUES = 64
+
+
+class Volume(NamedTuple):
+    """What is needed to register a NIfTI file.
+
+    `patient_id` and `issuer` are empty when nothing says whose it is. `label` is empty when nothing
+    but the file's name could be one. `problem` says why a side-car could not be read.
+    """
+
+    sha256: str
+    filename: str
+    patient_id: str
+    issuer: str
+    folder: str  # study date or session
+    label: str
+    attributes: dict[str, Any]
+    problem: str
+
+
+class _Hashing(io.RawIOBase):
+    """Reads an open file and digests what it reads."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._offset = 0
+        self.digest = hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = os.pread(self._descriptor, len(buffer), self._offset)
+        buffer[: len(data)] = data
+        self._offset += len(data)
+        self.digest.update(data)
+        return len(data)
+
+
+def read_volume(path: str, descriptor: int, size_bytes: int, compressed: bool) -> Volume:
+    """Read a NIfTI file and all that describes it.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    descriptor : int
+        The file, open.
+    size_bytes : int
+        Its size.
+    compressed : bool
+        Whether it is a gzip file.
+
+    Raises
+    ------
+    ValueError
+        It is no whole NIfTI file.
+    """
+    raw = _Hashing(descriptor)
+    stream: BinaryIO = io.BufferedReader(raw, 1024 * 1024)
+    shape = geometry(stream, size_bytes, compressed=compressed)
+    while stream.read(1024 * 1024):
+        pass
+    name = BidsName.parse(path)
+    dataset = dataset_root(path) if name else None
+    car = side_car(path, dataset)
+    whose = _Whose.of(car.fields, name, dataset)
+    scrub = Scrubber(whose.words)
+    attributes = shape | side_car_attributes(car.fields, scrub)
+    if name:
+        attributes |= _entities(name, whose)
+    if name and dataset:
+        attributes |= _participant(dataset, name.subject)
+    return Volume(
+        sha256=raw.digest.hexdigest(),
+        filename="image.nii.gz" if compressed else "image.nii",
+        patient_id=whose.patient_id,
+        issuer=whose.issuer,
+        folder=_folder(name, attributes, scrub),
+        label=_label(name, attributes, whose),
+        attributes=attributes,
+        problem=car.problem,
+    )
+
+
+class _Whose(NamedTuple):
+    """Whose image it is, and the words that say so."""
+
+    patient_id: str
+    issuer: str
+    words: tuple[str, ...]
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any], name: BidsName | None, dataset: str | None) -> _Whose:
+        patient_id = str(fields.get("PatientID") or "").strip()
+        words = [*person_words(str(fields.get("PatientName") or "")), *id_words(patient_id)]
+        if name is None:
+            return cls(patient_id, str(fields.get("IssuerOfPatientID") or "").strip(), tuple(words))
+        # the subjects of two datasets are not the same people
+        issuer = "bids:" + (dataset_name(dataset) if dataset else "")
+        return cls(name.subject, issuer, (*words, *id_words(name.subject)))
+
+    @property
+    def long_words(self) -> tuple[str, ...]:
+        """Words that are no number or label by accident, as ``01`` of ``run-01`` is."""
+        return tuple(word for word in self.words if len(word) >= 4)
+
+
+def _entities(name: BidsName, whose: _Whose) -> dict[str, str]:
+    scrub = Scrubber(whose.long_words)
+    return {key: value for key, value in name.attributes.items() if not scrub.finds(value)}
+
+
+def _participant(dataset: str, subject: str) -> dict[str, Any]:
+    found = participant(dataset, subject)
+    attributes: dict[str, Any] = {}
+    sex = found.sex.strip().upper()[:1]
+    if sex in ("M", "F", "O"):
+        attributes["PatientSex"] = sex
+    try:
+        years = float(found.age)
+    except ValueError:
+        return attributes
+    if 0 <= years < 200:
+        attributes["PatientAge"] = 90.0 if years > 89 else years
+    return attributes
+
+
+def _folder(name: BidsName | None, attributes: Mapping[str, Any], scrub: Scrubber) -> str:
+    date = attributes.get("StudyDate")
+    if date:
+        return str(date)
+    session = name.entities.get("ses") if name else None
+    return f"ses-{segment(session)}" if session and not scrub.finds(session) else "undated"
+
+
+def _label(name: BidsName | None, attributes: Mapping[str, Any], whose: _Whose) -> str:
+    if name is not None:
+        return segment(Scrubber(whose.long_words)(name.label))
+    if "SeriesDescription" in attributes or "ProtocolName" in attributes:
+        return label(attributes)
+    return ""
+
+
+def side_car_attributes(fields: Mapping[str, Any], scrub: Scrubber) -> dict[str, Any]:
+    """What of a side-car may be known.
+
+    BIDS gives times in seconds; those that DICOM gives in ms become ms, so that one attribute has
+    one unit.
+    """
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        clean = _clean(name, value, scrub)
+        if clean is None:
+            continue
+        if name in _MS_FIELDS and isinstance(clean, int | float):
+            clean = round(clean * 1000, 6)
+        found[name] = clean
+    moment = str(fields.get("AcquisitionDateTime") or "")[:10]
+    if "StudyDate" not in found and moment:
+        day = allowed_value("StudyDate", [moment], scrub)
+        if day is not None:
+            found["StudyDate"] = day
+    if "PatientAge" not in found:
+        age = age_years(
+            str(fields.get("PatientAge") or ""),
+            str(fields.get("PatientBirthDate") or ""),
+            str(found.get("StudyDate") or ""),
+        )
+        if age is not None:
+            found["PatientAge"] = age
+    return found
+
+
+def _clean(name: str, value: Any, scrub: Scrubber) -> Any:
+    values = value if isinstance(value, list) else [value]
+    known = allowed_value(name, [one for one in values if one is not None], scrub)
+    if known is not None or name not in allowed.BIDS_FIELDS:
+        return known
+    if len(values) > _MAX_VALUES or not all(isinstance(one, str | int | float) for one in values):
+        return None
+    clean = [clean_text(one, scrub) if isinstance(one, str) else one for one in values]
+    return (clean if isinstance(value, list) else clean[0]) or None
