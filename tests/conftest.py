@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 pytest_plugins = [
+    "tests.lab.prompt",
     # one module per real thing that tests run against; each defines its fixtures
     "tests.lab.sshd",
     "tests.lab.postgres",

@@ -1,0 +1,137 @@
+"""The prompt: this medgrid as a user runs it, in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command printed and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        """Lines of the result."""
+        return self.out.splitlines()
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """Cells of the result."""
+        return [line.split("\t") for line in self.lines]
+
+    @property
+    def documents(self) -> list[dict[str, Any]]:
+        """The result as JSON Lines."""
+        return [json.loads(line) for line in self.lines]
+
+
+@dataclass
+class Prompt:
+    """Runs medgrid with a grid home of its own and nothing of the user's settings."""
+
+    home: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def environ(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if "MEDGRID" not in name}
+        return {**kept, "PYTHONPATH": str(ROOT), "MEDGRID_HOME": str(self.home), **self.env}
+
+    def command(self, *words: str | Path) -> list[str]:
+        return [sys.executable, "-m", "medgrid", *map(str, words)]
+
+    def start(self, *words: str | Path, **options: Any) -> subprocess.Popen[str]:
+        """Start a command with pipes, and leave it running."""
+        pipes: dict[str, Any] = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+        }
+        return subprocess.Popen(
+            self.command(*words), env=self.environ(), text=True, **{**pipes, **options}
+        )
+
+    def __call__(self, *words: str | Path, stdin: str = "", timeout_s: float = 60) -> Ran:
+        """Run a command to its end, with pipes."""
+        ran = subprocess.run(
+            self.command(*words),
+            env=self.environ(),
+            input=stdin,
+            text=True,
+            capture_output=True,
+            timeout=timeout_s,
+        )
+        return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+    def ok(self, *words: str | Path, stdin: str = "") -> Ran:
+        """Run a command that must end well."""
+        ran = self(*words, stdin=stdin)
+        assert ran.code == 0, ran.err
+        return ran
+
+    def on_terminal(
+        self,
+        *words: str | Path,
+        typed: Sequence[tuple[str, str]] = (),
+        env: Mapping[str, str] | None = None,
+        interrupt_at: str = "",
+        timeout_s: float = 60,
+    ) -> Ran:
+        """Run a command on a terminal of 100 columns; stdout and stderr come as one, in `out`.
+
+        `typed` are (text to wait for, text to type then); `interrupt_at` is a text after which
+        Ctrl-C is typed.
+        """
+        pid, terminal = pty.fork()
+        if pid == 0:
+            environ = {**self.environ(), "TERM": "xterm", "COLUMNS": "100", **(env or {})}
+            os.execve(sys.executable, self.command(*words), environ)  # noqa: S606
+        answers = [*typed, *([(interrupt_at, "\x03")] if interrupt_at else [])]
+        seen, deadline = "", time.monotonic() + timeout_s
+        try:
+            while time.monotonic() < deadline:
+                try:
+                    data = os.read(terminal, 4096)
+                except OSError:
+                    break
+                if not data:
+                    break
+                seen += data.decode(errors="replace")
+                if answers and answers[0][0] in seen:
+                    os.write(terminal, answers.pop(0)[1].encode())
+            else:
+                os.kill(pid, signal.SIGKILL)
+            status = os.waitpid(pid, 0)[1]
+        finally:
+            os.close(terminal)
+        return Ran(os.waitstatus_to_exitcode(status), seen.replace("\r\n", "\n"), "")
+
+
+@pytest.fixture
+def prompt(tmp_path: Path) -> Prompt:
+    """A prompt whose grid home does not exist yet."""
+    return Prompt(tmp_path / "grid")
+
+
+@pytest.fixture
+def grid_prompt(prompt: Prompt) -> Prompt:
+    """A prompt with a grid home."""
+    prompt.ok("init", "--slots", "2")
+    return prompt
