@@ -31,6 +31,13 @@ class SubmissionHead:
     parameters: Mapping[str, Any]
     se: str | None
 
+    def inputs_of(self, items: tuple[ObjectId, ...]) -> dict[str, tuple[ObjectId, ...]]:
+        """All inputs of a job whose own objects are `items`, by role."""
+        found = dict(self.inputs)
+        if self.item_role is not None:
+            found[self.item_role] = items
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class WaitingJob:
@@ -210,6 +217,15 @@ class JobDesk:
         with self._db.read() as connection:
             return {
                 JobId(row[0], row[1]): (row[2], JobState(row[3]), row[4])
+                for row in job_rows(connection, set(ids), columns)
+            }
+
+    def items(self, ids: Iterable[JobId]) -> dict[JobId, tuple[ObjectId, ...]]:
+        """Own objects of each job."""
+        columns = (job.c.submission, job.c.number, job.c.own_inputs)
+        with self._db.read() as connection:
+            return {
+                JobId(row[0], row[1]): tuple(row[2])
                 for row in job_rows(connection, set(ids), columns)
             }
 

@@ -37,7 +37,7 @@ class Move:
     """One thing that happened to one job.
 
     `attempt` is the attempt it happened to (for `Event.ASSIGN`: the one before the new one); when
-    the job is at another attempt by now, nothing changes.
+    the job is at another attempt by now, or on another worker than `worker`, nothing changes.
     """
 
     job: JobId
@@ -45,7 +45,7 @@ class Move:
     event: Event
     time_s: float
     reason: str = ""
-    worker: str | None = None  # for ASSIGN
+    worker: str | None = None  # where it happened; for ASSIGN, where the new attempt goes
     not_before_s: float = 0.0  # for RETRY
     end: AttemptEnd | None = None  # for END, RETRY, ABORT and CANCEL of a living attempt
 
@@ -150,6 +150,8 @@ def apply(connection: Connection, moves: Sequence[Move]) -> list[Move]:
     for move in moves:
         row = now.get(move.job)
         if row is None or row["attempt"] != move.attempt:
+            continue
+        if move.worker not in (None, row["worker"]) and move.event is not Event.ASSIGN:
             continue
         old = JobState(row["state"])
         new = step(old, move.event)

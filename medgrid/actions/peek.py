@@ -1,0 +1,67 @@
+"""Peek: a job's stdout or stderr while it runs, or the end of it afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from medgrid.actions.grid import Grid
+from medgrid.errors import NotFound
+from medgrid.model import Job, JobId, JobState
+
+__all__ = ["peek"]
+
+_CHUNK_BYTES = 256 * 1024
+_PAUSE_S = 0.5
+_ON_WORKER = (JobState.SCHEDULED, JobState.RUNNING, JobState.UNKNOWN)
+
+
+def peek(
+    grid: Grid, job_id: JobId, *, stream: str = "stdout", follow: bool = False
+) -> Iterator[bytes]:
+    """Give what a job has written to `stream` so far; with `follow`, until it ends.
+
+    Of an ended job the last part is given, as it was kept with the result.
+
+    Raises
+    ------
+    NotFound
+        There is no such job, or it has not started yet (without `follow`).
+    Unreachable
+        Its worker does not answer.
+    """
+    from medgrid.workers import open_link
+
+    job = grid.catalog.jobs.job(job_id)
+    while follow and job.state not in _ON_WORKER and not job.state.is_final:
+        time.sleep(_PAUSE_S)
+        job = grid.catalog.jobs.job(job_id)
+    if job.state.is_final:
+        yield _tail(job, stream)
+        return
+    if job.state not in _ON_WORKER or job.worker is None:
+        raise NotFound(
+            f"job {job_id} has not started: it is {job.state}",
+            hint=f"see 'medgrid explain {job_id}'; --follow waits for it",
+        )
+    worker = grid.catalog.places.worker(job.worker)
+    link = open_link(worker, grid.settings, grid.catalog.grid_id)
+    attempt = f"{job.id}.{job.attempt}"
+    offset = 0
+    try:
+        while True:
+            data, ended = link.peek(attempt, stream, offset, _CHUNK_BYTES)
+            offset += len(data)
+            if data:
+                yield data
+            elif ended or not follow:
+                return
+            else:
+                time.sleep(_PAUSE_S)
+    finally:
+        link.close()
+
+
+def _tail(job: Job, stream: str) -> bytes:
+    text = job.stderr_tail if stream == "stderr" else job.stdout_tail
+    return text.encode("utf-8", "surrogateescape")

@@ -1,0 +1,223 @@
+"""Waiting jobs -> workers: a few at a time, so that each worker is always kept busy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from medgrid.broker.board import Board
+from medgrid.broker.matching import Need, bytes_to_move, objection
+from medgrid.broker.messages import Work
+from medgrid.broker.station import LiveAttempt, Station
+from medgrid.catalog.job_desk import SubmissionHead, WaitingJob
+from medgrid.catalog.job_moves import Move
+from medgrid.catalog.job_states import Event
+from medgrid.errors import NotFound
+from medgrid.model import GridObject, JobId, ObjectId, Replica
+from medgrid.workers.base import AttemptId
+
+__all__ = ["Assigner", "Plan"]
+
+_WINDOW = 200  # jobs looked at beyond those there is room for, to find local ones
+_MOST = 2000
+_FRESH_S = 30.0
+_KNOWN_MOST = 100_000
+_REASONS_SHOWN = 3
+BUSY = "all workers that fit are busy"
+
+
+@dataclass(slots=True)
+class Plan:
+    """What should happen: transitions, and work to send once they are kept."""
+
+    moves: list[Move]
+    works: dict[tuple[JobId, int], tuple[Station, Work, LiveAttempt]]
+    waits: dict[int, str]  # submission -> why its jobs wait
+
+    def __bool__(self) -> bool:
+        return bool(self.moves or self.waits)
+
+
+class Assigner:
+    """Chooses workers. Reads the catalog, writes nothing."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._told: dict[int, str] = {}
+        self._known: dict[ObjectId, tuple[float, GridObject, Sequence[Replica]]] = {}
+
+    def plan(self) -> Plan:
+        """Look at all that waits, best priority and oldest first."""
+        plan = Plan([], {}, {})
+        board = self._board
+        for station in board.stations.values():
+            station.refresh()
+        waiting = board.desk.waiting()
+        self._told = {number: text for number, text in self._told.items() if number in waiting}
+        for number in waiting:
+            self._submission(plan, number)
+        return plan
+
+    def _submission(self, plan: Plan, number: int) -> None:
+        head = self._board.head(number)
+        need = self._board.need(head.algorithm)
+        fit = self._board.fit(head.algorithm)
+        usable = [station for station in fit if station.candidate.trouble is None]
+        roomy = [station for station in usable if station.candidate.has_room(need.slots)]
+        if not fit:
+            self._nobody(plan, head, need)
+        elif not usable:
+            self._wait(plan, number, _because((s.name, s.candidate.trouble or "") for s in fit))
+        elif not roomy:
+            self._wait(plan, number, BUSY)
+        else:
+            self._spread(plan, head, need, fit, roomy)
+
+    def _nobody(self, plan: Plan, head: SubmissionHead, need: Need) -> None:
+        """No worker fits: the jobs wait for one, or end when one was tried and lacks something."""
+        why = _because(
+            (station.name, objection(need, head.algorithm, station.candidate) or "")
+            for station in self._board.stations.values()
+        )
+        tried = any(head.algorithm in s.candidate.unfit for s in self._board.stations.values())
+        if not tried:
+            self._wait(plan, head.number, why)
+            return
+        now = time.time()
+        plan.moves += [
+            Move(job.id, job.attempt, Event.ABORT, now, why)
+            for job in self._board.desk.next_waiting(head.number, _MOST, float("inf"))
+        ]
+
+    def _wait(self, plan: Plan, number: int, reason: str) -> None:
+        if self._told.get(number) != reason:
+            plan.waits[number] = self._told[number] = reason
+
+    # -- spreading ---------------------------------------------------------------------------------
+
+    def _spread(
+        self,
+        plan: Plan,
+        head: SubmissionHead,
+        need: Need,
+        fit: Sequence[Station],
+        roomy: Sequence[Station],
+    ) -> None:
+        room = sum(
+            max(1, (s.candidate.limit_slots - s.candidate.used_slots) // need.slots) for s in roomy
+        )
+        jobs = self._board.desk.next_waiting(head.number, min(_MOST, room + _WINDOW), time.time())
+        if not jobs:
+            return
+        shared = [one for ids in head.inputs.values() for one in ids]
+        self._learn([*shared, *(one for job in jobs for one in job.items)])
+        names = {station.name for station in fit}
+        left = list(jobs)
+        for idle in (True, False):
+            for local in (True, False):
+                left = [
+                    job
+                    for job in left
+                    if not self._place(plan, head, need, names, roomy, job, shared, idle, local)
+                ]
+                if not any(station.candidate.has_room(need.slots) for station in roomy):
+                    break
+        if left and not any(s.candidate.has_room(need.slots) for s in roomy):
+            self._wait(plan, head.number, BUSY)
+
+    def _place(
+        self,
+        plan: Plan,
+        head: SubmissionHead,
+        need: Need,
+        names: set[str],
+        roomy: Sequence[Station],
+        job: WaitingJob,
+        shared: Sequence[ObjectId],
+        idle: bool,
+        local: bool,
+    ) -> bool:
+        """Give one job to the best worker that has a free slot (or, not `idle`, some queue)."""
+        avoid = job.failed_on if names - job.failed_on else frozenset[str]()
+        objects = [self._known[one][1] for one in (*shared, *job.items) if one in self._known]
+        replicas = {item.id: self._known[item.id][2] for item in objects}
+        best: tuple[int, float, str] | None = None
+        chosen: Station | None = None
+        for station in roomy:
+            candidate = station.candidate
+            if station.name in avoid or not candidate.has_room(need.slots):
+                continue
+            if idle and candidate.used_slots + need.slots > candidate.worker.slots:
+                continue
+            moved = bytes_to_move(objects, replicas, self._board.se_sites, candidate)
+            if local and moved:
+                continue
+            key = (moved, candidate.load, station.name)
+            if best is None or key < best:
+                best, chosen = key, station
+        if chosen is None:
+            return False
+        self._assign(plan, head, need, chosen, job)
+        chosen.candidate.staged.update(
+            self._known[one][1].sha256 for one in shared if one in self._known
+        )
+        return True
+
+    def _assign(
+        self, plan: Plan, head: SubmissionHead, need: Need, station: Station, job: WaitingJob
+    ) -> None:
+        now = time.time()
+        number = job.attempt + 1
+        attempt = f"{job.id}.{number}"
+        try:
+            work = self.work(attempt, head, job.items)
+        except NotFound as exc:
+            plan.moves.append(Move(job.id, job.attempt, Event.ABORT, now, exc.message))
+            return
+        plan.moves.append(
+            Move(job.id, job.attempt, Event.ASSIGN, now, f"to {station.name}", station.name)
+        )
+        live = LiveAttempt(job.id, number, need.slots, head.algorithm)
+        station.add(attempt, live)
+        plan.works[job.id, job.attempt] = (station, work, live)
+
+    def work(self, attempt: AttemptId, head: SubmissionHead, items: tuple[ObjectId, ...]) -> Work:
+        """All a driver needs for an attempt.
+
+        Raises
+        ------
+        NotFound
+            Something it needs is gone from the grid.
+        """
+        ids = [one for many in head.inputs_of(items).values() for one in many]
+        self._learn(ids)
+        known = {one: self._known[one] for one in ids if one in self._known}
+        objects: Mapping[ObjectId, GridObject] = {one: found[1] for one, found in known.items()}
+        replicas = {one: found[2] for one, found in known.items()}
+        return self._board.work(attempt, head, items, objects, replicas)
+
+    def _learn(self, ids: Iterable[ObjectId]) -> None:
+        """Read objects and replicas that were not read a short while ago."""
+        now = time.monotonic()
+        if len(self._known) > _KNOWN_MOST:
+            self._known.clear()
+        old = now - _FRESH_S
+        wanted = {one for one in ids if one not in self._known or self._known[one][0] < old}
+        if not wanted:
+            return
+        objects = self._board.catalog.objects.by_ids(wanted)
+        replicas = self._board.catalog.objects.replicas(wanted)
+        for one in wanted:
+            if one in objects:
+                self._known[one] = (now, objects[one], replicas[one])
+            else:
+                self._known.pop(one, None)
+
+
+def _because(reasons: Iterable[tuple[str, str]]) -> str:
+    parts = [f"{name}: {why}" for name, why in reasons]
+    if not parts:
+        return "the grid has no worker"
+    more = f"; and {len(parts) - _REASONS_SHOWN} more" if len(parts) > _REASONS_SHOWN else ""
+    return f"no worker can take it: {'; '.join(parts[:_REASONS_SHOWN])}{more}"

@@ -1,0 +1,257 @@
+"""What the broker's main thread has before it: stations, and what it needs of the catalog."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from queue import Queue
+
+from medgrid.broker.collecting import Collector
+from medgrid.broker.driver import Driver
+from medgrid.broker.matching import Candidate, Need, need_of, objection
+from medgrid.broker.messages import BundleSource, Report, Work
+from medgrid.broker.staging import Stager, Wheels
+from medgrid.broker.station import Station
+from medgrid.broker.storages import Storages
+from medgrid.catalog import Catalog
+from medgrid.catalog.job_desk import SubmissionHead, WorkerLinkState
+from medgrid.catalog.objects import Registration
+from medgrid.catalog.provenance import Derivation
+from medgrid.config import Settings
+from medgrid.errors import NotFound
+from medgrid.model import (
+    Algorithm,
+    GridObject,
+    ObjectId,
+    Replica,
+    Sha256,
+    SiteClass,
+    StorageElement,
+    Worker,
+)
+from medgrid.workers import open_link
+from medgrid.workers.base import AttemptId, Bundle
+
+__all__ = ["Board"]
+
+
+class Board:
+    """Stations by worker name, and the catalog with what is asked of it again and again.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    settings : Settings
+    reports : Queue
+        Where drivers put what they have to say.
+    """
+
+    def __init__(self, catalog: Catalog, settings: Settings, reports: Queue[Report]) -> None:
+        self.catalog = catalog
+        self.settings = settings
+        self.desk = catalog.jobs.desk
+        self.grid_id = catalog.grid_id
+        self.stations: dict[str, Station] = {}
+        self.se_sites: dict[str, str] = {}
+        self._elements: dict[str, StorageElement] = {}
+        self._reports = reports
+        self._storages = Storages(settings)
+        self._wheels = Wheels(settings.cache_dir)
+        self._links = self.desk.links()
+        self._heads: dict[int, SubmissionHead] = {}
+        self._algorithms: dict[Sha256, Algorithm] = {}
+        self._needs: dict[Sha256, Need] = {}
+        self._bundles: dict[Sha256, BundleSource | None] = {}
+
+    # -- places ------------------------------------------------------------------------------------
+
+    def refresh(self) -> list[str]:
+        """Read the grid's places again; start drivers for new workers.
+
+        Returns
+        -------
+        list of str
+            Workers that are gone from the grid.
+        """
+        places = self.catalog.places
+        classes = {site.name: site.site_class for site in places.sites()}
+        self._elements = {element.name: element for element in places.ses()}
+        self.se_sites = {name: element.site for name, element in self._elements.items()}
+        self._storages.replace(self._elements)
+        workers = {worker.name: worker for worker in places.workers()}
+        for worker in workers.values():
+            station = self.stations.get(worker.name)
+            site_class = classes.get(worker.site, SiteClass.COMPUTE)
+            if station is None:
+                self._open(worker, site_class)
+                continue
+            known = station.candidate.worker
+            station.candidate.worker = worker
+            station.candidate.site_class = site_class
+            if (known.url, known.options) != (worker.url, worker.options):
+                self._drive(station)
+        return [name for name in self.stations if name not in workers]
+
+    def _open(self, worker: Worker, site_class: SiteClass) -> None:
+        link = self._links.get(worker.name, WorkerLinkState(worker.name))
+        runtimes = link.info.get("runtimes")
+        candidate = Candidate(
+            worker,
+            site_class,
+            runtimes=None if runtimes is None else tuple(runtimes),
+            memory_bytes=link.info.get("memory_bytes"),
+        )
+        station = Station(candidate, agent_id=link.agent_id, offset=link.journal_offset)
+        self.stations[worker.name] = station
+        self._drive(station)
+
+    def _drive(self, station: Station) -> None:
+        if station.driver is not None:
+            station.driver.stop()
+        station.inbox = None
+        worker = station.candidate.worker
+        station.driver = Driver(
+            worker,
+            partial(open_link, worker, self.settings, self.grid_id),
+            Stager(worker, self._storages, self._wheels),
+            Collector(self._storages, self.grid_id),
+            self._reports,
+        )
+        station.driver.start()
+
+    def close(self, patience_s: float) -> None:
+        """Stop all drivers."""
+        for station in self.stations.values():
+            if station.driver is not None:
+                station.driver.stop()
+        until_s = time.monotonic() + patience_s
+        for station in self.stations.values():
+            if station.driver is not None:
+                station.driver.join(max(0.0, until_s - time.monotonic()))
+        self._storages.close()
+
+    # -- what is asked again and again -------------------------------------------------------------
+
+    def head(self, submission: int) -> SubmissionHead:
+        """What the jobs of a submission share."""
+        found = self._heads.get(submission)
+        if found is None:
+            found = self._heads[submission] = self.desk.head(submission)
+        return found
+
+    def algorithm(self, digest: Sha256) -> Algorithm:
+        """An algorithm by digest."""
+        found = self._algorithms.get(digest)
+        if found is None:
+            found = self._algorithms[digest] = self.catalog.algorithms.get(digest)
+        return found
+
+    def need(self, digest: Sha256) -> Need:
+        """What the jobs of an algorithm ask of a worker."""
+        found = self._needs.get(digest)
+        if found is None:
+            found = self._needs[digest] = need_of(self.algorithm(digest).descriptor)
+        return found
+
+    def fit(self, digest: Sha256) -> list[Station]:
+        """Stations that could run an algorithm, now or later."""
+        need = self.need(digest)
+        return [
+            station
+            for station in self.stations.values()
+            if objection(need, digest, station.candidate) is None
+        ]
+
+    def element(self, name: str | None) -> StorageElement:
+        """Where outputs go: a storage element by name, or the grid's default.
+
+        Raises
+        ------
+        NotFound
+            There is none.
+        """
+        name = name or self.settings.default_se
+        if name:
+            if name not in self._elements:
+                raise NotFound(f"there is no storage element {name}")
+            return self._elements[name]
+        for element in self._elements.values():
+            if element.enabled:
+                return element
+        raise NotFound("the grid has no storage element")
+
+    def work(
+        self,
+        attempt: AttemptId,
+        head: SubmissionHead,
+        items: tuple[ObjectId, ...],
+        objects: Mapping[ObjectId, GridObject],
+        replicas: Mapping[ObjectId, Sequence[Replica]],
+    ) -> Work:
+        """All a driver needs for one attempt.
+
+        Raises
+        ------
+        NotFound
+            An input, the code bundle or the storage element for outputs is gone from the grid.
+        """
+        inputs: dict[str, tuple[GridObject, ...]] = {}
+        for role, ids in head.inputs_of(items).items():
+            gone = [one for one in ids if one not in objects]
+            if gone:
+                raise NotFound(f"an object given as {role} is no longer in the grid")
+            inputs[role] = tuple(objects[one] for one in ids)
+        return Work(
+            attempt,
+            self.algorithm(head.algorithm),
+            self._bundle(head.algorithm),
+            inputs,
+            {one.id: tuple(replicas.get(one.id, ())) for many in inputs.values() for one in many},
+            head.parameters,
+            self.element(head.se),
+        )
+
+    def _bundle(self, digest: Sha256) -> BundleSource | None:
+        if digest not in self._bundles:
+            object_id = self.catalog.algorithms.bundle_object(digest)
+            source = None
+            if object_id is not None:
+                found = self.catalog.objects.by_ids([object_id]).get(object_id)
+                if found is None:
+                    raise NotFound(f"the code of {self.algorithm(digest)} is not in the grid")
+                replicas = self.catalog.objects.replicas([object_id])[object_id]
+                source = BundleSource(Bundle(found.sha256, found.size_bytes), tuple(replicas))
+            self._bundles[digest] = source
+        return self._bundles[digest]
+
+    # -- writing -----------------------------------------------------------------------------------
+
+    def keep(
+        self, registrations: Sequence[Registration], derivations: Sequence[Derivation]
+    ) -> None:
+        """Enter outputs and how they were made."""
+        self.catalog.objects.register(registrations)
+        for derivation in derivations:
+            self.catalog.provenance.record(derivation)
+
+    def save_link(self, station: Station, down_since_s: float | None = None) -> None:
+        """Remember how far a worker's journal was read, and whether it answers."""
+        info = self._links.get(station.name, WorkerLinkState(station.name)).info
+        if station.info is not None:
+            info = {
+                "python_tags": list(station.info.python_tags),
+                "runtimes": list(station.info.runtimes),
+                "memory_bytes": station.info.memory_bytes,
+                "hostname": station.info.hostname,
+            }
+        state = WorkerLinkState(
+            station.name,
+            station.agent_id,
+            station.offset,
+            info,
+            down_since_s,
+            station.trouble_text if down_since_s is not None else "",
+        )
+        self._links[station.name] = state
+        self.desk.save_link(state)

@@ -1,0 +1,157 @@
+"""Outputs of ended attempts: from the worker to a storage element."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+from medgrid.broker.messages import Collected
+from medgrid.broker.storages import Storages
+from medgrid.catalog.job_moves import AttemptEnd
+from medgrid.errors import IntegrityError, MedgridError, Unreachable
+from medgrid.model import Cause, ObjectId, StorageElement
+from medgrid.storage.base import physical_name
+from medgrid.workers.base import AttemptId, JournalRecord, OutputFile, WorkerLink
+
+__all__ = ["Collector", "output_id"]
+
+_TRIES = 6
+_PAUSE_S = 0.5
+_UNUSUAL = re.compile(r"[^A-Za-z0-9._+-]+")
+
+
+def output_id(grid_id: str, attempt: AttemptId, path: str) -> ObjectId:
+    """Object id of an output: the same each time the attempt's outputs are brought home.
+
+    A broker that died half-way is thus repeated byte for byte, and leaves nothing behind.
+    """
+    text = "\0".join((grid_id, attempt, path))
+    return ObjectId(hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32])
+
+
+class _StorageTrouble(MedgridError):
+    """The storage element failed, not the worker."""
+
+
+class Collector:
+    """Brings the outputs of one worker's attempts to storage elements."""
+
+    def __init__(self, storages: Storages, grid_id: str) -> None:
+        self._storages = storages
+        self._grid_id = grid_id
+
+    def collect(
+        self, link: WorkerLink, done: Sequence[tuple[JournalRecord, StorageElement]]
+    ) -> tuple[dict[AttemptId, tuple[Collected, ...]], dict[AttemptId, AttemptEnd]]:
+        """Fetch the outputs of attempts that succeeded and make them safe.
+
+        Returns
+        -------
+        outputs, failed
+            What each attempt wrote; and, for those whose outputs cannot be had, why.
+
+        Raises
+        ------
+        Unreachable
+            The worker stops answering.
+        """
+        outputs: dict[AttemptId, tuple[Collected, ...]] = {}
+        failed: dict[AttemptId, AttemptEnd] = {}
+        wanted = [(record, se) for record, se in done if record.cause is Cause.OK]
+        for tried in range(_TRIES):
+            left = [pair for pair in wanted if pair[0].attempt not in outputs]
+            if not left:
+                break
+            if tried:
+                time.sleep(_PAUSE_S * 2**tried)
+            failed = {}
+            try:
+                self._fetch(link, left, outputs)
+            except (_StorageTrouble, IntegrityError) as exc:
+                for record, _ in left:
+                    if record.attempt not in outputs:
+                        failed[record.attempt] = _end(record, exc.message)
+        return outputs, {key: end for key, end in failed.items() if key not in outputs}
+
+    def drop(self, outputs: Iterable[Collected]) -> None:
+        """Delete outputs that the catalog refused."""
+        for one in outputs:
+            try:
+                self._storages.get(one.se).delete(one.pfn)
+            except MedgridError:
+                continue  # fsck lists it as DARK
+
+    def _fetch(
+        self,
+        link: WorkerLink,
+        pairs: Sequence[tuple[JournalRecord, StorageElement]],
+        outputs: dict[AttemptId, tuple[Collected, ...]],
+    ) -> None:
+        wanted = [(record.attempt, one) for record, _ in pairs for one in record.outputs]
+        elements = {record.attempt: se.name for record, se in pairs}
+        expected = {record.attempt: len(record.outputs) for record, _ in pairs}
+        got: dict[AttemptId, list[Collected]] = {attempt: [] for attempt in expected}
+        if wanted:
+            for attempt, one, chunks in link.collect(wanted):
+                got[attempt].append(self._put(elements[attempt], attempt, one, chunks))
+                if len(got[attempt]) == expected[attempt]:
+                    outputs[attempt] = tuple(got[attempt])
+        for attempt, many in got.items():
+            if len(many) != expected[attempt]:
+                raise IntegrityError(f"the worker gave {len(many)} of {expected[attempt]} outputs")
+            outputs[attempt] = tuple(many)
+
+    def _put(
+        self, se: str, attempt: AttemptId, one: OutputFile, chunks: Iterable[bytes]
+    ) -> Collected:
+        object_id = output_id(self._grid_id, attempt, one.path)
+        source = _Source(chunks)
+        try:
+            stored = self._storages.get(se).put(
+                physical_name(object_id), source, expected=one.sha256
+            )
+        except MedgridError as exc:
+            if source.problem is not None:
+                raise source.problem from exc
+            # the rest of this output is still to come on the worker's stream
+            for _ in source:
+                pass
+            raise _StorageTrouble(f"{se}: {exc.message}") from exc
+        name = _UNUSUAL.sub("_", one.path.rsplit("/", 1)[-1]) or "output"
+        return Collected(
+            one.role, one.path, name, object_id, se, stored.pfn, stored.size_bytes, stored.sha256
+        )
+
+
+class _Source:
+    """Chunks from a worker; keeps the worker's failure apart from the storage element's."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self.problem: Unreachable | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._chunks)
+        except Unreachable as exc:
+            self.problem = exc
+            raise
+
+
+def _end(record: JournalRecord, message: str) -> AttemptEnd:
+    return AttemptEnd(
+        Cause.STAGE_OUT,
+        record.exit_code,
+        f"its outputs cannot be stored: {message}",
+        record.stdout_tail,
+        record.stderr_tail,
+        record.started_s,
+        record.ended_s,
+        record.max_rss_bytes,
+        record.cpu_s,
+    )

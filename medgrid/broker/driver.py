@@ -1,0 +1,252 @@
+"""One thread per worker: connects, stages, launches, reads the journal, brings outputs home."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from queue import Empty, Queue, SimpleQueue
+
+from medgrid.broker.collecting import Collector
+from medgrid.broker.messages import (
+    Cancel,
+    Clean,
+    Command,
+    Drop,
+    Failed,
+    Follow,
+    Given,
+    Inbox,
+    LinkDown,
+    LinkUp,
+    Records,
+    Report,
+    Stop,
+    Work,
+)
+from medgrid.broker.staging import SourceError, Stager
+from medgrid.catalog.job_moves import AttemptEnd
+from medgrid.errors import IntegrityError, MedgridError, Unreachable
+from medgrid.model import Cause, Sha256, StorageElement, Worker
+from medgrid.workers.base import AttemptId, Launch, StageItem, WorkerLink
+
+__all__ = ["Driver"]
+
+_FOLLOW_S = 0.25
+_IDLE_S = 5.0
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 60.0
+_BATCH = 64  # launches in one message
+_BATCH_BYTES = 64 * 1024 * 1024  # staged before the journal is looked at again
+
+
+@dataclass(slots=True)
+class _Conversation:
+    """What belongs to one connection."""
+
+    link: WorkerLink
+    inbox: Inbox
+    offset: int = 0
+    live: dict[AttemptId, StorageElement] = field(default_factory=dict)
+    staged: set[Sha256] = field(default_factory=set)
+
+
+class Driver(threading.Thread):
+    """Talks to one worker and tells the main thread; it never touches the catalog."""
+
+    def __init__(
+        self,
+        worker: Worker,
+        open_link: Callable[[], WorkerLink],
+        stager: Stager,
+        collector: Collector,
+        reports: Queue[Report],
+    ) -> None:
+        super().__init__(name=f"driver-{worker.name}", daemon=True)
+        self._worker = worker
+        self._open_link = open_link
+        self._stager = stager
+        self._collector = collector
+        self._reports = reports
+        self._ended = threading.Event()
+        self._inbox: Inbox | None = None
+
+    def stop(self) -> None:
+        """Ask the thread to end soon; the worker's jobs go on."""
+        self._ended.set()
+        inbox = self._inbox
+        if inbox is not None:
+            inbox.put(Stop())
+
+    def run(self) -> None:
+        """Hold one conversation after the other, until `stop`."""
+        pause_s = 0.0
+        while not self._ended.wait(pause_s):
+            try:
+                link = self._open_link()
+            except MedgridError as exc:
+                self._reports.put(LinkDown(self._worker.name, exc.message))
+                pause_s = _next_pause(pause_s)
+                continue
+            except Exception as exc:  # the broker and the other workers go on
+                self._reports.put(LinkDown(self._worker.name, f"unexpected {type(exc).__name__}"))
+                pause_s = _LONGEST_PAUSE_S
+                continue
+            began_s = time.monotonic()
+            try:
+                self._converse(link)
+            except Unreachable:
+                pass  # the next connection shows whether it was a moment or an outage
+            except Exception as exc:
+                self._reports.put(LinkDown(self._worker.name, _text(exc)))
+            finally:
+                link.close()
+            pause_s = 0.0 if time.monotonic() - began_s > _FIRST_PAUSE_S else _next_pause(pause_s)
+
+    def _converse(self, link: WorkerLink) -> None:
+        talk = _Conversation(link, SimpleQueue())
+        self._inbox = talk.inbox
+        self._reports.put(LinkUp(self._worker.name, link.info, talk.inbox))
+        while not self._ended.is_set():
+            commands = self._commands(talk)
+            if any(isinstance(command, Stop) for command in commands):
+                return
+            self._obey(talk, commands)
+            if talk.live:
+                self._follow(talk, 0.0 if not talk.inbox.empty() else _FOLLOW_S)
+
+    def _commands(self, talk: _Conversation) -> list[Command]:
+        found: list[Command] = []
+        if not talk.live:
+            try:
+                found.append(talk.inbox.get(timeout=_IDLE_S))
+            except Empty:
+                return found
+        while len(found) < 4 * _BATCH and not talk.inbox.empty():
+            found.append(talk.inbox.get())
+        return found
+
+    def _obey(self, talk: _Conversation, commands: Sequence[Command]) -> None:
+        works: list[Work] = []
+        for command in commands:
+            if isinstance(command, Work):
+                works.append(command)
+                continue
+            # an attempt must have reached the agent before it is cancelled there
+            self._launch(talk, works)
+            works = []
+            if isinstance(command, Follow):
+                talk.offset = command.offset
+                talk.live.update(command.live)
+            elif isinstance(command, Cancel):
+                talk.link.cancel(command.attempts)
+            elif isinstance(command, Clean):
+                talk.link.clean(command.attempts)
+            elif isinstance(command, Drop):
+                self._collector.drop(command.outputs)
+        self._launch(talk, works)
+
+    # -- launching ---------------------------------------------------------------------------------
+
+    def _launch(self, talk: _Conversation, works: Sequence[Work]) -> None:
+        waiting = list(works)
+        while waiting:
+            launches: list[Launch] = []
+            elements: dict[AttemptId, StorageElement] = {}
+            needs: dict[AttemptId, set[Sha256]] = {}
+            items: dict[Sha256, StageItem] = {}
+            size_bytes = 0
+            while waiting and len(launches) < _BATCH and size_bytes < _BATCH_BYTES:
+                work = waiting.pop(0)
+                try:
+                    launch, wanted = self._stager.prepare(work, talk.link.info.python_tags)
+                except MedgridError as exc:
+                    self._fail(work.attempt, Cause.ENVIRONMENT, exc.message)
+                    continue
+                launches.append(launch)
+                elements[work.attempt] = work.se
+                needs[work.attempt] = {item.sha256 for item in wanted}
+                for item in wanted:
+                    if item.sha256 not in talk.staged and item.sha256 not in items:
+                        items[item.sha256] = item
+                        size_bytes += item.size_bytes
+            bad = self._stage(talk, items)
+            good = []
+            for launch in launches:
+                problems = [bad[one] for one in needs[launch.attempt] if one in bad]
+                if problems:
+                    self._fail(launch.attempt, *problems[0])
+                else:
+                    good.append(launch)
+            if good:
+                talk.link.launch(good)
+                for launch in good:
+                    talk.live[launch.attempt] = elements[launch.attempt]
+                attempts = tuple(launch.attempt for launch in good)
+                self._reports.put(Given(self._worker.name, attempts))
+            if waiting and talk.live:
+                self._follow(talk, 0.0)
+
+    def _stage(
+        self, talk: _Conversation, items: dict[Sha256, StageItem]
+    ) -> dict[Sha256, tuple[Cause, str]]:
+        """Put bytes on the worker; return those that could not be, with the reason."""
+        from medgrid.workers.errors import NoSpace
+
+        bad: dict[Sha256, tuple[Cause, str]] = {}
+        wanted = dict(items)
+        while wanted:
+            try:
+                talk.link.stage(wanted.values())
+            except SourceError as exc:
+                bad[exc.sha256] = (Cause.STAGE_IN, exc.message)
+                if wanted.pop(exc.sha256, None) is None:
+                    raise
+                continue
+            except NoSpace as exc:
+                bad.update(dict.fromkeys(wanted, (Cause.NO_SPACE, exc.message)))
+                break
+            except IntegrityError as exc:
+                if len(wanted) > 1:  # find the one: each by itself
+                    for sha256, item in wanted.items():
+                        bad.update(self._stage(talk, {sha256: item}))
+                else:
+                    bad.update(dict.fromkeys(wanted, (Cause.STAGE_IN, exc.message)))
+                break
+            talk.staged.update(wanted)
+            break
+        return bad
+
+    def _fail(self, attempt: AttemptId, cause: Cause, message: str) -> None:
+        self._reports.put(Failed(self._worker.name, attempt, AttemptEnd(cause, message=message)))
+
+    # -- results -----------------------------------------------------------------------------------
+
+    def _follow(self, talk: _Conversation, timeout_s: float) -> None:
+        records = talk.link.follow(talk.offset, timeout_s)
+        if not records:
+            return
+        done = [
+            (record, talk.live[record.attempt])
+            for record in records
+            if record.event == "done" and record.attempt in talk.live
+        ]
+        outputs, failed = self._collector.collect(talk.link, done)
+        if any(record.cause is Cause.STAGE_IN for record in records):
+            talk.staged.clear()  # the agent has thrown away what we thought it had
+        talk.offset = records[-1].offset
+        for record in records:
+            if record.event in ("done", "refused"):
+                talk.live.pop(record.attempt, None)
+        self._reports.put(Records(self._worker.name, talk.offset, tuple(records), outputs, failed))
+
+
+def _next_pause(pause_s: float) -> float:
+    longer = min(_LONGEST_PAUSE_S, max(_FIRST_PAUSE_S, pause_s * 2))
+    return longer * random.uniform(0.75, 1.25)  # noqa: S311 - spreads reconnects
+
+
+def _text(exc: Exception) -> str:
+    return exc.message if isinstance(exc, MedgridError) else f"unexpected {type(exc).__name__}"

@@ -1,0 +1,249 @@
+"""The broker: one process for a catalog, which moves all jobs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from queue import Empty, Queue
+from typing import Any
+
+from medgrid.broker.assigning import Assigner
+from medgrid.broker.board import Board
+from medgrid.broker.linking import Linker
+from medgrid.broker.messages import Failed, Given, LinkDown, LinkUp, Records, Report
+from medgrid.broker.process import gone_process, own_process
+from medgrid.broker.settling import Settler
+from medgrid.broker.station import Station
+from medgrid.catalog import Catalog
+from medgrid.catalog.leases import BROKER, Lease, LeaseLost
+from medgrid.config import Settings
+from medgrid.errors import Busy, Unreachable
+
+__all__ = ["Broker"]
+
+_LOG = logging.getLogger("medgrid.broker")
+_TICK_S = 0.25
+_PLACES_S = 3.0
+_HEARTBEAT_S = 2.0
+_CLOSE_S = 3.0
+_RETRY_S = 2.0
+_REPORTS_MOST = 512
+
+
+class Broker:
+    """Moves jobs until stopped, idle, or stuck.
+
+    Parameters
+    ----------
+    catalog, settings
+        The grid.
+    idle_s : float, optional
+        End when no job has been open for so long; None never ends.
+    until_stuck : bool
+        End as soon as nothing is left to do, or all that is left waits for something that this
+        process cannot bring about.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        settings: Settings,
+        *,
+        idle_s: float | None = None,
+        until_stuck: bool = False,
+    ) -> None:
+        self._catalog = catalog
+        self._settings = settings
+        self._idle_s = idle_s
+        self._until_stuck = until_stuck
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """End soon; jobs on workers go on. May be called from a signal handler."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Take the lease and work.
+
+        Raises
+        ------
+        LeaseHeld
+            Another broker works on this catalog.
+        LeaseLost
+            Another broker took over, since this one had been silent for too long.
+        """
+        holder, process = own_process()
+        leases = self._catalog.leases
+        lease = leases.acquire(BROKER, holder, process, gone=gone_process(leases.holder(BROKER)))
+        _LOG.info("broker %s starts", holder)
+        ended = False
+        try:
+            while not ended:
+                session = _Session(
+                    self._catalog, self._settings, lease, self._stopping, self._until_stuck
+                )
+                try:
+                    ended = session.serve(self._idle_s)
+                except LeaseLost:
+                    raise
+                except (Busy, Unreachable) as exc:
+                    _LOG.warning("the catalog cannot be used now: %s", exc)
+                    ended = self._stopping.wait(_RETRY_S)
+                finally:
+                    session.close()
+        finally:
+            leases.release(lease)
+            _LOG.info("broker %s ends", holder)
+
+
+class _Session:
+    """Work from one reading of the catalog until something goes wrong with it, or the end.
+
+    All that is in memory can be read anew from the catalog: after an error a new session starts.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        settings: Settings,
+        lease: Lease,
+        stopping: threading.Event,
+        until_stuck: bool,
+    ) -> None:
+        self._leases = catalog.leases
+        self._lease = lease
+        self._stopping = stopping
+        self._until_stuck = until_stuck
+        self._reports: Queue[Report] = Queue()
+        self._board = Board(catalog, settings, self._reports)
+        self._assigner = Assigner(self._board)
+        self._settler = Settler(self._board, settings.max_attempts)
+        self._linker = Linker(self._board, self._settler, self._assigner)
+        self._places_at_s = 0.0
+        self._beat_at_s = 0.0
+        self._busy_at_s = time.monotonic()
+        self._progressed = True
+
+    def close(self) -> None:
+        """Stop the drivers."""
+        self._board.close(_CLOSE_S)
+
+    def serve(self, idle_s: float | None) -> bool:
+        """Work; True at the end."""
+        self._refresh()
+        with self._leases.writing(self._lease):
+            self._linker.take_over()
+        while not self._stopping.is_set():
+            reports = self._wait()
+            commands = self._write(reports)
+            self._assign()
+            for station, command in commands:
+                station.send(command)
+            self._housekeeping()
+            if self._may_end(idle_s):
+                return True
+        return True
+
+    def _wait(self) -> list[Report]:
+        found: list[Report] = []
+        timeout_s = 0.0 if self._progressed else _TICK_S
+        self._progressed = False
+        try:
+            found.append(
+                self._reports.get(timeout=timeout_s) if timeout_s else self._reports.get_nowait()
+            )
+            while len(found) < _REPORTS_MOST:
+                found.append(self._reports.get_nowait())
+        except Empty:
+            pass
+        return found
+
+    def _write(self, reports: list[Report]) -> list[tuple[Station, Any]]:
+        if not reports:
+            return []
+        self._progressed = True
+        commands: list[tuple[Station, Any]] = []
+        with self._leases.writing(self._lease):
+            told: list[Given | Failed | Records] = []
+            for report in reports:
+                if isinstance(report, LinkUp | LinkDown):
+                    commands += self._settler.settle(told)
+                    told = []
+                    if isinstance(report, LinkUp):
+                        commands += self._linker.up(report)
+                    else:
+                        self._linker.down(report)
+                else:
+                    told.append(report)
+            commands += self._settler.settle(told)
+        return commands
+
+    def _assign(self) -> None:
+        plan = self._assigner.plan()
+        if not plan:
+            return
+        self._progressed = self._progressed or bool(plan.moves)
+        desk = self._board.desk
+        with self._leases.writing(self._lease):
+            accepted = {(move.job, move.attempt) for move in desk.apply(plan.moves)}
+            for number, reason in plan.waits.items():
+                desk.let_wait(number, reason)
+        for key, (station, work, _) in plan.works.items():
+            if key in accepted:
+                station.send(work)
+            else:
+                station.drop(work.attempt)
+
+    def _housekeeping(self) -> None:
+        now = time.monotonic()
+        lost = self._linker.given_up()
+        if lost or now - self._beat_at_s > _HEARTBEAT_S or self._board.desk.to_cancel():
+            self._beat_at_s = now
+            with self._leases.writing(self._lease):
+                for station in lost:
+                    limit_s = self._board.settings.host_lost_after_s
+                    self._linker.give_up(
+                        station, f"{station.name} has not answered for {limit_s:g} s"
+                    )
+                commands = self._linker.cancel()
+            for station, command in commands:
+                station.send(command)
+            holder = self._leases.holder(self._lease.name)
+            if holder is not None and holder.stop_asked:
+                self._stopping.set()
+        if now - self._places_at_s > _PLACES_S:
+            self._refresh()
+
+    def _refresh(self) -> None:
+        self._places_at_s = time.monotonic()
+        for name in self._board.refresh():
+            station = self._board.stations[name]
+            with self._leases.writing(self._lease):
+                self._linker.give_up(station, f"{name} is no longer in the grid")
+            if station.driver is not None:
+                station.driver.stop()
+            del self._board.stations[name]
+
+    def _may_end(self, idle_s: float | None) -> bool:
+        now = time.monotonic()
+        if self._progressed:
+            self._busy_at_s = now
+            return False
+        stations = self._board.stations.values()
+        if any(station.live for station in stations if station.inbox is not None):
+            self._busy_at_s = now
+            return False
+        if self._until_stuck:
+            if not self._reports.empty() or not all(station.tried for station in stations):
+                return False
+            return self._board.desk.next_time() is None
+        if idle_s is None or now - self._busy_at_s < idle_s:
+            return False
+        with self._leases.writing(self._lease):
+            # in one transaction: whoever submits next finds this broker at work, or none
+            if self._board.desk.open_count():
+                self._busy_at_s = now
+                return False
+            self._leases.release(self._lease)
+        return True

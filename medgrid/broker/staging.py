@@ -1,0 +1,211 @@
+"""From a piece of work to a `Launch` and the bytes it needs on the worker."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+from medgrid.algorithms.invocation import InputRef, Invocation, JobEnvironment, compose
+from medgrid.broker.messages import Work
+from medgrid.broker.storages import Storages
+from medgrid.errors import MedgridError
+from medgrid.model import Replica, Sha256, Worker
+from medgrid.workers.base import (
+    Bundle,
+    Environment,
+    InputFile,
+    Launch,
+    Limits,
+    OutputPattern,
+    StageItem,
+)
+
+__all__ = ["SourceError", "Stager", "Wheels"]
+
+
+class SourceError(MedgridError):
+    """Bytes to be staged cannot be read from any storage element."""
+
+    def __init__(self, message: str, sha256: Sha256) -> None:
+        super().__init__(message)
+        self.sha256 = sha256
+
+
+class Wheels:
+    """Wheelhouses, made once for all workers alike; for any thread."""
+
+    def __init__(self, cache_dir: Path) -> None:
+        self._cache_dir = cache_dir
+        self._lock = threading.Lock()
+        self._made: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[Path, Bundle]] = {}
+
+    def get(
+        self, requirements: tuple[str, ...], python_tags: tuple[str, ...]
+    ) -> tuple[Path, Bundle]:
+        """Tar of the wheels of `requirements` for a Python of `python_tags`."""
+        from medgrid.algorithms.wheelhouse import wheelhouse
+
+        with self._lock:
+            found = self._made.get((requirements, python_tags))
+            if found is None:
+                path = wheelhouse(requirements, python_tags, self._cache_dir)
+                digest = hashlib.sha256()
+                with path.open("rb") as stream:
+                    while chunk := stream.read(1 << 20):
+                        digest.update(chunk)
+                bundle = Bundle(Sha256(digest.hexdigest()), path.stat().st_size)
+                found = self._made[requirements, python_tags] = path, bundle
+            return found
+
+
+class Stager:
+    """What one driver needs to stage: its worker's view of the storage elements.
+
+    Parameters
+    ----------
+    worker : Worker
+        Where things go.
+    """
+
+    def __init__(self, worker: Worker, storages: Storages, wheels: Wheels) -> None:
+        self._worker = worker
+        self._storages = storages
+        self._wheels = wheels
+
+    def prepare(self, work: Work, python_tags: tuple[str, ...]) -> tuple[Launch, list[StageItem]]:
+        """Work out what the agent is told, and the bytes that it must have before.
+
+        Raises
+        ------
+        MedgridError
+            Inputs and descriptor do not fit, or the environment's wheels cannot be had.
+        """
+        invocation = compose(
+            work.algorithm.descriptor,
+            {
+                role: [InputRef(item.filename, item.kind) for item in items]
+                for role, items in work.inputs.items()
+            },
+            work.parameters,
+        )
+        items: dict[Sha256, StageItem] = {}
+        inputs: list[InputFile] = []
+        for role, paths in invocation.paths.items():
+            for path, item in zip(paths, work.inputs[role], strict=True):
+                inputs.append(
+                    InputFile(item.sha256, item.size_bytes, path, path in invocation.unpack)
+                )
+                items[item.sha256] = self._item(
+                    item.sha256, item.size_bytes, work.replicas.get(item.id, ())
+                )
+        bundle = None
+        if work.bundle is not None:
+            bundle = work.bundle.bundle
+            items[bundle.sha256] = self._item(
+                bundle.sha256, bundle.size_bytes, work.bundle.replicas
+            )
+        environment = self._environment(invocation.environment, python_tags, items)
+        return _launch(work, invocation, tuple(inputs), bundle, environment), list(items.values())
+
+    def _environment(
+        self,
+        wanted: JobEnvironment,
+        python_tags: tuple[str, ...],
+        items: dict[Sha256, StageItem],
+    ) -> Environment:
+        if wanted.kind != "python" or not wanted.requirements:
+            return Environment(kind=wanted.kind, programs=wanted.programs, image=wanted.image)
+        path, wheels = self._wheels.get(wanted.requirements, python_tags)
+        here = str(path) if self._worker.url.startswith("local:") else None
+        items[wheels.sha256] = StageItem(
+            wheels.sha256, wheels.size_bytes, open=partial(_open_file, path), path=here
+        )
+        digest = hashlib.sha256("\n".join((wheels.sha256, *wanted.requirements)).encode())
+        return Environment(
+            kind=wanted.kind,
+            programs=wanted.programs,
+            digest=Sha256(digest.hexdigest()),
+            wheels=wheels,
+            requirements=wanted.requirements,
+        )
+
+    def _item(self, sha256: Sha256, size_bytes: int, replicas: Sequence[Replica]) -> StageItem:
+        ordered = sorted(replicas, key=self._distance)
+        path = next(filter(None, map(self._path_there, ordered)), None)
+        return StageItem(sha256, size_bytes, open=partial(self._open, sha256, ordered), path=path)
+
+    def _distance(self, replica: Replica) -> tuple[bool, bool, str]:
+        element = self._storages.element(replica.se)
+        near = element is not None and element.site == self._worker.site
+        here = element is not None and element.url.startswith("file:")
+        return (not near, not here, replica.se)
+
+    def _path_there(self, replica: Replica) -> str | None:
+        """Absolute path of a replica on the worker's own host, None when it is not there."""
+        element = self._storages.element(replica.se)
+        if element is None:
+            return None
+        there, worker = urlsplit(element.url), urlsplit(self._worker.url)
+        if worker.scheme == "local" and there.scheme == "file":
+            try:
+                return self._storages.get(element.name).local_path(replica.pfn)
+            except MedgridError:
+                return None
+        if there.scheme == "sftp" and (there.netloc, worker.scheme) == (worker.netloc, "ssh"):
+            return f"{there.path.rstrip('/')}/{replica.pfn}"
+        return None
+
+    @contextmanager
+    def _open(self, sha256: Sha256, replicas: Sequence[Replica]) -> Iterator[BinaryIO]:
+        problems: list[str] = []
+        opened: AbstractContextManager[BinaryIO] | None = None
+        for replica in replicas:
+            try:
+                opened = self._storages.get(replica.se).open(replica.pfn)
+                stream = opened.__enter__()
+            except MedgridError as exc:
+                problems.append(f"{replica.se}: {exc}")
+                continue
+            try:
+                yield stream
+            finally:
+                opened.__exit__(None, None, None)
+            return
+        raise SourceError(
+            f"an input cannot be read: {'; '.join(problems) or 'it has no replica'}", sha256
+        )
+
+
+def _open_file(path: Path) -> AbstractContextManager[BinaryIO]:
+    return path.open("rb")
+
+
+def _launch(
+    work: Work,
+    invocation: Invocation,
+    inputs: tuple[InputFile, ...],
+    bundle: Bundle | None,
+    environment: Environment,
+) -> Launch:
+    limits = invocation.limits
+    return Launch(
+        attempt=work.attempt,
+        argv=invocation.argv,
+        env=invocation.env,
+        inputs=inputs,
+        texts=invocation.texts,
+        outputs=tuple(
+            OutputPattern(one.role, one.glob, one.optional, one.is_list)
+            for one in invocation.outputs
+        ),
+        limits=Limits(limits.walltime_s, limits.memory_bytes, limits.disk_bytes),
+        bundle=bundle,
+        environment=environment,
+        slots=invocation.slots,
+    )

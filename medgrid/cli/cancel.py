@@ -1,0 +1,46 @@
+"""``medgrid cancel``: stop jobs."""
+
+from __future__ import annotations
+
+import click
+
+from medgrid.cli.output import emit, warn
+from medgrid.cli.params import Session, input_option, pass_session, read_words
+from medgrid.errors import PartlyDone
+from medgrid.model import JobState
+
+__all__ = ["cancel"]
+
+
+@click.command()
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@input_option("job ids")
+@pass_session
+def cancel(session: Session, ids: tuple[str, ...], input_file: str | None) -> int:
+    """Stop jobs: those on a worker are killed with all their processes.
+
+    Jobs that had ended before stay as they are; the exit code is then 3.
+
+    \b
+    medgrid cancel 42.7
+    medgrid cancel 42
+    """
+    from medgrid.actions.cancel import cancel as act
+
+    words = read_words(ids, input_file, "job id")
+    if not words:
+        warn(session, "no job id given")
+        return 0
+    states = act(session.open_grid(), words)
+    rows = []
+    late = 0
+    for job, state in states.items():
+        result = "cancelled"
+        if state is not JobState.CANCELLED:
+            result = f"already {state}" if state.is_final else "being cancelled"
+        late += state.is_final and state is not JobState.CANCELLED
+        rows.append({"id": str(job), "result": result, "state": str(state)})
+    emit(session, "job-cancel/1", rows, ["id", "result"])
+    if late:
+        raise PartlyDone(f"{late} of {len(rows)} jobs had already ended")
+    return 0
