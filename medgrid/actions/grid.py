@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
@@ -22,6 +23,7 @@ class Grid:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or load_settings()
         self._storages: dict[str, Storage] = {}
+        self._lock = threading.Lock()
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -53,14 +55,15 @@ class Grid:
         )
 
     def storage(self, name: str) -> Storage:
-        """Open storage element `name`, once."""
-        found = self._storages.get(name)
-        if found is None:
-            from medgrid.storage import open_storage
+        """Open storage element `name`, once; may be asked from any thread."""
+        with self._lock:
+            found = self._storages.get(name)
+            if found is None:
+                from medgrid.storage import open_storage
 
-            found = open_storage(self.catalog.places.se(name), self.settings)
-            self._storages[name] = found
-        return found
+                found = open_storage(self.catalog.places.se(name), self.settings)
+                self._storages[name] = found
+            return found
 
     def close(self) -> None:
         """Give back connections."""

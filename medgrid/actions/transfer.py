@@ -19,9 +19,11 @@ from medgrid.storage.base import Stored, physical_name, read_chunks
 
 __all__ = [
     "BadReplica",
+    "OnBad",
     "Uploads",
     "delete_bytes",
     "fetch_file",
+    "ignore_bad",
     "label",
     "nearest",
     "read_small",
@@ -46,8 +48,8 @@ T = TypeVar("T")
 OnBad = Callable[[BadReplica], None]
 
 
-def _ignore(_bad: BadReplica) -> None:
-    pass
+def ignore_bad(_bad: BadReplica) -> None:
+    """Say nothing of a replica that could not be used."""
 
 
 def label(item: GridObject) -> str:
@@ -154,7 +156,7 @@ def fetch_file(
     target: Path,
     *,
     force: bool = False,
-    on_bad: OnBad = _ignore,
+    on_bad: OnBad = ignore_bad,
     progress: Progress = SILENT,
 ) -> None:
     """Write an object to the file `target`, which appears when its digest is right.
@@ -182,7 +184,7 @@ def read_small(
     replicas: Sequence[Replica],
     *,
     limit_bytes: int = _SMALL_BYTES,
-    on_bad: OnBad = _ignore,
+    on_bad: OnBad = ignore_bad,
 ) -> bytes:
     """Read a small object into memory.
 
@@ -220,7 +222,7 @@ def repair(grid: Grid, item: GridObject, replicas: Sequence[Replica], bad: Repli
     MedgridError
         None of `replicas` is usable, or the storage element of `bad` is not.
     """
-    _copy(grid, item, replicas, bad.se, bad.pfn, _ignore)
+    _copy(grid, item, replicas, bad.se, bad.pfn, ignore_bad)
 
 
 class Uploads:
@@ -260,7 +262,7 @@ class Uploads:
         item: GridObject,
         replicas: Sequence[Replica],
         se: str,
-        on_bad: OnBad = _ignore,
+        on_bad: OnBad = ignore_bad,
     ) -> Replica:
         """Write another replica of an object to storage element `se`."""
         self._grid.storage(se)
@@ -292,7 +294,7 @@ class Uploads:
                     continue
                 with contextlib.suppress(MedgridError):
                     self._grid.storage(se).delete(pfn)
-                    objects.release(object_id, se, pfn)
+                    objects.release(object_id)
 
 
 def _replica(object_id: ObjectId, se: str, stored: Stored) -> Replica:

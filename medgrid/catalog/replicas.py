@@ -68,6 +68,17 @@ class ReplicaBook:
             ):
                 yield Replica(*row)
 
+    def without_replica(self) -> list[ObjectId]:
+        """Objects whose bytes no storage element holds."""
+        question = (
+            select(object_.c.id)
+            .outerjoin(replica, replica.c.object_id == object_.c.id)
+            .where(replica.c.object_id.is_(None))
+            .order_by(object_.c.id)
+        )
+        with self._db.read() as connection:
+            return [ObjectId(object_id) for object_id in connection.scalars(question)]
+
     @staticmethod
     def _add_replicas(connection: Connection, new: Sequence[Replica]) -> None:
         if not new:

@@ -133,6 +133,10 @@ class Storage(Protocol):
         """Size in bytes, None when it does not exist."""
         ...
 
+    def age_s(self, pfn: str) -> float | None:
+        """Time since the last write by the place's own clock, None when it does not exist."""
+        ...
+
     def digest(self, pfn: str) -> Sha256:
         """SHA-256 of the stored bytes, computed where they lie when the place can do that."""
         ...

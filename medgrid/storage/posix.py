@@ -98,12 +98,20 @@ class PosixStorage:
             yield stream
 
     def size(self, pfn: str) -> int | None:
+        found = self._stat(pfn)
+        return found.st_size if found else None
+
+    def age_s(self, pfn: str) -> float | None:
+        found = self._stat(pfn)
+        return max(0.0, time.time() - found.st_mtime) if found else None
+
+    def _stat(self, pfn: str) -> os.stat_result | None:
         try:
             with self._errors(f"looking at {pfn}"):
                 found = (self._root / check_pfn(pfn)).lstat()
         except NotFound:
             return None
-        return found.st_size if stat.S_ISREG(found.st_mode) else None
+        return found if stat.S_ISREG(found.st_mode) else None
 
     def digest(self, pfn: str) -> Sha256:
         with self.open(pfn) as stream:

@@ -8,6 +8,7 @@ import io
 import re
 import secrets
 import stat
+import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from errno import ENOENT
@@ -62,6 +63,7 @@ class SftpStorage:
         self.name = element.name
         self._root = path.rstrip("/")
         self._lanes = Lanes(element, settings)
+        self._ahead_s: float | None = None  # the host's clock before ours
         self._refused: set[str] = set()  # scripts that the host does not run
 
     def put(self, pfn: str, chunks: Iterable[bytes], expected: Sha256 | None = None) -> Stored:
@@ -106,6 +108,15 @@ class SftpStorage:
             return None
         return found.st_size if stat.S_ISREG(found.st_mode or 0) else None
 
+    def age_s(self, pfn: str) -> float | None:
+        path = self._path(pfn)
+        try:
+            with self._lane(f"looking at {pfn}") as lane:
+                found = lane.sftp.lstat(path)
+                return max(0.0, self._now_s(lane) - float(found.st_mtime or 0))
+        except NotFound:
+            return None
+
     def digest(self, pfn: str) -> Sha256:
         path = self._path(pfn)
         with self._lane(f"opening {pfn}") as lane:
@@ -139,7 +150,7 @@ class SftpStorage:
                     raise
                 return
             found = [entry for entry in entries if stat.S_ISREG(entry.st_mode or 0)]
-            now_s = self._clock(lane) if found else 0
+            now_s = self._now_s(lane) if found else 0.0
         for entry in found:
             age_s = max(0.0, float(now_s - (entry.st_mtime or 0)))
             yield Temporary(f"{TEMPORARY_DIR}/{entry.filename}", entry.st_size or 0, age_s)
@@ -265,15 +276,16 @@ class SftpStorage:
             elif stat.S_ISREG(mode):
                 yield name, entry.st_size or 0
 
-    def _clock(self, lane: Lane) -> float:
-        """Time by the host's clock: that of a file just written."""
-        probe = self._path(f"{TEMPORARY_DIR}/clock-{secrets.token_hex(8)}")
-        try:
-            lane.sftp.write_new(probe, [])
-            return float(lane.sftp.lstat(probe).st_mtime or 0)
-        finally:
+    def _now_s(self, lane: Lane) -> float:
+        """Time by the host's clock: that of a file just written; this host's when it cannot be."""
+        if self._ahead_s is None:
+            probe = self._path(f"{TEMPORARY_DIR}/clock-{secrets.token_hex(8)}")
+            self._ahead_s = 0.0
             with contextlib.suppress(SftpError):
+                lane.sftp.write_new(probe, [])
+                self._ahead_s = float(lane.sftp.lstat(probe).st_mtime or 0) - time.time()
                 lane.sftp.remove(probe)
+        return time.time() + self._ahead_s
 
 
 class _Counted:

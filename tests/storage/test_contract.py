@@ -131,6 +131,7 @@ class TestMissing:
         with pytest.raises(NotFound):
             place.storage.digest(pfn)
         assert place.storage.size(pfn) is None
+        assert place.storage.age_s(pfn) is None
         assert place.storage.delete(pfn) is False
         assert place.storage.local_path(pfn) is None
 
@@ -210,6 +211,15 @@ class TestList:
         (place.root / "link").symlink_to(outside)
         (place.root / "file").symlink_to(outside / "secret")
         assert list(place.storage.walk()) == []
+
+    def test_the_age_of_an_object(self, place: Place, pfn: str) -> None:
+        place.storage.put(pfn, [b"abc"])
+        young_s = place.storage.age_s(pfn)
+        os.utime(place.root / pfn, (1_000_000_000, 1_000_000_000))
+        old_s = place.storage.age_s(pfn)
+        assert young_s is not None
+        assert old_s is not None
+        assert young_s < 60 < 86_400 < old_s
 
     def test_delete(self, place: Place, pfn: str) -> None:
         place.storage.put(pfn, [b"abc"])

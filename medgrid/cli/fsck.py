@@ -1,0 +1,92 @@
+"""``medgrid fsck``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from medgrid.cli.failures import finish
+from medgrid.cli.output import emit, note, progress, warn
+from medgrid.cli.params import Session, pass_session
+
+if TYPE_CHECKING:
+    from medgrid.actions.fsck import Finding
+
+__all__ = ["fsck"]
+
+
+@click.command()
+@click.argument("ses", nargs=-1, metavar="[SE]...")
+@click.option("--deep", is_flag=True, help="Read all bytes and compare digests.")
+@click.option("--repair", is_flag=True, help="Copy bad replicas anew, delete leftovers.")
+@click.option("--dry-run", is_flag=True, help="Say what --repair would do, and do nothing.")
+@click.option(
+    "--min-age",
+    "min_age_h",
+    type=click.FloatRange(min=0),
+    default=24.0,
+    show_default=True,
+    metavar="HOURS",
+    help="Delete only leftovers that are older.",
+)
+@pass_session
+def fsck(
+    session: Session,
+    ses: tuple[str, ...],
+    deep: bool,
+    repair: bool,
+    dry_run: bool,
+    min_age_h: float,
+) -> None:
+    """Compare the catalog with what storage elements hold, all by default.
+
+    \b
+    LOST        catalogued, not stored
+    CORRUPT     stored, but not the bytes the catalog knows (size; with --deep also digest)
+    NO-REPLICA  an object without any copy
+    DARK        stored, not catalogued
+    HALF-DONE   an upload that never ended
+    TEMPORARY   left by a writer that was killed
+
+    The last three cost space only. --repair copies LOST and CORRUPT replicas anew from a good one
+    and deletes the leftovers. It may run beside imports and jobs.
+
+    Exit code 0 when all data are safe (also when leftovers were found), 6 when not.
+    """
+    from medgrid.actions.fsck import check_grid
+    from medgrid.errors import IntegrityError
+
+    found: list[Finding] = []
+    report = check_grid(
+        session.open_grid(),
+        ses,
+        found.append,
+        deep=deep,
+        mend=repair and not dry_run,
+        dry_run=dry_run,
+        min_age_s=min_age_h * 3600,
+        progress=progress(session, "checking"),
+    )
+    rows = (
+        {
+            "kind": str(one.kind),
+            "se": one.se or None,
+            "pfn": one.pfn or None,
+            "lfn": one.name or None,
+            "detail": one.detail or None,
+            "action": one.action or None,
+            "mended": one.mended,
+        }
+        for one in found
+    )
+    emit(session, "finding/1", rows, ("kind", "se", "lfn", "pfn", "detail", "action"))
+    note(session, f"{report.checked} replicas checked, {report.mended} findings mended")
+    if report.harmful:
+        for failure in report.failures:
+            warn(session, f"{failure.what}: {failure.error.message}")
+        raise IntegrityError(
+            f"data are at risk: {report.harmful} bad of {report.checked} replicas",
+            hint=None if repair else "'medgrid fsck --repair' mends what has a good replica",
+        )
+    finish(session, report.failures, report.places)
