@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, text, update
 
 from medgrid.catalog import names as attribute_names
+from medgrid.catalog import questions
 from medgrid.catalog.attributes import COLUMNS
+from medgrid.catalog.query import Question
 from medgrid.catalog.replicas import ReplicaBook
 from medgrid.catalog.rows import objects, select_objects, split, user_rows, value_table
 from medgrid.catalog.schema import (
@@ -313,6 +315,45 @@ class ObjectStore(ReplicaBook):
             if not found and prefix != "/":
                 raise NotFound(f"nothing lies below {prefix}")
         return found
+
+    # -- asking ------------------------------------------------------------------------------------
+
+    def select(
+        self,
+        question: Question,
+        columns: Sequence[str] = ("lfn",),
+        sort: Sequence[str] = (),
+        limit: int | None = None,
+    ) -> Iterator[tuple[Any, ...]]:
+        """Columns of the named objects that answer a question.
+
+        Parameters
+        ----------
+        question : Question
+            What `medgrid.catalog.query.parse` made.
+        columns : sequence of str
+            Attributes and fields, see medgrid-query(7).
+        sort : sequence of str
+            Names, descending when ``-`` stands before; what is unknown comes last, then by LFN.
+        limit : int, optional
+            At most so many rows.
+
+        Raises
+        ------
+        UsageError
+            A name is unknown, or a value does not go with it.
+        NotFound
+            A dataset does not exist.
+        """
+        return questions.select_columns(self._db, question, columns, sort, limit)
+
+    def count(self, question: Question) -> int:
+        """How many named objects answer a question; raises as `select`."""
+        return questions.count(self._db, question)
+
+    def lfns(self, question: Question, limit: int | None = None) -> Iterator[LFN]:
+        """LFNs that answer a question, sorted; raises as `select`."""
+        return questions.lfns(self._db, question, limit)
 
     # -- renaming and removing ---------------------------------------------------------------------
 

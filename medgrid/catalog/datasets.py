@@ -1,0 +1,151 @@
+"""Saved queries, and frozen ones, whose member list is fixed."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from sqlalchemy import Connection, RowMapping, delete, insert, select
+
+from medgrid.catalog.attributes import nearest
+from medgrid.catalog.engine import Database
+from medgrid.catalog.query import Question
+from medgrid.catalog.query_ast import Compare, OneOf, leaves
+from medgrid.catalog.query_sql import Compiler
+from medgrid.catalog.schema import dataset, dataset_member, object_
+from medgrid.errors import AlreadyExists, NotFound, UsageError
+from medgrid.model import LFN, Dataset
+
+__all__ = ["DatasetStore"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+
+
+class DatasetStore:
+    """Queries kept under a name. Each method is one transaction."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def save(
+        self, name: str, question: Question, *, freeze: bool = False, replace: bool = False
+    ) -> Dataset:
+        """Keep a question; with `freeze` also the LFNs that answer it now.
+
+        Raises
+        ------
+        AlreadyExists
+            The name is taken, and `replace` is not given.
+        UsageError
+            The name is not allowed, the question is wrong, or the dataset would ask for itself.
+        """
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"{name!r} is not a dataset's name",
+                hint="a letter or digit, then letters, digits, '_', '.' and '-'",
+            )
+        if not freeze and name in _datasets_of(question):
+            raise UsageError(f"dataset {name!r} would ask for itself")
+        with self._db.write() as connection:
+            taken = connection.scalar(select(dataset.c.name).where(dataset.c.name == name))
+            if taken is not None and not replace:
+                raise AlreadyExists(
+                    f"dataset {name!r} already exists",
+                    hint="choose another name, or say --replace",
+                )
+            condition = Compiler(connection).where(question)  # a wrong question is not kept
+            members = (
+                connection.execute(select(object_.c.lfn, object_.c.id).where(condition)).all()
+                if freeze
+                else []
+            )
+            if taken is not None:
+                connection.execute(delete(dataset).where(dataset.c.name == name))
+            connection.execute(
+                insert(dataset).values(
+                    name=name, question=str(question), frozen=freeze, created_s=time.time()
+                )
+            )
+            if members:
+                connection.execute(
+                    insert(dataset_member),
+                    [
+                        {"dataset": name, "lfn": lfn, "object_id": object_id}
+                        for lfn, object_id in members
+                    ],
+                )
+            return self._get(connection, name)
+
+    def list(self) -> list[Dataset]:
+        """All datasets by name, without their members."""
+        with self._db.read() as connection:
+            rows = connection.execute(select(dataset).order_by(dataset.c.name)).mappings()
+            return [_dataset(row, None) for row in rows]
+
+    def get(self, name: str) -> Dataset:
+        """One dataset, with its members when it is frozen.
+
+        Raises
+        ------
+        NotFound
+            There is none of this name.
+        """
+        with self._db.read() as connection:
+            return self._get(connection, name)
+
+    def changed(self, name: str) -> tuple[list[LFN], list[LFN]]:
+        """Members of a frozen dataset that have new content since, and those that are gone."""
+        with self._db.read() as connection:
+            self._get(connection, name)
+            rows = connection.execute(
+                select(dataset_member.c.lfn, dataset_member.c.object_id, object_.c.id)
+                .outerjoin(object_, object_.c.lfn == dataset_member.c.lfn)
+                .where(dataset_member.c.dataset == name)
+                .order_by(dataset_member.c.lfn)
+            ).all()
+        return (
+            [LFN(lfn) for lfn, then, now in rows if now is not None and now != then],
+            [LFN(lfn) for lfn, _, now in rows if now is None],
+        )
+
+    def remove(self, name: str) -> None:
+        """Forget a dataset; the objects stay. Raises `NotFound`."""
+        with self._db.write() as connection:
+            self._get(connection, name)
+            connection.execute(delete(dataset).where(dataset.c.name == name))
+
+    @staticmethod
+    def _get(connection: Connection, name: str) -> Dataset:
+        row = connection.execute(select(dataset).where(dataset.c.name == name)).mappings().first()
+        if row is None:
+            names = connection.scalars(select(dataset.c.name)).all()
+            raise NotFound(
+                f"no dataset {name!r}", hint=nearest(name, names) or "see 'medgrid dataset ls'"
+            )
+        members = connection.scalars(
+            select(dataset_member.c.lfn)
+            .where(dataset_member.c.dataset == name)
+            .order_by(dataset_member.c.lfn)
+        ).all()
+        return _dataset(row, tuple(LFN(lfn) for lfn in members))
+
+
+def _dataset(row: RowMapping, members: tuple[LFN, ...] | None) -> Dataset:
+    return Dataset(
+        name=row["name"],
+        question=row["question"],
+        frozen=row["frozen"],
+        created_s=row["created_s"],
+        members=members if row["frozen"] else None,
+    )
+
+
+def _datasets_of(question: Question) -> set[str]:
+    """Names of the datasets a question asks for itself."""
+    found: set[str] = set()
+    for leaf in leaves(question.root) if question.root is not None else ():
+        if isinstance(leaf, Compare) and leaf.name == "dataset":
+            found.add(leaf.value.text)
+        elif isinstance(leaf, OneOf) and leaf.name == "dataset":
+            found.update(value.text for value in leaf.values)
+    return found

@@ -1,0 +1,243 @@
+"""What a name of a question stands for: a column, rows of another table, a part of the document.
+
+A field may have no value for an object, one, or several. It says of the values an object has
+whether there is one for which something holds (`some`), and the exact opposite of it (`none`).
+`coerce` reads a value of a question; `globs` and `ordered` say whether ``~`` and ``<`` make sense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    Select,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+)
+
+from medgrid.catalog import query_values as values
+from medgrid.catalog.attributes import AttributeColumn
+from medgrid.catalog.query_values import Coerce
+from medgrid.catalog.schema import (
+    Text,
+    attribute,
+    derivation,
+    derivation_output,
+    object_,
+    patient,
+    replica,
+    storage_element,
+)
+from medgrid.model import AttributeType
+
+__all__ = [
+    "VIRTUAL",
+    "ColumnField",
+    "DocumentField",
+    "Field",
+    "Matches",
+    "RowsField",
+    "column_field",
+    "user_field",
+]
+
+Matches = Callable[[ColumnElement[Any]], ColumnElement[bool]]
+
+_COERCE: dict[AttributeType, Coerce] = {
+    AttributeType.TEXT: values.text,
+    AttributeType.NUMBER: values.number,
+    AttributeType.DATE: values.day,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnField:
+    """A column of ``object``; `lists` says that some objects have several values, kept as rows."""
+
+    name: str
+    column: ColumnElement[Any]
+    coerce: Coerce
+    globs: bool
+    ordered: bool = True
+    lists: RowsField | None = None
+
+    def some(self, matches: Matches) -> ColumnElement[bool]:
+        """Whether some value of the object matches; may be NULL for false."""
+        alone = matches(self.column)
+        return alone if self.lists is None else or_(alone, self.lists.some(matches))
+
+    def none(self, matches: Matches) -> ColumnElement[bool]:
+        """Whether no value of the object matches."""
+        alone = or_(self.column.is_(None), not_(matches(self.column)))
+        return alone if self.lists is None else and_(alone, self.lists.none(matches))
+
+    def sort_key(self) -> ColumnElement[Any]:
+        """Expression to sort by; the least value where there are several."""
+        if self.lists is None:
+            return self.column
+        return func.coalesce(self.column, self.lists.sort_key())
+
+
+@dataclass(frozen=True, slots=True)
+class RowsField:
+    """Rows of other tables: `owners` selects object ids, `value` is the column compared."""
+
+    name: str
+    owners: Select[Any]
+    value: ColumnElement[Any]
+    coerce: Coerce
+    globs: bool = True
+    ordered: bool = True
+    key: ColumnElement[Any] = object_.c.id
+
+    def some(self, matches: Matches) -> ColumnElement[bool]:
+        return self.key.in_(self.owners.where(matches(self.value)))
+
+    def none(self, matches: Matches) -> ColumnElement[bool]:
+        return or_(self.key.is_(None), self.key.not_in(self.owners.where(matches(self.value))))
+
+    def sort_key(self) -> ColumnElement[Any]:
+        (owner,) = self.owners.selected_columns
+        least = self.owners.with_only_columns(func.min(self.value)).where(owner == self.key)
+        return least.correlate(object_).scalar_subquery()
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentField:
+    """A name in the JSON column: a text, number, truth value, or a list of these."""
+
+    name: str
+    type: AttributeType
+    dialect: str
+
+    @property
+    def coerce(self) -> Coerce:
+        """How values of a question are read."""
+        return values.age if self.name.endswith("Age") else _COERCE[self.type]
+
+    @property
+    def globs(self) -> bool:
+        """Whether it is text."""
+        return self.type is not AttributeType.NUMBER
+
+    ordered = True
+
+    def some(self, matches: Matches) -> ColumnElement[bool]:
+        return exists(self._matching(matches))
+
+    def none(self, matches: Matches) -> ColumnElement[bool]:
+        return not_(exists(self._matching(matches)))
+
+    def _matching(self, matches: Matches) -> Select[Any]:
+        value: ColumnElement[Any]
+        path = f'$."{self.name}"'  # a name has letters, digits, '_' and '.' only
+        if self.dialect == "sqlite":
+            rows: Any = func.json_each(object_.c.attributes, literal(path, Text)).table_valued(
+                "value", "type"
+            )
+            if self.type is AttributeType.NUMBER:
+                value = case((rows.c.type.in_(("integer", "real")), rows.c.value))
+            else:
+                value = case(
+                    (rows.c.type.in_(("true", "false")), rows.c.type),
+                    (rows.c.type.in_(("text", "integer", "real")), cast(rows.c.value, Text)),
+                )
+        else:
+            from sqlalchemy.dialects.postgresql import JSONPATH
+
+            rows = func.jsonb_path_query(
+                object_.c.attributes, cast(literal(path + "[*]", Text), JSONPATH)
+            ).table_valued("value")
+            kind: Any = func.jsonb_typeof(rows.c.value)
+            text = rows.c.value.op("#>>")(literal("{}"))
+            if self.type is AttributeType.NUMBER:
+                value = case((kind == "number", cast(text, Double)))
+            else:
+                value = case((kind.in_(("string", "boolean", "number")), cast(text, Text)))
+        return select(literal(1)).select_from(rows).where(matches(value))
+
+    def sort_key(self) -> ColumnElement[Any]:
+        if self.dialect == "sqlite":
+            return func.json_extract(object_.c.attributes, literal(f'$."{self.name}"', Text))
+        return object_.c.attributes.op("->")(literal(self.name, Text))
+
+
+Field = ColumnField | RowsField | DocumentField
+
+
+def column_field(spec: AttributeColumn, has_lists: bool) -> ColumnField:
+    """Field of an attribute with a column of its own."""
+    coerce = values.age if spec.name == "PatientAge" else _COERCE[spec.type]
+    return ColumnField(
+        spec.name,
+        object_.c[spec.column],
+        coerce,
+        globs=spec.type is not AttributeType.NUMBER,
+        lists=user_field(spec.name, spec.type) if has_lists else None,
+    )
+
+
+def user_field(name: str, type_: AttributeType) -> RowsField:
+    """Field of an attribute kept as rows."""
+    is_number = type_ is AttributeType.NUMBER
+    return RowsField(
+        name,
+        select(attribute.c.object_id).where(attribute.c.name == literal(name, Text)),
+        attribute.c.num if is_number else attribute.c.text,
+        _COERCE[type_],
+        globs=not is_number,
+    )
+
+
+def _replica_count() -> ColumnElement[Any]:
+    count = select(func.count()).where(replica.c.object_id == object_.c.id)
+    return count.correlate(object_).scalar_subquery()
+
+
+_MADE = select(derivation_output.c.object_id).join(
+    derivation, derivation.c.id == derivation_output.c.derivation
+)
+
+VIRTUAL: dict[str, Field] = {
+    field.name: field
+    for field in (
+        ColumnField("id", object_.c.id, values.text, globs=True),
+        ColumnField("kind", object_.c.kind, values.text, globs=True),
+        ColumnField("filename", object_.c.filename, values.text, globs=True),
+        ColumnField("sha256", object_.c.sha256, values.text, globs=True),
+        ColumnField("size", object_.c.size_bytes, values.size, globs=False),
+        ColumnField("version", object_.c.version, values.number, globs=False),
+        ColumnField("created", object_.c.created_s, values.moment, globs=False),
+        ColumnField("replicas", _replica_count(), values.number, globs=False),
+        RowsField(
+            "visits",
+            select(patient.c.pseudonym),
+            patient.c.visits,
+            values.number,
+            globs=False,
+            key=object_.c.patient,
+        ),
+        RowsField("se", select(replica.c.object_id), replica.c.se, values.text),
+        RowsField(
+            "site",
+            select(replica.c.object_id).join(
+                storage_element, storage_element.c.name == replica.c.se
+            ),
+            storage_element.c.site,
+            values.text,
+        ),
+        RowsField("worker", _MADE, derivation.c.worker, values.text),
+    )
+}
+"""Fields that are no attributes and are compared like them."""

@@ -1,0 +1,105 @@
+"""Conditions that follow provenance: made by which algorithm or job, and from what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, exists, literal, not_, or_, select, union
+
+from medgrid.catalog.schema import (
+    Text,
+    derivation,
+    derivation_input,
+    derivation_link,
+    derivation_output,
+    object_,
+    object_version,
+)
+from medgrid.errors import UsageError
+from medgrid.model import LFN, JobId
+
+__all__ = ["algorithm_is", "derived_from", "job_is", "made_at_all"]
+
+
+def _made_where(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return object_.c.id.in_(
+        select(derivation_output.c.object_id)
+        .join(derivation, derivation.c.id == derivation_output.c.derivation)
+        .where(condition)
+    )
+
+
+def made_at_all() -> ColumnElement[bool]:
+    """Made by an algorithm, not brought from outside."""
+    return object_.c.id.in_(select(derivation_output.c.object_id))
+
+
+def algorithm_is(
+    matches: Callable[[ColumnElement[str]], ColumnElement[bool]] | None, exact: str = ""
+) -> ColumnElement[bool]:
+    """Made by an algorithm whose name, or ``name@version``, matches or is `exact`."""
+    if matches is not None:
+        label = derivation.c.algorithm_name + "@" + derivation.c.algorithm_version
+        return _made_where(or_(matches(derivation.c.algorithm_name), matches(label)))
+    if not exact:
+        return made_at_all()
+    name, at, version = exact.partition("@")
+    found = derivation.c.algorithm_name == literal(name, Text)
+    if at:
+        found = and_(found, derivation.c.algorithm_version == literal(version, Text))
+    return _made_where(found)
+
+
+def job_is(text: str | None) -> ColumnElement[bool]:
+    """Made by job ``42.7``, by any of submission ``42``, or by any job at all when None.
+
+    Raises
+    ------
+    UsageError
+        `text` is neither.
+    """
+    if text is None:
+        return _made_where(derivation.c.submission.is_not(None))
+    if text.isascii() and text.isdigit() and len(text) < 19:
+        return _made_where(derivation.c.submission == int(text))
+    try:
+        job = JobId.parse(text)
+    except UsageError as error:
+        raise UsageError(f"{error.message}; {error.hint}") from error
+    return _made_where(
+        and_(derivation.c.submission == job.submission, derivation.c.job_number == job.number)
+    )
+
+
+def derived_from(sources: ColumnElement[bool], lfn: LFN | None = None) -> ColumnElement[bool]:
+    """Made, directly or through other results, from an object for which `sources` holds.
+
+    With `lfn`, also from its older versions.
+    """
+    chosen: Select[Any] = select(object_.c.id).where(sources)
+    first = derivation_input.alias()
+    start = chosen
+    if lfn is not None:
+        old = select(object_version.c.object_id).where(object_version.c.lfn == literal(lfn, Text))
+        begin = union(chosen, old).subquery()
+        start = select(begin.c.id)
+    made = _outputs(first, first.c.object_id.in_(start)).cte("made", recursive=True)
+    again = derivation_input.alias()
+    made = made.union(_outputs(again, again.c.object_id == made.c.object_id).select_from(made))
+    return object_.c.id.in_(select(made.c.object_id))
+
+
+def _outputs(inputs: Any, condition: ColumnElement[bool]) -> Select[Any]:
+    """Select the ids of objects made from `inputs`, where an output knows which by those alone."""
+    link = derivation_link.alias()
+    output = derivation_output.alias()
+    linked = exists().where(link.c.output_id == output.c.object_id)
+    this = exists().where(
+        link.c.output_id == output.c.object_id, link.c.input_id == inputs.c.object_id
+    )
+    return (
+        select(output.c.object_id)
+        .join(inputs, inputs.c.derivation == output.c.derivation)
+        .where(condition, or_(not_(linked), this))
+    )

@@ -1,0 +1,357 @@
+"""Syntax tree to SQL: names from an allow-list, values always bound.
+
+A comparison holds when the attribute has a value for which it holds. The negative ones (``!=``,
+``!~``, ``not in``, ``not between``) hold when the attribute is known and none of its values is what
+it must not be. ``not`` is the exact opposite of what follows it. So every condition is true or
+false, never unknown: ``not`` is pushed down to the conditions, and each field knows its opposite.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    false,
+    literal,
+    not_,
+    or_,
+    select,
+    true,
+)
+
+from medgrid.catalog import query_values as values
+from medgrid.catalog.attributes import ALIASES, COLUMNS, TAGS, nearest
+from medgrid.catalog.names import KnownName, known_names
+from medgrid.catalog.query import Question, QuestionError, parse
+from medgrid.catalog.query_ast import (
+    And,
+    Between,
+    Compare,
+    Known,
+    Node,
+    Not,
+    OneOf,
+    Or,
+    Path,
+    Value,
+)
+from medgrid.catalog.query_fields import (
+    VIRTUAL,
+    ColumnField,
+    DocumentField,
+    Field,
+    Matches,
+    column_field,
+    user_field,
+)
+from medgrid.catalog.query_links import algorithm_is, derived_from, job_is, made_at_all
+from medgrid.catalog.query_match import below, compare, contains_glob, glob, path_glob
+from medgrid.catalog.query_values import BadValue, Span
+from medgrid.catalog.schema import Text, dataset, dataset_member, object_
+from medgrid.errors import NotFound, UsageError
+from medgrid.model import LFN, ObjectKind
+
+__all__ = ["Compiler"]
+
+_NEGATIVE = {"!=": "=", "!~": "~"}
+_LINKS = ("algorithm", "dataset", "derived_from", "job", "lfn")
+_MAX_DATASETS = 20
+
+
+class Compiler:
+    """Turns questions into conditions on table ``object``, for one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._dialect = connection.dialect.name
+        self._text = ""
+        self._open_datasets: tuple[str, ...] = ()
+
+    def where(self, question: Question) -> ColumnElement[bool]:
+        """Condition that holds for the objects asked for; only named objects are asked for.
+
+        Raises
+        ------
+        QuestionError
+            A name is unknown, or a value does not go with it.
+        NotFound
+            A dataset does not exist.
+        """
+        named = object_.c.lfn.is_not(None)
+        if question.root is None:
+            return named
+        return and_(named, self.condition(question.root, question.text))
+
+    def condition(self, node: Node, text: str) -> ColumnElement[bool]:
+        """Condition for a part of the question `text`."""
+        before, self._text = self._text, text
+        try:
+            return self._node(node, True)
+        finally:
+            self._text = before
+
+    def field(self, name: str, at: int = 0) -> Field:
+        """Resolve a name.
+
+        Raises
+        ------
+        QuestionError
+            Nothing is called so; the hint has the nearest names.
+        """
+        found = self._resolve(TAGS.get(name, name))
+        if found is not None:
+            return found
+        lower = name.lower()
+        folded = [known for known in self.names() if known.lower() == lower]
+        if len(folded) == 1 and (found := self._resolve(folded[0])) is not None:
+            return found
+        return self._from_dictionary(name, at)
+
+    def sort_key(self, name: str) -> ColumnElement[Any]:
+        """Expression to sort by `name`.
+
+        Raises
+        ------
+        UsageError
+            Nothing is called so, or it gives no order.
+        """
+        if name in ("algorithm", "dataset", "derived_from", "job") or name.startswith("input."):
+            raise UsageError(f"cannot sort by {name}")
+        return self.field(name).sort_key()
+
+    def names(self) -> list[str]:
+        """All names a question may use in this grid, beside DICOM keywords no object has."""
+        return [*COLUMNS, *ALIASES, *VIRTUAL, *_LINKS, *self._known]
+
+    @cached_property
+    def _known(self) -> dict[str, KnownName]:
+        return known_names(self._connection)
+
+    def _resolve(self, name: str) -> Field | None:
+        name = ALIASES.get(name, name)
+        if name in COLUMNS:
+            lists = self._known.get(name)
+            return column_field(COLUMNS[name], lists is not None and lists.place == "list")
+        if name in VIRTUAL:
+            return VIRTUAL[name]
+        if name == "lfn":
+            return ColumnField("lfn", object_.c.lfn, values.text, globs=True)
+        known = self._known.get(name)
+        if known is None:
+            return None
+        if known.place == "user":
+            return user_field(name, known.type)
+        return DocumentField(name, known.type, self._dialect)
+
+    def _from_dictionary(self, name: str, at: int) -> Field:
+        """Field of a DICOM attribute that no object has, so that asking for it is no error."""
+        from medgrid.catalog.dictionary import dicom, keywords
+
+        found = dicom(name)
+        if found is not None and found.vr == "PN":
+            raise QuestionError(
+                f"{found.keyword} names people: the catalog does not hold it",
+                self._text,
+                at,
+                hint="patients are known by pseudonym: PatientID=P-...",
+            )
+        if found is not None:
+            known = self._resolve(found.keyword)
+            return known or DocumentField(found.keyword, found.type, self._dialect)
+        if name.startswith("("):
+            raise QuestionError(f"there is no public DICOM attribute {name}", self._text, at)
+        hint = nearest(name, self.names()) or nearest(name, keywords())
+        raise QuestionError(
+            f"unknown attribute {name!r}",
+            self._text,
+            at,
+            hint=hint or "see medgrid-query(7) for the names",
+        )
+
+    # -- nodes -------------------------------------------------------------------------------------
+
+    def _node(self, node: Node, positive: bool) -> ColumnElement[bool]:
+        if isinstance(node, Not):
+            return self._node(node.part, not positive)
+        if isinstance(node, And | Or):
+            parts = [self._node(part, positive) for part in node.parts]
+            return and_(*parts) if isinstance(node, And) == positive else or_(*parts)
+        if isinstance(node, Path):
+            found = self._path(object_.c.lfn, node.pattern.text)
+            return found if positive else not_(found)
+        if node.name == "dataset":
+            return self._datasets(node, positive)
+        if node.name in ("algorithm", "derived_from", "job"):
+            found = self._link(node)
+            return found if positive else not_(found)
+        field = self.field(node.name, node.at)
+        if isinstance(node, Known):
+            matches: Matches = lambda value: value.is_not(None)  # noqa: E731
+            return field.some(matches) if node.known == positive else field.none(matches)
+        negative = self._is_negative(node)
+        matches = self._matches(node, field)
+        if not negative:
+            return field.some(matches) if positive else field.none(matches)
+        known: Matches = lambda value: value.is_not(None)  # noqa: E731
+        if positive:
+            return and_(field.some(known), field.none(matches))
+        return or_(field.none(known), field.some(matches))
+
+    @staticmethod
+    def _is_negative(node: Compare | Between | OneOf) -> bool:
+        return node.op in _NEGATIVE if isinstance(node, Compare) else node.negated
+
+    def _matches(self, node: Compare | Between | OneOf, field: Field) -> Matches:
+        """What the positive form of a comparison asks of one value."""
+        if isinstance(node, Between):
+            self._must(field.ordered, node, "between")
+            low, high = self._span(field, node.low), self._span(field, node.high)
+            return lambda value: and_(compare(value, ">=", low), compare(value, "<=", high))
+        if isinstance(node, OneOf):
+            spans = [self._span(field, value) for value in node.values]
+            return lambda value: _one_of(value, spans)
+        operator = _NEGATIVE.get(node.op, node.op)
+        if operator == "~":
+            self._must(field.globs, node, node.op)
+            pattern = node.value.text
+            if field.name == "lfn":
+                pattern = unicodedata.normalize("NFC", pattern)
+                return lambda value: path_glob(value, pattern, self._dialect)
+            return lambda value: glob(value, pattern, self._dialect)
+        if operator != "=":
+            self._must(field.ordered, node, node.op)
+        span = self._span(field, node.value)
+        return lambda value: compare(value, operator, span)
+
+    def _span(self, field: Field, value: Value) -> Span:
+        if field.name == "kind" and value.text not in list(ObjectKind):
+            raise self._wrong(
+                f"kind is one of {', '.join(ObjectKind)}, found {value.text!r}", value.at
+            )
+        try:
+            return field.coerce(value.text)
+        except BadValue as error:
+            raise self._wrong(
+                f"{field.name} is compared with {error}, found {value.text!r}", value.at
+            ) from error
+
+    def _must(self, fine: bool, node: Compare | Between, operator: str) -> None:
+        if not fine:
+            raise self._wrong(f"{operator!r} does not go with {node.name}", node.at)
+
+    def _wrong(self, problem: str, at: int) -> QuestionError:
+        return QuestionError(problem, self._text, at)
+
+    # -- LFNs, datasets, provenance ----------------------------------------------------------------
+
+    def _path(self, column: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
+        """A bare path: an LFN, all below a folder, or a glob."""
+        pattern = unicodedata.normalize("NFC", pattern)
+        if pattern == "/":
+            return true()
+        if contains_glob(pattern):
+            return path_glob(
+                column, pattern + "*" if pattern.endswith("/") else pattern, self._dialect
+            )
+        if pattern.endswith("/"):
+            return below(column, pattern)
+        return or_(column == literal(pattern, Text), below(column, pattern + "/"))
+
+    def _link(self, node: Compare | Between | OneOf | Known) -> ColumnElement[bool]:
+        """Conditions on how an object was made; they are true or false, never NULL."""
+        name = node.name
+        made = {"algorithm": algorithm_is(None), "job": job_is(None), "derived_from": made_at_all()}
+        if isinstance(node, Known):
+            return made[name] if node.known else not_(made[name])
+        given, operator = self._given(node, globs=name != "job")
+        found = or_(false(), *(self._linked(name, value, operator == "~") for value in given))
+        return and_(made[name], not_(found)) if self._is_negative(node) else found
+
+    def _given(
+        self, node: Compare | Between | OneOf | Known, globs: bool
+    ) -> tuple[Sequence[Value], str]:
+        """Values and positive operator of a comparison with a thing, not with a quantity."""
+        if isinstance(node, OneOf):
+            return node.values, "="
+        if isinstance(node, Compare):
+            operator = _NEGATIVE.get(node.op, node.op)
+            if operator == "=" or (operator == "~" and globs):
+                return (node.value,), operator
+        shown = (
+            node.op
+            if isinstance(node, Compare)
+            else "between"
+            if isinstance(node, Between)
+            else "is"
+        )
+        raise self._wrong(f"{shown!r} does not go with {node.name}", node.at)
+
+    def _linked(self, name: str, value: Value, is_glob: bool) -> ColumnElement[bool]:
+        if name == "algorithm":
+            if is_glob:
+                return algorithm_is(lambda column: glob(column, value.text, self._dialect))
+            return algorithm_is(None, value.text)
+        if name == "job":
+            try:
+                return job_is(value.text)
+            except UsageError as error:
+                raise self._wrong(error.message, value.at) from error
+        if not value.text.startswith("/"):
+            raise self._wrong(
+                f"derived_from is compared with an LFN, found {value.text!r}", value.at
+            )
+        if is_glob:
+            return derived_from(path_glob(object_.c.lfn, value.text, self._dialect))
+        lfn = LFN(value.text)
+        return derived_from(object_.c.lfn == literal(str(lfn), Text), lfn)
+
+    def _datasets(
+        self, node: Compare | Between | OneOf | Known, positive: bool
+    ) -> ColumnElement[bool]:
+        given, _ = self._given(node, globs=False)
+        if not isinstance(node, Known) and self._is_negative(node):
+            positive = not positive
+        parts = [self._dataset(value, positive) for value in given]
+        return or_(false(), *parts) if positive else and_(true(), *parts)
+
+    def _dataset(self, value: Value, positive: bool) -> ColumnElement[bool]:
+        name = value.text
+        row = self._connection.execute(
+            select(dataset.c.question, dataset.c.frozen).where(dataset.c.name == name)
+        ).first()
+        if row is None:
+            names = self._connection.scalars(select(dataset.c.name)).all()
+            raise NotFound(
+                f"no dataset {name!r}", hint=nearest(name, names) or "see 'medgrid dataset ls'"
+            )
+        if row.frozen:
+            members = select(dataset_member.c.lfn).where(
+                dataset_member.c.dataset == literal(name, Text)
+            )
+            return object_.c.lfn.in_(members) if positive else object_.c.lfn.not_in(members)
+        if name in self._open_datasets or len(self._open_datasets) >= _MAX_DATASETS:
+            chain = " -> ".join((*self._open_datasets, name))
+            raise self._wrong(f"dataset {name!r} asks for itself: {chain}", value.at)
+        question = parse(row.question)
+        if question.root is None:
+            return true() if positive else false()
+        datasets_before, text_before = self._open_datasets, self._text
+        self._open_datasets, self._text = (*datasets_before, name), question.text
+        try:
+            return self._node(question.root, positive)
+        finally:
+            self._open_datasets, self._text = datasets_before, text_before
+
+
+def _one_of(value: ColumnElement[object], spans: Sequence[Span]) -> ColumnElement[bool]:
+    if all(span.end is None for span in spans):
+        lows = [span.low for span in spans]
+        if all(isinstance(low, str) for low in lows):
+            return value.in_([literal(low, Text) for low in lows])
+    return or_(*(compare(value, "=", span) for span in spans))
