@@ -1,1 +1,88 @@
-"""."""
+"""What runs on a worker: accepts attempts, runs each at most once, remembers how it ended.
+
+Standard library only, Python >= 3.8, shipped as one file (a zipapp named by its SHA-256). The file
+has three verbs, and they take nothing but a directory:
+
+``connect ROOT``
+    bridges its standard input and output to the agent of ROOT, which it starts when none runs;
+``bulk ROOT``
+    moves bytes into the cache and outputs out of attempts' directories;
+``serve ROOT FD``
+    is the agent itself; ``connect`` starts it.
+
+Processes
+---------
+The *agent* is one process for each ROOT (``run/lock``), with one thread. It forks *keepers*, as
+many as jobs run at a time. A keeper runs one job after the other, and outlives the agent: it holds the
+job's limits, reads its standard output and error, is the parent of all its orphans, and writes the
+result into the attempt's directory. A newer build's ``connect`` makes the agent hand over: it ends,
+its keepers finish their jobs, and the next agent finds their results.
+
+Below ROOT (0700)::
+
+    agent/DIGEST.pyz           the shipped file
+    journal                    what happened; the truth
+    attempts/42.7.1/           keeper, process, result (JSON), stdout, stderr, work/, tmp/
+    cache/ab/abcd...           bytes by SHA-256; emptied when the host restarted
+    bundles/SHA256/            unpacked code       environments/DIGEST/   python environments
+    run/                       lock, socket, state, ballast (space for the journal on a full disk)
+    trash/                     being deleted
+
+An attempt's directory is claimed by renaming a directory that holds the keeper's identity to its
+name, which succeeds once. Identity is pid, start time and boot id.
+
+Journal
+-------
+One JSON object a line. A record is flushed to disk before anybody is told of it; several share one
+flush. Offsets are bytes. A torn last line is cut when the agent starts. The first record is
+``{"event": "journal", "agent_id": ...}``; all others have ``attempt``, ``event``, ``time_s``:
+
+``accepted``
+    the agent has it durably (``launch``: the whole order, not shown to followers);
+``staged``
+    what it needs is on the host;
+``started``
+    its program runs (``started_s``);
+``done``
+    it ended: ``cause`` (`medgrid.model.Cause`), ``message``, ``exit_code``, ``outputs``,
+    ``stdout_tail``, ``stderr_tail``, ``started_s``, ``ended_s``, ``max_rss_bytes``, ``cpu_s``.
+
+Every accepted attempt gets exactly one ``done``; a cancelled one that was never accepted too.
+
+Conversation
+------------
+JSON lines both ways. The agent begins with ``{"medgrid": PROTOCOL}``. A request has ``id`` and
+``op``; its reply has the same ``id``, and ``error`` (``kind``, ``message``) when it failed. Replies
+may come in another order. Kinds: ``bad-request bad-offset no-space failed``.
+
+=========  ====================================  ===============================================
+op         request                               reply
+=========  ====================================  ===============================================
+hello      ``slots``                             ``info``
+ping                                             (nothing)
+missing    ``digests``                           ``missing``
+launch     ``launches``                          ``offset``; they are durable
+follow     ``offset``, ``timeout_s``             ``records``, each with its ``offset``
+cancel     ``attempts``                          (nothing)
+clean      ``attempts``                          (nothing)
+peek       ``attempt stream offset limit``       ``data`` (latin-1), ``ended``
+probe      ``programs``                          ``found``
+=========  ====================================  ===============================================
+
+A launch is `medgrid.workers.base.Launch` as an object, fields that are empty left out.
+
+Bulk
+----
+JSON lines, some followed by as many raw bytes as they announce:
+
+==================================================  ==========================================
+request                                             reply
+==================================================  ==========================================
+``{"op": "put", "sha256", "size_bytes"}`` + bytes   (none)
+``{"op": "take", "sha256", "size_bytes", "path"}``  (none; the bytes lie on the host)
+``{"op": "flush"}``                                 ``{"problems": [{kind, sha256, message}]}``
+``{"op": "get", "attempt", "path"}``                ``{"size_bytes"}`` + bytes, or ``{"error"}``
+==================================================  ==========================================
+"""
+
+PROTOCOL = 1

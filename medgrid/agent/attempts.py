@@ -1,0 +1,310 @@
+"""The attempts of one agent: accepted, queued, given to keepers, recorded; recovered after a crash.
+
+The journal is the truth. `Attempts` holds in memory what it says, and the work that follows.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import re
+import selectors
+import shutil
+import signal
+import time
+from typing import Any, Deque, Dict, Iterable, List, Optional
+
+from . import processes
+from .container import find_runtime
+from .journal import Journal
+from .keepers import KeeperHandle, Keepers
+from .layout import ATTEMPT_ID, Layout, list_directory, read_json
+from .prepare import Preparation, Preparations
+
+__all__ = ["Attempts"]
+
+Launch = Dict[str, Any]
+Result = Dict[str, Any]
+
+_ATTEMPT = re.compile(ATTEMPT_ID)
+_ORPHANS_EVERY_S = 0.2
+
+
+class Attempts:
+    """State of all attempts. All methods are called by the agent's one thread."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        journal: Journal,
+        selector: selectors.BaseSelector,
+        agent_id: str,
+        boot: str,
+        base_env: Dict[str, str],
+    ) -> None:
+        self._layout = layout
+        self._journal = journal
+        self._selector = selector
+        self._agent_id = agent_id
+        self._boot = boot
+        self._path = base_env["PATH"]
+        self._known: Dict[str, str] = {}  # attempt -> last event
+        self._unfinished: Dict[str, Launch] = {}
+        self._ready: Deque[str] = collections.deque()
+        self._preparing: Dict[str, List[str]] = {}  # directory being made -> attempts that wait
+        self._running: Dict[str, KeeperHandle] = {}
+        self._orphans: Dict[str, Dict[str, Any]] = {}  # attempt -> identity of an earlier keeper
+        self._orphans_at = 0.0
+        self._used_slots = 0
+        self._preparations = Preparations(layout)
+        self._keepers = Keepers(layout, selector, agent_id, boot, base_env, self._heard)
+        self.slots = os.cpu_count() or 1
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no attempt is unfinished."""
+        return not self._unfinished
+
+    def known(self) -> Dict[str, str]:
+        """Last event of each attempt that is unfinished or not cleaned."""
+        names = set(list_directory(self._layout.attempts)).union(self._unfinished)
+        return {name: self._known[name] for name in names if name in self._known}
+
+    def is_known(self, attempt: str) -> bool:
+        """Whether this attempt was ever accepted or cancelled."""
+        return attempt in self._known
+
+    def has_ended(self, attempt: str) -> bool:
+        """Whether a ``done`` record was taken for this attempt."""
+        return self._known.get(attempt) == "done"
+
+    def recover(self, rebooted: bool) -> None:
+        """Read the journal, and take up what an earlier agent left."""
+        for _, record in self._journal.records():
+            event, attempt = record["event"], record.get("attempt", "")
+            if event == "accepted":
+                self._unfinished[attempt] = record["launch"]
+            elif event == "done":
+                self._unfinished.pop(attempt, None)
+            if attempt:
+                self._known[attempt] = event
+        for attempt in list(self._unfinished):
+            if os.path.isdir(self._layout.attempt(attempt)):
+                self._adopt(attempt)
+            elif rebooted:
+                self._finish(attempt, _lost("the worker's host restarted"))
+            else:
+                self._enqueue(attempt)
+        self.tick()
+
+    def accept(self, launches: Iterable[Launch]) -> None:
+        """Take attempts durably, then start what there is room for; known ones are left alone.
+
+        Raises
+        ------
+        ValueError
+            One is malformed; none is taken.
+        """
+        new = [launch for launch in launches if _checked(launch)["attempt"] not in self._known]
+        now = time.time()
+        for launch in new:
+            attempt = launch["attempt"]
+            record = {"attempt": attempt, "event": "accepted", "time_s": now, "launch": launch}
+            self._journal.append(record)
+            self._known[attempt] = "accepted"
+            self._unfinished[attempt] = launch
+        self._journal.commit()
+        for launch in new:
+            self._enqueue(launch["attempt"])
+        self.dispatch()
+
+    def cancel(self, attempts: Iterable[str]) -> None:
+        """End attempts, or record those not known so that they can never start."""
+        for attempt in attempts:
+            if not _ATTEMPT.fullmatch(attempt):
+                raise ValueError("%r is not an attempt" % attempt)
+            if attempt in self._running:
+                self._running[attempt].cancel()
+            elif attempt in self._orphans:
+                processes.kill(int(self._orphans[attempt]["pid"]), signal.SIGTERM)
+            elif not self.has_ended(attempt):
+                self._finish(
+                    attempt, {"cause": "cancelled", "message": "cancelled before it started"}
+                )
+
+    def clean(self, attempts: Iterable[str]) -> None:
+        """Discard the directories of ended attempts."""
+        for attempt in attempts:
+            if self.has_ended(attempt) and _ATTEMPT.fullmatch(attempt):
+                self._layout.discard(self._layout.attempt(attempt))
+
+    def dispatch(self) -> None:
+        """Give ready attempts to keepers while there are slots."""
+        while self._ready:
+            attempt = self._ready[0]
+            launch = self._unfinished.get(attempt)
+            if launch is None:  # cancelled while it waited
+                self._ready.popleft()
+                continue
+            if self._used_slots and self._used_slots + self._slots_of(launch) > self.slots:
+                return
+            self._ready.popleft()
+            self._start(attempt, launch)
+
+    def tick(self) -> float:
+        """Look after keepers of earlier agents; seconds until the next look."""
+        if not self._orphans:
+            return 3600.0
+        now = time.monotonic()
+        if now >= self._orphans_at:
+            self._orphans_at = now + _ORPHANS_EVERY_S
+            for attempt, keeper in list(self._orphans.items()):
+                if not processes.alive(keeper, self._boot):
+                    del self._orphans[attempt]
+                    self._used_slots -= self._slots_of(self._unfinished[attempt])
+                    self._conclude(attempt)
+            self.dispatch()
+        return max(0.0, self._orphans_at - now)
+
+    def retire_keepers(self) -> None:
+        """Let keepers without a job go."""
+        self._keepers.retire()
+
+    # What happens to one attempt, in order of its life.
+
+    def _enqueue(self, attempt: str) -> None:
+        launch = self._unfinished[attempt]
+        missing = self._preparations.missing(launch)
+        if not missing:
+            self._ready.append(attempt)
+            return
+        path = missing[0]
+        if path not in self._preparing:
+            self._preparing[path] = []
+            preparation = self._preparations.start(path, launch)
+            self._selector.register(
+                preparation.reader,
+                selectors.EVENT_READ,
+                lambda _: self._prepared(preparation),
+            )
+        self._preparing[path].append(attempt)
+
+    def _prepared(self, preparation: Preparation) -> None:
+        reader = preparation.reader
+        over, failure = preparation.finish()
+        if not over:
+            return
+        self._selector.unregister(reader)
+        for attempt in self._preparing.pop(preparation.key):
+            if attempt not in self._unfinished:
+                continue
+            if failure is not None:
+                self._finish(attempt, {"cause": failure[0], "message": failure[1]})
+            else:
+                self._enqueue(attempt)
+        self.dispatch()
+
+    def _start(self, attempt: str, launch: Launch) -> None:
+        order: Dict[str, Any] = {"attempt": attempt, "launch": launch}
+        environment = launch.get("environment") or {}
+        if launch.get("bundle"):
+            order["bundle"] = self._layout.bundle(launch["bundle"]["sha256"])
+        if environment.get("kind") == "python":
+            order["venv"] = self._layout.environment(environment["digest"])
+        problem = self._preflight(environment, order)
+        if problem is not None:
+            self._finish(attempt, {"cause": "environment", "message": problem})
+            return
+        if launch.get("inputs") or len(order) > 2:
+            self._record(attempt, "staged")
+        self._used_slots += self._slots_of(launch)
+        self._running[attempt] = self._keepers.give(order)
+
+    def _preflight(self, environment: Dict[str, Any], order: Dict[str, Any]) -> Optional[str]:
+        programs = environment.get("programs", ())
+        absent = [name for name in programs if not shutil.which(name, path=self._path)]
+        if absent:
+            return "not on the worker's PATH: %s" % ", ".join(absent)
+        if environment.get("kind") == "container":
+            order["runtime"] = find_runtime(self._path)
+            if order["runtime"] is None:
+                return "the worker has neither apptainer nor podman"
+        return None
+
+    def _heard(self, attempt: str, message: Optional[Dict[str, Any]]) -> None:
+        """What the keeper of `attempt` told; None when it died."""
+        if message is not None and message["event"] == "started":
+            self._record(attempt, "started", time_s=message["time_s"], started_s=message["time_s"])
+            return
+        del self._running[attempt]
+        self._used_slots -= self._slots_of(self._unfinished[attempt])
+        if message is None:
+            self._conclude(attempt)
+        elif message["event"] == "claimed":
+            self._adopt(attempt)
+        else:
+            self._finish(attempt, message["result"])
+        self.dispatch()
+
+    def _adopt(self, attempt: str) -> None:
+        """Watch an attempt that a keeper of an earlier agent claimed."""
+        keeper = read_json(self._layout.attempt(attempt, "keeper"))
+        if keeper is not None and processes.alive(keeper, self._boot):
+            self._orphans[attempt] = keeper
+            self._orphans_at = 0.0
+            self._used_slots += self._slots_of(self._unfinished[attempt])
+        else:
+            self._conclude(attempt)
+
+    def _conclude(self, attempt: str) -> None:
+        """Finish an attempt whose keeper is gone, by its result if there is one."""
+        result = read_json(self._layout.attempt(attempt, "result"))
+        if result is None or not self._outputs_are_there(attempt, result):
+            keeper = read_json(self._layout.attempt(attempt, "keeper"))
+            if keeper is not None and keeper["boot"] != self._boot:
+                result = _lost("the worker's host restarted while the job ran")
+            else:
+                result = _lost("the process that kept the job was killed")
+            self._kill(attempt)
+        self._finish(attempt, result)
+
+    def _outputs_are_there(self, attempt: str, result: Result) -> bool:
+        work = self._layout.attempt(attempt, "work")
+        try:
+            return all(
+                os.stat(os.path.join(work, one["path"])).st_size == one["size_bytes"]
+                for one in result.get("outputs", ())
+            )
+        except OSError:
+            return False
+
+    def _kill(self, attempt: str) -> None:
+        main = read_json(self._layout.attempt(attempt, "process"))
+        if main is not None and processes.alive(main, self._boot):
+            processes.kill_group(int(main["pid"]))
+        processes.kill_marked("%s/%s" % (self._agent_id, attempt))
+
+    def _finish(self, attempt: str, result: Result) -> None:
+        self._unfinished.pop(attempt, None)
+        self._record(attempt, "done", **result)
+
+    def _record(self, attempt: str, event: str, **fields: Any) -> None:
+        record = {"attempt": attempt, "event": event, "time_s": time.time()}
+        record.update(fields)
+        self._journal.append(record)
+        self._known[attempt] = event
+
+    def _slots_of(self, launch: Launch) -> int:
+        return max(1, int(launch.get("slots", 1)))
+
+
+def _lost(message: str) -> Result:
+    return {"cause": "lost", "message": message, "ended_s": time.time()}
+
+
+def _checked(launch: Any) -> Launch:
+    if not isinstance(launch, dict) or not _ATTEMPT.fullmatch(str(launch.get("attempt"))):
+        raise ValueError("a launch names no attempt")
+    if not launch.get("argv"):
+        raise ValueError("attempt %s has no program" % launch["attempt"])
+    return launch

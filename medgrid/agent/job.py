@@ -1,0 +1,305 @@
+"""One attempt, from the claim of its directory to its result; runs inside a keeper."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import select
+import shutil
+import signal
+import time
+from typing import Any, Callable, Dict, List, Optional
+
+from . import processes
+from .capture import Capture
+from .container import container_argv
+from .layout import Layout, remove_tree, write_json
+from .limits import Watch
+from .outputs import OutputProblem, find_outputs
+from .staging import StageError, changed_inputs, place_inputs
+
+__all__ = ["AlreadyClaimed", "Job"]
+
+Result = Dict[str, Any]
+
+_GRACE_S = 2.0  # between SIGTERM and SIGKILL
+_REAP_S = 0.01
+_FULL_BYTES = 1 << 20
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+class AlreadyClaimed(Exception):
+    """Somebody else has this attempt."""
+
+
+class Job:
+    """The run of one attempt in a directory of its own.
+
+    Parameters
+    ----------
+    order : dict
+        ``attempt``, ``launch`` and what the agent prepared: ``bundle`` (directory), ``venv``
+        (directory), ``runtime`` (path of apptainer or podman).
+    keeper : dict
+        Identity of this process.
+    wake : int
+        Read end of the pipe that SIGCHLD and SIGTERM write to.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        order: Dict[str, Any],
+        keeper: Dict[str, Any],
+        marker: str,
+        base_env: Dict[str, str],
+    ) -> None:
+        self._layout = layout
+        self._order = order
+        self._launch: Dict[str, Any] = order["launch"]
+        self._directory = layout.attempt(order["attempt"])
+        self._work = os.path.join(self._directory, "work")
+        self._temporary = os.path.join(self._directory, "tmp")
+        self._keeper = keeper
+        self._marker = marker
+        self._base_env = base_env
+        self._pid = 0
+        self._captures: List[Capture] = []
+        self._verdict: Optional[Dict[str, str]] = None  # why we ended it
+        self._kill_at: Optional[float] = None
+
+    def claim(self) -> None:
+        """Make the attempt's directory, with our identity in it, or find that it is there.
+
+        Raises
+        ------
+        AlreadyClaimed
+            It is there.
+        """
+        draft = self._layout.path("run", "draft.%d" % os.getpid())
+        if os.path.lexists(draft):
+            remove_tree(draft)
+        os.mkdir(draft, 0o700)
+        for name in ("work", "tmp"):
+            os.mkdir(os.path.join(draft, name), 0o700)
+        write_json(os.path.join(draft, "keeper"), self._keeper)
+        try:
+            os.rename(draft, self._directory)
+        except OSError as exc:
+            remove_tree(draft)
+            if exc.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                raise AlreadyClaimed(self._order["attempt"]) from exc
+            raise
+
+    def run(
+        self, wait: Callable[[List[int], float], None], started: Callable[[float], None]
+    ) -> Result:
+        """Stage, start, watch, and gather; the fields of a ``done`` record.
+
+        Parameters
+        ----------
+        wait : callable
+            Waits until one of the descriptors can be read, a signal came, or so many seconds
+            passed; may call `end`.
+        started : callable
+            Told the time when the program was started.
+        """
+        begun = time.time()
+        try:
+            shared = place_inputs(self._layout, self._work, self._launch)
+        except StageError as exc:
+            return _ended("stage-in", str(exc))
+        except OSError as exc:
+            if exc.errno in _NO_SPACE:
+                return _ended("no-space", "the worker's disk is full: inputs do not fit")
+            return _ended("stage-in", "an input cannot be put in place: %s" % exc.strerror)
+        if self._verdict:
+            return _ended(self._verdict["cause"], self._verdict["message"])
+        watch = Watch(self._launch.get("limits", {}), [self._work, self._temporary])
+        problem = self._start()
+        if problem is not None:
+            return problem
+        begun = time.time()
+        started(begun)
+        usage = self._watch(wait, watch)
+        tails = [capture.finish() for capture in self._captures]
+        result = self._judge(usage[0])
+        changed = changed_inputs(self._layout, shared)
+        if changed:
+            result = _ended("stage-in", "an input in the cache was changed while the job ran")
+        result.update(
+            exit_code=None if usage[0] is None else _exit_code(usage[0]),
+            stdout_tail=tails[0],
+            stderr_tail=tails[1],
+            started_s=begun,
+            ended_s=time.time(),
+            max_rss_bytes=max(usage[1].ru_maxrss * 1024, watch.peak_bytes),
+            cpu_s=round(usage[1].ru_utime + usage[1].ru_stime, 3),
+        )
+        return result
+
+    def end(self, cause: str, message: str) -> None:
+        """Stop the job for `cause`: SIGTERM, a short while, SIGKILL."""
+        if self._verdict is None:
+            self._verdict = {"cause": cause, "message": message}
+            if self._pid:
+                processes.kill_group(self._pid, signal.SIGTERM)
+                self._kill_at = time.monotonic() + (0.0 if cause == "memory" else _GRACE_S)
+
+    def store(self, result: Result, durable: bool) -> None:
+        """Write the result into the attempt's directory; on a full disk, instead of the files."""
+        path = os.path.join(self._directory, "result")
+        try:
+            write_json(path, result, durable)
+        except OSError as exc:
+            if exc.errno not in _NO_SPACE:
+                raise
+            remove_tree(self._work)
+            result.update(outputs=[], **_ended("no-space", "the worker's disk is full"))
+            write_json(path, result, durable)
+
+    def _start(self) -> Optional[Result]:
+        argv, env = self._command()
+        program = shutil.which(argv[0], path=env["PATH"]) if "/" not in argv[0] else argv[0]
+        if program is None:
+            return _ended("environment", "program %r is not on the worker's PATH" % argv[0])
+        self._captures = [
+            Capture(os.path.join(self._directory, name)) for name in ("stdout", "stderr")
+        ]
+        os.chdir(self._work)
+        try:
+            self._pid = os.posix_spawn(
+                program,
+                argv,
+                env,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, self._captures[0].writer, 1),
+                    (os.POSIX_SPAWN_DUP2, self._captures[1].writer, 2),
+                ],
+                setsid=True,
+                setsigmask=[],
+                setsigdef=[signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGCHLD],
+            )
+        except OSError as exc:
+            for capture in self._captures:
+                capture.close_writer()
+                capture.finish()
+            return _ended(
+                "environment", "program %r cannot be started: %s" % (argv[0], exc.strerror)
+            )
+        for capture in self._captures:
+            capture.close_writer()
+        write_json(
+            os.path.join(self._directory, "process"),
+            processes.identity(self._pid, self._keeper["boot"]),
+        )
+        return None
+
+    def _command(self) -> Any:
+        bundle = self._order.get("bundle") or ""
+        argv = [
+            part
+            if isinstance(part, str)
+            else "".join(piece if isinstance(piece, str) else bundle for piece in part)
+            for part in self._launch["argv"]
+        ]
+        env = dict(self._base_env)
+        env.update(HOME=self._temporary, TMPDIR=self._temporary)
+        env["OMP_NUM_THREADS"] = str(self._launch.get("slots", 1))
+        venv = self._order.get("venv")
+        if venv:
+            env["PATH"] = "%s:%s" % (os.path.join(venv, "bin"), env["PATH"])
+            env["VIRTUAL_ENV"] = venv
+        env.update(self._launch.get("env", {}))
+        env[processes.MARKER] = self._marker
+        runtime = self._order.get("runtime")
+        if runtime:
+            image = self._launch["environment"]["image"]
+            argv = container_argv(runtime, image, argv, self._work, self._temporary, bundle, env)
+        return argv, env
+
+    def _watch(self, wait: Callable[[List[int], float], None], watch: Watch) -> Any:
+        """Until the program and all it left behind have ended; its status and resource usage."""
+        streams = {capture.reader: capture for capture in self._captures}
+        while True:
+            wait(list(streams), self._pause(watch))
+            for reader, capture in list(streams.items()):
+                if not capture.pump():
+                    del streams[reader]
+            ended = os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is not None:
+                break
+            if self._kill_at is not None and time.monotonic() >= self._kill_at:
+                processes.kill_group(self._pid)
+            elif self._verdict is None:
+                breach = watch.check(self._pid)
+                if breach is not None:
+                    self.end(*breach)
+        processes.kill_group(self._pid)
+        _, status, usage = os.wait4(self._pid, 0)
+        self._reap_stragglers()
+        return status, usage
+
+    def _pause(self, watch: Watch) -> float:
+        if self._kill_at is not None:
+            return max(0.01, self._kill_at - time.monotonic())
+        return watch.next_s()
+
+    def _reap_stragglers(self) -> None:
+        """End what the program left behind: this process has become its parent."""
+        while True:
+            try:
+                if os.waitpid(-1, os.WNOHANG)[0]:
+                    continue
+            except ChildProcessError:
+                return
+            for pid in processes.descendants(os.getpid()):
+                processes.kill(pid)
+            select.select([], [], [], _REAP_S)
+
+    def _judge(self, status: int) -> Result:
+        if self._verdict is not None:
+            return _ended(self._verdict["cause"], self._verdict["message"])
+        failed = status != 0
+        if any(capture.disk_is_full for capture in self._captures) or (
+            failed and self._disk_full()
+        ):
+            return _ended("no-space", "the worker's disk is full")
+        if os.WIFSIGNALED(status):
+            number = os.WTERMSIG(status)
+            return _ended("signal", "killed by signal %d (%s)" % (number, _signal_name(number)))
+        if failed:
+            return _ended("exit", "exit code %d" % os.WEXITSTATUS(status))
+        try:
+            outputs = find_outputs(self._work, self._launch.get("outputs", []))
+        except OutputProblem as exc:
+            return _ended("missing-output", str(exc))
+        result = _ended("ok", "")
+        result["outputs"] = outputs
+        return result
+
+    def _disk_full(self) -> bool:
+        found = os.statvfs(self._directory)
+        return found.f_bavail * found.f_frsize < _FULL_BYTES
+
+
+def forbid_core_dumps() -> None:
+    """A core file would leave a job's memory on the disk."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _ended(cause: str, message: str) -> Result:
+    return {"cause": cause, "message": message}
+
+
+def _exit_code(status: int) -> int:
+    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"

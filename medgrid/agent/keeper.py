@@ -1,0 +1,168 @@
+"""A keeper: the small process that runs jobs, one at a time, and outlives the agent.
+
+It is forked by the agent, in a session of its own, and takes orders through a socket pair. When
+the agent dies it ends its job as ever, writes the result to disk, and ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import time
+from typing import Any, Dict, List, Optional, Tuple
+
+from . import processes
+from .job import AlreadyClaimed, Job, forbid_core_dumps
+from .layout import Layout
+
+__all__ = ["Keeper", "fork_keeper"]
+
+_RECEIVE_BYTES = 1 << 20
+
+
+def fork_keeper(
+    layout: Layout, agent_id: str, boot: str, base_env: Dict[str, str]
+) -> Tuple[int, socket.socket]:
+    """Start a keeper; its pid and the agent's end of the socket pair."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    pid = os.fork()
+    if pid:
+        theirs.close()
+        return pid, ours
+    code = 1
+    try:
+        os.setsid()
+        channel = socket.socket(fileno=os.dup2(theirs.detach(), 3, inheritable=False))
+        os.closerange(4, max(map(int, os.listdir("/proc/self/fd"))) + 1)
+        Keeper(layout, channel, agent_id, boot, base_env).serve()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+class Keeper:
+    """Serves orders on `channel` until its other end closes."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        channel: socket.socket,
+        agent_id: str,
+        boot: str,
+        base_env: Dict[str, str],
+    ) -> None:
+        self._layout = layout
+        self._channel: Optional[socket.socket] = channel
+        self._agent_id = agent_id
+        self._base_env = base_env
+        self._identity = processes.identity(os.getpid(), boot)
+        self._received = b""
+        self._job: Optional[Job] = None
+        self._attempt = ""
+        self._wake, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, lambda *_: self._cancel())
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_IGN)
+        processes.become_subreaper()
+        forbid_core_dumps()
+
+    def serve(self) -> None:
+        """Run jobs until the agent is gone."""
+        while True:
+            line = self._next_line()
+            if line is None:
+                return
+            message = json.loads(line)
+            if "attempt" in message:  # a late cancel of a job that has ended is dropped
+                self._run(message)
+
+    def _run(self, order: Dict[str, Any]) -> None:
+        marker = "%s/%s" % (self._agent_id, order["attempt"])
+        job = Job(self._layout, order, self._identity, marker, self._base_env)
+        try:
+            job.claim()
+        except AlreadyClaimed:
+            self._tell({"event": "claimed"})
+            return
+        except OSError as exc:
+            cause = "no-space" if exc.errno in (28, 122) else "lost"
+            message = "the job's directory cannot be made: %s" % exc.strerror
+            self._tell({"event": "done", "result": {"cause": cause, "message": message}})
+            return
+        self._job, self._attempt = job, order["attempt"]
+        try:
+            result = job.run(self._wait, self._started)
+        except Exception as exc:  # whatever happens, the attempt gets its one result
+            result = {"cause": "lost", "message": "the keeper failed: %r" % exc}
+            processes.kill_marked(marker)
+        self._job = None
+        os.chdir(self._layout.root)
+        result.setdefault("ended_s", time.time())
+        try:
+            job.store(result, durable=self._channel is None)
+        except OSError:
+            pass
+        self._tell({"event": "done", "result": result})
+
+    def _started(self, when_s: float) -> None:
+        self._tell({"event": "started", "time_s": when_s})
+
+    def _cancel(self) -> None:
+        if self._job is not None:
+            self._job.end("cancelled", "cancelled")
+
+    def _wait(self, readers: List[int], timeout_s: float) -> None:
+        """Wait for output, a signal, a cancel, or the time."""
+        self._heed_cancels()
+        poll = select.poll()
+        for reader in readers:
+            poll.register(reader, select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
+        if self._channel is not None:
+            poll.register(self._channel, select.POLLIN)
+        for descriptor, _ in poll.poll(int(timeout_s * 1000) + 1):
+            if descriptor == self._wake:
+                os.read(self._wake, 4096)
+            elif self._channel is not None and descriptor == self._channel.fileno():
+                self._receive()
+                self._heed_cancels()
+
+    def _heed_cancels(self) -> None:
+        while b"\n" in self._received:
+            line, _, self._received = self._received.partition(b"\n")
+            if json.loads(line).get("cancel") == self._attempt:
+                self._cancel()
+
+    def _next_line(self) -> Optional[bytes]:
+        while b"\n" not in self._received:
+            if not self._receive():
+                return None
+        line, _, self._received = self._received.partition(b"\n")
+        return line
+
+    def _receive(self) -> bool:
+        if self._channel is None:
+            return False
+        try:
+            data = self._channel.recv(_RECEIVE_BYTES)
+        except OSError:
+            data = b""
+        if not data:
+            self._channel.close()
+            self._channel = None
+            return False
+        self._received += data
+        return True
+
+    def _tell(self, message: Dict[str, Any]) -> None:
+        if self._channel is not None:
+            try:
+                self._channel.sendall(json.dumps(message).encode() + b"\n")
+            except OSError:  # the agent is gone: the result on disk tells its successor
+                self._channel.close()
+                self._channel = None

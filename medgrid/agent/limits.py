@@ -1,0 +1,89 @@
+"""What a job may use, watched by sampling /proc and its directories."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Dict, List, Optional, Tuple
+
+from .processes import descendants, resident_bytes
+
+__all__ = ["Watch", "disk_usage"]
+
+_MEMORY_EVERY_S = 0.1
+_DISK_EVERY_S = 1.0
+_IDLE_S = 3600.0
+
+
+class Watch:
+    """Limits of one job (`walltime_s`, `memory_bytes`, `disk_bytes`), from now on.
+
+    Parameters
+    ----------
+    directories : list of str
+        Where the job writes; what lies there now is not counted.
+    """
+
+    def __init__(self, limits: Dict[str, Any], directories: List[str]) -> None:
+        self._walltime_s: Optional[float] = limits.get("walltime_s")
+        self._memory_bytes: Optional[int] = limits.get("memory_bytes")
+        self._disk_bytes: Optional[int] = limits.get("disk_bytes")
+        self._directories = directories
+        now = time.monotonic()
+        self._deadline = now + (self._walltime_s or _IDLE_S)
+        self._memory_at = now if self._memory_bytes else now + _IDLE_S
+        self._disk_at = now if self._disk_bytes else now + _IDLE_S
+        self._before_bytes = disk_usage(directories) if self._disk_bytes else 0
+        self.peak_bytes = 0
+
+    def next_s(self) -> float:
+        """Seconds until something is to be looked at."""
+        return max(0.0, min(self._deadline, self._memory_at, self._disk_at) - time.monotonic())
+
+    def check(self, pid: int) -> Optional[Tuple[str, str]]:
+        """Look at what is due; the cause and message of a passed limit."""
+        now = time.monotonic()
+        if self._memory_bytes and now >= self._memory_at:
+            self._memory_at = now + _MEMORY_EVERY_S
+            used = resident_bytes([pid, *descendants(pid)], self._memory_bytes)
+            self.peak_bytes = max(self.peak_bytes, used)
+            if used > self._memory_bytes:
+                return "memory", "used %s, limit %s" % (_size(used), _size(self._memory_bytes))
+        if self._disk_bytes and now >= self._disk_at:
+            used = disk_usage(self._directories) - self._before_bytes
+            self._disk_at = now + max(_DISK_EVERY_S, 20 * (time.monotonic() - now))
+            if used > self._disk_bytes:
+                return "disk", "wrote %s, limit %s" % (_size(used), _size(self._disk_bytes))
+        if now >= self._deadline:
+            if self._walltime_s:
+                return "walltime", "ran longer than its limit of %g s" % self._walltime_s
+            self._deadline = now + _IDLE_S
+        return None
+
+
+def disk_usage(directories: List[str]) -> int:
+    """Bytes of disk that directories take; hard links shared with others are not counted."""
+    total = 0
+    todo = list(directories)
+    while todo:
+        try:
+            with os.scandir(todo.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        todo.append(entry.path)
+                        continue
+                    found = entry.stat(follow_symlinks=False)
+                    if found.st_nlink == 1:
+                        total += found.st_blocks * 512
+        except OSError:
+            continue
+    return total
+
+
+def _size(count: int) -> str:
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:
+            return "%.4g %s" % (amount, unit)
+        amount /= 1024
+    return "%.4g TiB" % amount

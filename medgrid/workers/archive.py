@@ -1,0 +1,45 @@
+"""The agent as one file: a zipapp whose bytes depend on the sources alone."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import medgrid
+import medgrid.agent
+
+__all__ = ["Archive", "agent_archive"]
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_MAIN = "import sys\nfrom medgrid.agent.__main__ import main\nsys.exit(main(sys.argv[1:]))\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Bytes of the zipapp and their SHA-256."""
+
+    data: bytes
+    digest: str
+
+
+@cache
+def agent_archive() -> Archive:
+    """Build the zipapp from the package's sources."""
+    folder = resources.files(medgrid.agent)
+    members = {
+        f"medgrid/agent/{file.name}": file.read_bytes()
+        for file in folder.iterdir()
+        if file.name.endswith(".py")
+    }
+    members["medgrid/__init__.py"] = resources.files(medgrid).joinpath("__init__.py").read_bytes()
+    members["__main__.py"] = _MAIN.encode()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in sorted(members.items()):
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), data)
+    data = buffer.getvalue()
+    return Archive(data, hashlib.sha256(data).hexdigest())

@@ -1,0 +1,189 @@
+"""Bytes to and from a worker: many files in one stream, on channels of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from medgrid.errors import IntegrityError, NotFound, Unreachable
+from medgrid.workers.base import AttemptId, OutputFile, StageItem
+from medgrid.workers.bootstrap import Process
+from medgrid.workers.errors import AgentError, NoSpace
+
+__all__ = ["BulkChannels"]
+
+_CHUNK_BYTES = 1024 * 1024
+_FLUSH_BYTES = 256 * 1024 * 1024
+_AHEAD = 64
+_MAX_STREAMS = 3
+
+
+class BulkChannels:
+    """A few streams of the agent's ``bulk`` verb, opened when needed and used again.
+
+    Parameters
+    ----------
+    open_stream : callable
+        Starts the verb.
+    """
+
+    def __init__(self, open_stream: Callable[[], Process], where: str) -> None:
+        self._open_stream = open_stream
+        self._where = where
+        self._idle: list[Process] = []
+        self._lock = threading.Lock()
+        self._room = threading.Semaphore(_MAX_STREAMS)
+
+    def put(self, items: Iterable[StageItem]) -> None:
+        """Put items into the cache.
+
+        Raises
+        ------
+        IntegrityError
+            Bytes are not those the digest names.
+        NoSpace
+            The worker's disk is full.
+        NotFound
+            The worker cannot read an item's path, and there is no other source.
+        """
+        with self._stream() as stream:
+            unflushed = 0
+            again: dict[str, StageItem] = {}
+            for item in items:
+                if item.path is not None:
+                    self._announce(stream, "take", item, path=item.path)
+                    again[item.sha256] = item
+                else:
+                    self._send(stream, item)
+                unflushed += item.size_bytes
+                if unflushed >= _FLUSH_BYTES:
+                    self._flush(stream, again)
+                    unflushed = 0
+            self._flush(stream, again)
+
+    def get(
+        self, wanted: Iterable[tuple[AttemptId, OutputFile]]
+    ) -> Iterator[tuple[AttemptId, OutputFile, Iterable[bytes]]]:
+        """Stream outputs back; each is checked against its digest when read to its end."""
+        with self._stream() as stream:
+            todo = iter(wanted)
+            asked: deque[tuple[AttemptId, OutputFile]] = deque()
+            while True:
+                while len(asked) < _AHEAD and (one := next(todo, None)) is not None:
+                    asked.append(one)
+                    self._write(stream, {"op": "get", "attempt": one[0], "path": one[1].path})
+                if not asked:
+                    return
+                attempt, output = asked.popleft()
+                chunks = self._chunks(stream, attempt, output)
+                yield attempt, output, chunks
+                for _ in chunks:  # what the caller left unread
+                    pass
+
+    def close(self) -> None:
+        """Close the idle streams."""
+        with self._lock:
+            for stream in self._idle:
+                stream.close()
+            self._idle.clear()
+
+    @contextmanager
+    def _stream(self) -> Iterator[Process]:
+        """A stream for one use; after an error it is not used again."""
+        with self._room:
+            with self._lock:
+                stream = self._idle.pop() if self._idle else None
+            if stream is None:
+                stream = self._open_stream()
+                self._receive(stream)
+            try:
+                yield stream
+            except BaseException as exc:
+                stream.close()
+                if isinstance(exc, OSError) and not isinstance(exc, FileNotFoundError):
+                    raise Unreachable(f"{self._where}: the connection was lost") from exc
+                raise
+            with self._lock:
+                self._idle.append(stream)
+
+    def _send(self, stream: Process, item: StageItem) -> None:
+        if item.open is None:
+            raise NotFound(f"{self._where}: bytes to stage have no source here")
+        with item.open() as source:
+            self._announce(stream, "put", item)
+            left = item.size_bytes
+            while left:
+                chunk = source.read(min(left, _CHUNK_BYTES))
+                if not chunk:
+                    raise IntegrityError(
+                        f"bytes to stage: expected {item.size_bytes}, found {left} fewer"
+                    )
+                stream.stdin.write(chunk)
+                left -= len(chunk)
+            if source.read(1):
+                raise IntegrityError(f"bytes to stage: expected {item.size_bytes}, found more")
+
+    def _flush(self, stream: Process, again: dict[str, StageItem]) -> None:
+        """Ask what went wrong; send what the worker could not read itself."""
+        self._write(stream, {"op": "flush"})
+        for problem in self._receive(stream)["problems"]:
+            kind, said = problem["kind"], problem["message"]
+            item = again.get(problem["sha256"])
+            if kind == "unreadable" and item is not None and item.open is not None:
+                self._send(stream, item)
+                self._flush(stream, {})
+            elif kind == "no-space":
+                raise NoSpace(f"{self._where}: the disk is full", hint="free some space there")
+            elif kind == "integrity":
+                raise IntegrityError(
+                    f"{self._where}: staged bytes have the digest {said}, "
+                    f"expected {problem['sha256']}"
+                )
+            elif kind == "unreadable":
+                raise NotFound(f"{self._where}: bytes to stage cannot be read there: {said}")
+            else:
+                raise AgentError(f"{self._where}: bytes cannot be kept: {said}")
+        again.clear()
+
+    def _chunks(self, stream: Process, attempt: AttemptId, output: OutputFile) -> Iterator[bytes]:
+        reply = self._receive(stream)
+        label = f"{self._where}: output {output.role} of {attempt}"
+        if "error" in reply:
+            raise IntegrityError(f"{label}: {reply['error']}")
+        digest = hashlib.sha256()
+        left = reply["size_bytes"]
+        while left:
+            chunk = stream.stdout.read(min(left, _CHUNK_BYTES))
+            if not chunk:
+                raise Unreachable(f"{self._where}: the connection was lost")
+            left -= len(chunk)
+            digest.update(chunk)
+            yield chunk
+        if digest.hexdigest() != output.sha256:
+            raise IntegrityError(
+                f"{label}: expected the digest {output.sha256}, found {digest.hexdigest()}"
+            )
+
+    def _announce(self, stream: Process, op: str, item: StageItem, **more: str) -> None:
+        self._write(
+            stream, {"op": op, "sha256": item.sha256, "size_bytes": item.size_bytes, **more}
+        )
+
+    def _write(self, stream: Process, message: dict[str, Any]) -> None:
+        stream.stdin.write(json.dumps(message).encode() + b"\n")
+        stream.stdin.flush()
+
+    def _receive(self, stream: Process) -> dict[str, Any]:
+        line = stream.stdout.readline()
+        if not line:
+            said = stream.stderr.decode("utf-8", "replace").strip().splitlines()
+            if said:
+                raise AgentError(f"{self._where}: moving bytes failed: {said[-1]}")
+            raise Unreachable(f"{self._where}: the connection was lost")
+        message: dict[str, Any] = json.loads(line)
+        return message

@@ -1,0 +1,127 @@
+"""The link to one worker's agent, whatever the stream to it runs over.
+
+Passes ``tests/workers/test_contract.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from medgrid.model import Sha256
+from medgrid.workers.base import (
+    AttemptId,
+    JournalRecord,
+    Launch,
+    OutputFile,
+    StageItem,
+    WorkerInfo,
+)
+from medgrid.workers.bootstrap import Process
+from medgrid.workers.bulk import BulkChannels
+from medgrid.workers.conversation import Conversation
+from medgrid.workers.wire import info_from_wire, launch_to_wire, record_from_wire
+
+__all__ = ["AgentLink"]
+
+_LAUNCHES_PER_REQUEST = 500
+_NAMES_PER_REQUEST = 10_000
+
+
+class AgentLink:
+    """A `medgrid.workers.base.WorkerLink`.
+
+    Parameters
+    ----------
+    open_stream : callable
+        Starts a verb of the agent (``connect`` or ``bulk``) on the worker.
+    close_streams : callable
+        Gives the connection back.
+    where : str
+        The worker, for messages.
+    slots : int
+        How many slots the agent may fill.
+    timeout_s : float
+        How long the agent may take to answer.
+    """
+
+    info: WorkerInfo
+
+    def __init__(
+        self,
+        open_stream: Callable[[str], Process],
+        close_streams: Callable[[], None],
+        where: str,
+        slots: int,
+        timeout_s: float,
+    ) -> None:
+        self._close_streams = close_streams
+        self._bulk = BulkChannels(lambda: open_stream("bulk"), where)
+        self._conversation = Conversation(open_stream("connect"), where, timeout_s)
+        self.info = info_from_wire(self._conversation.ask("hello", slots=slots)["info"])
+
+    def missing(self, digests: Iterable[Sha256]) -> set[Sha256]:
+        """Which of `digests` the agent's cache does not hold."""
+        wanted = list(dict.fromkeys(digests))
+        found: set[Sha256] = set()
+        for start in range(0, len(wanted), _NAMES_PER_REQUEST):
+            part = wanted[start : start + _NAMES_PER_REQUEST]
+            found.update(self._conversation.ask("missing", digests=part)["missing"])
+        return found
+
+    def stage(self, items: Iterable[StageItem]) -> None:
+        """Put bytes into the cache; present ones are skipped."""
+        by_digest = {item.sha256: item for item in items}
+        missing = self.missing(by_digest)
+        if missing:
+            self._bulk.put(item for item in by_digest.values() if item.sha256 in missing)
+
+    def launch(self, launches: Sequence[Launch]) -> None:
+        """Give attempts to the agent; returns when it has them durably."""
+        for start in range(0, len(launches), _LAUNCHES_PER_REQUEST):
+            part = launches[start : start + _LAUNCHES_PER_REQUEST]
+            self._conversation.ask("launch", launches=[launch_to_wire(one) for one in part])
+
+    def follow(self, offset: int, timeout_s: float) -> list[JournalRecord]:
+        """Journal records after `offset`; waits up to `timeout_s` for the first."""
+        reply = self._conversation.ask(
+            "follow", wait_s=timeout_s, offset=offset, timeout_s=timeout_s
+        )
+        return [record_from_wire(record) for record in reply["records"]]
+
+    def cancel(self, attempts: Sequence[AttemptId]) -> None:
+        """Kill the whole process group of each."""
+        for start in range(0, len(attempts), _NAMES_PER_REQUEST):
+            part = list(attempts[start : start + _NAMES_PER_REQUEST])
+            self._conversation.ask("cancel", attempts=part)
+
+    def peek(self, attempt: AttemptId, stream: str, offset: int, limit: int) -> tuple[bytes, bool]:
+        """Bytes of ``stdout`` or ``stderr`` from `offset`, and whether the job has ended."""
+        reply = self._conversation.ask(
+            "peek", attempt=attempt, stream=stream, offset=offset, limit=limit
+        )
+        return reply["data"].encode("latin-1"), reply["ended"]
+
+    def collect(
+        self, wanted: Iterable[tuple[AttemptId, OutputFile]]
+    ) -> Iterable[tuple[AttemptId, OutputFile, Iterable[bytes]]]:
+        """Stream output bytes back, in order; each is checked against its digest."""
+        return self._bulk.get(wanted)
+
+    def clean(self, attempts: Sequence[AttemptId]) -> None:
+        """Forget ended attempts: their directories go, their ids stay known."""
+        for start in range(0, len(attempts), _NAMES_PER_REQUEST):
+            part = list(attempts[start : start + _NAMES_PER_REQUEST])
+            self._conversation.ask("clean", attempts=part)
+
+    def probe(self, programs: Sequence[str]) -> dict[str, str | None]:
+        """Where each program is on the worker's PATH, None when missing."""
+        found: dict[str, str | None] = self._conversation.ask("probe", programs=list(programs))[
+            "found"
+        ]
+        return found
+
+    def close(self) -> None:
+        """End the conversation; the agent and its jobs go on."""
+        self._conversation.close()
+        self._bulk.close()
+        self._close_streams()

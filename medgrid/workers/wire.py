@@ -1,0 +1,115 @@
+"""Values of `medgrid.workers.base` as the JSON of `medgrid.agent`, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from medgrid.model import Cause, Sha256
+from medgrid.workers.base import (
+    Bundle,
+    InputFile,
+    JournalRecord,
+    Launch,
+    OutputFile,
+    OutputPattern,
+    WorkerInfo,
+)
+
+__all__ = ["info_from_wire", "launch_to_wire", "record_from_wire"]
+
+
+def launch_to_wire(launch: Launch) -> dict[str, Any]:
+    """Object for one launch; fields that are empty are left out."""
+    environment = launch.environment
+    fields: dict[str, Any] = {
+        "attempt": launch.attempt,
+        "argv": [
+            part if isinstance(part, str) else [p if isinstance(p, str) else dict(p) for p in part]
+            for part in launch.argv
+        ],
+        "env": dict(launch.env),
+        "inputs": [_input(one) for one in launch.inputs],
+        "texts": dict(launch.texts),
+        "outputs": [_pattern(one) for one in launch.outputs],
+        "limits": _some(
+            walltime_s=launch.limits.walltime_s,
+            memory_bytes=launch.limits.memory_bytes,
+            disk_bytes=launch.limits.disk_bytes,
+        ),
+        "bundle": _bundle(launch.bundle),
+        "environment": _some(
+            kind=environment.kind if environment.kind != "host" else None,
+            programs=list(environment.programs),
+            digest=environment.digest,
+            wheels=_bundle(environment.wheels),
+            requirements=list(environment.requirements),
+            image=environment.image,
+        ),
+        "slots": launch.slots if launch.slots != 1 else None,
+    }
+    return _some(**fields)
+
+
+def record_from_wire(record: dict[str, Any]) -> JournalRecord:
+    """Journal record of one of the agent's objects."""
+    return JournalRecord(
+        offset=record["offset"],
+        attempt=record["attempt"],
+        event=record["event"],
+        time_s=record["time_s"],
+        cause=Cause(record["cause"]) if "cause" in record else None,
+        exit_code=record.get("exit_code"),
+        message=record.get("message", ""),
+        outputs=tuple(
+            OutputFile(one["role"], one["path"], one["size_bytes"], Sha256(one["sha256"]))
+            for one in record.get("outputs", ())
+        ),
+        stdout_tail=record.get("stdout_tail", ""),
+        stderr_tail=record.get("stderr_tail", ""),
+        started_s=record.get("started_s"),
+        ended_s=record.get("ended_s"),
+        max_rss_bytes=record.get("max_rss_bytes"),
+        cpu_s=record.get("cpu_s"),
+    )
+
+
+def info_from_wire(info: dict[str, Any]) -> WorkerInfo:
+    """What an agent says of its host."""
+    return WorkerInfo(
+        agent_id=info["agent_id"],
+        agent_digest=info["agent_digest"],
+        python=info["python"],
+        python_tags=tuple(info["python_tags"]),
+        hostname=info["hostname"],
+        cpus=info["cpus"],
+        memory_bytes=info["memory_bytes"],
+        free_bytes=info["free_bytes"],
+        journal_offset=info["journal_offset"],
+        boot_id=info["boot_id"],
+        runtimes=tuple(info["runtimes"]),
+        attempts=info["attempts"],
+    )
+
+
+def _some(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value not in (None, [], {})}
+
+
+def _input(one: InputFile) -> dict[str, Any]:
+    fields: dict[str, Any] = {"sha256": one.sha256, "path": one.path}
+    if one.unpack:
+        fields["unpack"] = True
+    return fields
+
+
+def _pattern(one: OutputPattern) -> dict[str, Any]:
+    fields: dict[str, Any] = {"role": one.role, "glob": one.glob}
+    if one.optional:
+        fields["optional"] = True
+    if one.is_list:
+        fields["is_list"] = True
+    return fields
+
+
+def _bundle(bundle: Bundle | None) -> dict[str, Any] | None:
+    return None if bundle is None else {"sha256": bundle.sha256}
