@@ -1,0 +1,105 @@
+"""``medgrid init``: the first thing that anybody types."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from tests.lab.prompt import Prompt
+
+
+def test_makes_a_grid_home(prompt: Prompt) -> None:
+    ran = prompt("init", "--slots", "3")
+    home = prompt.home
+    grid_id = ran.rows[0][1]
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.rows == [
+        ["catalog", grid_id, "made", f"sqlite:///{home}/catalog.db"],
+        ["key", "pseudonym", "made", f"{home}/keys/pseudonym.key"],
+        ["site", "here", "made", "keys"],
+        ["se", "local", "made", f"file://{home}/storage"],
+        ["worker", "local", "made", "local: 3 slots"],
+    ]
+    assert prompt.ok("worker", "ls").rows == [["local", "local:", "here", "3", "", "", "enabled"]]
+
+
+def test_home_is_private(prompt: Prompt) -> None:
+    prompt.ok("init")
+
+    def mode(path: Path) -> int:
+        return stat.S_IMODE(path.stat().st_mode)
+
+    assert mode(prompt.home) == 0o700
+    assert mode(prompt.home / "keys") == 0o700
+    assert mode(prompt.home / "storage") == 0o700
+    assert mode(prompt.home / "keys" / "pseudonym.key") == 0o600
+
+
+def test_second_run_changes_nothing(grid_prompt: Prompt) -> None:
+    key = (grid_prompt.home / "keys" / "pseudonym.key").read_bytes()
+    ran = grid_prompt("init")
+    assert ran.code == 0
+    assert [row[2] for row in ran.rows] == ["there"] * 5
+    assert (grid_prompt.home / "keys" / "pseudonym.key").read_bytes() == key
+
+
+def test_slots_of_a_second_run_are_taken(grid_prompt: Prompt) -> None:
+    ran = grid_prompt("init", "--slots", "1")
+    assert ran.rows[-1] == ["worker", "local", "changed", "local: 1 slot"]
+    assert grid_prompt.ok("worker", "ls").rows[0][3] == "1"
+
+
+def test_json_is_one_document(prompt: Prompt) -> None:
+    (document,) = prompt.ok("init", "--json").documents
+    assert document["schema"] == "medgrid.init/1"
+    assert document["home"] == str(prompt.home)
+    assert [part["what"] for part in document["parts"]] == [
+        "catalog",
+        "key",
+        "site",
+        "se",
+        "worker",
+    ]
+
+
+def test_a_lost_key_is_not_drawn_anew(grid_prompt: Prompt) -> None:
+    key = grid_prompt.home / "keys" / "pseudonym.key"
+    key.unlink()
+    ran = grid_prompt("init")
+    assert ran.code == 0
+    assert ran.rows[1] == ["key", "pseudonym", "missing", str(key)]
+    assert ran.err == (
+        "medgrid: warning: this grid was made elsewhere and its pseudonym key is not here; "
+        f"copy it to {key} before you import\n"
+    )
+    assert not key.exists()
+
+
+def test_no_slots_is_refused_and_leaves_nothing(prompt: Prompt) -> None:
+    ran = prompt("init", "--slots", "0")
+    assert ran.code == 2
+    assert ran.err == "medgrid: error: a worker needs at least 1 slot, not 0\n"
+    assert not prompt.home.exists()
+
+
+def test_home_that_is_a_file(prompt: Prompt) -> None:
+    prompt.home.write_text("mine")
+    ran = prompt("init")
+    assert ran.code == 9
+    assert ran.err == f"medgrid: error: {prompt.home}: cannot be made private: File exists\n"
+    assert prompt.home.read_text() == "mine"
+
+
+def test_home_with_a_space_and_an_accent(prompt: Prompt) -> None:
+    prompt.home = prompt.home.with_name("ma grille é")
+    prompt.ok("init")
+    prompt.ok("se", "check")
+
+
+def test_without_a_home_every_command_says_what_to_do(prompt: Prompt) -> None:
+    ran = prompt("worker", "ls")
+    assert ran.code == 9
+    assert ran.err == (
+        f"medgrid: error: no grid at {prompt.home}\n"
+        "medgrid: hint: make one with 'medgrid init', or set MEDGRID_HOME\n"
+    )
