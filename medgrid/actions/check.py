@@ -56,10 +56,11 @@ def check_workers(grid: Grid, names: Sequence[str] = ()) -> list[WorkerCheck]:
 
     places = grid.catalog.places
     workers = [places.worker(name) for name in names] if names else places.workers()
+    grid_id = grid.catalog.grid_id
 
     def check(worker: Worker) -> WorkerCheck:
         try:
-            link = open_link(worker, grid.settings)
+            link = open_link(worker, grid.settings, grid_id)
             link.close()
         except MedgridError as exc:
             return WorkerCheck(worker.name, None, exc)
