@@ -1,0 +1,149 @@
+"""The state machine against a real catalog: random lives of jobs, brokers that come and go."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from medgrid.catalog import Catalog
+from medgrid.catalog.job_moves import AttemptEnd, Move
+from medgrid.catalog.job_states import ACTIVE, PENDING, Event, step
+from medgrid.catalog.jobs import NewSubmission
+from medgrid.model import Cause, JobId, JobState, Sha256
+
+JOBS = 3
+WORKERS = ["w1", "w2"]
+
+
+def test_final_states_are_left_only_by_clearing() -> None:
+    for state in JobState:
+        ways = {event for event in Event if step(state, event) is not None}
+        if state is JobState.DONE:
+            assert ways == {Event.CLEAR}
+        elif state.is_final:
+            assert ways == set()
+
+
+def test_only_assigning_makes_an_attempt() -> None:
+    for state in JobState:
+        for event in Event:
+            after = step(state, event)
+            if after in ACTIVE and state in PENDING:
+                assert event is Event.ASSIGN
+
+
+class Lives(RuleBasedStateMachine):
+    """The store must agree with this plain model whatever order moves come in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._directory = tempfile.TemporaryDirectory()
+        url = f"sqlite:///{Path(self._directory.name) / 'catalog.db'}"
+        self.catalog = Catalog.create(url)
+        _, jobs = self.catalog.jobs.create_submission(
+            NewSubmission(Sha256("d" * 64), "a@1", "ann", [[]] * JOBS, None, {}, {})
+        )
+        self.jobs = jobs
+        self.state = dict.fromkeys(jobs, JobState.SUBMITTED)
+        self.attempt = dict.fromkeys(jobs, 0)
+        self.worker: dict[JobId, str | None] = dict.fromkeys(jobs)
+        self.moves = dict.fromkeys(jobs, 1)
+        self.results = dict.fromkeys(jobs, 0)
+        self.clock = 0
+
+    @rule(
+        data=st.lists(
+            st.tuples(
+                st.integers(0, JOBS - 1),
+                st.sampled_from(list(Event)),
+                st.integers(-1, 1),
+                st.sampled_from(WORKERS),
+            ),
+            min_size=1,
+            max_size=6,
+        )
+    )
+    def moves_happen(self, data: list[tuple[int, Event, int, str]]) -> None:
+        moves = []
+        for index, event, shift, worker in data:
+            self.clock += 1
+            job = self.jobs[index]
+            end = None
+            if event in (Event.END, Event.RETRY, Event.ABORT, Event.CANCEL):
+                end = AttemptEnd(Cause.OK if event is Event.END else Cause.LOST, 0)
+            attempt = self.attempt[job] + shift
+            reason = f"move {self.clock}"
+            moves.append(Move(job, attempt, event, float(self.clock), reason, worker, end=end))
+        expected = [move for move in moves if self._happens(move)]
+        assert self.catalog.jobs.desk.apply(moves) == expected
+
+    def _happens(self, move: Move) -> bool:
+        job = move.job
+        if move.attempt != self.attempt[job]:
+            return False
+        if move.event is not Event.ASSIGN and move.worker != self.worker[job]:
+            return False
+        after = step(self.state[job], move.event)
+        if after is None:
+            return False
+        if move.event is Event.ASSIGN:
+            self.attempt[job] += 1
+            self.worker[job] = move.worker
+        if move.event is Event.RETRY:
+            self.worker[job] = None
+        self.results[job] += move.event is Event.END
+        self.state[job] = after
+        self.moves[job] += 1
+        return True
+
+    @rule(index=st.integers(0, JOBS - 1))
+    def owner_cancels(self, index: int) -> None:
+        job = self.jobs[index]
+        before = self.state[job]
+        after = self.catalog.jobs.cancel([str(job)])[job]
+        if before in PENDING:
+            assert after is JobState.CANCELLED
+            self.state[job] = after
+            self.moves[job] += 1
+        else:
+            assert after is before
+
+    @rule()
+    def broker_is_replaced(self) -> None:
+        url = str(self.catalog.db.url)
+        self.catalog.close()
+        self.catalog = Catalog.open(url)
+
+    @invariant()
+    def catalog_agrees(self) -> None:
+        for line in self.catalog.jobs.lines(["1"]):
+            assert line.state is self.state[line.id]
+            assert line.attempt == self.attempt[line.id]
+            assert line.worker == self.worker[line.id]
+
+    @invariant()
+    def history_is_complete(self) -> None:
+        for job in self.jobs:
+            assert len(self.catalog.jobs.history(job)) == self.moves[job]
+            attempts = self.catalog.jobs.attempts(job)
+            assert [attempt.number for attempt in attempts] == list(range(1, self.attempt[job] + 1))
+            living = [attempt for attempt in attempts if attempt.ended_s is None]
+            assert len(living) == (self.state[job] in ACTIVE)
+            assert self.results[job] <= 1
+
+    def teardown(self) -> None:
+        self.catalog.close()
+        self._directory.cleanup()
+
+
+TestLives = Lives.TestCase
+TestLives.settings = settings(
+    max_examples=25,
+    stateful_step_count=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
