@@ -19,6 +19,7 @@ __all__ = [
     "as_folder",
     "below",
     "facts",
+    "is_folder",
     "list_folder",
     "move",
     "named",
@@ -138,7 +139,7 @@ def move(grid: Grid, source: str, target: str) -> list[tuple[LFN, LFN]]:
         raise UsageError("'/' cannot be moved")
     with grid.catalog.transaction():
         new = as_folder(target)
-        if new == "/" or target.endswith("/") or _is_folder(objects, new):
+        if new == "/" or target.endswith("/") or is_folder(objects, new):
             new = LFN(f"{new.rstrip('/')}/{LFN(old).name}")
         if objects.exists(LFN(old)) and not source.endswith("/"):
             pairs = [(LFN(old), LFN(new))]
@@ -151,7 +152,8 @@ def move(grid: Grid, source: str, target: str) -> list[tuple[LFN, LFN]]:
     return pairs
 
 
-def _is_folder(objects: ObjectStore, folder: str) -> bool:
+def is_folder(objects: ObjectStore, folder: str) -> bool:
+    """Whether something lies below `folder`."""
     if objects.exists(LFN(folder)):
         return False
     try:
@@ -180,7 +182,7 @@ def named(grid: Grid, places: Sequence[str], *, recursive: bool) -> list[LFN]:
             found[LFN(place)] = None
             continue
         folder = as_folder(place)
-        if not _is_folder(objects, folder):
+        if not is_folder(objects, folder):
             missing.append(place)
         elif recursive:
             found.update(dict.fromkeys(below(objects, folder)))

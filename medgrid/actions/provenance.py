@@ -11,6 +11,8 @@ from medgrid.model import LFN, GridObject, ObjectId
 
 __all__ = ["Node", "Step", "backward", "forward"]
 
+_Runs = list[tuple[Derivation, Mapping[str, Sequence[ObjectId]]]]
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -44,7 +46,7 @@ def backward(grid: Grid, lfn: LFN) -> Node:
     """
     provenance = grid.catalog.provenance
     root = grid.catalog.objects.get(lfn)
-    makers: dict[ObjectId, Derivation] = {}
+    makers: dict[ObjectId, Derivation] = {}  # of all objects on the way
     level = [root.id]
     known = {root.id}
     while level:
@@ -60,7 +62,7 @@ def backward(grid: Grid, lfn: LFN) -> Node:
         level = list(dict.fromkeys(level))
         known.update(level)
 
-    def steps(object_id: ObjectId) -> list[tuple[Derivation, Mapping[str, Sequence[ObjectId]]]]:
+    def steps(object_id: ObjectId) -> _Runs:
         maker = makers.get(object_id)
         return [(maker, maker.inputs_of(object_id))] if maker else []
 
@@ -77,7 +79,7 @@ def forward(grid: Grid, lfn: LFN) -> Node:
     """
     provenance = grid.catalog.provenance
     root = grid.catalog.objects.get(lfn)
-    made: dict[ObjectId, list[tuple[Derivation, Mapping[str, Sequence[ObjectId]]]]] = {}
+    made: dict[ObjectId, _Runs] = {}
     level = [root.id]
     while level:
         following: list[ObjectId] = []
@@ -87,8 +89,8 @@ def forward(grid: Grid, lfn: LFN) -> Node:
                 for derivation in provenance.made_from(object_id)
                 if (outputs := _outputs_from(derivation, object_id))
             ]
-            for _, outputs in made[object_id]:
-                following += [one for ids in outputs.values() for one in ids]
+            for _, roles in made[object_id]:
+                following += [one for ids in roles.values() for one in ids]
         level = [one for one in dict.fromkeys(following) if one not in made]
     return _Tree(grid, made, lambda object_id: made[object_id]).grow(root.id)
 
@@ -112,7 +114,7 @@ class _Tree:
         self,
         grid: Grid,
         ids: Iterable[ObjectId],
-        steps: Callable[[ObjectId], list[tuple[Derivation, Mapping[str, Sequence[ObjectId]]]]],
+        steps: Callable[[ObjectId], _Runs],
     ) -> None:
         self._items = grid.catalog.objects.by_ids(ids)
         self._steps = steps

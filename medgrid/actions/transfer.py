@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 
 from medgrid.actions.files import atomic_file
 from medgrid.actions.grid import Grid
-from medgrid.actions.progress import SILENT, Progress
+from medgrid.actions.progress import SILENT
 from medgrid.errors import IntegrityError, MedgridError, NotFound, Unreachable
 from medgrid.model import GridObject, ObjectId, Replica, Sha256
 from medgrid.storage.base import Stored, physical_name, read_chunks
@@ -157,9 +157,14 @@ def fetch_file(
     *,
     force: bool = False,
     on_bad: OnBad = ignore_bad,
-    progress: Progress = SILENT,
+    advance: Callable[[int], None] = SILENT.advance,
 ) -> None:
     """Write an object to the file `target`, which appears when its digest is right.
+
+    Parameters
+    ----------
+    advance : callable
+        Is told how many bytes have come; what it raises ends the transfer.
 
     Raises
     ------
@@ -173,7 +178,7 @@ def fetch_file(
         with atomic_file(target, force=force) as stream:
             for chunk in chunks:
                 stream.write(chunk)
-                progress.advance(len(chunk))
+                advance(len(chunk))
 
     _first_good(grid, item, replicas, use, on_bad)
 

@@ -1,0 +1,275 @@
+"""Bring outputs of jobs and objects by LFN to a folder of this host."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from medgrid.actions.files import atomic_file, free_path, local_error, make_folder
+from medgrid.actions.grid import Grid
+from medgrid.actions.outcome import Failure
+from medgrid.actions.progress import SILENT, Progress
+from medgrid.actions.transfer import BadReplica, fetch_file
+from medgrid.errors import JobFailed, MedgridError, NotFound, PartlyDone
+from medgrid.model import LFN, GridObject, Job, JobState, ObjectId, ObjectKind, Replica
+
+__all__ = ["Fetched", "fetch"]
+
+_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A file, or the folder of an unpacked series, that lies here now.
+
+    `sha256` is that of the object; None for the last words of a job.
+    """
+
+    path: Path
+    source: str  # LFN or job id
+    role: str | None = None
+    size_bytes: int = 0
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One object to bring, and where to."""
+
+    source: str
+    role: str | None
+    item: GridObject
+    path: Path
+
+
+def fetch(
+    grid: Grid,
+    words: Sequence[str],
+    folder: Path,
+    *,
+    packed: bool = False,
+    force: bool = False,
+    on_bad: Callable[[BadReplica], None],
+    progress: Progress = SILENT,
+) -> Iterator[Fetched | Failure]:
+    """Bring what `words` name (LFNs, jobs) below `folder`.
+
+    Outputs of job 42.7 become ``42.7/FILENAME`` (``42.7/ROLE/FILENAME`` where two have one name),
+    its last words ``42.7/stdout.txt`` and ``stderr.txt``; an LFN becomes the file of that path. A
+    series is unpacked into a folder unless `packed`.
+
+    Nothing that is there is written over unless `force`; each file appears when it is whole and
+    verified.
+
+    Yields
+    ------
+    Fetched or Failure
+        In the order named, as they are ready.
+    """
+    make_folder(folder)
+    wanted: list[_Wanted] = []
+    told: list[tuple[int, Fetched | Failure]] = []  # what to yield before which of wanted
+    for word in dict.fromkeys(words):
+        try:
+            if word.startswith("/"):
+                item = grid.catalog.objects.get(LFN(word))
+                wanted.append(_Wanted(word, None, item, folder / _path_of(item, packed)))
+                continue
+            jobs = grid.catalog.jobs.jobs([word])
+        except MedgridError as error:
+            told.append((len(wanted), Failure(word, error)))
+            continue
+        outputs = [one.object_id for job in jobs for one in job.outputs]
+        items = grid.catalog.objects.by_ids(outputs)
+        for job in jobs:
+            told += [(len(wanted), result) for result in _job_texts(job, folder, force)]
+            wanted += _job_outputs(job, items, folder)
+    replicas = grid.catalog.objects.replicas({one.item.id for one in wanted})
+    progress.total(sum(one.item.size_bytes for one in wanted), "B")
+    with _Crew(grid, replicas, packed, force, on_bad, progress) as crew:
+        results = [crew.start(one) for one in wanted]
+        position = 0
+        for before, result in told:
+            for ready in results[position:before]:
+                yield ready.result()
+            position = before
+            yield result
+        for ready in results[position:]:
+            yield ready.result()
+
+
+def _path_of(item: GridObject, packed: bool) -> PurePosixPath:
+    """LFN as a relative path, with the extension that says what the file is."""
+    assert item.lfn is not None  # noqa: S101 - it was found by its LFN
+    path = PurePosixPath(item.lfn.removeprefix("/"))
+    suffix = "".join(PurePosixPath(item.filename).suffixes)
+    if (item.kind is ObjectKind.SERIES and not packed) or path.name.endswith(suffix):
+        return path
+    return path.with_name(path.name + suffix)
+
+
+def _job_outputs(job: Job, items: dict[ObjectId, GridObject], folder: Path) -> Iterator[_Wanted]:
+    names = Counter(one.filename for one in job.outputs)
+    in_role = Counter((one.role, one.filename) for one in job.outputs)
+    place: Counter[tuple[str, str]] = Counter()
+    for output in job.outputs:
+        path = PurePosixPath(str(job.id))
+        if names[output.filename] == 1:
+            path /= output.filename
+        elif in_role[output.role, output.filename] == 1:
+            path = path / output.role / output.filename
+        else:
+            place[output.role, output.filename] += 1
+            number = place[output.role, output.filename]
+            path = path / output.role / str(number) / output.filename
+        if output.object_id in items:
+            yield _Wanted(str(job.id), output.role, items[output.object_id], folder / path)
+
+
+def _job_texts(job: Job, folder: Path, force: bool) -> Iterator[Fetched | Failure]:
+    """What a job said, and why it has no outputs when it has none."""
+    problem = _problem(job)
+    taken = {output.filename for output in job.outputs}
+    for name, text in (("stdout.txt", job.stdout_tail), ("stderr.txt", job.stderr_tail)):
+        if not text or name in taken or not job.state.is_final:
+            continue
+        path = folder / str(job.id) / name
+        content = text.encode(errors="replace")
+        try:
+            make_folder(path.parent)
+            with atomic_file(path, force=force) as stream:
+                stream.write(content)
+        except MedgridError as error:
+            yield Failure(str(job.id), error)
+        else:
+            yield Fetched(path, str(job.id), size_bytes=len(content))
+    if problem is not None:
+        yield Failure(str(job.id), problem)
+
+
+def _problem(job: Job) -> MedgridError | None:
+    if job.state is JobState.CLEARED:
+        return NotFound(
+            f"job {job.id} is cleared: its outputs that were not registered are gone",
+            hint="registered ones are fetched by LFN",
+        )
+    if not job.state.is_final:
+        return PartlyDone(
+            f"job {job.id} is {job.state}, not done yet",
+            hint=f"wait for it with 'medgrid status {job.id} --wait'",
+        )
+    if not job.succeeded:
+        reason = f": {job.reason}" if job.reason else ""
+        return JobFailed(
+            f"job {job.id} failed ({job.state}){reason}", hint=f"see 'medgrid explain {job.id}'"
+        )
+    return None
+
+
+class _Stopped(Exception):
+    """The user has had enough."""
+
+
+class _Crew:
+    """Threads that fetch; when the block is left early they stop and clean up."""
+
+    def __init__(
+        self,
+        grid: Grid,
+        replicas: dict[ObjectId, list[Replica]],
+        packed: bool,
+        force: bool,
+        on_bad: Callable[[BadReplica], None],
+        progress: Progress,
+    ) -> None:
+        self._grid = grid
+        self._replicas = replicas
+        self._packed = packed
+        self._force = force
+        self._on_bad = on_bad
+        self._progress = progress
+        self._stop = threading.Event()
+        self._pool = ThreadPoolExecutor(_AT_ONCE, "fetch")
+
+    def __enter__(self) -> _Crew:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stop.set()
+        self._pool.shutdown(cancel_futures=True)
+
+    def start(self, wanted: _Wanted) -> Future[Fetched | Failure]:
+        """Fetch one object when its turn comes."""
+        return self._pool.submit(self._fetch, wanted)
+
+    # the crew is the listener of transfers, so that it can end them
+
+    def advance(self, amount: int = 1) -> None:
+        """Pass progress on."""
+        if self._stop.is_set():
+            raise _Stopped
+        self._progress.advance(amount)
+
+    def _fetch(self, wanted: _Wanted) -> Fetched | Failure:
+        try:
+            if wanted.item.kind is ObjectKind.SERIES and not self._packed:
+                self._unpacked(wanted)
+            else:
+                make_folder(wanted.path.parent)
+                self._bring(wanted.item, wanted.path, self._force)
+        except MedgridError as error:
+            return Failure(wanted.source, error)
+        item = wanted.item
+        return Fetched(wanted.path, wanted.source, wanted.role, item.size_bytes, item.sha256)
+
+    def _bring(self, item: GridObject, path: Path, force: bool) -> None:
+        fetch_file(
+            self._grid,
+            item,
+            self._replicas[item.id],
+            path,
+            force=force,
+            on_bad=self._on_bad,
+            advance=self.advance,
+        )
+
+    def _unpacked(self, wanted: _Wanted) -> None:
+        """Bring a series as a folder: made beside its place, then renamed."""
+        from medgrid.images.pack import unpack
+
+        folder = wanted.path
+        if not self._force:
+            free_path(folder, force=False)
+        make_folder(folder.parent)
+        work = folder.with_name(f".medgrid-{secrets.token_hex(8)}")
+        try:
+            work.mkdir(mode=0o700)
+            whole = work / wanted.item.filename
+            self._bring(wanted.item, whole, False)
+            parts = work / "instances"
+            parts.mkdir()
+            with whole.open("rb") as stream:
+                unpack(stream, parts)
+            _put_folder(parts, folder, force=self._force)
+        except OSError as exc:
+            raise local_error(exc, folder, "written") from exc
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(work)
+
+
+def _put_folder(parts: Path, folder: Path, *, force: bool) -> None:
+    if not force or not folder.is_dir():
+        free_path(folder, force=force)
+        parts.rename(folder)
+        return
+    for part in parts.iterdir():
+        free_path(folder / part.name, force=True)
+        part.replace(folder / part.name)

@@ -1,0 +1,80 @@
+"""``medgrid fetch``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from medgrid.cli.failures import finish
+from medgrid.cli.output import emit_json, emit_lines, progress
+from medgrid.cli.params import Session, input_option, pass_session, read_words
+
+__all__ = ["fetch"]
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="[ID|LFN]...")
+@input_option("job ids and LFNs")
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder to write to; made when it is missing.",
+)
+@click.option("--packed", is_flag=True, help="Keep a series as one tar file.")
+@click.option("--force", is_flag=True, help="Write over files that exist.")
+@pass_session
+def fetch(
+    session: Session,
+    words: tuple[str, ...],
+    input_file: str | None,
+    folder: Path,
+    packed: bool,
+    force: bool,
+) -> None:
+    """Bring outputs of jobs, and objects by LFN, to a local folder; prints their paths.
+
+    Outputs of job 42.7 go to DIR/42.7/, the last words of its stdout and stderr beside them; an LFN
+    goes to the same path below DIR. Every file is verified before it appears.
+
+    Jobs that are not done are listed, and the exit code is 3.
+
+    \b
+    medgrid fetch -i ids --dir out
+    medgrid fetch 42.7 /trial/P-7F3KQ2M9XA/2021-03-04/T1w --dir .
+    """
+    from medgrid.actions.fetch import fetch as fetch_all
+    from medgrid.actions.outcome import Failure
+
+    names = read_words(words, input_file, "job id or LFN")
+    bar = progress(session, "fetching")
+    failures: list[Failure] = []
+    done = 0
+    results = fetch_all(
+        session.open_grid(),
+        names,
+        folder,
+        packed=packed,
+        force=force,
+        on_bad=lambda bad: bar.warn(str(bad)),
+        progress=bar,
+    )
+    for one in results:
+        if isinstance(one, Failure):
+            failures.append(one)
+            continue
+        done += one.sha256 is not None
+        if session.as_json:
+            document = {
+                "path": str(one.path),
+                "source": one.source,
+                "role": one.role,
+                "size_bytes": one.size_bytes,
+                "sha256": one.sha256,
+            }
+            emit_json("fetched/1", document)
+        else:
+            emit_lines([str(one.path)])
+    finish(session, failures, done)
