@@ -53,6 +53,11 @@ class MedgridError(Exception):
         What failed, on what, expected and found; lower case, no full stop.
     hint : str, optional
         What to do next; lower case, no full stop.
+
+    Attributes
+    ----------
+    detail : tuple of str
+        Lines to show as they are below the message, such as a caret under a mistake.
     """
 
     exit_code: ExitCode = ExitCode.UNEXPECTED
@@ -61,6 +66,7 @@ class MedgridError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.detail: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:

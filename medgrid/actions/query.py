@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from medgrid.catalog.explain import Clause, explain
 from medgrid.catalog.query import Question, parse
 from medgrid.errors import UsageError
 from medgrid.model import LFN, Dataset
 
 if TYPE_CHECKING:
     from medgrid.actions.grid import Grid
+    from medgrid.catalog.explain import Clause
 
 __all__ = ["ask", "count", "explain_question", "find", "read_question", "save"]
 
@@ -53,6 +53,8 @@ def count(grid: Grid, question: Question) -> int:
 
 def explain_question(grid: Grid, question: Question) -> list[Clause]:
     """How many objects each part of the question finds."""
+    from medgrid.catalog.explain import explain
+
     return explain(grid.catalog.db, question)
 
 

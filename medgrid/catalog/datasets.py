@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select
 
@@ -93,7 +94,7 @@ class DatasetStore:
         with self._db.read() as connection:
             return self._get(connection, name)
 
-    def changed(self, name: str) -> tuple[list[LFN], list[LFN]]:
+    def changed(self, name: str) -> tuple[Sequence[LFN], Sequence[LFN]]:
         """Members of a frozen dataset that have new content since, and those that are gone."""
         with self._db.read() as connection:
             self._get(connection, name)

@@ -56,18 +56,17 @@ class QuestionError(UsageError):
     """A question that cannot be understood, with the place that is wrong."""
 
     def __init__(self, problem: str, text: str, at: int, *, hint: str | None = None) -> None:
-        super().__init__(f"{problem}\n{_pointed(text, at)}", hint=hint)
-        self.problem = problem
+        super().__init__(problem, hint=hint)
         self.at = at
+        self.detail = _pointed(text, at)
 
 
-def _pointed(text: str, at: int) -> str:
-    """Lines that show `text`, cut to a window, with a caret under character `at`."""
+def _pointed(text: str, at: int) -> tuple[str, str]:
+    """Lines that show `text`, cut to a window, and a caret under character `at`."""
     start = max(0, at - 60)
     window = "".join(" " if char in "\r\n\t" else char for char in text[start : at + 40])
-    lead = "... " if start else "    "
     width = sum(_width(char) for char in window[: at - start])
-    return f"{lead}{window}\n    {' ' * width}^"
+    return f"{'... ' if start else '    '}{window}", f"    {' ' * width}^"
 
 
 def _width(char: str) -> int:

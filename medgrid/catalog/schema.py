@@ -23,7 +23,6 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
-    text,
 )
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -199,13 +198,11 @@ _INDEXED_WITH_LFN = [
     ["created_s"],
 ]
 for _names in _INDEXED_WITH_LFN:
-    # only what has an LFN is ever asked for; the LFN in the index spares reading the row
+    # the LFN in the index spares reading the row
     Index(
         f"ix_object_{'_'.join(_names)}",
         *(object_.c[_name] for _name in _names),
         object_.c.lfn,
-        sqlite_where=text("lfn IS NOT NULL"),
-        postgresql_where=text("lfn IS NOT NULL"),
     )
 
 object_version = Table(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 import click
 
 from medgrid import __version__
-from medgrid.cli.say import say
+from medgrid.cli.say import printable, say
 from medgrid.errors import ExitCode, MedgridError
 
 __all__ = ["cli", "entry", "run"]
@@ -193,11 +193,12 @@ class _Problem(NamedTuple):
     message: str
     hint: str | None
     code: int
+    detail: tuple[str, ...] = ()
 
 
 def _explain(exc: BaseException) -> _Problem:
     if isinstance(exc, MedgridError):
-        return _Problem(exc.kind, exc.message, exc.hint, exc.exit_code)
+        return _Problem(exc.kind, exc.message, exc.hint, exc.exit_code, exc.detail)
     if isinstance(exc, click.exceptions.NoArgsIsHelpError):
         click.echo(exc.format_message(), err=True)
         return _Problem("UsageError", "", None, ExitCode.USAGE)
@@ -280,8 +281,12 @@ def _print_error(problem: _Problem, as_json: bool) -> None:
             "hint": problem.hint,
             "exit_code": int(problem.code),
         }
+        if problem.detail:
+            document["detail"] = list(problem.detail)
         click.echo(json.dumps(document, ensure_ascii=False), err=True)
         return
     say("error", problem.message)
+    for line in problem.detail:
+        click.echo(printable(line), err=True)
     if problem.hint:
         say("hint", problem.hint)
