@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Protocol
 
 from medgrid.actions.grid import Grid
+from medgrid.actions.import_convert import convert_series
 from medgrid.actions.import_drafts import (
     Draft,
     Failure,
@@ -27,6 +28,7 @@ from medgrid.actions.scratch import scratch_folder
 from medgrid.catalog.scanned import ScannedFile, SeriesName
 from medgrid.crypto.pseudonym import load_key
 from medgrid.errors import NotFound
+from medgrid.images.convert import converter
 from medgrid.images.deidentify import segment
 from medgrid.images.pack import Changed, FileStamp
 from medgrid.images.scan import Scanned, scan
@@ -53,6 +55,8 @@ class ImportRequest:
         Storage element; empty is the default one.
     issuer : str
         Who gave the patient ids, for files that do not say.
+    nifti : bool
+        Also convert each series that was found into NIfTI volumes, once.
     keep_names : bool
         Name NIfTI files that are not BIDS after their own names.
     jobs : int
@@ -65,6 +69,7 @@ class ImportRequest:
     to: LFN
     se: str = ""
     issuer: str = ""
+    nifti: bool = False
     keep_names: bool = False
     jobs: int = 0
     dry_run: bool = False
@@ -92,7 +97,7 @@ class Summary:
     left_out: Counter[str] = field(default_factory=Counter)  # by reason
     new: int = 0  # objects
     versions: int = 0  # objects that are a new version of an LFN
-    series: dict[ObjectId, LFN] = field(default_factory=dict)  # that hold what was found
+    held_by: set[ObjectId] = field(default_factory=set)  # objects that hold what was found
 
 
 def import_images(
@@ -111,10 +116,14 @@ def import_images(
         Catalog or storage fail; what was told to `listener` is safe.
     """
     roots = _roots(request.paths)
-    key = load_key(grid.settings.keys_dir)
+    if request.nifti:
+        converter()
     se = grid.catalog.places.se(request.se) if request.se else grid.default_se()
+    key = load_key(grid.settings.keys_dir)
     work = _Import(grid, request, se.name, Namer(key, request.to, request.issuer), listener)
     work.run(roots, progress)
+    if request.nifti and not request.dry_run:
+        work.convert(progress)
     summary = work.summary
     if not (summary.imported or summary.unchanged or summary.known or summary.failed):
         where = ", ".join(map(repr, request.paths))
@@ -171,6 +180,26 @@ class _Import:
             self._writer.write(drafts)
         self._flush_notes()
 
+    def convert(self, progress: Progress) -> None:
+        """Make volumes of all series that were found."""
+
+        def is_new(item: GridObject) -> None:
+            self.summary.new += 1
+            self.summary.versions += item.version > 1
+            self.listener.new(item)
+
+        progress.note("converting")
+        empty = convert_series(
+            self.grid,
+            self.summary.held_by,
+            self._writer.se,
+            is_new,
+            lambda lfn, reason: self._failed(Failure(lfn, reason)),
+            progress,
+        )
+        if empty:
+            self.summary.left_out["series that makes no volume"] += empty
+
     # -- looking -----------------------------------------------------------------------------------
 
     def _is_home(self) -> Callable[[os.stat_result], bool]:
@@ -208,6 +237,8 @@ class _Import:
             return False
         if not before.outcome:
             self.summary.unchanged += 1
+            if before.object_id is not None:
+                self.summary.held_by.add(before.object_id)
             return True
         reader, is_failure, reason = before.outcome.split(" ", 2)
         if reader != _READER:
@@ -276,8 +307,7 @@ class _Import:
                 yield draft
                 return
         self.summary.known += len(files.files)
-        assert item.lfn is not None  # noqa: S101 - only named series are looked for
-        self.summary.series[base] = item.lfn
+        self.summary.held_by.add(base)
         self._notes += [
             remembered(self.namer.file_key(one.path), one.stamp, base) for one in files.files
         ]
@@ -308,8 +338,7 @@ class _Import:
         self.summary.imported += len(draft.files)
         self.summary.new += 1
         self.summary.versions += draft.replaces is not None
-        if draft.series is not None and item.lfn is not None:
-            self.summary.series[item.id] = item.lfn
+        self.summary.held_by.add(item.id)
         self.listener.new(item)
 
     def _would_be_new(self, draft: Draft) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--issuer", default="", metavar="TEXT", help="Who gave the patient ids, if files do not say."
 )
+@click.option("--nifti", is_flag=True, help="Also convert series into NIfTI volumes (dcm2niix).")
 @click.option(
     "--keep-names", is_flag=True, help="Name NIfTI files that are not BIDS by themselves."
 )
@@ -39,6 +40,7 @@ def import_(
     to: str,
     se: str,
     issuer: str,
+    nifti: bool,
     keep_names: bool,
     jobs: int | None,
     dry_run: bool,
@@ -54,7 +56,7 @@ def import_(
     from medgrid.actions.import_images import ImportRequest, import_images
     from medgrid.model import LFN
 
-    request = ImportRequest(paths, LFN(to), se, issuer, keep_names, jobs or 0, dry_run)
+    request = ImportRequest(paths, LFN(to), se, issuer, nifti, keep_names, jobs or 0, dry_run)
     telling = _Telling(session)
     summary = import_images(
         session.open_grid(), request, telling, progress(session, "reading headers")

@@ -323,7 +323,7 @@ def _first(ds: Dataset, keyword: str) -> str:
 def age_years(age: str, birth_date: str = "", study_date: str = "") -> float | None:
     """Age in years from a DICOM age string (PS3.5 6.2 AS), else from two dates; over 89 is 90."""
     match = re.fullmatch(r"(\d{1,3})([DWMY])", age.strip("\0 ").upper())
-    if match:
+    if match and match[0] != "000Y":  # which devices write when they were told nothing
         per_year = {"D": 365.25, "W": 52.1775, "M": 12.0, "Y": 1.0}[match[2]]
         years = round(int(match[1]) / per_year, 2)
     else:

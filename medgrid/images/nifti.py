@@ -9,6 +9,7 @@ import gzip
 import io
 import math
 import zlib
+from pathlib import Path
 from typing import Any, BinaryIO
 
 __all__ = ["clean_volume", "geometry"]
@@ -149,25 +150,39 @@ def _describe(header: Any) -> dict[str, Any]:
     return found
 
 
-def clean_volume(data: bytes) -> bytes:
-    """Rebuild an uncompressed NIfTI file with its geometry and voxels, and no text.
+def clean_volume(source: Path, target: Path) -> dict[str, Any]:
+    """Rebuild a NIfTI file with its geometry and voxels, and no text; give its geometry.
 
     Free text fields (descrip, aux_file, intent_name, db_name, data_type) are emptied, extensions
     are left out.
 
+    Parameters
+    ----------
+    source : Path
+        Uncompressed NIfTI file.
+    target : Path
+        New gzip file, the same bytes for the same volume always.
+
     Raises
     ------
     ValueError
-        It is no NIfTI file.
+        `source` is no whole NIfTI file.
     """
-    header = _header(data)
-    start = int(header.get_data_offset())
-    for name in ("descrip", "aux_file", "intent_name", "db_name", "data_type"):
-        if name in header.keys():  # noqa: SIM118 - a header is no mapping of names to `in`
-            header[name] = b""
-    header.set_data_offset(0)
-    single = header.copy()
-    single.set_data_offset(header.single_vox_offset)
-    block: bytes = single.binaryblock
-    padding = bytes(int(header.single_vox_offset) - len(block))
-    return block + padding + data[start : start + _data_bytes(header)]
+    with source.open("rb") as stream:
+        header = _header(stream.read(_MAX_HEADER_BYTES))
+        start, left = int(header.get_data_offset()), _data_bytes(header)
+        for name in ("descrip", "aux_file", "intent_name", "db_name", "data_type"):
+            if name in header.keys():  # noqa: SIM118 - iterating a header gives no names
+                header[name] = b""
+        header.set_data_offset(header.single_vox_offset)
+        block: bytes = header.binaryblock
+        stream.seek(start)
+        with target.open("xb") as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
+            packed.write(block + bytes(int(header.single_vox_offset) - len(block)))
+            while left:
+                chunk = stream.read(min(left, _CHUNK_BYTES))
+                if not chunk:
+                    raise ValueError("voxels end early")
+                left -= len(chunk)
+                packed.write(chunk)
+    return _describe(header)

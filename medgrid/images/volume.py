@@ -30,7 +30,10 @@ from medgrid.images.nifti import geometry
 
 __all__ = ["Volume", "read_volume", "side_car_attributes"]
 
-_MS_FIELDS = frozenset(("RepetitionTime", "EchoTime", "EchoTime1", "EchoTime2", "InversionTime"))
+_MS_FIELDS = frozenset(
+    ("RepetitionTime", "EchoTime", "EchoTime1", "EchoTime2", "InversionTime", "ExposureTime")
+)
+_SAME = {"ManufacturersModelName": "ManufacturerModelName"}
 _MAX_VALUES = 64
 
 
@@ -182,7 +185,8 @@ def side_car_attributes(fields: Mapping[str, Any], scrub: Scrubber) -> dict[str,
     one unit.
     """
     found: dict[str, Any] = {}
-    for name, value in fields.items():
+    for field, value in fields.items():
+        name = _SAME.get(field, field)
         clean = _clean(name, value, scrub)
         if clean is None:
             continue

@@ -1,0 +1,210 @@
+"""NIfTI volumes of series that are in the grid, with the record of how they were made."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from medgrid.actions.grid import Grid
+from medgrid.actions.progress import SILENT, Progress
+from medgrid.actions.scratch import scratch_folder
+from medgrid.actions.transfer import Uploads, fetch_file
+from medgrid.algorithms.descriptor import algorithm_digest
+from medgrid.catalog.objects import Registration
+from medgrid.catalog.provenance import Derivation
+from medgrid.errors import MedgridError
+from medgrid.images.convert import Converted, convert, converter, converter_version
+from medgrid.images.pack import unpack
+from medgrid.model import LFN, Algorithm, GridObject, ObjectId, ObjectKind, Sha256, new_object_id
+from medgrid.storage.base import read_chunks
+
+__all__ = ["convert_series"]
+
+_NAME = "dcm2niix"
+_WHOSE = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID")
+_INHERITED = (*_WHOSE, "StudyDate")
+
+
+def convert_series(
+    grid: Grid,
+    ids: Iterable[ObjectId],
+    se: str,
+    on_new: Callable[[GridObject], None],
+    on_failed: Callable[[LFN, str], None],
+    progress: Progress = SILENT,
+) -> int:
+    """Convert series that were not converted yet; give how many of them make no volume.
+
+    Parameters
+    ----------
+    grid : Grid
+    ids : iterable of ObjectId
+        Objects; those that are no series, or have no LFN, are passed over.
+    se : str
+        Storage element for the volumes.
+    on_new : callable
+        Told of each new object.
+    on_failed : callable
+        Told of each series that could not be converted, and why.
+
+    Raises
+    ------
+    ConfigError
+        dcm2niix is not installed.
+    """
+    program = _program()
+    found = grid.catalog.objects.by_ids(ids).values()
+    series = [
+        item
+        for item in found
+        if item.kind is ObjectKind.SERIES
+        and item.lfn is not None
+        and not any(_is_converter(made) for made in grid.catalog.provenance.made_from(item.id))
+    ]
+    if not series:
+        return 0
+    grid.catalog.algorithms.add(program)
+    progress.total(len(series))
+    empty = 0
+    for item in sorted(series, key=lambda one: str(one.lfn)):
+        assert item.lfn is not None  # noqa: S101 - chosen above
+        try:
+            made = _convert_one(grid, item, item.lfn, se, program)
+        except (MedgridError, ValueError) as exc:
+            on_failed(item.lfn, f"not converted: {exc}")
+            continue
+        finally:
+            progress.advance()
+        empty += not made
+        for volume in made:
+            on_new(volume)
+    return empty
+
+
+def _is_converter(made: Derivation) -> bool:
+    return made.algorithm_label.partition("@")[0] == _NAME
+
+
+def _program() -> Algorithm:
+    """The installed dcm2niix as an algorithm."""
+    digest = Sha256(hashlib.sha256(Path(converter()).read_bytes()).hexdigest())
+    descriptor: dict[str, Any] = {
+        "name": _NAME,
+        "tool-version": converter_version(),
+        "description": "Converts a DICOM series into NIfTI volumes (medgrid import --nifti).",
+        "schema-version": "0.5",
+        "command-line": "dcm2niix -b y -ba y -z n -f volume -g i [SERIES]",
+        "inputs": [
+            {"id": "series", "name": "DICOM series", "type": "File", "value-key": "[SERIES]"}
+        ],
+        "output-files": [
+            {"id": "volume", "name": "NIfTI volumes", "path-template": "*.nii", "list": True}
+        ],
+    }
+    return Algorithm(
+        name=_NAME,
+        version=converter_version(),
+        digest=algorithm_digest(descriptor, digest),
+        descriptor=descriptor,
+        bundle_sha256=digest,
+    )
+
+
+def _convert_one(
+    grid: Grid, item: GridObject, lfn: LFN, se: str, program: Algorithm
+) -> list[GridObject]:
+    """Convert one series and register what comes of it, in one transaction."""
+    started_s = time.time()
+    earlier = {object_id for _, object_id in grid.catalog.objects.versions(lfn)}
+    whose: list[Any] = [item.attributes.get(name) for name in _WHOSE]
+    new: list[Registration] = []
+    outputs: dict[str, list[ObjectId]] = {}
+    with scratch_folder(grid.settings) as folder, Uploads(grid) as uploads:
+        volumes = _volumes(grid, item, folder)
+        ended_s = time.time()
+        for file in _files(lfn, volumes):
+            object_id = new_object_id()
+            replica = uploads.put(object_id, se, file.chunks)
+            made = GridObject(
+                id=object_id,
+                lfn=_place(grid, file.name, earlier),
+                kind=ObjectKind.VOLUME if file.role == "volume" else ObjectKind.FILE,
+                filename=file.filename,
+                size_bytes=replica.size_bytes,
+                sha256=replica.sha256,
+                created_s=ended_s,
+                attributes=file.attributes,
+            )
+            outputs.setdefault(file.role, []).append(object_id)
+            new.append(Registration(made, (replica,), *whose))
+        with grid.catalog.transaction():
+            grid.catalog.objects.register(new, replace=True)
+            grid.catalog.provenance.record(
+                Derivation(
+                    id=secrets.token_hex(16),
+                    algorithm=program.digest,
+                    algorithm_label=str(program),
+                    inputs={"series": [item.id]},
+                    outputs=outputs,
+                    started_s=started_s,
+                    ended_s=ended_s,
+                    exit_code=0,
+                )
+            )
+    return [one.object for one in new]
+
+
+def _volumes(grid: Grid, item: GridObject, folder: Path) -> list[Converted]:
+    tar, instances, target = folder / "series.tar", folder / "in", folder / "out"
+    instances.mkdir()
+    target.mkdir()
+    fetch_file(grid, item, grid.catalog.objects.replicas([item.id])[item.id], tar)
+    with tar.open("rb") as stream:
+        unpack(stream, instances)
+    tar.unlink()
+    return convert(instances, target, item.attributes)
+
+
+class _File(NamedTuple):
+    """One file that comes of a series."""
+
+    role: str
+    name: str  # the LFN it would have
+    filename: str
+    chunks: Iterable[bytes]
+    attributes: dict[str, Any]
+
+
+def _files(lfn: LFN, volumes: Iterable[Converted]) -> Iterator[_File]:
+    for volume in volumes:
+        name = f"{lfn}{volume.postfix}"
+        yield _File(
+            "volume", f"{name}.nii", "image.nii.gz", _chunks(volume.path), volume.attributes
+        )
+        whose = {key: value for key, value in volume.attributes.items() if key in _INHERITED}
+        for kind, data in volume.gradients.items():
+            yield _File(kind, f"{name}.{kind}", f"image.{kind}", [data], whose)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        yield from read_chunks(stream)
+
+
+def _place(grid: Grid, name: str, earlier: set[ObjectId]) -> LFN:
+    """LFN for a volume: a free one, or that of the volume an earlier version of the series gave."""
+    stem, _, ending = name.rpartition(".")
+    number = 1
+    while True:
+        lfn = LFN(name if number == 1 else f"{stem}-{number}.{ending}")
+        taken = grid.catalog.objects.get_many([lfn]).get(lfn)
+        if taken is None:
+            return lfn
+        made = grid.catalog.provenance.made_by(taken.id)
+        if made is not None and _is_converter(made) and earlier & set(made.inputs["series"]):
+            return lfn
+        number += 1

@@ -1,0 +1,143 @@
+"""A DICOM series as NIfTI volumes, by dcm2niix, cleaned of all text.
+
+Source: Li et al. (2016), The first step for neuroimaging data analysis: DICOM to NIfTI conversion,
+https://doi.org/10.1016/j.jneumeth.2016.03.001.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from medgrid.errors import ConfigError, MedgridError
+from medgrid.images.deidentify import scrubber_of
+from medgrid.images.dicom import full_header
+from medgrid.images.nifti import clean_volume
+from medgrid.images.volume import side_car_attributes
+
+__all__ = ["Converted", "convert", "converter", "converter_version"]
+
+_STEM = "volume"
+_NUMBERS = re.compile(rb"[0-9eE+.\-\s]*")
+_OF_THE_VOLUME = ("EchoTime", "RepetitionTime", "InversionTime", "FlipAngle", "ImageType")
+_OF_THE_SERIES = ("NumberOfInstances", "NumberOfFrames", "TransferSyntaxUID", "SOPClassUID")
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """One volume made of a series.
+
+    `postfix` tells the volumes of one series apart (``""``, ``_e2``, ``_ph``); `path` is a gzipped
+    NIfTI file; `gradients` are the contents of its ``bval`` and ``bvec`` files.
+    """
+
+    postfix: str
+    path: Path
+    attributes: dict[str, Any]
+    gradients: dict[str, bytes] = field(default_factory=dict)
+
+
+@cache
+def converter() -> str:
+    """Path of the dcm2niix program.
+
+    Raises
+    ------
+    ConfigError
+        There is none.
+    """
+    try:
+        import dcm2niix
+
+        return str(dcm2niix.bin_path)
+    except ImportError:
+        found = shutil.which("dcm2niix")
+    if found is None:
+        raise ConfigError(
+            "dcm2niix is not installed", hint="install it with: pip install 'medgrid[imaging]'"
+        )
+    return found
+
+
+@cache
+def converter_version() -> str:
+    """Version of dcm2niix, such as ``1.0.20260724``."""
+    done = subprocess.run([converter(), "--version"], capture_output=True, text=True, check=False)
+    found = re.search(r"v(\d+(?:\.\d+)+)", done.stdout)
+    if found is None:
+        raise ConfigError(f"{converter()} does not tell its version")
+    return found[1]
+
+
+def convert(instances: Path, target: Path, known: Mapping[str, Any]) -> list[Converted]:
+    """Convert a series.
+
+    Parameters
+    ----------
+    instances : Path
+        Folder with its instances.
+    target : Path
+        Empty folder to work in.
+    known : mapping
+        Attributes of the series; those of a volume are these, with its own geometry and timing.
+
+    Returns
+    -------
+    list of Converted
+        Empty when there is nothing dcm2niix can convert.
+
+    Raises
+    ------
+    MedgridError
+        dcm2niix crashed.
+    """
+    words = ["-b", "y", "-ba", "y", "-z", "n", "-f", _STEM, "-g", "i", "-o", str(target)]
+    # what it prints quotes headers: nobody reads it
+    done = subprocess.run(
+        [converter(), *words, str(instances)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    if done.returncode < 0:
+        raise MedgridError(f"dcm2niix was killed by signal {-done.returncode}")
+    with min(instances.iterdir()).open("rb") as stream:
+        scrub = scrubber_of(full_header(stream))
+    found: list[Converted] = []
+    for path in sorted(target.glob(f"{_STEM}*.nii")):
+        packed = path.with_name(f"{path.name}.gz")
+        shape = clean_volume(path, packed)
+        path.unlink()
+        said = side_car_attributes(_side_car(path.with_suffix(".json")), scrub)
+        own = {name: said[name] for name in _OF_THE_VOLUME if name in said}
+        of_series = {name: value for name, value in known.items() if name not in _OF_THE_SERIES}
+        attributes = said | of_series | own | shape
+        postfix = path.stem.removeprefix(_STEM)
+        found.append(Converted(postfix, packed, attributes, _gradients(path)))
+    return found
+
+
+def _side_car(path: Path) -> dict[str, Any]:
+    try:
+        fields = json.loads(path.read_text("utf-8", "replace"))
+    except (OSError, ValueError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _gradients(volume: Path) -> dict[str, bytes]:
+    """Diffusion weighting of a volume: files of numbers only."""
+    found = {}
+    for kind in ("bval", "bvec"):
+        path = volume.with_suffix(f".{kind}")
+        if path.is_file() and _NUMBERS.fullmatch(data := path.read_bytes()):
+            found[kind] = data
+    return found
