@@ -21,7 +21,6 @@ from medgrid.workers.base import AttemptId
 __all__ = ["Linker"]
 
 _LOG = logging.getLogger("medgrid.broker")
-_FORGOTTEN = "cleaned"
 
 
 class Linker:
@@ -104,11 +103,7 @@ class Linker:
         """Attempts on the worker that no job is at any more: killed and forgotten."""
         if station.info is None:
             return []
-        others = [
-            attempt
-            for attempt, event in station.info.attempts.items()
-            if attempt not in station.live and event != _FORGOTTEN
-        ]
+        others = [attempt for attempt in station.info.attempts if attempt not in station.live]
         current = self._board.desk.current(split_attempt(one)[0] for one in others)
         strays = []
         for attempt in others:
