@@ -57,7 +57,7 @@ def read_volume(path: Path) -> Volume:
         return _finite(*_read_dicom(sorted(p for p in path.rglob("*") if p.is_file())))
     with path.open("rb") as stream:
         start = stream.read(132)
-    if start[128:132] == b"DICM":
+    if start[128:132] == b"DICM" or path.suffix == ".dcm":
         return _finite(*_read_dicom([path]))
     return _finite(*_read_nifti(path))
 
@@ -125,8 +125,11 @@ def _read_dicom(paths: list[Path]) -> tuple[NDArray[Any], Affine]:
     reason = "it holds no DICOM image"
     for path in paths:
         try:
-            ds = pydicom.dcmread(path)
+            # .dcm files may lack the preamble and the file meta information (PS3.10 7.1)
+            ds = pydicom.dcmread(path, force=path.suffix == ".dcm")
             if "PixelData" in ds:
+                if "TransferSyntaxUID" not in ds.file_meta:
+                    ds.file_meta.TransferSyntaxUID = _plain_syntax(ds)
                 slices += _frames(ds)
         except pydicom.errors.InvalidDicomError:
             continue
@@ -136,6 +139,16 @@ def _read_dicom(paths: list[Path]) -> tuple[NDArray[Any], Affine]:
     if not slices:
         raise UnreadableImage(reason)
     return _stack(_largest_group(slices))
+
+
+def _plain_syntax(ds: Any) -> str:
+    """Transfer syntax of a data set without file meta information: uncompressed, as it was read."""
+    from pydicom import uid
+
+    implicit, little = ds.original_encoding
+    if not little:
+        return str(uid.ExplicitVRBigEndian)
+    return str(uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian)
 
 
 def _frames(ds: Any) -> list[_Slice]:
