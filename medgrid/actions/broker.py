@@ -63,8 +63,7 @@ def ensure_broker(grid: Grid) -> bool:
         return False
     if not grid.catalog.jobs.desk.open_count():
         return False
-    start_in_background(grid.settings)
-    return True
+    return start_in_background(grid.settings)
 
 
 def run_broker(

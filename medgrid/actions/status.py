@@ -15,7 +15,7 @@ __all__ = ["chosen", "job_counts", "job_lines", "wait"]
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
-_BROKER_LOOK_S = 5.0
+_BROKER_LOOK_S = 2.0
 
 
 def chosen(grid: Grid, words: Sequence[str]) -> list[str]:

@@ -67,6 +67,8 @@ class Assigner:
         roomy = [station for station in usable if station.candidate.has_room(need.slots)]
         if not fit:
             self._nobody(plan, head, need)
+        elif not usable and not all(station.tried for station in fit):
+            return  # one of them may answer at any moment
         elif not usable:
             self._wait(plan, number, _because((s.name, s.candidate.trouble or "") for s in fit))
         elif not roomy:

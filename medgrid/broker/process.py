@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import medgrid
@@ -15,6 +16,7 @@ from medgrid.config import Settings, private_dir
 __all__ = ["gone_process", "own_process", "start_in_background"]
 
 LOG_NAME = "broker.log"
+_STARTING_S = 3.0
 _LOG_MAX_BYTES = 5 * 1024 * 1024
 _KEPT = (
     "HOME",
@@ -65,12 +67,20 @@ def _start_of(pid: int) -> str:
     return "" if fields[0] in "ZX" else fields[19]
 
 
-def start_in_background(settings: Settings) -> None:
+def start_in_background(settings: Settings) -> bool:
     """Start ``medgrid broker run`` so that it outlives this process, its terminal and its pipes.
 
-    Two that are started at once do no harm: one gets the lease, the other ends.
+    Two that are started at once do no harm: one gets the lease, the other ends. Still, none is
+    started while another is on its way; False says so.
     """
     log = private_dir(settings.log_dir) / LOG_NAME
+    mark = log.with_suffix(".start")
+    try:
+        if abs(time.time() - mark.stat().st_mtime) < _STARTING_S:
+            return False
+    except FileNotFoundError:
+        pass
+    mark.touch()
     if log.exists() and log.stat().st_size > _LOG_MAX_BYTES:
         log.replace(log.with_suffix(".log.1"))
     env = {
@@ -95,3 +105,4 @@ def start_in_background(settings: Settings) -> None:
             env=env,
             check=False,
         )
+    return True
