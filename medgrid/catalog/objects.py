@@ -78,7 +78,7 @@ class ObjectStore(ReplicaBook):
         with self._db.write() as connection:
             rows, lists, extra = [], [], []
             documents: dict[str, Any] = {}
-            versions = self._claim(connection, [r.object for r in new], replace)
+            versions = self._claim(connection, [item.object.lfn for item in new], replace)
             for item in new:
                 row, many = _row(item, versions)
                 rows.append(row)
@@ -99,10 +99,10 @@ class ObjectStore(ReplicaBook):
             _count_visits(connection, patients)
 
     def _claim(
-        self, connection: Connection, new: Sequence[GridObject], replace: bool
+        self, connection: Connection, lfns: Sequence[LFN | None], replace: bool
     ) -> dict[str, int]:
         """Check that LFNs are free and return the version each object gets, by LFN."""
-        wanted = [item.lfn for item in new if item.lfn is not None]
+        wanted = [lfn for lfn in lfns if lfn is not None]
         if len(set(wanted)) != len(wanted):
             twice = next(lfn for lfn in wanted if wanted.count(lfn) > 1)
             raise UsageError(f"{twice} is given to two objects")
@@ -138,13 +138,16 @@ class ObjectStore(ReplicaBook):
         object_id: ObjectId,
         lfn: LFN,
         attributes: Mapping[str, AttributeValue | list[Any]] | None = None,
+        *,
+        replace: bool = False,
     ) -> None:
         """Give an object without LFN its LFN, and what it inherits or measures.
 
         Raises
         ------
         AlreadyExists
-            The LFN is taken, or the object already has one.
+            The LFN is taken and `replace` does not ask for a new version of it, or the object
+            already has one.
         NotFound
             There is no such object.
         """
@@ -154,11 +157,9 @@ class ObjectStore(ReplicaBook):
                 raise NotFound(f"no object {object_id}")
             if row.lfn is not None:
                 raise AlreadyExists(f"object {object_id} is already named {row.lfn}")
-            if self._taken(connection, lfn):
-                raise AlreadyExists(f"{lfn} already exists", hint="choose another LFN")
-            _refuse_folders(connection, [lfn])
+            version = self._claim(connection, [lfn], replace)[lfn]
             connection.execute(
-                update(object_).where(object_.c.id == object_id).values(lfn=lfn, version=1)
+                update(object_).where(object_.c.id == object_id).values(lfn=lfn, version=version)
             )
             for name, value in (attributes or {}).items():
                 self._set(connection, object_id, name, value, None)
