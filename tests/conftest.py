@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.lab.prompt",
     # one module per real thing that tests run against; each defines its fixtures
     "tests.lab.sshd",
+    "tests.lab.hosts",
     "tests.lab.postgres",
 ]
 
