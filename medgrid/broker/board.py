@@ -232,8 +232,8 @@ class Board:
     ) -> None:
         """Enter outputs and how they were made."""
         self.catalog.objects.register(registrations)
-        for derivation in derivations:
-            self.catalog.provenance.record(derivation)
+        if derivations:
+            self.catalog.provenance.record_many(derivations)
 
     def save_link(self, station: Station, down_since_s: float | None = None) -> None:
         """Remember how far a worker's journal was read, and whether it answers."""

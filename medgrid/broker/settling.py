@@ -76,6 +76,9 @@ class Settler:
                 self._journal(batch, station, report, asked)
         accepted = self._board.desk.apply(batch.moves)
         self._keep_results(batch, accepted)
+        for name in {report.worker for report in reports if isinstance(report, Records)}:
+            if name in self._board.stations:
+                self._board.save_link(self._board.stations[name])
         commands: list[tuple[Station, Any]] = [
             (self._board.stations[name], Clean(tuple(attempts)))
             for name, attempts in batch.ended.items()
@@ -140,7 +143,6 @@ class Settler:
                 else:
                     self._result(batch, station, record, end, report.outputs.get(attempt, ()))
         station.offset = report.offset
-        self._board.save_link(station)
 
     def _result(
         self,

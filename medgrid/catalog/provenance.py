@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, select
+from sqlalchemy import Connection, RowMapping, Table, insert, select
 
 from medgrid.catalog.engine import Database
 from medgrid.catalog.rows import value_table
@@ -67,38 +67,25 @@ class ProvenanceStore:
 
     def record(self, new: Derivation) -> None:
         """Enter a derivation."""
-        name, _, version = new.algorithm_label.partition("@")
+        self.record_many([new])
+
+    def record_many(self, new: Sequence[Derivation]) -> None:
+        """Enter derivations, all or none."""
+        tables: dict[Table, list[dict[str, Any]]] = {
+            derivation: [_row(one) for one in new],
+            derivation_input: [row for one in new for row in _role_rows(one.id, one.inputs)],
+            derivation_output: [row for one in new for row in _role_rows(one.id, one.outputs)],
+            derivation_link: [
+                {"output_id": output, "input_id": input_id}
+                for one in new
+                for output, ids in one.output_inputs.items()
+                for input_id in sorted(set(ids))
+            ],
+        }
         with self._db.write() as connection:
-            connection.execute(
-                insert(derivation).values(
-                    id=new.id,
-                    algorithm=new.algorithm,
-                    algorithm_name=name,
-                    algorithm_version=version,
-                    parameters=dict(new.parameters),
-                    submission=new.job.submission if new.job else None,
-                    job_number=new.job.number if new.job else None,
-                    worker=new.worker,
-                    started_s=new.started_s,
-                    ended_s=new.ended_s,
-                    exit_code=new.exit_code,
-                )
-            )
-            for table, roles in ((derivation_input, new.inputs), (derivation_output, new.outputs)):
-                rows = [
-                    {"derivation": new.id, "role": role, "position": place, "object_id": object_id}
-                    for role, ids in roles.items()
-                    for place, object_id in enumerate(ids)
-                ]
+            for table, rows in tables.items():
                 if rows:
                     connection.execute(insert(table), rows)
-            links = [
-                {"output_id": output, "input_id": one}
-                for output, ids in new.output_inputs.items()
-                for one in sorted(set(ids))
-            ]
-            if links:
-                connection.execute(insert(derivation_link), links)
 
     def made_by(self, object_id: ObjectId) -> Derivation | None:
         """Derivation that made an object, None for what was brought from outside."""
@@ -184,3 +171,28 @@ def _derivation(
             output: links[output] for ids in made.values() for output in ids if output in links
         },
     )
+
+
+def _row(new: Derivation) -> dict[str, Any]:
+    name, _, version = new.algorithm_label.partition("@")
+    return {
+        "id": new.id,
+        "algorithm": new.algorithm,
+        "algorithm_name": name,
+        "algorithm_version": version,
+        "parameters": dict(new.parameters),
+        "submission": new.job.submission if new.job else None,
+        "job_number": new.job.number if new.job else None,
+        "worker": new.worker,
+        "started_s": new.started_s,
+        "ended_s": new.ended_s,
+        "exit_code": new.exit_code,
+    }
+
+
+def _role_rows(key: str, roles: Mapping[str, Sequence[ObjectId]]) -> list[dict[str, Any]]:
+    return [
+        {"derivation": key, "role": role, "position": place, "object_id": object_id}
+        for role, ids in roles.items()
+        for place, object_id in enumerate(ids)
+    ]
