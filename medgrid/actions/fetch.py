@@ -14,11 +14,11 @@ from pathlib import Path, PurePosixPath
 
 from medgrid.actions.files import atomic_file, free_path, local_error, make_folder
 from medgrid.actions.grid import Grid
-from medgrid.actions.outcome import Failure
+from medgrid.actions.outcome import Failure, job_problem
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.transfer import BadReplica, fetch_file
-from medgrid.errors import JobFailed, MedgridError, NotFound, PartlyDone
-from medgrid.model import LFN, GridObject, Job, JobState, ObjectId, ObjectKind, Replica
+from medgrid.errors import MedgridError
+from medgrid.model import LFN, GridObject, Job, ObjectId, ObjectKind, Replica
 
 __all__ = ["Fetched", "fetch"]
 
@@ -135,7 +135,7 @@ def _job_outputs(job: Job, items: dict[ObjectId, GridObject], folder: Path) -> I
 
 def _job_texts(job: Job, folder: Path, force: bool) -> Iterator[Fetched | Failure]:
     """What a job said, and why it has no outputs when it has none."""
-    problem = _problem(job)
+    problem = job_problem(job)
     taken = {output.filename for output in job.outputs}
     for name, text in (("stdout.txt", job.stdout_tail), ("stderr.txt", job.stderr_tail)):
         if not text or name in taken or not job.state.is_final:
@@ -152,25 +152,6 @@ def _job_texts(job: Job, folder: Path, force: bool) -> Iterator[Fetched | Failur
             yield Fetched(path, str(job.id), size_bytes=len(content))
     if problem is not None:
         yield Failure(str(job.id), problem)
-
-
-def _problem(job: Job) -> MedgridError | None:
-    if job.state is JobState.CLEARED:
-        return NotFound(
-            f"job {job.id} is cleared: its outputs that were not registered are gone",
-            hint="registered ones are fetched by LFN",
-        )
-    if not job.state.is_final:
-        return PartlyDone(
-            f"job {job.id} is {job.state}, not done yet",
-            hint=f"wait for it with 'medgrid status {job.id} --wait'",
-        )
-    if not job.succeeded:
-        reason = f": {job.reason}" if job.reason else ""
-        return JobFailed(
-            f"job {job.id} failed ({job.state}){reason}", hint=f"see 'medgrid explain {job.id}'"
-        )
-    return None
 
 
 class _Stopped(Exception):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from medgrid.errors import MedgridError, PartlyDone
+from medgrid.errors import JobFailed, MedgridError, NotFound, PartlyDone
+from medgrid.model import Job, JobState
 
-__all__ = ["AllFailed", "Failure", "summary"]
+__all__ = ["AllFailed", "Failure", "job_problem", "summary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +41,23 @@ def summary(failures: Sequence[Failure], done: int) -> MedgridError | None:
     if done == 0 and len(codes) == 1:
         return AllFailed(f"all {len(failures)} failed", failures[0].error)
     return PartlyDone(f"{len(failures)} of {len(failures) + done} failed")
+
+
+def job_problem(job: Job) -> MedgridError | None:
+    """Say why a job has no outputs to give, None when it has."""
+    if job.state is JobState.CLEARED:
+        return NotFound(
+            f"job {job.id} is cleared: its outputs that were not registered are gone",
+            hint="registered ones are fetched by LFN",
+        )
+    if not job.state.is_final:
+        return PartlyDone(
+            f"job {job.id} is {job.state}, not done yet",
+            hint=f"wait for it with 'medgrid status {job.id} --wait'",
+        )
+    if not job.succeeded:
+        reason = f": {job.reason}" if job.reason else ""
+        return JobFailed(
+            f"job {job.id} failed ({job.state}){reason}", hint=f"see 'medgrid explain {job.id}'"
+        )
+    return None

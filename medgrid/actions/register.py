@@ -1,0 +1,210 @@
+"""Give files of this host and outputs of jobs an LFN, metadata and a place.
+
+All is looked at first: sources, jobs, names, attributes. Then bytes are copied, and in the end one
+transaction makes everything known, or nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from medgrid.actions.grid import Grid
+from medgrid.actions.lfn import as_folder, is_folder
+from medgrid.actions.outcome import Failure
+from medgrid.actions.register_files import LocalFile, look_at
+from medgrid.actions.register_jobs import results_of
+from medgrid.actions.transfer import OnBad, Uploads, ignore_bad
+from medgrid.catalog.attributes import check_name
+from medgrid.catalog.objects import Registration
+from medgrid.errors import AlreadyExists, UsageError
+from medgrid.model import LFN, AttributeValue, GridObject, ObjectId, new_object_id
+
+__all__ = ["Meta", "Registered", "parse_meta", "register"]
+
+_JOB_WORD = re.compile(r"[1-9]\d*(\.[1-9]\d*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What the user says of all that is registered."""
+
+    values: Mapping[str, AttributeValue] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """An object that has its LFN now, and where it came from: a file or a job."""
+
+    lfn: LFN
+    object_id: ObjectId
+    source: str
+    role: str | None = None
+
+
+def parse_meta(words: Sequence[str]) -> Meta:
+    """Read ``name=value`` and ``name=number:unit``.
+
+    What reads as a number is one, unless it stands in double quotes.
+
+    Examples
+    --------
+    >>> parse_meta(["volume=1432.5:ml", "site=A"])
+    Meta(values={'volume': 1432.5, 'site': 'A'}, units={'volume': 'ml'})
+
+    Raises
+    ------
+    UsageError
+        A word has no ``=``, its name is not allowed or stands twice.
+    """
+    values: dict[str, AttributeValue] = {}
+    units: dict[str, str] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise UsageError(
+                f"{word!r} is no metadata", hint="write name=value, or name=number:unit"
+            )
+        check_name(name)
+        if name in values:
+            raise UsageError(f"metadata {name!r} is given twice")
+        number_text, colon, unit = text.rpartition(":")
+        if colon and unit and (number := _number(number_text)) is not None:
+            values[name], units[name] = number, unit
+        elif (number := _number(text)) is not None:
+            values[name] = number
+        elif len(text) > 1 and text[0] == text[-1] == '"':
+            values[name] = text[1:-1]
+        elif text:
+            values[name] = text
+        else:
+            raise UsageError(f"metadata {name!r} has no value")
+    return Meta(values, units)
+
+
+def _number(text: str) -> int | float | None:
+    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", text):
+        return None
+    return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+
+
+def register(
+    grid: Grid,
+    sources: Sequence[str],
+    to: str,
+    *,
+    se: str | None = None,
+    meta: Meta | None = None,
+    replace: bool = False,
+    role: str | None = None,
+    on_bad: OnBad = ignore_bad,
+) -> tuple[list[Registered], list[Failure]]:
+    """Register outputs of jobs (``42``, ``42.7``) and files of this host.
+
+    A job's output becomes ``TO/42.7/ROLE`` (``ROLE-1``, ``ROLE-2`` of a list); a file becomes `to`
+    itself, or ``TO/NAME`` when `to` ends with ``/``, is a folder, or there are several.
+
+    Parameters
+    ----------
+    se : str, optional
+        Where the bytes shall lie: outputs get another replica there, files go there (by default to
+        the grid's default).
+    role : str, optional
+        Register only outputs of this role.
+
+    Returns
+    -------
+    registered, failures
+        Jobs that are not done, or failed, are failures; the others are registered.
+
+    Raises
+    ------
+    AlreadyExists
+        An LFN is taken; nothing was changed.
+    MedgridError
+        A source, the storage element or metadata are not usable; nothing was changed.
+    """
+    meta = meta or Meta()
+    target = grid.catalog.places.se(se).name if se else None
+    words = list(dict.fromkeys(sources))
+    jobs = [word for word in words if _JOB_WORD.fullmatch(word)]
+    paths = [word for word in words if word not in jobs]
+    files = _placed(grid, [look_at(Path(word)) for word in paths], to, bool(jobs))
+    results, failures = results_of(grid, jobs, as_folder(to), role, on_bad) if jobs else ([], [])
+    _check_free(grid, [*files, *(one.lfn for one in results)], replace)
+    if files and target is None:
+        target = grid.default_se().name
+    with Uploads(grid) as uploads:
+        entries = [_store(uploads, file, lfn, target or "", meta) for lfn, file in files.items()]
+        copies = [
+            uploads.copy(one.item, one.replicas, se, on_bad)
+            for one in results
+            if se and all(copy.se != se for copy in one.replicas)
+        ]
+        with grid.catalog.transaction():
+            objects = grid.catalog.objects
+            objects.register(entries, replace)
+            for one in results:
+                objects.name(one.item.id, one.lfn, one.attributes, replace=replace)
+                objects.set_attributes(one.item.id, meta.values, meta.units)
+            for copy in copies:
+                objects.add_replica(copy)
+    done = [
+        Registered(lfn, entry.object.id, str(file.path))
+        for (lfn, file), entry in zip(files.items(), entries, strict=True)
+    ]
+    done += [Registered(one.lfn, one.item.id, str(one.job), one.role) for one in results]
+    return done, failures
+
+
+def _placed(
+    grid: Grid, files: Sequence[LocalFile], to: str, with_jobs: bool
+) -> dict[LFN, LocalFile]:
+    """LFN of each file."""
+    if not files:
+        return {}
+    folder = as_folder(to)
+    into = (
+        with_jobs or len(files) > 1 or to.endswith("/") or is_folder(grid.catalog.objects, folder)
+    )
+    if not into:
+        return {LFN(to): files[0]}
+    placed: dict[LFN, LocalFile] = {}
+    for file in files:
+        lfn = LFN(f"{folder.rstrip('/')}/{file.path.name}")
+        if lfn in placed:
+            raise UsageError(f"{placed[lfn].path} and {file.path} would both become {lfn}")
+        placed[lfn] = file
+    return placed
+
+
+def _check_free(grid: Grid, lfns: Sequence[LFN], replace: bool) -> None:
+    twice = [lfn for lfn, count in Counter(lfns).items() if count > 1]
+    if twice:
+        raise UsageError(f"{twice[0]} would be given to two objects")
+    taken = {} if replace else grid.catalog.objects.get_many(lfns)
+    if taken:
+        more = f" (and {len(taken) - 1} more)" if len(taken) > 1 else ""
+        raise AlreadyExists(
+            f"{next(lfn for lfn in lfns if lfn in taken)} already exists{more}",
+            hint="choose another LFN, or ask for a new version with --replace",
+        )
+
+
+def _store(uploads: Uploads, file: LocalFile, lfn: LFN, se: str, meta: Meta) -> Registration:
+    object_id = new_object_id()
+    replica = uploads.put(object_id, se, file.chunks())
+    item = GridObject(
+        id=object_id,
+        lfn=lfn,
+        kind=file.kind,
+        filename=file.filename,
+        size_bytes=replica.size_bytes,
+        sha256=replica.sha256,
+        attributes=file.attributes,
+    )
+    return Registration(item, (replica,), user_attributes=dict(meta.values), units=dict(meta.units))

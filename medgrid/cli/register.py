@@ -1,0 +1,74 @@
+"""``medgrid register``."""
+
+from __future__ import annotations
+
+import click
+
+from medgrid.cli.failures import finish
+from medgrid.cli.output import emit_json, emit_lines, warn
+from medgrid.cli.params import Session, input_option, pass_session, read_words
+
+__all__ = ["register"]
+
+
+@click.command()
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...")
+@input_option("sources")
+@click.option("--to", required=True, metavar="LFN|FOLDER", help="Where in the catalog.")
+@click.option("--se", metavar="NAME", help="Storage element that shall hold the bytes.")
+@click.option(
+    "--meta", "metas", multiple=True, metavar="NAME=VALUE[:UNIT]", help="Metadata of all; repeat."
+)
+@click.option("--role", metavar="NAME", help="Of jobs, only the outputs of this name.")
+@click.option("--replace", is_flag=True, help="Where an LFN exists, give it a new version.")
+@pass_session
+def register(
+    session: Session,
+    sources: tuple[str, ...],
+    input_file: str | None,
+    to: str,
+    se: str | None,
+    metas: tuple[str, ...],
+    role: str | None,
+    replace: bool,
+) -> None:
+    """Give outputs of jobs, or local files, an LFN and metadata; prints the LFNs.
+
+    SOURCE is a submission (42), a job (42.7) or a file (write ./42 for a file of that name); also
+    from '-i FILE' or stdin ('-'). Outputs become FOLDER/42.7/ROLE, with the numbers that their
+    algorithm measures and the patient of their image as metadata. A file becomes LFN; or
+    FOLDER/NAME when there are several, FOLDER exists or ends with '/'.
+
+    Nothing is changed when a name is taken. Jobs that failed or are not done are listed, and the
+    exit code is 3.
+
+    \b
+    medgrid register 42 --to /trial/results --se store1
+    medgrid register table.csv --to /trial/notes/table.csv --meta site=A --meta volume=1432.5:ml
+    """
+    from medgrid.actions.register import parse_meta
+    from medgrid.actions.register import register as register_all
+
+    words = read_words(sources, input_file, "source")
+    done, failures = register_all(
+        session.open_grid(),
+        words,
+        to,
+        se=se,
+        meta=parse_meta(metas),
+        replace=replace,
+        role=role,
+        on_bad=lambda bad: warn(session, str(bad)),
+    )
+    if session.as_json:
+        for one in done:
+            document = {
+                "lfn": one.lfn,
+                "id": one.object_id,
+                "source": one.source,
+                "role": one.role,
+            }
+            emit_json("registered/1", document)
+    else:
+        emit_lines(one.lfn for one in done)
+    finish(session, failures, len(done))
