@@ -118,14 +118,15 @@ class Assigner:
         left = list(jobs)
         for idle in (True, False):
             for local in (True, False):
-                left = [
-                    job
-                    for job in left
-                    if not self._place(plan, head, need, names, roomy, job, shared, idle, local)
-                ]
-                if not any(station.candidate.has_room(need.slots) for station in roomy):
-                    break
-        if left and not any(s.candidate.has_room(need.slots) for s in roomy):
+                rest: list[WaitingJob] = []
+                for job in left:
+                    open_ = [s for s in roomy if _has_room(s, need.slots, idle)]
+                    if not open_ or not self._place(
+                        plan, head, need, names, open_, job, shared, local
+                    ):
+                        rest.append(job)
+                left = rest
+        if left and not any(_has_room(s, need.slots, False) for s in roomy):
             self._wait(plan, head.number, BUSY)
 
     def _place(
@@ -137,10 +138,9 @@ class Assigner:
         roomy: Sequence[Station],
         job: WaitingJob,
         shared: Sequence[ObjectId],
-        idle: bool,
         local: bool,
     ) -> bool:
-        """Give one job to the best worker that has a free slot (or, not `idle`, some queue)."""
+        """Give one job to the best of `roomy`; with `local` only where no byte must be moved."""
         avoid = job.failed_on if names - job.failed_on else frozenset[str]()
         objects = [self._known[one][1] for one in (*shared, *job.items) if one in self._known]
         replicas = {item.id: self._known[item.id][2] for item in objects}
@@ -148,9 +148,7 @@ class Assigner:
         chosen: Station | None = None
         for station in roomy:
             candidate = station.candidate
-            if station.name in avoid or not candidate.has_room(need.slots):
-                continue
-            if idle and candidate.used_slots + need.slots > candidate.worker.slots:
+            if station.name in avoid:
                 continue
             moved = bytes_to_move(objects, replicas, self._board.se_sites, candidate)
             if local and moved:
@@ -215,6 +213,14 @@ class Assigner:
                 self._known[one] = (now, objects[one], replicas[one])
             else:
                 self._known.pop(one, None)
+
+
+def _has_room(station: Station, slots: int, idle: bool) -> bool:
+    """Whether a worker has a free slot or, when not `idle`, room in its queue."""
+    candidate = station.candidate
+    if not candidate.has_room(slots):
+        return False
+    return not idle or candidate.used_slots + slots <= candidate.worker.slots
 
 
 def _because(reasons: Iterable[tuple[str, str]]) -> str:

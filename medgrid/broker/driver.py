@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, Queue, SimpleQueue
@@ -151,22 +152,22 @@ class Driver(threading.Thread):
     # -- launching ---------------------------------------------------------------------------------
 
     def _launch(self, talk: _Conversation, works: Sequence[Work]) -> None:
-        waiting = list(works)
+        waiting = deque(works)
+        # known from now on: an earlier broker may have launched one of them already
+        talk.live.update((work.attempt, work.se) for work in works)
         while waiting:
             launches: list[Launch] = []
-            elements: dict[AttemptId, StorageElement] = {}
             needs: dict[AttemptId, set[Sha256]] = {}
             items: dict[Sha256, StageItem] = {}
             size_bytes = 0
             while waiting and len(launches) < _BATCH and size_bytes < _BATCH_BYTES:
-                work = waiting.pop(0)
+                work = waiting.popleft()
                 try:
                     launch, wanted = self._stager.prepare(work, talk.link.info.python_tags)
                 except MedgridError as exc:
-                    self._fail(work.attempt, Cause.ENVIRONMENT, exc.message)
+                    self._fail(talk, work.attempt, Cause.ENVIRONMENT, exc.message)
                     continue
                 launches.append(launch)
-                elements[work.attempt] = work.se
                 needs[work.attempt] = {item.sha256 for item in wanted}
                 for item in wanted:
                     if item.sha256 not in talk.staged and item.sha256 not in items:
@@ -177,16 +178,14 @@ class Driver(threading.Thread):
             for launch in launches:
                 problems = [bad[one] for one in needs[launch.attempt] if one in bad]
                 if problems:
-                    self._fail(launch.attempt, *problems[0])
+                    self._fail(talk, launch.attempt, *problems[0])
                 else:
                     good.append(launch)
             if good:
                 talk.link.launch(good)
-                for launch in good:
-                    talk.live[launch.attempt] = elements[launch.attempt]
                 attempts = tuple(launch.attempt for launch in good)
                 self._reports.put(Given(self._worker.name, attempts))
-            if waiting and talk.live:
+            if waiting:
                 self._follow(talk, 0.0)
 
     def _stage(
@@ -219,7 +218,8 @@ class Driver(threading.Thread):
             break
         return bad
 
-    def _fail(self, attempt: AttemptId, cause: Cause, message: str) -> None:
+    def _fail(self, talk: _Conversation, attempt: AttemptId, cause: Cause, message: str) -> None:
+        talk.live.pop(attempt, None)
         self._reports.put(Failed(self._worker.name, attempt, AttemptEnd(cause, message=message)))
 
     # -- results -----------------------------------------------------------------------------------

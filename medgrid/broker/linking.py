@@ -13,7 +13,7 @@ from medgrid.broker.settling import Settler
 from medgrid.broker.station import LiveAttempt, Station
 from medgrid.catalog.job_desk import LiveJob
 from medgrid.catalog.job_moves import AttemptEnd, Move
-from medgrid.catalog.job_states import ACTIVE, Event
+from medgrid.catalog.job_states import Event
 from medgrid.errors import NotFound
 from medgrid.model import Cause, StorageElement
 from medgrid.workers.base import AttemptId
@@ -72,7 +72,7 @@ class Linker:
         live: dict[AttemptId, StorageElement] = {}
         commands: list[tuple[Station, Any]] = []
         now = time.time()
-        jobs = {job.attempt_id: job for job in self._board.desk.live(station.name)}
+        jobs = {job.attempt_id: job for job in self._board.desk.live_on(station.name)}
         for attempt in list(station.live):
             job = jobs.get(attempt)
             if job is None:
@@ -82,12 +82,12 @@ class Linker:
             event = info.attempts.get(attempt)
             head = self._board.head(job.id.submission)
             try:
+                live[attempt] = self._board.element(head.se)
                 if event is None:
                     work: Work = self._assigner.work(attempt, head, job.items)
                     commands.append((station, work))
                     step = Event.REGAIN
                 else:
-                    live[attempt] = self._board.element(head.se)
                     step = Event.START if event in ("started", "done") else Event.GIVE
             except NotFound as exc:
                 end = AttemptEnd(Cause.STAGE_IN, message=exc.message)
@@ -109,7 +109,7 @@ class Linker:
         for attempt in others:
             job, number = split_attempt(attempt)
             at = current.get(job)
-            if at is None or at[0] != number or at[1] not in ACTIVE:
+            if at is None or not at.is_at(number):
                 strays.append(attempt)
         running = tuple(one for one in strays if station.info.attempts[one] != "done")
         ended = tuple(one for one in strays if station.info.attempts[one] == "done")

@@ -122,6 +122,7 @@ class _Session:
         self._linker = Linker(self._board, self._settler, self._assigner)
         self._places_at_s = 0.0
         self._beat_at_s = 0.0
+        self._looked_at_s = 0.0
         self._busy_at_s = time.monotonic()
         self._progressed = True
 
@@ -197,6 +198,9 @@ class _Session:
 
     def _housekeeping(self) -> None:
         now = time.monotonic()
+        if now - self._looked_at_s < _TICK_S:
+            return
+        self._looked_at_s = now
         lost = self._linker.given_up()
         if lost or now - self._beat_at_s > _HEARTBEAT_S or self._board.desk.to_cancel():
             self._beat_at_s = now

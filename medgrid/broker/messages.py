@@ -74,7 +74,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """Read the journal from here. `live` are attempts the worker has, with where outputs go."""
+    """Read the journal from here. `live` are all attempts there, with where their outputs go."""
 
     offset: int
     live: Mapping[AttemptId, StorageElement]

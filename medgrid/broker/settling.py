@@ -6,7 +6,7 @@ import random
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from medgrid.algorithms.options import options
@@ -21,6 +21,7 @@ from medgrid.broker.messages import (
     split_attempt,
 )
 from medgrid.broker.station import Station
+from medgrid.catalog.job_desk import CurrentJob
 from medgrid.catalog.job_moves import AttemptEnd, Move
 from medgrid.catalog.job_states import Event
 from medgrid.catalog.objects import Registration
@@ -61,7 +62,7 @@ class Settler:
     def settle(self, reports: Sequence[Given | Failed | Records]) -> list[tuple[Station, Any]]:
         """Write what happened; return commands to send when the transaction is kept."""
         batch = _Batch()
-        asked = self._cancel_asked(reports)
+        current = self._current(reports)
         for report in reports:
             station = self._board.stations.get(report.worker)
             if station is None:
@@ -71,11 +72,11 @@ class Settler:
                 for attempt in report.attempts:
                     batch.moves.append(_move(attempt, Event.GIVE, now, station))
             elif isinstance(report, Failed):
-                self._failure(batch, station, report.attempt, report.end, asked)
+                self._failure(batch, station, report.attempt, report.end, current)
             else:
-                self._journal(batch, station, report, asked)
+                self._journal(batch, station, report, current)
         accepted = self._board.desk.apply(batch.moves)
-        self._keep_results(batch, accepted)
+        self._keep_results(batch, accepted, current)
         for name in {report.worker for report in reports if isinstance(report, Records)}:
             if name in self._board.stations:
                 self._board.save_link(self._board.stations[name])
@@ -112,7 +113,8 @@ class Settler:
         """Whether no worker is left that could have what the algorithm needs."""
         return end.cause is Cause.ENVIRONMENT and not self._board.fit(algorithm)
 
-    def _cancel_asked(self, reports: Sequence[Given | Failed | Records]) -> set[JobId]:
+    def _current(self, reports: Sequence[Given | Failed | Records]) -> Mapping[JobId, CurrentJob]:
+        """Where the jobs are whose attempts ended."""
         ended = set()
         for report in reports:
             if isinstance(report, Failed):
@@ -123,26 +125,50 @@ class Settler:
                     for record in report.records
                     if record.event in ("done", "refused")
                 }
-        current = self._board.desk.current(ended) if ended else {}
-        return {job for job, (_, _, asked) in current.items() if asked}
+        return self._board.desk.current(ended) if ended else {}
 
-    def _journal(self, batch: _Batch, station: Station, report: Records, asked: set[JobId]) -> None:
+    def _journal(
+        self,
+        batch: _Batch,
+        station: Station,
+        report: Records,
+        current: Mapping[JobId, CurrentJob],
+    ) -> None:
         for record in report.records:
-            attempt = record.attempt
             if record.event in ("accepted", "staged"):
-                batch.moves.append(_move(attempt, Event.GIVE, record.time_s, station))
+                batch.moves.append(_move(record.attempt, Event.GIVE, record.time_s, station))
             elif record.event == "started":
-                batch.moves.append(_move(attempt, Event.START, record.time_s, station))
+                batch.moves.append(_move(record.attempt, Event.START, record.time_s, station))
             elif record.event in ("done", "refused"):
-                batch.ended.setdefault(station.name, []).append(attempt)
-                end = report.failed.get(attempt) or _end(record)
-                if end.cause.is_infrastructure or (
-                    end.cause is Cause.CANCELLED and split_attempt(attempt)[0] not in asked
-                ):
-                    self._failure(batch, station, attempt, end, asked)
-                else:
-                    self._result(batch, station, record, end, report.outputs.get(attempt, ()))
+                self._ended(batch, station, record, report, current)
         station.offset = report.offset
+
+    def _ended(
+        self,
+        batch: _Batch,
+        station: Station,
+        record: JournalRecord,
+        report: Records,
+        current: Mapping[JobId, CurrentJob],
+    ) -> None:
+        attempt = record.attempt
+        job, number = split_attempt(attempt)
+        at = current.get(job)
+        outputs = report.outputs.get(attempt, ())
+        if at is not None and at.is_at(number):
+            if attempt not in station.live:
+                return  # two workers share an agent, and this one is the other's
+            end = report.failed.get(attempt) or _end(record)
+            stopped = end.cause is Cause.CANCELLED and not at.cancel_asked
+            if stopped:
+                end = replace(end, cause=Cause.LOST, message="it was stopped from outside")
+            if end.cause.is_infrastructure:
+                self._failure(batch, station, attempt, end, current)
+            else:
+                self._result(batch, station, record, end, outputs)
+        elif outputs:
+            batch.drops.append((station, outputs))
+        batch.ended.setdefault(station.name, []).append(attempt)
 
     def _result(
         self,
@@ -179,32 +205,27 @@ class Settler:
         station: Station,
         attempt: AttemptId,
         end: AttemptEnd,
-        asked: set[JobId],
+        current: Mapping[JobId, CurrentJob],
     ) -> None:
         job, number = split_attempt(attempt)
-        if job in asked:
-            station.drop(attempt)
-            batch.moves.append(
-                Move(
-                    job,
-                    number,
-                    Event.CANCEL,
-                    time.time(),
-                    "cancelled by its owner",
-                    worker=station.name,
-                    end=end,
-                )
-            )
+        at = current.get(job)
+        if at is None or not at.is_at(number):
             return
-        if end.cause is Cause.CANCELLED:
-            end = AttemptEnd(Cause.LOST, message="it was stopped, though nobody asked for that")
-        batch.moves.append(self.fail(station, attempt, end))
+        if at.cancel_asked:
+            station.drop(attempt)
+            now, reason = time.time(), "cancelled by its owner"
+            batch.moves.append(
+                Move(job, number, Event.CANCEL, now, reason, worker=station.name, end=end)
+            )
+        else:
+            batch.moves.append(self.fail(station, attempt, end))
 
     # -- results -----------------------------------------------------------------------------------
 
-    def _keep_results(self, batch: _Batch, accepted: Sequence[Move]) -> None:
+    def _keep_results(
+        self, batch: _Batch, accepted: Sequence[Move], current: Mapping[JobId, CurrentJob]
+    ) -> None:
         kept = {(move.job, move.attempt) for move in accepted if move.event is Event.END}
-        items = self._board.desk.items(job for job, _ in batch.results)
         registrations: list[Registration] = []
         derivations: list[Derivation] = []
         for key, (station, record, outputs) in batch.results.items():
@@ -214,7 +235,8 @@ class Settler:
                 continue
             outputs = tuple(sorted(outputs, key=lambda one: (one.role, _natural(one.path))))
             registrations += [_registration(one, record.time_s) for one in outputs]
-            derivations.append(self._derivation(key[0], items[key[0]], station, record, outputs))
+            items = current[key[0]].items
+            derivations.append(self._derivation(key[0], items, station, record, outputs))
         self._board.keep(registrations, derivations)
 
     def _derivation(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, literal, select, update
 
 from medgrid.catalog.engine import Database
 from medgrid.catalog.job_moves import Move, apply, job_rows
@@ -15,7 +15,7 @@ from medgrid.catalog.job_schema import job, job_attempt, job_event, submission, 
 from medgrid.catalog.job_states import ACTIVE, OPEN, PENDING
 from medgrid.model import JobId, JobState, ObjectId, Sha256
 
-__all__ = ["JobDesk", "LiveJob", "SubmissionHead", "WaitingJob", "WorkerLinkState"]
+__all__ = ["CurrentJob", "JobDesk", "LiveJob", "SubmissionHead", "WaitingJob", "WorkerLinkState"]
 
 _KEY: tuple[Any, ...] = (job.c.submission, job.c.number, job.c.attempt)
 
@@ -64,6 +64,20 @@ class LiveJob:
     def attempt_id(self) -> str:
         """Attempt id as agents know it."""
         return f"{self.id}.{self.attempt}"
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentJob:
+    """Where a job is by now."""
+
+    attempt: int
+    state: JobState
+    cancel_asked: bool
+    items: tuple[ObjectId, ...]
+
+    def is_at(self, attempt: int) -> bool:
+        """Whether `attempt` is its living one."""
+        return self.attempt == attempt and self.state in ACTIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +194,8 @@ class JobDesk:
             row.se,
         )
 
-    def live(self, worker: str | None = None) -> list[LiveJob]:
-        """All jobs with an attempt on `worker`, or on any."""
+    def live(self, *conditions: ColumnElement[bool]) -> list[LiveJob]:
+        """All jobs with an attempt on a worker."""
         question = select(
             job.c.submission,
             job.c.number,
@@ -190,9 +204,7 @@ class JobDesk:
             job.c.worker,
             job.c.own_inputs,
             job.c.cancel_asked,
-        ).where(job.c.state.in_(sorted(ACTIVE)))
-        if worker is not None:
-            question = question.where(job.c.worker == worker)
+        ).where(job.c.state.in_(sorted(ACTIVE)), *conditions)
         with self._db.read() as connection:
             return [
                 LiveJob(
@@ -201,31 +213,27 @@ class JobDesk:
                 for row in connection.execute(question)
             ]
 
+    def live_on(self, worker: str) -> list[LiveJob]:
+        """All jobs with an attempt on one worker."""
+        return self.live(job.c.worker == worker)
+
     def to_cancel(self) -> list[LiveJob]:
         """Jobs on workers that their owner wants stopped."""
-        return [one for one in self.live() if one.cancel_asked]
+        return self.live(job.c.cancel_asked)
 
-    def current(self, ids: Iterable[JobId]) -> dict[JobId, tuple[int, JobState, bool]]:
-        """Attempt, state and whether cancelling was asked, of each job."""
+    def current(self, ids: Iterable[JobId]) -> dict[JobId, CurrentJob]:
+        """Where each job is by now."""
         columns = (
             job.c.submission,
             job.c.number,
             job.c.attempt,
             job.c.state,
             job.c.cancel_asked,
+            job.c.own_inputs,
         )
         with self._db.read() as connection:
             return {
-                JobId(row[0], row[1]): (row[2], JobState(row[3]), row[4])
-                for row in job_rows(connection, set(ids), columns)
-            }
-
-    def items(self, ids: Iterable[JobId]) -> dict[JobId, tuple[ObjectId, ...]]:
-        """Own objects of each job."""
-        columns = (job.c.submission, job.c.number, job.c.own_inputs)
-        with self._db.read() as connection:
-            return {
-                JobId(row[0], row[1]): tuple(row[2])
+                JobId(row[0], row[1]): CurrentJob(row[2], JobState(row[3]), row[4], tuple(row[5]))
                 for row in job_rows(connection, set(ids), columns)
             }
 

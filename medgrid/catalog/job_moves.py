@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from medgrid.catalog.job_schema import job, job_attempt, job_event
 from medgrid.catalog.job_states import PENDING, Event, step
@@ -14,7 +14,7 @@ from medgrid.model import Cause, JobId, JobState
 
 __all__ = ["AttemptEnd", "Move", "apply", "job_rows"]
 
-_KEYS_PER_SELECT = 400
+_NUMBERS_PER_SELECT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +123,19 @@ def job_rows(
     connection: Connection, ids: Iterable[JobId], columns: Sequence[Any], *, lock: bool = False
 ) -> Iterator[Any]:
     """Rows of the jobs `ids`, in the order of their keys so that locks cannot cross."""
-    keys_all = sorted((one.submission, one.number) for one in ids)
-    for start in range(0, len(keys_all), _KEYS_PER_SELECT):
-        keys = keys_all[start : start + _KEYS_PER_SELECT]
-        question = select(*columns).where(tuple_(job.c.submission, job.c.number).in_(keys))
-        if lock:
-            question = question.order_by(job.c.submission, job.c.number).with_for_update()
-        yield from connection.execute(question)
+    numbers: dict[int, list[int]] = {}
+    for one in sorted(ids):
+        numbers.setdefault(one.submission, []).append(one.number)
+    for submission, some in numbers.items():
+        for start in range(0, len(some), _NUMBERS_PER_SELECT):
+            # a list of pairs would make SQLite read the whole table
+            question = select(*columns).where(
+                job.c.submission == submission,
+                job.c.number.in_(some[start : start + _NUMBERS_PER_SELECT]),
+            )
+            if lock:
+                question = question.order_by(job.c.number).with_for_update()
+            yield from connection.execute(question)
 
 
 def apply(connection: Connection, moves: Sequence[Move]) -> list[Move]:
