@@ -193,7 +193,7 @@ _SPECIAL: dict[str, Load] = {
         .order_by(replica.c.object_id, replica.c.se),
         replica.c.object_id,
     ),
-    "site": _by_object(
+    "se_site": _by_object(
         select(replica.c.object_id, storage_element.c.site)
         .join(storage_element, storage_element.c.name == replica.c.se)
         .distinct()

@@ -230,7 +230,7 @@ VIRTUAL: dict[str, Field] = {
         ),
         RowsField("se", select(replica.c.object_id), replica.c.se, values.text),
         RowsField(
-            "site",
+            "se_site",
             select(replica.c.object_id).join(
                 storage_element, storage_element.c.name == replica.c.se
             ),
