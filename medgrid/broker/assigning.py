@@ -20,6 +20,8 @@ from medgrid.workers.base import AttemptId
 __all__ = ["Assigner", "Plan"]
 
 _WINDOW = 200  # jobs looked at beyond those there is room for, to find local ones
+_MARGIN = 20  # the same where all workers with room are at one site
+_LOOK_S = 1.0  # how often to look at what waits when no worker has room
 _MOST = 2000
 _FRESH_S = 30.0
 _KNOWN_MOST = 100_000
@@ -45,6 +47,7 @@ class Assigner:
     def __init__(self, board: Board) -> None:
         self._board = board
         self._told: dict[int, str] = {}
+        self._look_again_s = 0.0
         self._known: dict[ObjectId, tuple[float, GridObject, Sequence[Replica]]] = {}
 
     def plan(self) -> Plan:
@@ -53,6 +56,13 @@ class Assigner:
         board = self._board
         for station in board.stations.values():
             station.refresh()
+        now = time.monotonic()
+        if now < self._look_again_s and not any(
+            one.candidate.trouble is None and one.candidate.has_room(1)
+            for one in board.stations.values()
+        ):
+            return plan
+        self._look_again_s = now + _LOOK_S
         waiting = board.desk.waiting()
         self._told = {number: text for number, text in self._told.items() if number in waiting}
         for number in waiting:
@@ -109,7 +119,8 @@ class Assigner:
         room = sum(
             max(1, (s.candidate.limit_slots - s.candidate.used_slots) // need.slots) for s in roomy
         )
-        jobs = self._board.desk.next_waiting(head.number, min(_MOST, room + _WINDOW), time.time())
+        window = _WINDOW if len({s.candidate.worker.site for s in roomy}) > 1 else _MARGIN
+        jobs = self._board.desk.next_waiting(head.number, min(_MOST, room + window), time.time())
         if not jobs:
             return
         shared = [one for ids in head.inputs.values() for one in ids]

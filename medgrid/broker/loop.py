@@ -24,6 +24,7 @@ __all__ = ["Broker"]
 
 _LOG = logging.getLogger("medgrid.broker")
 _TICK_S = 0.25
+_GATHER_S = 0.02
 _PLACES_S = 3.0
 _HEARTBEAT_S = 2.0
 _CLOSE_S = 3.0
@@ -147,17 +148,16 @@ class _Session:
         return True
 
     def _wait(self) -> list[Report]:
+        """Reports that have come in; a moment after the first one, so that many share a commit."""
         found: list[Report] = []
-        timeout_s = 0.0 if self._progressed else _TICK_S
-        self._progressed = False
         try:
-            found.append(
-                self._reports.get(timeout=timeout_s) if timeout_s else self._reports.get_nowait()
-            )
+            found.append(self._reports.get(timeout=0.0 if self._progressed else _TICK_S))
+            self._stopping.wait(_GATHER_S)
             while len(found) < _REPORTS_MOST:
                 found.append(self._reports.get_nowait())
         except Empty:
             pass
+        self._progressed = False
         return found
 
     def _write(self, reports: list[Report]) -> list[tuple[Station, Any]]:
