@@ -44,6 +44,35 @@ class Database:
     def __init__(
         self, url: str, *, create: bool = False, busy_timeout_s: float = BUSY_TIMEOUT_S
     ) -> None:
+        self.url = url
+        self._local = threading.local()
+        self._busy_timeout_s = busy_timeout_s
+        self.path: Path | None = None
+        self.is_sqlite = url.startswith("sqlite:")
+        if self.is_sqlite:
+            self.engine = self._sqlite(url, create)
+        else:
+            self.engine = self._postgres(url)
+
+    def _sqlite(self, url: str, create: bool) -> Engine:
+        # all after the slashes is the path, whatever characters it has
+        prefix, _, path = url.partition(":///")
+        if prefix != "sqlite" or path in ("", ":memory:"):
+            raise ConfigError("the catalog must be a file", hint="as in sqlite:////dir/catalog.db")
+        self.path = Path(path).absolute()
+        self.name = str(self.path)
+        if not create and not self.path.exists():
+            raise self._missing()
+        engine = create_engine(
+            f"sqlite+pysqlite:///file:{quote(self.name)}?mode={'rwc' if create else 'rw'}&uri=true"
+            f"&timeout={self._busy_timeout_s:g}",
+            pool_size=_POOL_SIZE,
+            max_overflow=_POOL_SIZE,
+        )
+        event.listen(engine, "connect", _prepare_sqlite)
+        return engine
+
+    def _postgres(self, url: str) -> Engine:
         try:
             parsed = make_url(url)
         except exc.ArgumentError:
@@ -52,43 +81,19 @@ class Database:
                 "the catalog's address is not a database URL",
                 hint="it looks like sqlite:////dir/catalog.db or postgresql://user@host/name",
             ) from None
-        if parsed.drivername in ("postgresql", "postgres"):
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        self.is_sqlite = parsed.get_backend_name() == "sqlite"
-        self.name = parsed.database if self.is_sqlite else parsed.render_as_string()
-        self._local = threading.local()
-        self._busy_timeout_s = busy_timeout_s
-        self.url = parsed
-        if self.is_sqlite:
-            if not parsed.database or parsed.database == ":memory:":
-                raise ConfigError("the catalog must be a file, not memory")
-            path = Path(parsed.database).absolute()
-            self._path: Path | None = path
-            if not create and not path.exists():
-                raise self._missing()
-            mode = "rwc" if create else "rw"
-            parsed = make_url(
-                f"sqlite+pysqlite:///file:{quote(str(path))}?mode={mode}&uri=true"
-                f"&timeout={busy_timeout_s:g}"
-            )
-            self.engine = create_engine(parsed, pool_size=_POOL_SIZE, max_overflow=50)
-            event.listen(self.engine, "connect", _prepare_sqlite)
-        elif parsed.drivername == "postgresql+psycopg":
-            self._path = None
-            self.engine = self._postgres()
-        else:
+        if parsed.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
             raise ConfigError(
-                f"a catalog cannot live in {parsed.get_backend_name()!r}",
+                f"a catalog cannot live in {parsed.drivername!r}",
                 hint="use sqlite or postgresql",
             )
-
-    def _postgres(self) -> Engine:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+        self.name = parsed.render_as_string()  # without the password
         milliseconds = int(self._busy_timeout_s * 1000)
         try:
             return create_engine(
-                self.url,
+                parsed,
                 pool_size=_POOL_SIZE,
-                max_overflow=50,
+                max_overflow=_POOL_SIZE,
                 pool_pre_ping=True,
                 connect_args={
                     "connect_timeout": 10,
@@ -192,7 +197,7 @@ class Database:
                 f"{where}: the disk is full", hint="free some space; nothing was changed"
             )
         if code == sqlite3.SQLITE_CANTOPEN:
-            if self._path is not None and not self._path.exists():
+            if self.path is not None and not self.path.exists():
                 return self._missing()
             return ConfigError(
                 f"{where} cannot be opened",
@@ -242,9 +247,15 @@ class Database:
             )
         return None
 
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """Give a connection outside of any transaction, for settings; raises as `write`."""
+        with self._translated(), self.engine.connect() as connection:
+            yield connection
+
     def optimize(self) -> None:
         """Let the database look at how its values are spread, where that has changed much."""
-        with self._translated(), self.engine.connect() as connection:
+        with self.connect() as connection:
             if self.is_sqlite:
                 connection.exec_driver_sql("PRAGMA analysis_limit=1000")
                 connection.exec_driver_sql("PRAGMA optimize")

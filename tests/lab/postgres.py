@@ -179,9 +179,15 @@ _DATABASES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 
 
 @pytest.fixture(params=_DATABASES)
-def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Address where a catalog could be made, on each kind of database."""
-    if request.param == "sqlite":
+def database(request: pytest.FixtureRequest) -> str:
+    """Each kind of database in turn: ``sqlite`` or ``postgres``."""
+    return str(request.param)
+
+
+@pytest.fixture
+def empty_url(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Address where a catalog could be made."""
+    if database == "sqlite":
         yield f"sqlite:///{tmp_path / 'empty.db'}"
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
@@ -190,10 +196,10 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     server.drop_database(name)
 
 
-@pytest.fixture(params=_DATABASES)
-def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Address of a new, empty catalog of this test's own, on each kind of database."""
-    if request.param == "sqlite":
+@pytest.fixture
+def catalog_url(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Address of a new, empty catalog of this test's own."""
+    if database == "sqlite":
         path = tmp_path / "catalog.db"
         shutil.copy(request.getfixturevalue("_sqlite_template"), path)
         yield f"sqlite:///{path}"
