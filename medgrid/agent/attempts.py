@@ -105,7 +105,8 @@ class Attempts:
         ValueError
             One is malformed; none is taken.
         """
-        new = [launch for launch in launches if _checked(launch)["attempt"] not in self._known]
+        named = {_checked(launch)["attempt"]: launch for launch in launches}
+        new = [launch for attempt, launch in named.items() if attempt not in self._known]
         now = time.time()
         for launch in new:
             attempt = launch["attempt"]

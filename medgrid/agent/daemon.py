@@ -107,7 +107,7 @@ def _set_up(layout: Layout) -> Optional[Server]:
         layout.make()
     journal = Journal(layout.journal, layout.ballast)
     agent_id = _agent_id(journal)
-    write_json(layout.path("run", "state"), {"boot": boot}, durable=True)
+    write_json(layout.path("run", "state"), processes.identity(os.getpid(), boot), durable=True)
     base_env = host.base_environment()
     selector = selectors.DefaultSelector()
     attempts = Attempts(layout, journal, selector, agent_id, boot, base_env)

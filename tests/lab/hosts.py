@@ -31,6 +31,8 @@ _PR_SET_PDEATHSIG = 1
 _NEEDED = ("ip", "tc", "unshare", "nsenter", "/usr/sbin/sshd", "setfattr", "ssh-keygen")
 _HIDDEN = ("root", "home", "tmp", "run", "var/tmp", "srv", "mnt", "media")
 
+_OWN_NAMESPACES = ("unshare", "-m", "-n", "-p", "-f", "--kill-child", "--propagation", "private")
+
 _INIT = r"""
 set -eu
 disk=$1 name=$2
