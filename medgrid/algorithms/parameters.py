@@ -50,12 +50,11 @@ def check_parameters(descriptor: Mapping[str, Any], given: Mapping[str, Any]) ->
     label = descriptor["name"]
     for name in given:
         if name not in inputs:
-            near = difflib.get_close_matches(name, settable, n=3, cutoff=0.5) or settable
+            near = difflib.get_close_matches(name, settable, n=3, cutoff=0.5)
+            known = f"its parameters are {', '.join(settable)}" if settable else "it takes none"
             raise UsageError(
                 f"{label} has no parameter {name!r}",
-                hint=f"its parameters are {', '.join(near)}"
-                if near == settable
-                else f"did you mean {', '.join(near)}?",
+                hint=f"did you mean {', '.join(near)}?" if near else known,
             )
         if inputs[name]["type"] == "File":
             raise UsageError(

@@ -89,8 +89,10 @@ def _wording(error: ValidationError) -> str:
             return f"unknown name {_unknown(error)!r}"
         case "pattern":
             return f"expected text like {wanted}, found {found}"
-        case "minLength" | "minItems":
-            return f"expected at least {wanted}, found {found}"
+        case "minLength":
+            return f"expected text of {wanted} character or more, found {found}"
+        case "minItems":
+            return f"expected a list of {wanted} or more, found {found}"
         case "uniqueItems":
             return "expected entries that differ, found the same twice"
         case "minimum":

@@ -241,7 +241,7 @@ def _depends_on(wheel: Path) -> list[str]:
 def _pip_download(
     wanted: Sequence[str], python: str, platform: str, folder: Path, *options: str
 ) -> None:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input"]
+    command = [sys.executable, "-m", "pip", "download", "--no-input", "--progress-bar=off"]
     command += ["--disable-pip-version-check", "--only-binary=:all:", "--dest", str(folder)]
     command += ["--implementation", "cp", "--python-version", _version(python)]
     for abi in (python, "abi3", "none"):
@@ -277,9 +277,12 @@ def _failure(said: str, where: str) -> MedgridError:
     for line in errors:
         found = re.match(r"No matching distribution found for (\S+)", line)
         if found:
+            unknown = "(from versions: none)" in said
             return NoWheel(
                 f"the package index has no wheel of {found[1]} for {where}",
-                hint="pin a version that has one, or give the worker another python3",
+                hint="check its name, and that this host reaches the package index"
+                if unknown
+                else "pin a version that has one, or give the worker another python3",
             )
     if any("ResolutionImpossible" in line or "conflict" in line for line in errors):
         return ConfigError(

@@ -1,0 +1,1 @@
+"""Algorithms: descriptors, parameters, command lines, bundles, wheelhouses."""

@@ -1,0 +1,188 @@
+"""Wheelhouses: built by the real pip from an index that is a folder, once, offline after."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import tarfile
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from medgrid.algorithms.wheelhouse import NoWheel, wheelhouse
+from medgrid.errors import ConfigError, ExitCode, Unreachable
+
+TAGS = ("cp311", "manylinux_2_36_x86_64")
+
+
+def add_wheel(
+    index: Path, name: str, version: str, *requires: str, tag: str = "py3-none-any"
+) -> None:
+    """Put a wheel that holds one empty module into a folder."""
+    info = f"{name}-{version}.dist-info"
+    head = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    head += "Provides-Extra: more\n"
+    head += "".join(f"Requires-Dist: {line}\n" for line in requires)
+    with zipfile.ZipFile(index / f"{name}-{version}-{tag}.whl", "w") as wheel:
+        wheel.writestr(f"{name}.py", "")
+        wheel.writestr(f"{info}/METADATA", head)
+        wheel.writestr(f"{info}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n")
+        wheel.writestr(f"{info}/RECORD", "")
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that pip takes for its index."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    add_wheel(folder, "pip", "25.0")
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+def names(path: Path) -> list[str]:
+    with tarfile.open(path) as tar:
+        return sorted(name.rsplit("-", 3)[0] for name in tar.getnames())
+
+
+def test_dependencies_and_pip_are_in_it(index: Path, tmp_path: Path) -> None:
+    add_wheel(index, "alpha", "1.0", "beta>=1")
+    add_wheel(index, "beta", "1.0")
+    add_wheel(index, "beta", "1.5")
+    add_wheel(index, "unused", "1.0")
+    found = wheelhouse(["alpha==1.0"], TAGS, tmp_path)
+    assert names(found) == ["alpha-1.0", "beta-1.5", "pip-25.0"]
+    assert found.stem == hashlib.sha256(found.read_bytes()).hexdigest()
+
+
+def test_what_was_made_once_needs_no_index(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_wheel(index, "alpha", "1.0")
+    first = wheelhouse(["alpha==1.0"], TAGS, tmp_path)
+    monkeypatch.setenv("PIP_FIND_LINKS", "/nowhere")
+    assert wheelhouse(["alpha==1.0"], TAGS, tmp_path) == first
+    # the same requirements in another order, or with a marker that holds, are the same
+    assert wheelhouse(["alpha==1.0; python_version >= '3.9'"], TAGS, tmp_path) == first
+
+
+def test_markers_are_those_of_the_worker(index: Path, tmp_path: Path) -> None:
+    add_wheel(index, "alpha", "1.0", 'old; python_version < "3.9"', 'mac; sys_platform == "darwin"')
+    add_wheel(index, "alpha", "2.0")
+    add_wheel(index, "old", "1.0", "older")
+    add_wheel(index, "older", "1.0")
+    add_wheel(index, "mac", "1.0")
+    both = ["alpha==1.0; python_version < '3.10'", "alpha==2.0; python_version >= '3.10'"]
+    old = wheelhouse(both, ("cp38", "manylinux_2_17_x86_64"), tmp_path)
+    assert names(old) == ["alpha-1.0", "old-1.0", "older-1.0", "pip-25.0"]
+    assert names(wheelhouse(both, TAGS, tmp_path)) == ["alpha-2.0", "pip-25.0"]
+
+
+def test_extras(index: Path, tmp_path: Path) -> None:
+    add_wheel(index, "alpha", "1.0", 'beta; extra == "more"')
+    add_wheel(index, "beta", "1.0")
+    assert names(wheelhouse(["alpha==1.0"], TAGS, tmp_path)) == ["alpha-1.0", "pip-25.0"]
+    more = wheelhouse(["alpha[more]==1.0"], TAGS, tmp_path)
+    assert names(more) == ["alpha-1.0", "beta-1.0", "pip-25.0"]
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "cp311-cp311-manylinux_2_28_x86_64",
+        "cp311-cp311-manylinux2014_x86_64",
+        "cp39-abi3-manylinux_2_17_x86_64",
+        "cp311-cp311-linux_x86_64",
+    ],
+)
+def test_wheels_of_older_systems_fit(index: Path, tmp_path: Path, tag: str) -> None:
+    add_wheel(index, "alpha", "1.0", tag=tag)
+    assert names(wheelhouse(["alpha==1.0"], TAGS, tmp_path)) == ["alpha-1.0", "pip-25.0"]
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "cp312-cp312-manylinux_2_28_x86_64",
+        "cp311-cp311-manylinux_2_39_x86_64",
+        "cp311-cp311-manylinux_2_28_aarch64",
+        "cp311-cp311-musllinux_1_2_x86_64",
+    ],
+)
+def test_no_wheel_fits(index: Path, tmp_path: Path, tag: str) -> None:
+    add_wheel(index, "alpha", "1.0", tag=tag)
+    with pytest.raises(NoWheel) as error:
+        wheelhouse(["alpha==1.0"], TAGS, tmp_path)
+    assert error.value.exit_code is ExitCode.CONFIG
+    assert error.value.message == (
+        "the package index has no wheel of alpha==1.0 for CPython 3.11 on manylinux_2_36_x86_64"
+    )
+    assert error.value.hint == "check its name, and that this host reaches the package index"
+    # nothing half-made stays
+    left = {path.suffix for path in (tmp_path / "wheelhouse").iterdir()}
+    assert left == {".lock"}
+
+
+def test_other_versions_fit(index: Path, tmp_path: Path) -> None:
+    add_wheel(index, "alpha", "0.9")
+    with pytest.raises(NoWheel) as error:
+        wheelhouse(["alpha==1.0"], TAGS, tmp_path)
+    assert error.value.hint == "pin a version that has one, or give the worker another python3"
+
+
+def test_requirements_that_contradict_each_other(index: Path, tmp_path: Path) -> None:
+    add_wheel(index, "alpha", "1.0", "beta==2.0")
+    add_wheel(index, "beta", "1.0")
+    add_wheel(index, "beta", "2.0")
+    with pytest.raises(ConfigError) as error:
+        wheelhouse(["alpha==1.0", "beta==1.0"], TAGS, tmp_path)
+    assert error.value.message == (
+        "the algorithm's requirements contradict each other for "
+        "CPython 3.11 on manylinux_2_36_x86_64"
+    )
+
+
+def test_an_index_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (
+        ("CONFIG_FILE", "/dev/null"),
+        ("INDEX_URL", "http://127.0.0.1:9/simple"),
+        ("RETRIES", "1"),
+    ):
+        monkeypatch.setenv(f"PIP_{name}", value)
+    with pytest.raises(Unreachable) as error:
+        wheelhouse(["alpha==1.0"], TAGS, tmp_path)
+    assert error.value.message == "the package index does not answer"
+
+
+def test_a_worker_that_runs_no_cpython(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        wheelhouse(["alpha==1.0"], ("pp310", "manylinux_2_36_x86_64"), tmp_path)
+    assert error.value.message == "a worker runs 'pp310', which is not CPython"
+
+
+def test_several_at_once_build_it_once(index: Path, tmp_path: Path) -> None:
+    add_wheel(index, "alpha", "1.0")
+    with ThreadPoolExecutor(3) as pool:
+        made = set(pool.map(lambda _: wheelhouse(["alpha==1.0"], TAGS, tmp_path), range(3)))
+    assert len(made) == 1
+
+
+def test_the_real_pip_installs_from_it(index: Path, tmp_path: Path) -> None:
+    add_wheel(index, "alpha", "1.0", "beta")
+    add_wheel(index, "beta", "1.0")
+    found = wheelhouse(["alpha==1.0"], TAGS, tmp_path)
+    wheels = tmp_path / "wheels"
+    with tarfile.open(found) as tar:
+        tar.extractall(wheels, filter="data")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--find-links", wheels,
+         "--target", tmp_path / "site", "alpha==1.0"],
+        check=True,
+        env={"PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    assert (tmp_path / "site" / "beta.py").exists()
