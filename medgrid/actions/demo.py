@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import medgrid
+from medgrid.agent import processes
 from medgrid.errors import ConfigError
 
-__all__ = ["DemoImages", "gather_images", "sample_algorithm"]
+__all__ = ["DemoImages", "gather_images", "sample_algorithm", "stop_agents"]
 
 TEMPLATE = "nilearn/datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 _DOWNLOAD_TIMEOUT_S = 60
@@ -90,6 +94,15 @@ def sample_algorithm() -> Path:
         f"the sample algorithm is not installed: {places[1]} does not exist",
         hint="run the demonstration from a checkout: bin/medgrid demo",
     )
+
+
+def stop_agents(home: Path) -> None:
+    """End the agents of the local workers of a grid home that is thrown away."""
+    for state in home.glob("agent/*/run/state"):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            known = json.loads(state.read_text(encoding="utf-8"))
+            if processes.alive(known, known["boot"]):
+                os.kill(known["pid"], signal.SIGTERM)
 
 
 def _package_dir(package: str) -> Path:

@@ -148,7 +148,7 @@ def demo(session: Session, keep: Path | None, host: str | None, slots: int) -> N
         try:
             best = _play(session, stage, host, slots)
         finally:
-            _stop_broker(stage)
+            _stop(stage)
         picture = best["picture"] if keep else _save(best["picture"])
     if session.as_json:
         emit_json("demo/1", {**best, "picture": str(picture)})
@@ -185,13 +185,17 @@ def _save(picture: Path) -> Path:
         return Path(shutil.copy(picture, folder / "best-match.png"))
 
 
-def _stop_broker(stage: Stage) -> None:
+def _stop(stage: Stage) -> None:
+    """Leave no process behind."""
+    from medgrid.actions.demo import stop_agents
+
     subprocess.run(
         [stage.folder / "bin" / "medgrid", "broker", "stop"],
         env=stage.environ,
         stdin=subprocess.DEVNULL,
         capture_output=True,
     )
+    stop_agents(stage.folder / "grid")
 
 
 def _play(session: Session, stage: Stage, host: str | None, slots: int) -> Mapping[str, Any]:
