@@ -1,8 +1,11 @@
 """The allow-list: what of an image's header or side-car may become metadata.
 
-Everything that is not named here stays in the object's bytes alone. The list was made from the
-attributes that describe how an image was acquired and what it shows; whoever adds to it checks
-the name against DICOM PS3.15 table E.1-1. `tests/images/test_allowed.py` does so too.
+Everything that is not named here stays in the object's bytes alone. The lists hold attributes that
+say how an image was acquired and what it shows. Of DICOM PS3.15 table E.1-1 they hold only what
+its options retain or clean: patient characteristics (PatientSex, PatientSize, PatientWeight; an
+age takes the birth date's place), full dates (StudyDate, SeriesDate), UIDs (StudyInstanceUID,
+SeriesInstanceUID, FrameOfReferenceUID) and descriptors (StudyDescription, SeriesDescription,
+ProtocolName, ContrastBolusAgent). Whoever adds a name looks it up in that table.
 """
 
 from __future__ import annotations
@@ -41,9 +44,9 @@ CODES: Final = _words(
     Modality ImageType PatientSex PatientPosition BodyPartExamined Laterality ImageLaterality
     ViewPosition ScanningSequence SequenceVariant ScanOptions MRAcquisitionType AngioFlag
     InPlanePhaseEncodingDirection VariableFlipAngleFlag EchoPulseSequence MultipleSpinEcho
-    MultiplanarExcitation PhaseContrast TimeOfFlightContrast SteadyStatePulseSequence
+    MultiPlanarExcitation PhaseContrast TimeOfFlightContrast SteadyStatePulseSequence
     EchoPlanarPulseSequence SaturationRecovery SpectrallySelectedSuppression
-    PulseSequenceType GeometryOfKSpaceTraversal SegmentedKSpaceTraversal
+    GeometryOfKSpaceTraversal SegmentedKSpaceTraversal
     RectilinearPhaseEncodeReordering ParallelAcquisition ParallelAcquisitionTechnique
     PartialFourier PartialFourierDirection SpatialPresaturation MagnetizationTransfer
     T2Preparation BloodSignalNulling ReceiveCoilType TransmitCoilType QuadratureReceiveCoil
@@ -51,7 +54,8 @@ CODES: Final = _words(
     PixelPresentation VolumetricProperties VolumeBasedCalculationTechnique ContentQualification
     ApplicableSafetyStandardAgency PhotometricInterpretation LossyImageCompression
     BurnedInAnnotation RescaleType Units CountsSource SeriesType CorrectedImage
-    DecayCorrection RandomsCorrectionMethod CollimatorType DetectorType FieldOfViewShape
+    DecayCorrection RandomsCorrectionMethod CollimatorType CollimatorShape DetectorType
+    FieldOfViewShape
     AcquisitionType ReconstructionAlgorithm RotationDirection ExposureModulationType
     DoseType DoseUnits DoseSummationType PresentationLUTShape PixelIntensityRelationship
     ConversionType PositionerType SegmentationType SegmentationFractionalType
@@ -75,12 +79,12 @@ NUMBERS: Final = _words(
     ParallelReductionFactorOutOfPlane DiffusionBValue AcquisitionDuration SpectralWidth
     MRAcquisitionFrequencyEncodingSteps MRAcquisitionPhaseEncodingStepsInPlane
     MRAcquisitionPhaseEncodingStepsOutOfPlane GradientOutput TagThickness
-    KVP GeneratorPower ExposureTime ExposureTimeInuAs XRayTubeCurrent XRayTubeCurrentInuA
+    KVP GeneratorPower ExposureTime ExposureTimeInuS XRayTubeCurrent XRayTubeCurrentInuA
     Exposure ExposureInuAs
     FilterThicknessMinimum FilterThicknessMaximum FocalSpots DistanceSourceToDetector
     DistanceSourceToPatient GantryDetectorTilt TableHeight TableSpeed TableFeedPerRotation
     SpiralPitchFactor RevolutionTime SingleCollimationWidth TotalCollimationWidth CTDIvol
-    RescaleIntercept RescaleSlope CollimatorShape DistanceSourceToEntrance EntranceDose
+    RescaleIntercept RescaleSlope DistanceSourceToEntrance EntranceDose
     EstimatedDoseSaving OrganDose BodyPartThickness CompressionForce PositionerPrimaryAngle
     PositionerSecondaryAngle CineRate FrameTime RecommendedDisplayFrameRate ActualFrameDuration
     ContrastBolusVolume ContrastBolusTotalDose ContrastFlowRate ContrastFlowDuration
@@ -134,7 +138,8 @@ BIDS_FIELDS: Final = _words(
     InjectedMassUnits ModeOfAdministration AcquisitionMode FrameTimesStart FrameDuration
     ReconMethodName ReconMethodParameterLabels ReconMethodParameterValues ReconFilterType
     ReconFilterSize ImageDecayCorrected SkullStripped SpatialReference Resolution Density
-    ConversionSoftware ConversionSoftwareVersion ImageOrientationPatientDICOM NumberOfAverages
+    ConversionSoftware ConversionSoftwareVersion PulseSequenceType
+    ImageOrientationPatientDICOM NumberOfAverages
     """
 )
 """Side-car fields of BIDS 1.10 and of dcm2niix that are not DICOM keywords of the lists above."""

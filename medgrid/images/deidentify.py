@@ -134,7 +134,8 @@ def _fold_with_places(text: str) -> tuple[str, list[int]]:
 
 def scrubber_of(ds: Dataset, extra: Iterable[str] = ()) -> Scrubber:
     """Scrubber of the names and ids a header holds, at any depth, and of `extra`."""
-    return Scrubber([*_words_of(ds, 0), *extra])
+    with quiet_pydicom():
+        return Scrubber([*_words_of(ds, 0), *extra])
 
 
 def _words_of(ds: Dataset, depth: int) -> Iterator[str]:
@@ -330,11 +331,17 @@ def age_years(age: str, birth_date: str = "", study_date: str = "") -> float | N
         born, seen = _date(birth_date), _date(study_date)
         if born is None or seen is None:
             return None
-        days = (date.fromisoformat(seen) - date.fromisoformat(born)).days
-        if days < 0:
-            return None
-        years = float(int(days / 365.25)) if days > 730 else round(days / 365.25, 2)
+        years = _years_between(date.fromisoformat(born), date.fromisoformat(seen))
+    if years < 0:
+        return None
     return float(MAX_AGE_YEARS) if years > MAX_AGE_YEARS - 1 else years
+
+
+def _years_between(born: date, seen: date) -> float:
+    """Whole years; below two of them, also parts."""
+    had_birthday = (seen.month, seen.day) >= (born.month, born.day)
+    years = seen.year - born.year - (not had_birthday)
+    return float(years) if years >= 2 else round((seen - born).days / 365.25, 2)
 
 
 def label(attributes: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ __all__ = [
     "full_header",
     "header_of",
     "quiet_pydicom",
+    "read_with_pydicom",
     "refusal",
     "series_key",
 ]
@@ -63,7 +64,7 @@ def header_of(descriptor: int, size_bytes: int) -> Header | None:
         return _broken("too large to be read in this form")
     with open(descriptor, "rb", closefd=False) as stream:
         stream.seek(0)
-        return _read_with_pydicom(stream.read(), start[128:] == b"DICM")
+        return read_with_pydicom(stream.read(), start[128:] == b"DICM")
 
 
 def _starts_a_dataset(start: bytes) -> bool:
@@ -97,7 +98,7 @@ _WANTED = (
 )
 
 
-def _read_with_pydicom(data: bytes, is_sure: bool) -> Header | None:
+def read_with_pydicom(data: bytes, is_sure: bool) -> Header | None:
     """Read like `read_header`, slower and of every form pydicom knows."""
     import pydicom
 

@@ -1,0 +1,254 @@
+"""No metadata names a patient, whatever attribute the name was written into."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pydicom
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom._dicom_dict import DicomDictionary
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from medgrid.images import allowed
+from medgrid.images.deidentify import (
+    Scrubber,
+    age_years,
+    label,
+    metadata,
+    person_words,
+    scrubber_of,
+    segment,
+)
+from tests.lab.dicoms import instance, pydicom_file
+
+TEXT_VRS = {"AE", "CS", "DS", "IS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT", "AS", "DT"}
+
+
+def known(ds: Dataset) -> dict[str, Any]:
+    return metadata(ds, scrubber_of(ds), lambda uid: uid)
+
+
+def test_a_name_in_every_attribute_comes_out_of_none() -> None:
+    ds = instance(PatientName="Zweistein^Albert^Q", PatientID="KX-99871")
+    with pydicom.config.disable_value_validation():
+        for tag, (vr, vm, _, _, keyword) in DicomDictionary.items():
+            if vr not in TEXT_VRS or tag >> 16 in (0, 2) or keyword in ("", "SpecificCharacterSet"):
+                continue
+            if keyword in ("PatientName", "PatientID"):
+                continue
+            for text in ("Zweistein KX-99871",):
+                value = f"x {text} ALBERT" if vm == "1" else ["a", f"{text.upper()}_albert"]
+                ds.add_new(tag, "LO" if vr in ("DS", "IS", "AS") else vr, value)
+        block = ds.private_block(0x0029, "SIEMENS CSA HEADER", create=True)
+        block.add_new(0x10, "LO", "Zweistein")
+        inner = Dataset()
+        inner.SeriesDescription = "Zweistein"
+        ds.SharedFunctionalGroupsSequence = Sequence([inner])
+    found = json.dumps(known(ds)).lower()
+    for word in ("zweistein", "albert", "99871"):
+        assert word not in found
+
+
+def test_what_names_is_not_even_listed() -> None:
+    every = allowed.UIDS | allowed.DATES | allowed.FREE_TEXT | allowed.CODES | allowed.NUMBERS
+    for keyword in sorted(every | allowed.BIDS_FIELDS):
+        for part in (
+            "Institution",
+            "Physician",
+            "Operator",
+            "Address",
+            "Telephone",
+            "Comment",
+            "Birth",
+            "Accession",
+            "Serial",
+            "Station",
+            "Request",
+            "Order",
+            "Insurance",
+            "Religious",
+            "Ethnic",
+            "Occupation",
+            "History",
+            "Admission",
+            "Name",
+            "ID",
+        ):
+            if part in ("Name", "ID") and keyword in NAMES_OF_THINGS:
+                continue
+            assert part not in keyword, keyword
+
+
+NAMES_OF_THINGS = {
+    "ProtocolName",
+    "SequenceName",
+    "PulseSequenceName",
+    "ManufacturerModelName",
+    "ReceiveCoilName",
+    "TransmitCoilName",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SOPClassUID",
+    "FrameOfReferenceUID",
+    "TaskName",
+    "TracerName",
+    "ReconMethodName",
+    "CogAtlasID",
+    "CogPOID",
+    "ImageOrientationPatientDICOM",
+}
+
+
+def test_metadata_is_typed() -> None:
+    found = known(instance(PatientBirthDate="19500101", PatientAge="", SeriesDate="20210305"))
+    assert found["StudyDate"] == "2021-03-04"
+    assert found["SeriesDate"] == "2021-03-05"
+    assert found["PatientAge"] == 71.0
+    assert found["Rows"] == 64
+    assert found["EchoTime"] == 240
+    assert found["PixelSpacing"] == [0.3125, 0.3125]
+    assert found["ImageType"] == ["DERIVED", "SECONDARY", "OTHER"]
+    assert found["TransferSyntaxUID"] == "1.2.840.10008.1.2.1"
+    for name in ("PatientID", "PatientName", "PatientBirthDate", "InstitutionName"):
+        assert name not in found
+
+
+def test_values_that_are_none_are_left_out() -> None:
+    with pydicom.config.disable_value_validation():
+        ds = instance(StudyDate="20211399", Modality="??", PatientSex="Y")
+        ds.BodyPartExamined = "see letter: pain!"
+        ds["SliceThickness"] = pydicom.dataelem.DataElement(0x00180050, "LO", "thin")
+    found = known(ds)
+    for name in ("StudyDate", "SliceThickness", "Modality", "PatientSex", "BodyPartExamined"):
+        assert name not in found
+
+
+def test_a_broken_element_does_not_hide_the_others() -> None:
+    found = known(pydicom.dcmread(pydicom_file("badVR.dcm"), force=True))
+    assert found["Modality"] == "RTDOSE"
+
+
+def test_shared_functional_groups_are_lifted() -> None:
+    ds = instance(RepetitionTime=None, PixelSpacing=None)
+    timing, measures, shared = Dataset(), Dataset(), Dataset()
+    timing.RepetitionTime = 2000
+    measures.PixelSpacing = [1, 2]
+    measures.SliceThickness = 3
+    shared.MRTimingAndRelatedParametersSequence = Sequence([timing])
+    shared.PixelMeasuresSequence = Sequence([measures])
+    del ds.SliceThickness
+    ds.SharedFunctionalGroupsSequence = Sequence([shared])
+    found = known(ds)
+    assert found["RepetitionTime"] == 2000
+    assert found["PixelSpacing"] == [1, 2]
+    assert found["SliceThickness"] == 3
+
+
+@pytest.mark.parametrize(
+    ("age", "born", "seen", "years"),
+    [
+        ("045Y", "", "", 45.0),
+        ("018M", "", "", 1.5),
+        ("026W", "", "", 0.5),
+        ("010D", "", "", 0.03),
+        ("095Y", "", "", 90.0),
+        ("090Y", "", "", 90.0),
+        ("089Y", "", "", 89.0),
+        ("", "19500101", "20200101", 70.0),
+        ("", "1900.01.01", "20200101", 90.0),
+        ("", "20200101", "20200701", 0.5),
+        ("000Y", "19500101", "20200101", 70.0),
+        ("000Y", "", "", None),
+        ("45", "", "", None),
+        ("", "20300101", "20200101", None),
+        ("", "19500101", "", None),
+    ],
+)
+def test_ages(age: str, born: str, seen: str, years: float | None) -> None:
+    assert age_years(age, born, seen) == years
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("T1w MPRAGE", "T1w MPRAGE"),
+        ("T1w_Meier_Anna", "T1w"),
+        ("MEIER^ANNA T1w", "T1w"),
+        ("T1w MEIERANNA sag", "T1w sag"),
+        ("PAT-4711 brain", "brain"),
+        ("pat 4711/brain", "pat brain"),
+        ("Méier", ""),
+        ("Annapolis", "polis"),
+        ("Li T2 flair", "T2 flair"),
+        ("Limb", "Limb"),
+        ("born 19610203", "born"),
+        ("born 03.02.1961", "born"),
+    ],
+)
+def test_free_text_is_scrubbed(text: str, clean: str) -> None:
+    ds = instance(PatientName="Meier^Anna^Li^Mr", PatientBirthDate="19610203")
+    assert scrubber_of(ds)(text) == clean
+
+
+def test_a_prefix_is_no_name() -> None:
+    ds = instance(PatientName="Meier^Anna^^MR", SeriesDescription="MR T1")
+    assert known(ds)["Modality"] == "MR"
+    assert known(ds)["SeriesDescription"] == "MR T1"
+
+
+def test_other_scripts_are_scrubbed() -> None:
+    words = list(person_words("Yamada^Tarou=山田^太郎=やまだ^たろう"))
+    scrub = Scrubber(words)
+    assert scrub("頭部 山田太郎 T1") == "頭部 T1"
+    assert scrub("YAMADA t1") == "t1"
+
+
+def test_names_in_other_attributes_and_depths_count() -> None:
+    ds = instance(
+        ReferringPhysicianName="House^Gregory",
+        AccessionNumber="ACC778812",
+        InstitutionName="Saint Elsewhere",
+        SeriesDescription="T1 for gregory at saint elsewhere acc778812",
+    )
+    other = Dataset()
+    other.PatientID = "ALT-5533"
+    ds.OtherPatientIDsSequence = Sequence([other])
+    assert known(ds)["SeriesDescription"] == "T1 for at"
+    assert scrubber_of(ds)("T2 alt-5533") == "T2"
+
+
+@given(st.text(min_size=4, max_size=12), st.text(max_size=20), st.text(max_size=20))
+def test_a_long_word_never_survives(word: str, before: str, after: str) -> None:
+    scrub = Scrubber([word])
+    assert not scrub.finds(scrub(f"{before}{word}{after}")) or not scrub.finds(word)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({"SeriesDescription": "T1w MPRAGE (sag)"}, "T1w_MPRAGE_sag"),
+        ({"SeriesDescription": "../../etc"}, "etc"),
+        ({"SeriesDescription": "-rf *"}, "rf"),
+        ({"SeriesDescription": "***", "ProtocolName": "T2*"}, "T2"),
+        ({"Modality": "CT", "SeriesNumber": 3}, "CT-3"),
+        ({"Modality": "CT"}, "CT"),
+        ({}, "series"),
+        ({"SeriesDescription": "x" * 300}, "x" * 48),
+        ({"SeriesDescription": "Schädel ädä"}, "Schädel_ädä"),
+    ],
+)
+def test_labels(attributes: dict[str, Any], expected: str) -> None:
+    assert label(attributes) == expected
+
+
+@given(st.text())
+def test_a_segment_is_always_one(text: str) -> None:
+    from medgrid.model import LFN
+
+    found = segment(text)
+    if found:
+        assert LFN("/a").child(found).name == found

@@ -1,0 +1,123 @@
+"""Geometry of NIfTI files, broken ones, and volumes without text."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+
+from medgrid.images.nifti import clean_volume, geometry
+from tests.lab.niftis import nibabel_file, write_nifti
+
+
+def read(path: Path) -> dict[str, Any]:
+    with path.open("rb") as stream:
+        return geometry(stream, path.stat().st_size, compressed=path.suffix == ".gz")
+
+
+def refused(data: bytes, *, compressed: bool = False) -> str:
+    with pytest.raises(ValueError) as caught:
+        geometry(io.BytesIO(data), len(data), compressed=compressed)
+    return str(caught.value)
+
+
+def test_geometry_of_nibabels_files() -> None:
+    assert read(nibabel_file("anatomical.nii")) == {
+        "Columns": 33,
+        "Rows": 41,
+        "NumberOfSlices": 25,
+        "NumberOfTimepoints": 1,
+        "DataType": "int16",
+        "VoxelSizeX": 2.0,
+        "VoxelSizeY": 2.0,
+        "VoxelSizeZ": 2.0,
+        "Orientation": "LAS",
+        "Space": "aligned",
+    }
+    functional = read(nibabel_file("functional.nii"))
+    assert functional["NumberOfTimepoints"] == 20
+    assert functional["RepetitionTime"] == 2000.0
+    second = read(nibabel_file("example_nifti2.nii.gz"))
+    assert (second["Columns"], second["Rows"], second["NumberOfSlices"]) == (32, 20, 12)
+
+
+def test_a_period_under_the_wrong_unit_is_left_out() -> None:
+    assert "RepetitionTime" not in read(nibabel_file("example4d.nii.gz"))
+
+
+def test_broken_files_say_why() -> None:
+    data = nibabel_file("anatomical.nii").read_bytes()
+    assert refused(data[:-1]) == "voxels end early: 68001 of 68002 bytes"
+    assert refused(data[:200]) == "too short for a NIfTI header"
+    assert refused(bytes(400)) == "not a NIfTI file"
+    assert refused(b"x" * 5000) == "not a NIfTI file"
+    assert refused(nibabel_file("nifti1.hdr").read_bytes()) == (
+        "a header whose voxels lie in another file (.hdr/.img); make it .nii"
+    )
+    broken = bytearray(data)
+    broken[42:44] = (-5).to_bytes(2, "little", signed=True)
+    assert refused(bytes(broken)) == "header has no or negative dimensions"
+    broken = bytearray(data)
+    broken[70:72] = b"\xff\x7f"
+    assert refused(bytes(broken)).startswith("header cannot be read (")
+
+
+def test_broken_compression_says_why() -> None:
+    data = nibabel_file("example4d.nii.gz").read_bytes()
+    assert refused(data[:-10], compressed=True) == "compressed data end early"
+    assert refused(b"plain text", compressed=True) == "compressed data is not gzip"
+    wrong = bytearray(data)
+    wrong[-6] ^= 1
+    assert refused(bytes(wrong), compressed=True) == "compressed data fails its checksum"
+    wrong = bytearray(data)
+    wrong[2000:2100] = bytes(100)
+    assert refused(bytes(wrong), compressed=True).startswith("compressed data ")
+    whole = gzip.decompress(data)
+    assert refused(gzip.compress(whole[:-1]), compressed=True).startswith("voxels end early")
+
+
+def test_a_cleaned_volume_has_its_voxels_and_no_text(tmp_path: Path) -> None:
+    source = tmp_path / "a.nii"
+    nifti: Any = nibabel.nifti1
+    image = nifti.Nifti1Image(
+        np.arange(60, dtype=np.float32).reshape(3, 4, 5), np.diag([-2.0, 2.0, 3.0, 1.0])
+    )
+    image.header["descrip"] = b"Meier^Anna"
+    image.header["aux_file"] = b"Meier"
+    image.header["intent_name"] = b"Meier"
+    image.header["db_name"] = b"Meier"
+    image.header.extensions.append(nifti.Nifti1Extension("comment", b"Meier^Anna"))
+    image.to_filename(str(source))
+    assert b"Meier" in source.read_bytes()
+    found = clean_volume(source, tmp_path / "b.nii.gz")
+    assert b"Meier" not in gzip.decompress((tmp_path / "b.nii.gz").read_bytes())
+    clean: Any = nibabel.loadsave.load(tmp_path / "b.nii.gz")
+    assert np.array_equal(clean.get_fdata(), image.get_fdata())
+    assert np.array_equal(clean.affine, image.affine)
+    assert list(clean.header.extensions) == []
+    assert found == read(tmp_path / "b.nii.gz")
+    clean_volume(source, tmp_path / "c.nii.gz")
+    assert (tmp_path / "b.nii.gz").read_bytes() == (tmp_path / "c.nii.gz").read_bytes()
+
+
+def test_scaled_and_four_dimensional_volumes_stay_what_they_are(tmp_path: Path) -> None:
+    for name in ("functional.nii", "resampled_anat_moved.nii"):
+        target = tmp_path / f"{name}.gz"
+        clean_volume(nibabel_file(name), target)
+        before: Any = nibabel.loadsave.load(nibabel_file(name))
+        after: Any = nibabel.loadsave.load(target)
+        assert np.array_equal(before.get_fdata(), after.get_fdata(), equal_nan=True)
+        assert np.array_equal(before.affine, after.affine)
+        assert before.header.get_zooms() == after.header.get_zooms()
+
+
+def test_half_a_volume_is_not_cleaned(tmp_path: Path) -> None:
+    path = write_nifti(tmp_path / "a.nii")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match="voxels end early"):
+        clean_volume(path, tmp_path / "b.nii.gz")

@@ -1,0 +1,132 @@
+"""A packed series is the same bytes for the same files, and unpacks nowhere else."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from medgrid.errors import IntegrityError
+from medgrid.images.pack import (
+    Changed,
+    FileStamp,
+    Member,
+    open_unchanged,
+    pack,
+    packed_size,
+    unpack,
+)
+
+
+def member(path: Path) -> Member:
+    return Member(str(path), FileStamp.of(path.stat()))
+
+
+@pytest.fixture
+def members(tmp_path: Path) -> list[Member]:
+    found = []
+    for number, size in enumerate((0, 1, 511, 512, 513, 3_000_000)):
+        path = tmp_path / f"Meier Anna {number}"
+        path.write_bytes(os.urandom(size))
+        found.append(member(path))
+    return found
+
+
+def test_what_is_packed_comes_back(members: list[Member], tmp_path: Path) -> None:
+    data = b"".join(pack(members))
+    assert len(data) == packed_size([one.stamp.size_bytes for one in members])
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        assert tar.getnames() == [f"IM{number:06d}.dcm" for number in range(1, 7)]
+        assert {info.mtime for info in tar} == {0}
+    folder = tmp_path / "out"
+    folder.mkdir()
+    paths = unpack(io.BytesIO(data), folder)
+    assert [path.read_bytes() for path in paths] == [Path(m.path).read_bytes() for m in members]
+
+
+def test_the_same_files_give_the_same_bytes(members: list[Member], tmp_path: Path) -> None:
+    copies = []
+    for number, one in enumerate(members):
+        copy = tmp_path / f"copy{number}"
+        copy.write_bytes(Path(one.path).read_bytes())
+        os.utime(copy, (1, 1))
+        copies.append(member(copy))
+    assert b"".join(pack(members)) == b"".join(pack(copies))
+    assert b"Meier" not in b"".join(pack(members[:2]))
+
+
+def test_a_file_that_changes_is_told(members: list[Member]) -> None:
+    Path(members[3].path).write_bytes(b"other")
+    with pytest.raises(Changed) as caught:
+        list(pack(members))
+    assert caught.value.path == members[3].path
+    assert str(caught.value) == "changed while it was imported"
+
+
+def test_a_link_or_a_pipe_in_its_place_is_not_opened(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"x")
+    stamp = FileStamp.of(path.stat())
+    path.rename(tmp_path / "b")
+    path.symlink_to(tmp_path / "b")
+    with pytest.raises(Changed):
+        open_unchanged(str(path), stamp)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(Changed):
+        open_unchanged(str(path), stamp)
+
+
+def evil(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> io.BytesIO:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        info = tarfile.TarInfo(name)
+        info.type, info.linkname, info.size = kind, link, 4 if kind == tarfile.REGTYPE else 0
+        tar.addfile(info, io.BytesIO(b"evil"))
+    buffer.seek(0)
+    return buffer
+
+
+@pytest.mark.parametrize(
+    "tar",
+    [
+        evil("../x"),
+        evil("/tmp/x"),
+        evil("a/b"),
+        evil(".hidden"),
+        evil("-rf"),
+        evil("x", tarfile.SYMTYPE, "/etc/passwd"),
+        evil("x", tarfile.LNKTYPE, "/etc/passwd"),
+        evil("x", tarfile.DIRTYPE),
+        evil("x", tarfile.FIFOTYPE),
+        evil("x", tarfile.CHRTYPE),
+    ],
+)
+def test_other_tars_are_refused(tar: io.BytesIO, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with pytest.raises(IntegrityError) as caught:
+        unpack(tar, folder)
+    assert caught.value.message == "the packed series holds a member that is not a plain file"
+    assert list(folder.iterdir()) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+def test_two_members_of_one_name_are_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for _ in range(2):
+            tar.addfile(tarfile.TarInfo("a"))
+    buffer.seek(0)
+    with pytest.raises(IntegrityError, match="cannot be unpacked"):
+        unpack(buffer, tmp_path)
+
+
+def test_half_a_tar_is_refused(members: list[Member], tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with pytest.raises(IntegrityError, match="cannot be unpacked"):
+        unpack(io.BytesIO(b"".join(pack(members))[:1_000_000]), folder)

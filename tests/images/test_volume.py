@@ -1,0 +1,134 @@
+"""NIfTI files with BIDS names and side-cars."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from medgrid.images.bids import BidsName, dataset_root, side_car
+from medgrid.images.volume import Volume, read_volume
+from tests.lab.niftis import write_bids, write_json, write_nifti
+
+
+def volume(path: Path) -> Volume:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return read_volume(str(path), descriptor, path.stat().st_size, path.suffix == ".gz")
+    finally:
+        os.close(descriptor)
+
+
+def test_a_bids_name_says_much() -> None:
+    name = BidsName.parse("/d/sub-01/ses-pre/func/sub-01_ses-pre_task-rest_run-2_bold.nii.gz")
+    assert name is not None
+    assert name.subject == "01"
+    assert name.attributes == {
+        "session": "pre",
+        "task": "rest",
+        "run": "2",
+        "suffix": "bold",
+        "datatype": "func",
+        "Modality": "MR",
+    }
+    assert name.label == "task-rest_run-2_bold"
+
+
+@pytest.mark.parametrize(
+    "name", ["brain.nii", "sub-01.x_T1w.nii", "ses-1_T1w.nii", "sub-01_sub-02_T1w.nii", "sub-_T1w"]
+)
+def test_other_names_are_no_bids(name: str) -> None:
+    assert BidsName.parse(f"/d/{name}") is None
+
+
+def test_a_dataset_is_described_by_inherited_side_cars(tmp_path: Path) -> None:
+    root = write_bids(tmp_path / "d")
+    func = root / "sub-01" / "ses-pre" / "func"
+    found = volume(func / "sub-01_ses-pre_task-rest_run-1_bold.nii.gz")
+    assert (found.patient_id, found.issuer) == ("01", "bids:Trial")
+    assert (found.folder, found.label) == ("ses-pre", "task-rest_run-1_bold")
+    assert found.filename == "image.nii.gz"
+    attributes = dict(found.attributes)
+    assert attributes["EchoTime"] == 25.0, "the nearer side-car wins, in ms"
+    assert attributes["RepetitionTime"] == 2500.0
+    assert attributes["FlipAngle"] == 80
+    assert attributes["TaskName"] == "rest"
+    assert attributes["SeriesDescription"] == "rest"
+    assert attributes["PatientSex"] == "F"
+    assert attributes["PatientAge"] == 34.0
+    assert attributes["NumberOfTimepoints"] == 3
+    assert "InstitutionName" not in attributes
+    assert "PatientName" not in attributes
+    other = volume(root / "sub-02" / "ses-pre" / "anat" / "sub-02_ses-pre_T1w.nii.gz")
+    assert "EchoTime" not in other.attributes
+    assert (other.attributes["PatientSex"], other.attributes["PatientAge"]) == ("M", 90.0)
+
+
+def test_a_subject_without_description_has_a_dataset_too(tmp_path: Path) -> None:
+    path = write_nifti(tmp_path / "d" / "sub-7" / "anat" / "sub-7_T1w.nii")
+    write_json(tmp_path / "d" / "T1w.json", {"FlipAngle": 9})
+    assert dataset_root(str(path)) == str(tmp_path / "d")
+    assert volume(path).attributes["FlipAngle"] == 9
+
+
+def test_a_side_car_beside_a_file_of_any_name_counts(tmp_path: Path) -> None:
+    path = write_nifti(tmp_path / "x.nii", descrip="Meier")
+    fields = {
+        "PatientID": "PAT-4711",
+        "PatientName": "Meier^Anna",
+        "PatientBirthDate": "1950-01-01",
+        "AcquisitionDateTime": "2021-03-04T10:11:12",
+        "SeriesDescription": "T1w Meier pat-4711",
+        "ManufacturersModelName": "Prisma",
+        "StationName": "MR1",
+        "SliceTiming": [0.0, 0.5],
+        "Nested": {"PatientName": "Meier"},
+    }
+    write_json(tmp_path / "x.json", fields)
+    found = volume(path)
+    assert found.patient_id == "PAT-4711"
+    assert (found.folder, found.label) == ("2021-03-04", "T1w")
+    assert found.attributes["ManufacturerModelName"] == "Prisma"
+    assert found.attributes["SliceTiming"] == [0.0, 0.5]
+    assert found.attributes["PatientAge"] == 71.0
+    assert "Meier" not in str(found)
+    assert "StationName" not in found.attributes
+
+
+def test_nothing_but_a_name_gives_no_label(tmp_path: Path) -> None:
+    found = volume(write_nifti(tmp_path / "Meier_Anna.nii"))
+    assert (found.patient_id, found.label, found.folder) == ("", "", "undated")
+    assert "Meier" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "is not valid JSON"),
+        ("[1]", "is no JSON object"),
+        ("[" * 100_000, "is not valid JSON"),
+        ("1" * (5 * 1024 * 1024), "is larger than 4 MiB"),
+    ],
+)
+def test_a_broken_side_car_is_told(tmp_path: Path, content: str, reason: str) -> None:
+    path = write_nifti(tmp_path / "x.nii")
+    (tmp_path / "x.json").write_text(content)
+    assert volume(path).problem == f"side-car x.json {reason}"
+
+
+def test_a_side_car_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    path = write_nifti(tmp_path / "x.nii")
+    write_json(tmp_path / "real.json", {"FlipAngle": 9})
+    (tmp_path / "x.json").symlink_to(tmp_path / "real.json")
+    assert (
+        volume(path).problem == "side-car x.json cannot be read: too many levels of symbolic links"
+    )
+
+
+def test_a_changed_side_car_is_read_again(tmp_path: Path) -> None:
+    path = write_nifti(tmp_path / "x.nii")
+    write_json(tmp_path / "x.json", {"FlipAngle": 9})
+    assert side_car(str(path), None).fields == {"FlipAngle": 9}
+    write_json(tmp_path / "x.json", {"FlipAngle": 10, "EchoTime": 1})
+    assert side_car(str(path), None).fields == {"FlipAngle": 10, "EchoTime": 1}
