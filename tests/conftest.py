@@ -13,6 +13,8 @@ pytest_plugins = [
     "tests.lab.sshd",
     "tests.lab.hosts",
     "tests.lab.postgres",
+    "tests.lab.field",
+    "tests.lab.datagrid",
 ]
 
 
