@@ -18,6 +18,7 @@ from medgrid.errors import ExitCode, MedgridError
 
 __all__ = ["cli", "entry", "run"]
 
+_IS_COMPLETING = "_MEDGRID_COMPLETE" in os.environ
 PIPE_CLOSED = 141
 """Exit code when the reader of stdout has gone: 128 + SIGPIPE, as the shell gives others."""
 
@@ -69,6 +70,10 @@ class LazyGroup(click.Group):
             module, cmd_name.replace("-", "_") + "_"
         )
         assert isinstance(command, click.Command)  # noqa: S101 - a programming error
+        if _IS_COMPLETING:
+            from medgrid.cli.completion import attach
+
+            attach(command, cmd_name)
         return command
 
     def resolve_command(
@@ -122,7 +127,7 @@ def entry(argv: Sequence[str] | None = None) -> NoReturn:
     """Run one command, print its error if it has one, exit with its code."""
     words = list(sys.argv[1:] if argv is None else argv)
     _set_up_process()
-    if "_MEDGRID_COMPLETE" in os.environ:
+    if _IS_COMPLETING:
         cli.main(words, prog_name="medgrid")
     code = run(words)
     if code == ExitCode.INTERRUPTED:
