@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, select, text, update
@@ -14,12 +14,12 @@ from medgrid.catalog.schema import attribute_name
 from medgrid.errors import UsageError
 from medgrid.model import AttributeType
 
-__all__ = ["KnownName", "claim", "fit_column", "known_names", "note_documents", "note_list"]
+__all__ = ["KnownName", "NameBook", "fit_column", "known_names"]
 
 RESERVED = frozenset(
     (
         *("lfn", "id", "kind", "size", "version", "sha256", "filename", "created", "dataset"),
-        *("visits", "algorithm", "job", "worker", "derived_from", "se", "se_site", "replicas"),
+        *("visits", "algorithm", "job", "worker", "derived_from", "site", "se", "replicas"),
         *("input", "and", "or", "not", "in", "between", "is", "known", "unknown"),
     )
 )
@@ -28,7 +28,11 @@ RESERVED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class KnownName:
-    """An attribute name in use: `place` is ``json``, ``user`` or ``list`` (of a column)."""
+    """An attribute name in use.
+
+    `place` is ``json`` (brought by an importer), ``user``, or ``list``: a column of which some
+    object has several values.
+    """
 
     name: str
     type: AttributeType
@@ -47,67 +51,82 @@ def known_names(connection: Connection) -> dict[str, KnownName]:
         )
     )
     return {
-        row.name: KnownName(row.name, AttributeType(row.type), row.place, row.unit) for row in rows
+        name: KnownName(name, AttributeType(kind), place, unit) for name, kind, place, unit in rows
     }
 
 
-def note_documents(connection: Connection, document: Mapping[str, Any]) -> None:
-    """Remember the names an importer brings; a name with values of two types becomes text."""
-    if not document:
-        return
-    known = known_names(connection)
-    for name, value in document.items():
-        type_ = type_of(value)
-        if type_ is None:
-            continue
-        before = known.get(name)
-        if before is None:
-            _add(connection, name, type_, "json" if name not in COLUMNS else "misfit")
+class NameBook:
+    """The names in use, as one transaction reads and adds to them."""
 
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._known = known_names(connection)
 
-def note_list(connection: Connection, name: str) -> None:
-    """Remember that a column's attribute has several values for some object."""
-    _add(connection, name, COLUMNS[name].type, "list")
+    def note_document(self, document: Mapping[str, Any]) -> None:
+        """Remember the names an importer brings; a name with values of two types becomes text."""
+        for name, value in document.items():
+            type_ = type_of(value)
+            if type_ is None or name in COLUMNS:
+                continue
+            before = self._known.get(name)
+            if before is None:
+                self._add(KnownName(name, type_, "json"))
+            elif before.type not in (type_, AttributeType.TEXT) and before.place == "json":
+                self._change(replace(before, type=AttributeType.TEXT))
 
+    def note_list(self, name: str) -> None:
+        """Remember that a column's attribute has several values for some object."""
+        if name not in self._known:
+            self._add(KnownName(name, COLUMNS[name].type, "list"))
 
-def claim(connection: Connection, name: str, value: Any, unit: str | None) -> KnownName:
-    """Return what is known of an attribute a user sets, after fixing its type at first use.
+    def claim(self, name: str, value: Any, unit: str | None = None) -> KnownName:
+        """Return what is known of an attribute a user sets; the first use fixes type and unit.
 
-    Raises
-    ------
-    UsageError
-        The name is not allowed, or `value` is of another type than the attribute has.
-    """
-    check_name(name)
-    if name in RESERVED or name in ALIASES:
-        raise UsageError(f"{name!r} is a word of the question language, no attribute name")
-    before = known_names(connection).get(name)
-    if before is None:
-        folded = {known.lower(): known for known in COLUMNS}
-        twin = folded.get(name.lower())
-        if twin is not None:
-            raise UsageError(f"attribute {name!r} differs from {twin} by case only")
-        before = KnownName(name, type_of(value) or AttributeType.TEXT, "user", unit)
-        if value is not None:
-            _add(connection, name, before.type, "user", unit)
-        return before
-    found = type_of(value)
-    fits = found in (None, before.type) or (before.type is AttributeType.TEXT and found is not None)
-    if before.place == "user" and not fits:
-        raise UsageError(
-            f"attribute {name!r} is a {before.type} in this grid, found {value!r}",
-            hint="give a value of that type, or use another name",
+        Raises
+        ------
+        UsageError
+            The name is not allowed, or `value` is of another type than the attribute has.
+        """
+        known = self._known.get(name)
+        if known is None:
+            _check_new(name)
+            known = KnownName(name, type_of(value) or AttributeType.TEXT, "user", unit)
+            if value is not None:
+                self._add(known)
+            return known
+        found = type_of(value)
+        if known.place == "user" and not _fits(found, known.type):
+            raise UsageError(
+                f"attribute {name!r} is a {known.type} in this grid, found {value!r}",
+                hint=f"give a {known.type}, or use another name",
+            )
+        if unit is not None and known.unit is None:
+            known = replace(known, unit=unit)
+            self._change(known)
+        elif unit not in (None, known.unit):
+            raise UsageError(
+                f"attribute {name!r} is in {known.unit} in this grid, not in {unit}",
+                hint=f"give the value in {known.unit}, or use another name",
+            )
+        return known
+
+    def _add(self, new: KnownName) -> None:
+        self._connection.execute(
+            text(
+                "INSERT INTO attribute_name (name, type, place, unit)"
+                " VALUES (:name, :type, :place, :unit) ON CONFLICT (name) DO NOTHING"
+            ),
+            {"name": new.name, "type": str(new.type), "place": new.place, "unit": new.unit},
         )
-    if unit is not None and before.unit not in (None, unit):
-        raise UsageError(
-            f"attribute {name!r} is in {before.unit} in this grid, not in {unit}",
-            hint=f"give the value in {before.unit}, or use another name",
+        self._known[new.name] = new
+
+    def _change(self, changed: KnownName) -> None:
+        self._connection.execute(
+            update(attribute_name)
+            .where(attribute_name.c.name == changed.name)
+            .values(type=str(changed.type), unit=changed.unit)
         )
-    if unit is not None and before.unit is None:
-        connection.execute(
-            update(attribute_name).where(attribute_name.c.name == name).values(unit=unit)
-        )
-    return before
+        self._known[changed.name] = changed
 
 
 def fit_column(spec: AttributeColumn, value: Any) -> Any:
@@ -124,13 +143,15 @@ def fit_column(spec: AttributeColumn, value: Any) -> Any:
     return fitting
 
 
-def _add(
-    connection: Connection, name: str, type_: AttributeType, place: str, unit: str | None = None
-) -> None:
-    connection.execute(
-        text(
-            "INSERT INTO attribute_name (name, type, place, unit)"
-            " VALUES (:name, :type, :place, :unit) ON CONFLICT (name) DO NOTHING"
-        ),
-        {"name": name, "type": str(type_), "place": place, "unit": unit},
-    )
+def _check_new(name: str) -> None:
+    check_name(name)
+    if name in RESERVED or name in ALIASES:
+        raise UsageError(f"{name!r} is a word of the question language, no attribute name")
+    twin = {known.lower(): known for known in COLUMNS}.get(name.lower())
+    if twin is not None:
+        raise UsageError(f"attribute {name!r} differs from {twin} by case only")
+
+
+def _fits(found: AttributeType | None, wanted: AttributeType) -> bool:
+    """Whether a value may stand for an attribute: any can be text, None takes it away."""
+    return found in (None, wanted) or wanted is AttributeType.TEXT

@@ -1,0 +1,316 @@
+"""Entering objects: LFNs that are free, attributes where they belong, visits counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, text, update
+
+from medgrid.catalog.attributes import COLUMNS
+from medgrid.catalog.names import NameBook, fit_column
+from medgrid.catalog.replicas import ReplicaBook
+from medgrid.catalog.rows import split, user_rows, value_table
+from medgrid.catalog.schema import attribute, object_, object_version
+from medgrid.errors import AlreadyExists, NotFound, UsageError
+from medgrid.model import LFN, AttributeValue, GridObject, ObjectId, Replica
+
+__all__ = ["AFTER_SLASH", "Registrar", "Registration", "count_visits", "refuse_folders"]
+
+AFTER_SLASH = chr(ord("/") + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """An object to be registered, with the replicas that already hold its bytes.
+
+    `user_attributes` are what a person said of it (``--meta``), with `units` by name; they are
+    kept apart from what was read in the file.
+    """
+
+    object: GridObject
+    replicas: tuple[Replica, ...] = ()
+    patient: str | None = None  # pseudonym
+    study_uid: str | None = None
+    series_uid: str | None = None
+    user_attributes: Mapping[str, AttributeValue | list[Any]] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+
+
+class Registrar(ReplicaBook):
+    """Registers objects and their attributes; a part of `ObjectStore`."""
+
+    # -- registering -------------------------------------------------------------------------------
+
+    def register(self, new: Sequence[Registration], replace: bool = False) -> None:
+        """Enter objects, all or none.
+
+        Parameters
+        ----------
+        new : sequence of Registration
+            Objects with or without an LFN; reservations of their replicas end.
+        replace : bool
+            Give a taken LFN a new version instead of refusing.
+
+        Raises
+        ------
+        AlreadyExists
+            An LFN is taken, or is a folder, or lies below an object.
+        UsageError
+            Two of `new` have one LFN, or an attribute has another type elsewhere in the grid.
+        """
+        if not new:
+            return
+        with self._db.write() as connection:
+            names = NameBook(connection)
+            versions = self._claim(connection, [item.object.lfn for item in new], replace)
+            rows: list[dict[str, Any]] = []
+            values: list[dict[str, Any]] = []
+            for item in new:
+                row, many = _row(item, versions)
+                rows.append(row)
+                names.note_document(row["attributes"])
+                for name, several in many.items():
+                    names.note_list(name)
+                    values += user_rows(row["id"], name, COLUMNS[name].type, several)
+                values += _given_by_user(names, item, row)
+            patients = sorted({row["patient"] for row in rows if row["patient"]})
+            _lock_patients(connection, patients)
+            connection.execute(insert(object_), rows)
+            if values:
+                connection.execute(insert(attribute), values)
+            self._add_replicas(connection, [found for item in new for found in item.replicas])
+            count_visits(connection, patients)
+
+    def _claim(
+        self, connection: Connection, lfns: Sequence[LFN | None], replace: bool
+    ) -> dict[str, int]:
+        """Check that LFNs are free and return the version each object gets, by LFN."""
+        wanted = [lfn for lfn in lfns if lfn is not None]
+        if len(set(wanted)) != len(wanted):
+            twice = next(lfn for lfn in wanted if wanted.count(lfn) > 1)
+            raise UsageError(f"{twice} is given to two objects")
+        if not wanted:
+            return {}
+        given = value_table(connection, wanted)
+        taken = connection.execute(
+            select(object_.c.lfn, object_.c.id, object_.c.version).join(
+                given, given.c.value == object_.c.lfn
+            )
+        ).all()
+        if taken and not replace:
+            more = f" (and {len(taken) - 1} more)" if len(taken) > 1 else ""
+            raise AlreadyExists(
+                f"{taken[0].lfn} already exists{more}",
+                hint="choose another LFN, or ask for a new version with --replace",
+            )
+        refuse_folders(connection, wanted)
+        versions: dict[str, int] = dict.fromkeys(wanted, 1)
+        now = time.time()
+        for lfn, object_id, version in taken:
+            versions[lfn] = version + 1
+            connection.execute(update(object_).where(object_.c.id == object_id).values(lfn=None))
+            connection.execute(
+                insert(object_version).values(
+                    lfn=lfn, version=version, object_id=object_id, replaced_s=now
+                )
+            )
+        return versions
+
+    def name(
+        self,
+        object_id: ObjectId,
+        lfn: LFN,
+        attributes: Mapping[str, AttributeValue | list[Any]] | None = None,
+        *,
+        replace: bool = False,
+    ) -> None:
+        """Give an object without LFN its LFN, and what it inherits or measures.
+
+        Raises
+        ------
+        AlreadyExists
+            The LFN is taken and `replace` does not ask for a new version of it, or the object
+            already has one.
+        NotFound
+            There is no such object.
+        """
+        with self._db.write() as connection:
+            row = connection.execute(select(object_.c.lfn).where(object_.c.id == object_id)).first()
+            if row is None:
+                raise NotFound(f"no object {object_id}")
+            if row.lfn is not None:
+                raise AlreadyExists(f"object {object_id} is already named {row.lfn}")
+            version = self._claim(connection, [lfn], replace)[lfn]
+            connection.execute(
+                update(object_).where(object_.c.id == object_id).values(lfn=lfn, version=version)
+            )
+            for name, value in (attributes or {}).items():
+                self._set(connection, object_id, name, value, None)
+            _count_visits_of(connection, [object_id])
+
+    # -- attributes --------------------------------------------------------------------------------
+
+    def set_attributes(
+        self,
+        object_id: ObjectId,
+        values: Mapping[str, AttributeValue | list[Any]],
+        units: Mapping[str, str] | None = None,
+    ) -> None:
+        """Set attributes of an object; None takes one away.
+
+        Raises
+        ------
+        NotFound
+            There is no such object.
+        UsageError
+            A name is not allowed, or the attribute has another type in this grid.
+        """
+        with self._db.write() as connection:
+            self._require(connection, object_id)
+            for name, value in values.items():
+                self._set(connection, object_id, name, value, (units or {}).get(name))
+            _count_visits_of(connection, [object_id])
+
+    def _set(
+        self, connection: Connection, object_id: str, name: str, value: Any, unit: str | None
+    ) -> None:
+        spec = COLUMNS.get(name)
+        if spec is not None:
+            fitting = fit_column(spec, value)
+            if name == "PatientID" and fitting is not None:
+                _lock_patients(connection, [fitting])
+            connection.execute(
+                update(object_).where(object_.c.id == object_id).values({spec.column: fitting})
+            )
+            return
+        known = NameBook(connection).claim(name, value, unit)
+        if known.place == "json":
+            document = connection.scalar(
+                select(object_.c.attributes).where(object_.c.id == object_id)
+            )
+            document = {**(document or {}), name: value}
+            if value is None:
+                del document[name]
+            connection.execute(
+                update(object_).where(object_.c.id == object_id).values(attributes=document)
+            )
+            return
+        connection.execute(
+            delete(attribute).where(attribute.c.object_id == object_id, attribute.c.name == name)
+        )
+        if value is not None and value != []:
+            connection.execute(insert(attribute), user_rows(object_id, name, known.type, value))
+
+
+def _row(item: Registration, versions: Mapping[str, int]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Columns of an object's row, and its column attributes that have several values."""
+    found = item.object
+    parts = split(found.attributes)
+    for column, value in (
+        ("patient", item.patient),
+        ("study_uid", item.study_uid),
+        ("series_uid", item.series_uid),
+    ):
+        if value is not None:
+            parts.columns[column] = value
+    row = {
+        "id": found.id,
+        "lfn": found.lfn,
+        "version": versions.get(found.lfn or "", 1),
+        "kind": str(found.kind),
+        "filename": found.filename,
+        "size_bytes": found.size_bytes,
+        "sha256": found.sha256,
+        "created_s": found.created_s or time.time(),
+        "attributes": parts.document,
+        **parts.columns,
+    }
+    return row, parts.lists
+
+
+def _given_by_user(
+    names: NameBook, item: Registration, row: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Rows of what a person said of a new object; columns and documents are changed in `row`."""
+    found: list[dict[str, Any]] = []
+    for name, value in item.user_attributes.items():
+        spec = COLUMNS.get(name)
+        if spec is not None:
+            row[spec.column] = fit_column(spec, value)
+            continue
+        known = names.claim(name, value, item.units.get(name))
+        if known.place == "json":
+            row["attributes"][name] = value
+        elif value is not None and value != []:
+            found += user_rows(row["id"], name, known.type, value)
+    return found
+
+
+def refuse_folders(connection: Connection, lfns: Sequence[str]) -> None:
+    """Refuse an LFN that is a folder of others, or lies below an object."""
+    parents: set[str] = set()
+    for lfn in lfns:
+        parent = lfn.rpartition("/")[0]
+        while parent and parent not in parents:
+            parents.add(parent)
+            parent = parent.rpartition("/")[0]
+    clash = parents.intersection(lfns)
+    if clash:
+        raise AlreadyExists(f"{min(clash)} would be an object and a folder")
+    if parents:
+        given = value_table(connection, parents)
+        above = connection.scalar(
+            select(object_.c.lfn).join(given, given.c.value == object_.c.lfn).limit(1)
+        )
+        if above is not None:
+            raise AlreadyExists(
+                f"{above} is an object, nothing can lie below it", hint="choose another LFN"
+            )
+    given = value_table(connection, lfns)
+    folder = connection.scalar(
+        select(given.c.value)
+        .where(
+            select(object_.c.id)
+            .where(object_.c.lfn > given.c.value + "/", object_.c.lfn < given.c.value + AFTER_SLASH)
+            .exists()
+        )
+        .limit(1)
+    )
+    if folder is not None:
+        raise AlreadyExists(f"{folder} is a folder", hint="choose another LFN")
+
+
+def _lock_patients(connection: Connection, pseudonyms: Sequence[str]) -> None:
+    """Make sure the patients are there, and keep other writers from them until the end."""
+    if pseudonyms:
+        connection.execute(
+            text(
+                "INSERT INTO patient (pseudonym, visits) VALUES (:pseudonym, 0)"
+                " ON CONFLICT (pseudonym) DO UPDATE SET visits = patient.visits"
+            ),
+            [{"pseudonym": pseudonym} for pseudonym in pseudonyms],
+        )
+
+
+def _count_visits_of(connection: Connection, ids: Iterable[str]) -> None:
+    given = value_table(connection, ids)
+    patients = connection.scalars(
+        select(object_.c.patient).join(given, given.c.value == object_.c.id).distinct()
+    ).all()
+    count_visits(connection, sorted(filter(None, patients)))
+
+
+def count_visits(connection: Connection, pseudonyms: Sequence[str]) -> None:
+    """Count each patient's visits anew: distinct study dates, else BIDS sessions."""
+    if pseudonyms:
+        connection.execute(
+            text(
+                "UPDATE patient SET visits = (SELECT count(DISTINCT"
+                " coalesce(o.study_date, o.session)) FROM object o"
+                " WHERE o.patient = :pseudonym AND o.lfn IS NOT NULL) WHERE pseudonym = :pseudonym"
+            ),
+            [{"pseudonym": pseudonym} for pseudonym in pseudonyms],
+        )
