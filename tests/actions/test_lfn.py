@@ -1,0 +1,173 @@
+"""``medgrid ls``, ``stat``, ``mv`` and ``rm``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.lab.datagrid import DataGrid
+
+
+def test_ls_prints_lfns_and_folders(any_data: DataGrid) -> None:
+    for lfn in ("/trial/P-1/T1w", "/trial/P-1/T2w", "/trial/notes", "/other"):
+        any_data.put(lfn)
+    assert any_data.ok("ls").lines == ["/other", "/trial/"]
+    assert any_data.ok("ls", "/trial/").lines == ["/trial/P-1/", "/trial/notes"]
+    assert any_data.ok("ls", "/trial/P-1").lines == ["/trial/P-1/T1w", "/trial/P-1/T2w"]
+    assert any_data.ok("ls", "/trial/notes").lines == ["/trial/notes"]
+
+
+def test_ls_long(data: DataGrid) -> None:
+    data.put("/trial/a", b"x" * 2048)
+    data.put("/trial/b/c")
+    rows = data.ok("ls", "-l", "/trial").rows
+    assert [row[0:2] + row[3:] for row in rows] == [
+        ["file", "2.0K", "1", "/trial/a"],
+        ["folder", "", "", "/trial/b/"],
+    ]
+    first, second = data.ok("ls", "/trial", "--json").documents
+    assert (first["schema"], first["size_bytes"], first["replicas"]) == ("medgrid.entry/1", 2048, 1)
+    assert (second["lfn"], second["kind"]) == ("/trial/b/", "folder")
+
+
+def test_ls_of_nothing(data: DataGrid) -> None:
+    assert data.ok("ls").out == ""
+    ran = data.run("ls", "/nowhere")
+    assert (ran.code, ran.err) == (4, "medgrid: error: nothing lies below /nowhere\n")
+    ran = data.run("ls", "nowhere")
+    assert ran.code == 2
+    assert ran.err.startswith("medgrid: error: 'nowhere' is not a logical file name: ")
+
+
+def test_stat(any_data: DataGrid) -> None:
+    item = any_data.put("/trial/T1w", b"abc", attributes={"Modality": "MR", "Rows": 256})
+    lines = any_data.ok("stat", "/trial/T1w").lines
+    assert "lfn: /trial/T1w" in lines
+    assert f"sha256: {item.sha256}" in lines
+    assert "  Modality: MR" in lines
+    assert "  Rows: 256" in lines
+    (document,) = any_data.ok("stat", "--json", "/trial/T1w").documents
+    assert document["attributes"] == {"Modality": "MR", "Rows": 256}
+    assert document["replicas"] == [
+        {"se": "near", "pfn": f"{item.id[:2]}/{item.id[2:4]}/{item.id}"}
+    ]
+    assert (document["made_by"], document["made_into"]) == (None, [])
+
+
+def test_stat_of_many_of_which_one_is_missing(data: DataGrid) -> None:
+    data.put("/a")
+    data.put("/b")
+    ran = data.run("stat", "-", stdin="/a\n/none\n/b\n")
+    assert [line for line in ran.lines if line.startswith("lfn")] == ["lfn: /a", "lfn: /b"]
+    assert (ran.code, ran.err) == (
+        3,
+        "medgrid: warning: /none: no LFN /none\nmedgrid: error: 1 of 3 failed\n",
+    )
+    ran = data.run("stat", "/none")
+    assert (ran.code, ran.err) == (
+        4,
+        "medgrid: error: no LFN /none\nmedgrid: hint: see 'medgrid ls' and 'medgrid query'\n",
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["with space", 'it\'s "quoted"', "Ünïcødé-脳", "-starts-with-minus", "$(reboot)"]
+)
+def test_names_of_all_kinds(data: DataGrid, name: str) -> None:
+    lfn = f"/trial/{name}"
+    data.put(lfn)
+    assert data.ok("ls", "/trial").lines == [lfn]
+    assert json.loads(data.ok("stat", "--json", lfn).out)["lfn"] == lfn
+    data.ok("mv", lfn, "/moved/")
+    assert data.ok("ls", "/moved").lines == [f"/moved/{name}"]
+    data.ok("rm", "--yes", f"/moved/{name}")
+    assert data.stored("near") == []
+
+
+def test_mv(any_data: DataGrid) -> None:
+    for lfn in ("/a/x", "/a/y/z", "/b/k"):
+        any_data.put(lfn)
+    any_data.ok("mv", "/a/x", "/a/renamed")
+    assert any_data.ok("ls", "/a").lines == ["/a/renamed", "/a/y/"]
+    any_data.ok("mv", "/a/renamed", "/b")
+    assert any_data.ok("ls", "/b").lines == ["/b/k", "/b/renamed"]
+    ran = any_data.ok("mv", "/a", "/new", "--json")
+    assert ran.documents == [{"schema": "medgrid.moved/1", "lfn": "/a/y/z", "to": "/new/y/z"}]
+    assert any_data.ok("ls").lines == ["/b/", "/new/"]
+
+
+def test_mv_that_cannot_be(data: DataGrid) -> None:
+    for lfn in ("/a/x", "/a/y", "/c/a/y"):
+        data.put(lfn)
+    for words, code, message in (
+        (("/none", "/x"), 4, "nothing lies below /none"),
+        (("/a/x", "/a/y"), 2, "/a/y already exists"),
+        (("/a/x", "relative"), 2, "'relative' is not a logical file name: it does not start with"),
+        (("/a", "/a/b"), 2, "/a cannot go into itself"),
+        (("/a", "/c"), 2, "/c/a/y already exists"),
+        (("/", "/c"), 2, "'/' cannot be moved"),
+    ):
+        ran = data.run("mv", *words)
+        assert ran.code == code
+        assert ran.err.startswith(f"medgrid: error: {message}")
+    assert data.ok("ls", "/a").lines == ["/a/x", "/a/y"]
+
+
+def test_rm(any_data: DataGrid) -> None:
+    any_data.put("/a/x")
+    any_data.put("/a/y")
+    any_data.put("/b")
+    any_data.ok("rm", "--yes", "-", stdin="/a/x\n")
+    assert any_data.ok("ls", "/a").lines == ["/a/y"]
+    assert len(any_data.stored("near")) == 2
+    any_data.ok("rm", "-y", "-r", "/a", "/b")
+    assert any_data.ok("ls").lines == []
+    assert any_data.stored("near") == []
+
+
+def test_rm_is_all_or_nothing(data: DataGrid) -> None:
+    data.put("/a")
+    data.put("/folder/b")
+    for words, code, error in (
+        (("/a", "/none", "/gone"), 4, "no LFN /none (and 1 more)\nmedgrid: hint: nothing was rem"),
+        (("/a", "/folder"), 2, "/folder is a folder\nmedgrid: hint: say -r for all that is below"),
+    ):
+        ran = data.run("rm", "--yes", *words)
+        assert ran.code == code
+        assert ran.err.startswith(f"medgrid: error: {error}")
+    assert data.ok("ls").lines == ["/a", "/folder/"]
+    assert len(data.stored("near")) == 2
+
+
+def test_rm_asks_and_where_nobody_can_answer_refuses(data: DataGrid) -> None:
+    data.put("/a")
+    ran = data.run("rm", "/a")
+    assert (ran.code, ran.err) == (
+        2,
+        "medgrid: error: remove /a and the bytes of all copies? cannot be asked here\n"
+        "medgrid: hint: say --yes to go on\n",
+    )
+    assert data.ok("ls").lines == ["/a"]
+
+
+def test_rm_of_an_empty_list(data: DataGrid) -> None:
+    data.ok("rm", "--yes", "-")
+    ran = data.run("rm", "--yes")
+    assert (ran.code, ran.err.splitlines()[0]) == (2, "medgrid: error: no LFN given")
+
+
+def test_rm_where_the_bytes_cannot_be_reached(data: DataGrid) -> None:
+    data.put("/a")
+    data.put("/b", se="far")
+    data.root("near").rename(data.root("gone"))
+    ran = data.run("rm", "--yes", "/a", "/b")
+    assert ran.code == 3
+    assert ran.err == (
+        "medgrid: warning: bytes of /a at near: storage element near: its root directory "
+        f"{data.root('near')} is not there\n"
+        "medgrid: error: 1 of 3 failed\n"
+        "medgrid: hint: 'medgrid fsck --repair' removes them later\n"
+    )
+    assert data.ok("ls").lines == []
+    assert data.stored("far") == []
