@@ -12,7 +12,7 @@ from medgrid.model import JobId, JobState
 __all__ = ["cancel"]
 
 
-def cancel(grid: Grid, words: Sequence[str]) -> dict[JobId, JobState]:
+def cancel(grid: Grid, words: Sequence[str]) -> dict[JobId, tuple[JobState, JobState]]:
     """Cancel the jobs named; see `medgrid.catalog.jobs.JobStore.cancel`.
 
     Raises
@@ -21,6 +21,6 @@ def cancel(grid: Grid, words: Sequence[str]) -> dict[JobId, JobState]:
         One does not exist; none is cancelled.
     """
     states = grid.catalog.jobs.cancel(words)
-    if any(state in ACTIVE for state in states.values()):
+    if any(after in ACTIVE for _, after in states.values()):
         ensure_broker(grid)
     return states

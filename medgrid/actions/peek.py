@@ -12,6 +12,8 @@ from medgrid.model import Job, JobId, JobState
 __all__ = ["peek"]
 
 _CHUNK_BYTES = 256 * 1024
+_OVERLAP_BYTES = 1024
+_RESULT_S = 5.0
 _PAUSE_S = 0.5
 _ON_WORKER = (JobState.SCHEDULED, JobState.RUNNING, JobState.UNKNOWN)
 
@@ -48,18 +50,51 @@ def peek(
     link = open_link(worker, grid.settings, grid.catalog.grid_id)
     attempt = f"{job.id}.{job.attempt}"
     offset = 0
+    seen = b""
     try:
         while True:
             data, ended = link.peek(attempt, stream, offset, _CHUNK_BYTES)
             offset += len(data)
             if data:
+                seen = (seen + data)[-_OVERLAP_BYTES:]
                 yield data
             elif ended or not follow:
-                return
+                break
             else:
                 time.sleep(_PAUSE_S)
     finally:
         link.close()
+    if ended:
+        yield _rest(_result(grid, job, stream), seen, offset)
+
+
+def _result(grid: Grid, job: Job, stream: str) -> bytes:
+    """What was kept of `stream` when this attempt ended; empty when there is no result yet."""
+    until_s = time.monotonic() + _RESULT_S
+    while time.monotonic() < until_s:
+        now = grid.catalog.jobs.job(job.id)
+        if now.attempt != job.attempt:
+            break
+        if now.state.is_final:
+            return _tail(now, stream)
+        time.sleep(_PAUSE_S / 5)
+    return b""
+
+
+def _rest(tail: bytes, seen: bytes, offset: int) -> bytes:
+    """Part of `tail`, the end of a stream, that comes after `seen`, which ends at `offset`.
+
+    Examples
+    --------
+    >>> _rest(b"cdefgh", b"def", 1000)
+    b'gh'
+    >>> _rest(b"abc", b"", 0)
+    b'abc'
+    """
+    at = tail.rfind(seen) if seen else -1
+    if at >= 0:
+        return tail[at + len(seen) :]
+    return tail if not offset else b""
 
 
 def _tail(job: Job, stream: str) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Select, and_, func, insert, or_, select, update
+from sqlalchemy import Select, and_, bindparam, func, insert, or_, select, update
 
 from medgrid.catalog.engine import Database
 from medgrid.catalog.job_desk import JobDesk
@@ -102,6 +102,17 @@ class Attempt:
     stderr_tail: str
     max_rss_bytes: int | None
     cpu_s: float | None
+
+
+_ASK_TO_CANCEL = (
+    update(job)
+    .where(
+        job.c.submission == bindparam("at_submission"),
+        job.c.number == bindparam("at_number"),
+        job.c.state.in_(sorted(ACTIVE)),
+    )
+    .values(cancel_asked=True)
+)
 
 
 class JobStore:
@@ -322,15 +333,15 @@ class JobStore:
             for row in rows
         ]
 
-    def cancel(self, selectors: Iterable[str]) -> dict[JobId, JobState]:
+    def cancel(self, selectors: Iterable[str]) -> dict[JobId, tuple[JobState, JobState]]:
         """Cancel the jobs named: those without a worker at once, the others by their broker.
 
         Returns
         -------
         dict
-            For each job its state after the call: `JobState.CANCELLED`, or a state of
-            `medgrid.catalog.job_states.ACTIVE` when the broker still has to stop it, or the final
-            state it had already.
+            For each job its state before and after the call. After it is `JobState.CANCELLED`, or
+            a state of `medgrid.catalog.job_states.ACTIVE` when the broker still has to stop it, or
+            the final state it had already.
 
         Raises
         ------
@@ -338,33 +349,28 @@ class JobStore:
             A word names a job that does not exist; none is cancelled.
         """
         now = time.time()
-        states: dict[JobId, JobState] = {}
         columns = (job.c.submission, job.c.number, job.c.state, job.c.attempt)
         with self._db.write() as connection:
             rows = list(self._selected(select(*columns), selectors))
+            before = {JobId(row[0], row[1]): JobState(row[2]) for row in rows}
             pending = [
                 Move(JobId(row[0], row[1]), row[3], Event.CANCEL, now, "cancelled by its owner")
                 for row in rows
                 if row[2] in PENDING
             ]
-            cancelled = {move.job for move in apply(connection, pending)}
-            asked: list[JobId] = []
-            for row in job_rows(connection, {JobId(row[0], row[1]) for row in rows}, columns):
-                job_id = JobId(row[0], row[1])
-                states[job_id] = JobState(row[2])
-                if states[job_id] in ACTIVE and job_id not in cancelled:
-                    asked.append(job_id)
-            for job_id in asked:
-                connection.execute(
-                    update(job)
-                    .where(
-                        job.c.submission == job_id.submission,
-                        job.c.number == job_id.number,
-                        job.c.state.in_(sorted(ACTIVE)),
-                    )
-                    .values(cancel_asked=True)
-                )
-        return states
+            apply(connection, pending)
+            after = {
+                JobId(row[0], row[1]): JobState(row[2])
+                for row in job_rows(connection, before, columns)
+            }
+            asked = [
+                {"at_submission": one.submission, "at_number": one.number}
+                for one, state in after.items()
+                if state in ACTIVE
+            ]
+            if asked:
+                connection.execute(_ASK_TO_CANCEL, asked)
+        return {one: (before[one], after[one]) for one in before}
 
     def clear(self, ids: Sequence[JobId]) -> set[JobId]:
         """Move done jobs to Cleared; return those that were."""

@@ -34,12 +34,13 @@ def cancel(session: Session, ids: tuple[str, ...], input_file: str | None) -> in
     states = act(session.open_grid(), words)
     rows = []
     late = 0
-    for job, state in states.items():
-        result = "cancelled"
-        if state is not JobState.CANCELLED:
-            result = f"already {state}" if state.is_final else "being cancelled"
-        late += state.is_final and state is not JobState.CANCELLED
-        rows.append({"id": str(job), "result": result, "state": str(state)})
+    for job, (before, after) in states.items():
+        if before.is_final:
+            late += 1
+            result = f"already {before}"
+        else:
+            result = "cancelled" if after is JobState.CANCELLED else "being cancelled"
+        rows.append({"id": str(job), "result": result, "state": str(after)})
     emit(session, "job-cancel/1", rows, ["id", "result"])
     if late:
         raise PartlyDone(f"{late} of {len(rows)} jobs had already ended")

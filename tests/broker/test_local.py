@@ -177,16 +177,10 @@ def test_a_running_job_is_cancelled_with_its_children(field: Field) -> None:
     field.wait_for(lambda jobs: [job.state for job in jobs].count(JobState.RUNNING) == 2)
     while len(field.runs) < 2:
         time.sleep(0.05)
-    ran = field.prompt.ok("cancel", "1")
-    assert (
-        sorted(ran.rows)
-        == [
-            ["1.1", "being cancelled"],
-            ["1.2", "being cancelled"],
-            ["1.3", "cancelled"],
-        ]
-        or ["1.3", "being cancelled"] in ran.rows
-    )
+    first, second, third = field.prompt.ok("cancel", "1").rows
+    assert first == ["1.1", "being cancelled"]
+    assert second == ["1.2", "being cancelled"]
+    assert third[1] in ("cancelled", "being cancelled")  # it may be queued on the worker
     jobs = field.wait_for(lambda jobs: all(job.state is JobState.CANCELLED for job in jobs))
     assert {job.reason for job in jobs} == {"cancelled by its owner"}
     for pid in pids.read_text().split():

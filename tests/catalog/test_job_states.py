@@ -104,7 +104,8 @@ class Lives(RuleBasedStateMachine):
     def owner_cancels(self, index: int) -> None:
         job = self.jobs[index]
         before = self.state[job]
-        after = self.catalog.jobs.cancel([str(job)])[job]
+        told, after = self.catalog.jobs.cancel([str(job)])[job]
+        assert told is before
         if before in PENDING:
             assert after is JobState.CANCELLED
             self.state[job] = after

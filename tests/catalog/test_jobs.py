@@ -222,9 +222,9 @@ def test_cancel_says_what_became_of_each(catalog: Catalog) -> None:
     end = Move(jobs[2], 1, Event.END, 12.0, "done", "w1", end=AttemptEnd(Cause.OK, 0))
     catalog.jobs.desk.apply([end])
     assert catalog.jobs.cancel(["1"]) == {
-        jobs[0]: JobState.CANCELLED,
-        jobs[1]: JobState.READY,
-        jobs[2]: JobState.DONE,
+        jobs[0]: (JobState.SUBMITTED, JobState.CANCELLED),
+        jobs[1]: (JobState.READY, JobState.READY),
+        jobs[2]: (JobState.DONE, JobState.DONE),
     }
     assert [job.id for job in catalog.jobs.desk.to_cancel()] == [jobs[1]]
     assert catalog.jobs.job(jobs[0]).reason == "cancelled by its owner"
