@@ -173,10 +173,10 @@ class _Element:
         self._objects = grid.catalog.objects
 
     def findings(self) -> Iterator[Finding]:
-        before = self._known()
+        before = {one.pfn for one in self._objects.replicas_on(self._se)}
         uploads_before = self._objects.reservations(self._se)
         stored = dict(self._storage.walk())
-        after = self._known()
+        after = {one.pfn: one for one in self._objects.replicas_on(self._se)}
         uploads = self._objects.reservations(self._se)
         self._progress.total(len(after))
         for pfn, replica in sorted(after.items()):
@@ -194,9 +194,6 @@ class _Element:
             if temporary.age_s > self._orders.min_age_s:
                 finding = Finding(Kind.TEMPORARY, self._se, temporary.name)
                 yield self._leftover(finding, temporary.size_bytes)
-
-    def _known(self) -> dict[str, Replica]:
-        return {one.pfn: one for one in self._objects.replicas_on(self._se)}
 
     def _replica(self, replica: Replica, size_bytes: int | None) -> Iterator[Finding]:
         self._report.checked += 1
