@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +15,7 @@ from medgrid.catalog.job_moves import Move, apply, job_rows
 from medgrid.catalog.job_schema import job, job_attempt, job_event, submission
 from medgrid.catalog.job_select import check_spans, condition, in_pieces, parse_spans
 from medgrid.catalog.job_states import ACTIVE, OPEN, PENDING, Event
+from medgrid.catalog.job_values import Attempt, JobEvent, JobLine, NewSubmission
 from medgrid.catalog.schema import derivation, derivation_output, object_
 from medgrid.model import (
     LFN,
@@ -24,9 +24,7 @@ from medgrid.model import (
     JobId,
     JobOutput,
     JobState,
-    ObjectId,
     Priority,
-    Sha256,
 )
 
 __all__ = ["Attempt", "JobEvent", "JobLine", "JobStore", "NewSubmission"]
@@ -36,80 +34,11 @@ _PRIORITIES = list(Priority)
 _RECENT_S = 24 * 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class NewSubmission:
-    """What `JobStore.create_submission` writes: one job for each element of `items`.
-
-    `items` holds the object ids of role `item_role` for each job; `inputs` those that all jobs
-    share, by role.
-    """
-
-    algorithm: Sha256
-    algorithm_label: str
-    owner: str
-    items: Sequence[Sequence[ObjectId]]
-    item_role: str | None
-    inputs: Mapping[str, Sequence[ObjectId]]
-    parameters: Mapping[str, Any]
-    priority: Priority = Priority.NORMAL
-    se: str | None = None
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class JobLine:
-    """One line of ``medgrid status``."""
-
-    id: JobId
-    state: JobState
-    worker: str | None
-    reason: str
-    cause: Cause | None
-    exit_code: int | None
-    attempt: int
-    algorithm_label: str
-    updated_s: float
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether it is done and did all it had to."""
-        return self.state in (JobState.DONE, JobState.CLEARED) and self.cause is Cause.OK
-
-
-@dataclass(frozen=True, slots=True)
-class JobEvent:
-    """One transition of a job."""
-
-    time_s: float
-    attempt: int
-    state: JobState
-    worker: str | None
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One try at a job on one worker."""
-
-    number: int
-    worker: str
-    assigned_s: float
-    started_s: float | None
-    ended_s: float | None
-    cause: Cause | None
-    exit_code: int | None
-    message: str
-    stderr_tail: str
-    max_rss_bytes: int | None
-    cpu_s: float | None
-
-
 _ASK_TO_CANCEL = (
     update(job)
     .where(
         job.c.submission == bindparam("at_submission"),
         job.c.number == bindparam("at_number"),
-        job.c.state.in_(sorted(ACTIVE)),
     )
     .values(cancel_asked=True)
 )
@@ -361,7 +290,7 @@ class JobStore:
             apply(connection, pending)
             after = {
                 JobId(row[0], row[1]): JobState(row[2])
-                for row in job_rows(connection, before, columns)
+                for row in job_rows(connection, before, columns, lock=True)
             }
             asked = [
                 {"at_submission": one.submission, "at_number": one.number}
