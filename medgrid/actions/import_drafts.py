@@ -202,7 +202,9 @@ def _once(files: SeriesFiles, failed: Callable[[Failure], None]) -> None:
         if same:
             files.twins.append(one)
         else:
-            failed(Failure(one.path, "its SOPInstanceUID is that of another file with other content"))
+            failed(
+                Failure(one.path, "its SOPInstanceUID is that of another file with other content")
+            )
     files.instances = list(first.values())
 
 
