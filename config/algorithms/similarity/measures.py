@@ -17,14 +17,15 @@ correlation_ratio
     measure for multimodal image registration", MICCAI 1998, LNCS 1496:1115-1124. (It is the
     square called eta^2(B | A) there.)
 
-The last two are taken from the joint histogram, whose bins divide the range of intensities of each
-whole image evenly; so they do not change when only the overlap does.
+The last two are taken from the joint histogram, whose bins divide evenly the range of intensities
+that each image has among the voxels compared.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -100,63 +101,85 @@ class Resampler:
 
         diagonal = np.diag(matrix)
         plain = np.array_equal(matrix, np.diag(diagonal))
-        result: FloatArray = affine_transform(
-            data,
-            diagonal if plain else matrix,
-            offset,
-            shape,
-            output=np.float32,
-            order=order,
-            mode="nearest",
-            prefilter=False,
-        )
+        with warnings.catch_warnings():
+            # SciPy warns of a meaning that a diagonal had before its version 0.18
+            warnings.filterwarnings("ignore", "The behavior of affine_transform", UserWarning)
+            result: FloatArray = affine_transform(
+                data,
+                diagonal if plain else matrix,
+                offset,
+                shape,
+                output=np.float32,
+                order=order,
+                mode="nearest",
+                prefilter=False,
+            )
         return result
 
 
-@dataclass
 class Sums:
-    """What is added up over the voxels compared; A and B are taken relative to `centre`."""
+    """What is added up over the voxels compared, in a first pass.
 
-    bins: int
-    centre: tuple[float, float]
-    range_a: tuple[float, float]
-    range_b: tuple[float, float]
-    n: int = 0
-    sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(6))
-    joint: NDArray[np.int64] = field(init=False)
+    A and B are taken relative to `centre`, two numbers near their means, so that no digits are
+    lost where intensities lie far from zero.
+    """
 
-    def __post_init__(self) -> None:
-        self.joint = np.zeros(self.bins * self.bins, dtype=np.int64)
+    def __init__(self, centre: tuple[float, float]) -> None:
+        self.n = 0
+        self.low = [np.inf, np.inf]
+        self.high = [-np.inf, -np.inf]
+        self._centre = centre
+        self._sums = np.zeros(6)
 
     def add(self, a: FloatArray, b: FloatArray) -> None:
         """Count voxels: intensities of the source and of the target, one each."""
         self.n += a.size
-        index = _bin(a, self.range_a, self.bins) * self.bins + _bin(b, self.range_b, self.bins)
-        self.joint += np.bincount(index, minlength=self.joint.size)
-        x = a.astype(np.float64) - self.centre[0]
-        y = b.astype(np.float64) - self.centre[1]
+        for at, values in enumerate((a, b)):
+            self.low[at] = min(self.low[at], float(values.min()))
+            self.high[at] = max(self.high[at], float(values.max()))
+        x = a.astype(np.float64) - self._centre[0]
+        y = b.astype(np.float64) - self._centre[1]
         difference = a.astype(np.float64) - b
-        self.sums += [x.sum(), y.sum(), x @ x, y @ y, x @ y, difference @ difference]
+        self._sums += [x.sum(), y.sum(), x @ x, y @ y, x @ y, difference @ difference]
 
-    def measures(self) -> dict[str, float | None]:
-        """The measures; None where one is not defined, as the correlation with a constant."""
-        if self.n == 0:
-            return dict.fromkeys(("ncc", "ssd", "msd", "nmi", "correlation_ratio"))
-        x, y, xx, yy, xy, ssd = (float(value) for value in self.sums)
+    @property
+    def ncc(self) -> float | None:
+        """Normalised cross-correlation; None when an image is constant."""
+        if self.n == 0 or self.low[0] == self.high[0] or self.low[1] == self.high[1]:
+            return None
+        x, y, xx, yy, xy, _ = (float(value) for value in self._sums)
         var_x, var_y = xx - x * x / self.n, yy - y * y / self.n
-        flat = min(var_x / max(xx, 1e-300), var_y / max(yy, 1e-300)) < 1e-12
-        ncc = None if flat else (xy - x * y / self.n) / float(np.sqrt(var_x) * np.sqrt(var_y))
-        joint = self.joint.reshape(self.bins, self.bins)
-        return {
-            "ncc": None if ncc is None else max(-1.0, min(1.0, ncc)),
-            "ssd": ssd,
-            "msd": ssd / self.n,
-            "nmi": normalised_mutual_information(joint),
-            "correlation_ratio": correlation_ratio(joint),
-        }
+        ncc = (xy - x * y / self.n) / float(np.sqrt(var_x) * np.sqrt(var_y))
+        return max(-1.0, min(1.0, ncc))
+
+    @property
+    def ssd(self) -> float | None:
+        """Sum of squared differences."""
+        return float(self._sums[5]) if self.n else None
+
+
+class JointHistogram:
+    """Counts of pairs of intensities over the voxels compared, in a second pass."""
+
+    def __init__(self, bins: int, sums: Sums) -> None:
+        self._bins = bins
+        self._extents = list(zip(sums.low, sums.high))
+        self._counts = np.zeros(bins * bins, dtype=np.int64)
+
+    def add(self, a: FloatArray, b: FloatArray) -> None:
+        """Count voxels: intensities of the source and of the target, one each."""
+        index = _bin(a, self._extents[0], self._bins) * self._bins
+        index += _bin(b, self._extents[1], self._bins)
+        self._counts += np.bincount(index, minlength=self._counts.size)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """(bins, bins) counts, the source along the first axis."""
+        return self._counts.reshape(self._bins, self._bins)
 
 
 def _bin(values: FloatArray, extent: tuple[float, float], bins: int) -> NDArray[np.int32]:
+    """Number of the bin of each intensity; the highest one belongs to the last bin."""
     low, high = extent
     scale = bins / (high - low) if high > low else 0.0
     index = ((values - np.float32(low)) * np.float32(scale)).astype(np.int32)
@@ -168,6 +191,8 @@ def normalised_mutual_information(joint: NDArray[np.int64]) -> float | None:
 
     joint : (bins, bins) counts
     """
+    if not joint.any():
+        return None
     h_joint = _entropy(joint.ravel())
     if h_joint <= 0:
         return None
@@ -184,6 +209,8 @@ def correlation_ratio(joint: NDArray[np.int64]) -> float | None:
 
     joint : (bins, bins) counts
     """
+    if not joint.any():
+        return None
     levels = np.arange(joint.shape[1], dtype=np.float64)
     of_a = joint.sum(axis=1)
     some = of_a > 0
@@ -251,15 +278,11 @@ def compare(
     """
     seen = Resampler(target, source.affine, interpolation)
     masked = Resampler(mask, source.affine, "nearest") if mask is not None else None
-    sums = Sums(
-        bins,
-        (float(source.data.mean(dtype=np.float64)), float(target.data.mean(dtype=np.float64))),
-        _extent(source),
-        _extent(target),
-    )
     wanted = 0
     along = [np.zeros(size, dtype=np.int64) for size in source.shape]
-    for box in slabs(source.shape):
+
+    def slab(box: Box) -> tuple[FloatArray, FloatArray, BoolArray, BoolArray]:
+        """Source and target, where they may be compared, and where they are."""
         part = slice(*box[0])
         a = source.data[part]
         use = np.ones(a.shape, dtype=np.bool_) if source.valid is None else source.valid[part]
@@ -268,26 +291,39 @@ def compare(
         if masked is not None:
             values, there = masked.box(box)
             use = use & there & (values != 0)
-        wanted += int(use.sum())
         b, inside = seen.box(box)
-        use = use & inside
+        return a, b, use, use & inside
+
+    sums = Sums(
+        (float(source.data.mean(dtype=np.float64)), float(target.data.mean(dtype=np.float64)))
+    )
+    boxes = []
+    for box in slabs(source.shape):
+        a, b, may, use = slab(box)
+        wanted += int(may.sum())
         if use.any():
+            boxes.append(box)
             sums.add(a[use], b[use])
-            along[0][part] += use.sum(axis=(1, 2))
+            along[0][slice(*box[0])] += use.sum(axis=(1, 2))
             along[1] += use.sum(axis=(0, 2))
             along[2] += use.sum(axis=(0, 1))
+    joint = JointHistogram(bins, sums)
+    for box in boxes:
+        a, b, _, use = slab(box)
+        joint.add(a[use], b[use])
     middle = [_middle(counts) for counts in along]
     return Comparison(
-        sums.measures(),
+        {
+            "ncc": sums.ncc,
+            "ssd": sums.ssd,
+            "msd": None if sums.ssd is None else sums.ssd / sums.n,
+            "nmi": normalised_mutual_information(joint.counts),
+            "correlation_ratio": correlation_ratio(joint.counts),
+        },
         sums.n,
         sums.n / wanted if wanted else 0.0,
         (middle[0], middle[1], middle[2]),
     )
-
-
-def _extent(volume: Volume) -> tuple[float, float]:
-    data = volume.data if volume.valid is None else volume.data[volume.valid]
-    return float(data.min()), float(data.max())
 
 
 def _middle(counts: NDArray[np.int64]) -> int:

@@ -141,14 +141,14 @@ def _read_dicom(paths: list[Path]) -> tuple[NDArray[Any], Affine]:
     return _stack(_largest_group(slices))
 
 
-def _plain_syntax(ds: Any) -> str:
+def _plain_syntax(ds: Any) -> Any:
     """Transfer syntax of a data set without file meta information: uncompressed, as it was read."""
     from pydicom import uid
 
     implicit, little = ds.original_encoding
     if not little:
-        return str(uid.ExplicitVRBigEndian)
-    return str(uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian)
+        return uid.ExplicitVRBigEndian
+    return uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
 
 
 def _frames(ds: Any) -> list[_Slice]:
