@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 from types import TracebackType
@@ -64,7 +65,8 @@ class RemoteProcess:
 
     def close(self) -> None:
         """Close the channel; the remote process sees its streams end."""
-        self._channel.close()
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):  # gone already
+            self._channel.close()
 
     def _read_stderr(self) -> None:
         while True:
@@ -123,14 +125,12 @@ class _Writer(io.RawIOBase):
             self._channel.sendall(data)
         except TimeoutError as exc:
             raise Unreachable(f"{self._label}: stopped taking data") from exc
-        except (OSError, EOFError) as exc:
+        except (OSError, EOFError, paramiko.SSHException) as exc:
             raise Unreachable(f"{self._label}: the connection was lost") from exc
         return len(data)
 
     def close(self) -> None:
         if not self.closed:
             super().close()
-            try:
+            with contextlib.suppress(OSError, EOFError, paramiko.SSHException):  # gone already
                 self._channel.shutdown_write()
-            except (OSError, EOFError):  # already gone: there is nobody to tell
-                return
