@@ -7,7 +7,7 @@ import secrets
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -58,7 +58,7 @@ def fetch(
     force: bool = False,
     on_bad: Callable[[BadReplica], None],
     progress: Progress = SILENT,
-) -> Iterator[Fetched | Failure]:
+) -> Generator[Fetched | Failure, None, None]:
     """Bring what `words` name (LFNs, jobs) below `folder`.
 
     Outputs of job 42.7 become ``42.7/FILENAME`` (``42.7/ROLE/FILENAME`` where two have one name),

@@ -53,8 +53,14 @@ def free_path(path: Path, *, force: bool) -> None:
     ------
     AlreadyExists
         Something is there, and `force` is not given or it is a folder.
+    MedgridError
+        No file can have this name.
     """
-    if path.is_dir() and not path.is_symlink():
+    try:
+        is_folder = path.is_dir() and not path.is_symlink()
+    except OSError as exc:
+        raise local_error(exc, path, "written") from exc
+    if is_folder:
         raise AlreadyExists(f"{path} exists already and is a folder")
     if not force and os.path.lexists(path):
         raise AlreadyExists(f"{path} exists already", hint="say --force to write over it")
