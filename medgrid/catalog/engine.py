@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ __all__ = ["BUSY_TIMEOUT_S", "Database", "DatabaseFull"]
 
 BUSY_TIMEOUT_S = 30.0
 _POOL_SIZE = 20
+_MANY_ROWS = 200
 
 
 class DatabaseFull(Unreachable):
@@ -47,6 +49,7 @@ class Database:
         self.url = url
         self._local = threading.local()
         self._busy_timeout_s = busy_timeout_s
+        self._grown = 0
         self.path: Path | None = None
         self.is_sqlite = url.startswith("sqlite:")
         if self.is_sqlite:
@@ -253,15 +256,28 @@ class Database:
         with self._translated(), self.engine.connect() as connection:
             yield connection
 
+    def note_growth(self, rows: int) -> None:
+        """Say that so many objects were entered: many of them make `close` look at the values."""
+        self._grown += rows
+
     def optimize(self) -> None:
-        """Let the database look at how its values are spread, where that has changed much."""
-        with self.connect() as connection:
-            if self.is_sqlite:
+        """Let the database look at how its values are spread, so that questions find the indexes.
+
+        Takes milliseconds: SQLite looks at samples only; PostgreSQL does it by itself.
+        """
+        self._grown = 0
+        if self.is_sqlite:
+            with self.connect() as connection:
+                connection.exec_driver_sql("PRAGMA busy_timeout=100")
                 connection.exec_driver_sql("PRAGMA analysis_limit=1000")
-                connection.exec_driver_sql("PRAGMA optimize")
+                with contextlib.suppress(exc.OperationalError):  # another time, when it is locked
+                    connection.exec_driver_sql("ANALYZE")
 
     def close(self) -> None:
         """Give back all connections."""
+        if self._grown >= _MANY_ROWS:
+            with contextlib.suppress(MedgridError):
+                self.optimize()
         self.engine.dispose()
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 
-from medgrid.catalog.columns import Columns
 from medgrid.catalog.engine import Database
 from medgrid.catalog.query import Question
 from medgrid.catalog.query_sql import Compiler
@@ -50,6 +49,8 @@ def select_columns(
     limit: int | None,
 ) -> Iterator[tuple[Any, ...]]:
     """Columns of the objects that answer, sorted."""
+    from medgrid.catalog.columns import Columns
+
     with db.read() as connection:
         compiler = Compiler(connection)
         shown = Columns(compiler, columns)

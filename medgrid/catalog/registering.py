@@ -83,6 +83,7 @@ class Registrar(ReplicaBook):
                 connection.execute(insert(attribute), values)
             self._add_replicas(connection, [found for item in new for found in item.replicas])
             count_visits(connection, patients)
+        self._db.note_growth(len(new))
 
     def _claim(
         self, connection: Connection, lfns: Sequence[LFN | None], replace: bool
