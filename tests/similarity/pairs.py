@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from volumes import Volume
+
+REAL = Path(nibabel.__file__).parent / "tests" / "data"
+"""Images that come with nibabel."""
+
+
+def save(path: Path, data: NDArray[Any], matrix: NDArray[np.float64]) -> Path:
+    """Write a NIfTI file."""
+    image: Any = nibabel.Nifti1Image(data, matrix)  # type: ignore[no-untyped-call]
+    image.to_filename(path)
+    return path
 
 
 def smooth(
