@@ -1,0 +1,177 @@
+"""The broker as a process: started by submit, killed at any moment, one at a time, stopped."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from medgrid.model import Cause, JobState
+from tests.lab.field import Field
+
+COPY = 'ran "$1"; cat "$1" > copy.txt\n'
+
+
+def broker_pid(field: Field) -> int | None:
+    """Process id of the broker that holds the lease."""
+    (document,) = field.prompt.ok("broker", "status", "--json").documents
+    return int(document["holder"].split()[-1]) if document["running"] else None
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_submit_starts_a_broker_that_ends_when_idle(field: Field) -> None:
+    field.env["MEDGRID_BROKER_AUTOSTART"] = "1"
+    field.algorithm("copy", COPY, outputs=["copy.txt"])
+    field.submit("copy", *field.put("a"))
+    ran = field.prompt("status", "1", "--wait")
+    assert (ran.code, ran.out, ran.err) == (0, "1.1\tDone\tlocal\tdone\n", "")
+    pid = broker_pid(field)
+    deadline = time.monotonic() + 20
+    while broker_pid(field) is not None or (pid is not None and alive(pid)):
+        assert time.monotonic() < deadline
+    assert " ends\n" in field.log()
+    assert "Traceback" not in field.log()
+
+
+def test_submit_does_not_keep_its_pipes_open(field: Field) -> None:
+    field.env["MEDGRID_BROKER_AUTOSTART"] = "1"
+    field.env["MEDGRID_BROKER_IDLE_S"] = "30"
+    field.algorithm("slow", "sleep 5\n")
+    (lfn,) = field.put("a")
+    submit = field.prompt.start("submit", "slow", lfn)
+    began_s = time.monotonic()
+    out, err = submit.communicate(timeout=30)  # returns when all writers have closed the pipes
+    assert (submit.returncode, out, err) == (0, "1.1\n", "")
+    assert time.monotonic() - began_s < 5
+    field.wait_for(lambda jobs: jobs[0].state is JobState.RUNNING)
+
+
+def test_a_broker_outlives_the_terminal_it_was_started_from(field: Field) -> None:
+    field.env["MEDGRID_BROKER_AUTOSTART"] = "1"
+    field.algorithm("slow", 'sleep 2; ran "$1"\n')
+    (lfn,) = field.put("a")
+    ran = field.prompt.on_terminal("submit", "slow", lfn)  # the terminal is gone after this
+    assert ran.code == 0
+    assert "1 job of slow@1; see 'medgrid status 1'" in ran.out
+    (job,) = field.wait_for(lambda jobs: jobs[0].state.is_final)
+    assert job.cause is Cause.OK
+
+
+def test_a_second_broker_is_refused(field: Field) -> None:
+    field.env["MEDGRID_BROKER_AUTOSTART"] = "1"
+    field.algorithm("slow", "sleep 3\n")
+    field.submit("slow", *field.put("a"))
+    field.wait_for(lambda jobs: jobs[0].state is JobState.RUNNING)
+    pid = broker_pid(field)
+    for verb in ("run", "once"):
+        ran = field.prompt("broker", verb)
+        assert ran.code == 7
+        assert ran.err.startswith("medgrid: error: another broker works on this catalog: ")
+        assert ran.err.endswith(f" pid {pid}\n")
+
+
+def test_stop_leaves_jobs_running_and_the_next_broker_takes_over(field: Field) -> None:
+    field.env["MEDGRID_BROKER_AUTOSTART"] = "1"
+    field.algorithm("slow", 'sleep 2; ran "$1"; cp "$1" copy.txt\n', outputs=["copy.txt"])
+    field.submit("slow", *field.put("a"))
+    field.wait_for(lambda jobs: jobs[0].state is JobState.RUNNING)
+    assert field.prompt.ok("broker", "stop").err == ""
+    assert field.prompt.ok("broker", "status").out == "broker\tnone\nopen jobs\t1\n"
+    assert field.job().state is JobState.RUNNING
+    field.once()
+    job = field.job()
+    assert (job.cause, job.attempt) == (Cause.OK, 1)
+    assert field.runs == ["a"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_broker_in_the_foreground_ends_on_signals(field: Field, number: signal.Signals) -> None:
+    broker = field.prompt.start("broker", "run")
+    assert broker.stderr is not None
+    assert " starts" in broker.stderr.readline()
+    broker.send_signal(number)
+    _, err = broker.communicate(timeout=20)
+    assert broker.returncode == 0
+    assert err.endswith(" ends\n")
+    assert broker_pid(field) is None
+
+
+def test_a_dead_broker_is_replaced_at_the_next_wait(field: Field) -> None:
+    field.env["MEDGRID_BROKER_AUTOSTART"] = "1"
+    field.env["MEDGRID_BROKER_IDLE_S"] = "30"
+    field.algorithm("slow", 'sleep 2; ran "$1"\n')
+    field.submit("slow", *field.put("a", "b"))
+    field.wait_for(lambda jobs: jobs[0].state is JobState.RUNNING)
+    pid = broker_pid(field)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    ran = field.prompt("status", "1", "--wait", "--timeout", "30")
+    assert ran.code == 0, ran.err
+    assert field.runs == ["a", "b"]
+    assert [job.attempt for job in field.jobs("1")] == [1, 1]
+
+
+def test_a_broker_killed_again_and_again_loses_nothing_and_doubles_nothing(field: Field) -> None:
+    field.algorithm("copy", COPY, outputs=["copy.txt"])
+    names = [f"f{number}" for number in range(100)]
+    lfns = field.put(*names)
+    field.submit("copy", *lfns)
+    dice = random.Random(42)
+    kills = 0
+    for _ in range(25):
+        broker = field.prompt.start("broker", "once", stderr=subprocess.PIPE)
+        assert broker.stderr is not None
+        broker.stderr.readline()  # it has the lease
+        try:
+            broker.wait(timeout=dice.uniform(0.0, 0.6))
+        except subprocess.TimeoutExpired:
+            broker.kill()
+            kills += 1
+        broker.communicate()
+        if broker.returncode == 0:
+            break
+    assert kills >= 3
+    field.once()
+    jobs = field.jobs("1")
+    assert {(job.state, job.cause) for job in jobs} == {(JobState.DONE, Cause.OK)}
+    assert field.runs == sorted(names)  # each attempt started at most once, each job ran once
+    assert {job.attempt for job in jobs} == {1}
+    assert [len(job.outputs) for job in jobs] == [1] * len(names)
+    with field.grid() as grid:
+        known = {
+            replica.pfn
+            for many in grid.catalog.objects.replicas(
+                [output.object_id for job in jobs for output in job.outputs]
+            ).values()
+            for replica in many
+        }
+        inputs = grid.catalog.objects.replicas([one for job in jobs for one in job.inputs["file"]])
+        known |= {replica.pfn for many in inputs.values() for replica in many}
+        stored = {pfn for pfn, _ in grid.storage("local").walk()}
+        bundle = grid.catalog.algorithms.bundle_object(jobs[0].algorithm)
+        assert bundle is not None
+        (bundle_replica,) = grid.catalog.objects.replicas([bundle])[bundle]
+    assert stored == known | {bundle_replica.pfn}  # nothing is left over
+
+
+def test_jobs_submitted_while_a_broker_works_are_done_too(field: Field) -> None:
+    field.env["MEDGRID_BROKER_AUTOSTART"] = "1"
+    field.algorithm("copy", COPY, outputs=["copy.txt"])
+    names = [f"f{number}" for number in range(12)]
+    for lfn in field.put(*names):
+        field.submit("copy", lfn)
+    ran = field.prompt("status", "--wait", "--timeout", "60")
+    assert ran.code == 0, ran.err
+    assert len(ran.lines) == 12
+    assert field.runs == sorted(names)

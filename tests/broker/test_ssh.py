@@ -1,0 +1,124 @@
+"""Workers over SSH: out of reach for a moment, for long, for ever."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from medgrid.model import Cause, JobState, Worker
+from tests.lab.field import Field
+from tests.lab.sshd import Sshd
+
+pytestmark = pytest.mark.sshd
+
+
+@pytest.fixture
+def remote(field: Field, sshd: Sshd) -> Worker:
+    """A worker behind a real sshd."""
+    field.env["MEDGRID_KNOWN_HOSTS"] = str(sshd.known_hosts)
+    field.env["MEDGRID_IDENTITY"] = str(sshd.identity)
+    field.env["MEDGRID_CONNECT_TIMEOUT_S"] = "5"
+    worker = Worker("w1", sshd.url, "there", slots=2)
+    field.worker(worker)
+    return worker
+
+
+def test_jobs_run_over_ssh(field: Field, remote: Worker) -> None:
+    field.without_local()
+    field.algorithm("copy", 'ran "$1"; cat "$1" > copy.txt\n', outputs=["copy.txt"])
+    names = [f"f{number}" for number in range(20)]
+    field.submit("copy", *field.put(*names))
+    field.once()
+    jobs = field.jobs("1")
+    assert {(job.worker, job.cause) for job in jobs} == {("w1", Cause.OK)}
+    assert field.runs == sorted(names)
+    with field.grid() as grid:
+        (output,) = jobs[6].outputs
+        (copy,) = grid.catalog.objects.replicas([output.object_id])[output.object_id]
+        with grid.storage(copy.se).open(copy.pfn) as stream:
+            assert stream.read() == b"f6\n"
+
+
+def test_a_worker_that_goes_away_makes_its_jobs_unknown_until_it_is_back(
+    field: Field, remote: Worker, sshd: Sshd
+) -> None:
+    field.without_local()
+    field.env["MEDGRID_BROKER_AUTOSTART"] = "1"
+    field.algorithm("slow", 'sleep 3; ran "$1"; cp "$1" copy.txt\n', outputs=["copy.txt"])
+    field.submit("slow", *field.put("a", "b", "c"))
+    field.wait_for(lambda jobs: jobs[0].state is JobState.RUNNING)
+    sshd.stop()
+    sshd.drop_connections()
+    (job, *_) = field.wait_for(lambda jobs: jobs[0].state is JobState.UNKNOWN)
+    assert job.reason.startswith("w1 does not answer since ")
+    time.sleep(3)  # the jobs end meanwhile
+    assert field.job().state is JobState.UNKNOWN
+    assert "worker w1\tdoes not answer" in field.prompt.ok("broker", "status").out
+    sshd.start()
+    jobs = field.wait_for(lambda jobs: all(job.state.is_final for job in jobs), timeout_s=60)
+    assert {(job.cause, job.attempt) for job in jobs} == {(Cause.OK, 1)}
+    assert field.runs == ["a", "b", "c"]
+
+
+def test_jobs_of_a_lost_worker_go_elsewhere_and_the_old_attempts_are_fenced(
+    field: Field, remote: Worker, sshd: Sshd
+) -> None:
+    field.env["MEDGRID_BROKER_AUTOSTART"] = "1"
+    field.env["MEDGRID_BROKER_IDLE_S"] = "60"
+    field.env["MEDGRID_HOST_LOST_AFTER_S"] = "1"
+    with field.grid() as grid:
+        local = grid.catalog.places.worker("local")
+    field.worker(replace(local, enabled=False))
+    again = field.directory / "again"
+    field.algorithm(
+        "slow", f'ran "$1"; [ -e "{again}" ] || sleep 300; cp "$1" copy.txt\n', outputs=["copy.txt"]
+    )
+    field.submit("slow", *field.put("a", "b"))
+    field.wait_for(
+        lambda jobs: all(job.state is JobState.RUNNING for job in jobs) and len(field.runs) == 2
+    )
+    again.touch()
+    field.worker(local)
+    sshd.stop()
+    sshd.drop_connections()
+    jobs = field.wait_for(lambda jobs: all(job.state.is_final for job in jobs), timeout_s=60)
+    assert {(job.cause, job.attempt, job.worker) for job in jobs} == {(Cause.OK, 2, "local")}
+    before = [job.outputs for job in jobs]
+    sshd.start()
+    attempts = next(sshd.home.glob("**/attempts"))
+    deadline = time.monotonic() + 60
+    field.submit("slow", *field.put("c"))  # the broker is seen to work on
+    while list(attempts.iterdir()):
+        assert time.monotonic() < deadline, field.log()
+        time.sleep(0.2)
+    jobs = field.jobs("1")
+    assert {(job.cause, job.attempt) for job in jobs} == {(Cause.OK, 2)}
+    assert [job.outputs for job in jobs] == before
+    assert field.runs[:4] == ["a", "a", "b", "b"]
+
+
+def test_cancelling_a_job_on_a_worker_that_does_not_answer(
+    field: Field, remote: Worker, sshd: Sshd
+) -> None:
+    field.without_local()
+    field.env["MEDGRID_BROKER_AUTOSTART"] = "1"
+    field.algorithm("slow", 'ran "$1"; sleep 300\n')
+    field.submit("slow", *field.put("a"))
+    field.wait_for(lambda jobs: jobs[0].state is JobState.RUNNING)
+    sshd.stop()
+    sshd.drop_connections()
+    field.wait_for(lambda jobs: jobs[0].state is JobState.UNKNOWN)
+    field.prompt.ok("cancel", "1")
+    (job,) = field.wait_for(lambda jobs: jobs[0].state is JobState.CANCELLED)
+    assert job.reason == "cancelled by its owner; w1 is told when it answers again"
+    sshd.start()
+    attempts = next(sshd.home.glob("**/attempts"))
+    field.algorithm("quick", "true\n")
+    field.submit("quick", *field.put("b"))
+    field.wait_for(lambda jobs: jobs[0].state is JobState.DONE, "2", timeout_s=60)
+    deadline = time.monotonic() + 20
+    while list(attempts.iterdir()):
+        assert time.monotonic() < deadline, field.log()
+        time.sleep(0.2)
