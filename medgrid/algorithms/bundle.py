@@ -77,7 +77,7 @@ def pack_folder(folder: Path) -> bytes:
     try:
         write_tar(buffer, members)
     except OSError as exc:
-        reason = exc.strerror or "a file changed meanwhile"
+        reason = (exc.strerror or "a file changed meanwhile").lower()
         raise ConfigError(f"the bundle {folder} cannot be read: {reason}") from exc
     return buffer.getvalue()
 

@@ -59,7 +59,7 @@ def load(path: Path) -> LoadedAlgorithm:
             raise ConfigError(f"{path}: larger than {_MAX_DESCRIPTOR_BYTES} bytes")
         descriptor = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except OSError as exc:
-        raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from exc
+        raise ConfigError(f"{path}: cannot be read: {str(exc.strerror).lower()}") from exc
     except json.JSONDecodeError as exc:
         raise ConfigError(
             f"{path}: not valid JSON: {exc.msg.lower()} at line {exc.lineno} column {exc.colno}"

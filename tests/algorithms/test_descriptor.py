@@ -306,7 +306,7 @@ def test_files_that_are_no_descriptor(tmp_path: Path) -> None:
         load(tmp_path / "none.json")
     assert (
         error.value.message
-        == f"{tmp_path / 'none.json'}: cannot be read: No such file or directory"
+        == f"{tmp_path / 'none.json'}: cannot be read: no such file or directory"
     )
 
 
