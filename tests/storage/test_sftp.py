@@ -16,6 +16,8 @@ from medgrid.storage.base import physical_name
 from medgrid.storage.sftp import SftpStorage
 from tests.lab.sshd import Sshd
 
+CONTENT = bytes(range(256)) * 4000
+
 _TALKING_SHELL = """#!/bin/sh
 case "$SSH_ORIGINAL_COMMAND" in
 *sftp*) exec /usr/lib/openssh/sftp-server ;;
@@ -52,10 +54,10 @@ def storage(element: StorageElement, settings: Settings) -> Iterator[SftpStorage
 
 def test_the_hosts_own_programs_are_used(storage: SftpStorage, sshd: Sshd, root: Path) -> None:
     pfn = physical_name(new_object_id())
-    storage.put(pfn, [b"abc"])
+    storage.put(pfn, [CONTENT])
     with storage.open(pfn) as stream:
-        assert stream.read() == b"abc"
-    assert list(storage.walk()) == [(pfn, 3)]
+        assert stream.read() == CONTENT
+    assert list(storage.walk()) == [(pfn, len(CONTENT))]
     assert storage._refused == set()
 
 
@@ -87,10 +89,10 @@ def test_a_shell_that_talks_does_no_harm(storage: SftpStorage, sshd: Sshd) -> No
         config.write(f"ForceCommand {shell}\n")
     sshd.restart()
     pfn = physical_name(new_object_id())
-    storage.put(pfn, [b"abc"])
+    storage.put(pfn, [CONTENT])
     with storage.open(pfn) as stream:
-        assert stream.read() == b"abc"
-    assert list(storage.walk()) == [(pfn, 3)]
+        assert stream.read() == CONTENT
+    assert list(storage.walk()) == [(pfn, len(CONTENT))]
     assert len(storage._refused) == 3
 
 
