@@ -51,7 +51,13 @@ class _Conversation:
     inbox: Inbox
     offset: int = 0
     live: dict[AttemptId, StorageElement] = field(default_factory=dict)
+    ending: set[AttemptId] = field(default_factory=set)  # cancelled, not done yet
     staged: set[Sha256] = field(default_factory=set)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the journal will tell something."""
+        return bool(self.live or self.ending)
 
 
 class Driver(threading.Thread):
@@ -115,12 +121,12 @@ class Driver(threading.Thread):
             if any(isinstance(command, Stop) for command in commands):
                 return
             self._obey(talk, commands)
-            if talk.live:
+            if talk.has_news:
                 self._follow(talk, 0.0 if not talk.inbox.empty() else _FOLLOW_S)
 
     def _commands(self, talk: _Conversation) -> list[Command]:
         found: list[Command] = []
-        if not talk.live:
+        if not talk.has_news:
             try:
                 found.append(talk.inbox.get(timeout=_IDLE_S))
             except Empty:
@@ -143,6 +149,7 @@ class Driver(threading.Thread):
                 talk.live.update(command.live)
             elif isinstance(command, Cancel):
                 talk.link.cancel(command.attempts)
+                talk.ending.update(command.attempts)
             elif isinstance(command, Clean):
                 talk.link.clean(command.attempts)
             elif isinstance(command, Drop):
@@ -240,6 +247,7 @@ class Driver(threading.Thread):
         for record in records:
             if record.event in ("done", "refused"):
                 talk.live.pop(record.attempt, None)
+                talk.ending.discard(record.attempt)
         self._reports.put(Records(self._worker.name, talk.offset, tuple(records), outputs, failed))
 
 
