@@ -129,9 +129,11 @@ def _convert_one(
         for file in _files(lfn, volumes):
             object_id = new_object_id()
             replica = uploads.put(object_id, se, file.chunks)
+            place, version = _place(grid, file.name, earlier)
             made = GridObject(
                 id=object_id,
-                lfn=_place(grid, file.name, earlier),
+                lfn=place,
+                version=version,
                 kind=ObjectKind.VOLUME if file.role == "volume" else ObjectKind.FILE,
                 filename=file.filename,
                 size_bytes=replica.size_bytes,
@@ -195,16 +197,19 @@ def _chunks(path: Path) -> Iterator[bytes]:
         yield from read_chunks(stream)
 
 
-def _place(grid: Grid, name: str, earlier: set[ObjectId]) -> LFN:
-    """LFN for a volume: a free one, or that of the volume an earlier version of the series gave."""
+def _place(grid: Grid, name: str, earlier: set[ObjectId]) -> tuple[LFN, int]:
+    """LFN and version for a volume.
+
+    It is a free LFN, or that of the volume which an earlier version of the series gave.
+    """
     stem, _, ending = name.rpartition(".")
     number = 1
     while True:
         lfn = LFN(name if number == 1 else f"{stem}-{number}.{ending}")
         taken = grid.catalog.objects.get_many([lfn]).get(lfn)
         if taken is None:
-            return lfn
+            return lfn, 1
         made = grid.catalog.provenance.made_by(taken.id)
         if made is not None and _is_converter(made) and earlier & set(made.inputs["series"]):
-            return lfn
+            return lfn, taken.version + 1
         number += 1

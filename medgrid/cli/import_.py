@@ -63,8 +63,10 @@ def import_(
     )
     _print_summary(session, summary, dry_run)
     if summary.failed:
-        files = "1 file" if summary.failed == 1 else f"{summary.failed} files"
-        raise PartlyDone(f"{files} could not be imported", hint="the reasons stand above")
+        raise PartlyDone(
+            f"{_count(summary.failed, 'file')} could not be imported",
+            hint="the reasons stand above",
+        )
 
 
 class _Telling:
@@ -130,16 +132,23 @@ def _print_summary(session: Session, summary: Summary, dry_run: bool) -> None:
         return
     if session.quiet:
         return
-    parts = [f"{'would be new' if dry_run else 'new'}: {summary.new} objects"]
+    new = _count(summary.new, "object") if summary.new else "nothing"
     if summary.versions:
-        parts[0] += f" ({summary.versions} new versions)"
-    parts[0] += f" from {summary.imported} files"
-    if summary.unchanged:
-        parts.append(f"unchanged: {summary.unchanged} files")
-    if summary.known:
-        parts.append(f"in the grid already: {summary.known} files")
-    if summary.failed:
-        parts.append(f"failed: {summary.failed} files")
+        new += f" ({_count(summary.versions, 'new version')})"
+    if summary.imported:
+        new += f" from {_count(summary.imported, 'file')}"
+    parts = [f"would be new: {new}" if dry_run else f"new: {new}"]
+    for text, count in (
+        ("unchanged", summary.unchanged),
+        ("in the grid already", summary.known),
+        ("failed", summary.failed),
+    ):
+        if count:
+            parts.append(f"{text}: {_count(count, 'file')}")
     click.echo("; ".join(parts), err=True)
     for reason, count in sorted(summary.left_out.items()):
-        click.echo(f"left out: {count} of: {reason}", err=True)
+        click.echo(f"left out: {_count(count, 'file')}: {reason}", err=True)
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
+from multiprocessing.synchronize import Event
 from typing import NamedTuple
 
 from medgrid.errors import MedgridError
@@ -130,8 +131,10 @@ def scan(files: Sequence[tuple[str, str]], jobs: int) -> Iterator[Scanned]:
             yield scan_file(path, root)
         return
     chunks = (files[start : start + _CHUNK_FILES] for start in range(0, len(files), _CHUNK_FILES))
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
     pool = ProcessPoolExecutor(
-        jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_start_process
+        jobs, mp_context=context, initializer=_start_process, initargs=(stop,)
     )
     try:
         for found in _in_order(pool, chunks, 4 * jobs):
@@ -141,7 +144,8 @@ def scan(files: Sequence[tuple[str, str]], jobs: int) -> Iterator[Scanned]:
             "a process that reads headers died", hint="say --jobs 1 to read in one process"
         ) from exc
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        stop.set()
+        pool.shutdown(cancel_futures=True)
 
 
 def _in_order(
@@ -150,19 +154,39 @@ def _in_order(
     """Results in the order of `chunks`, with no more than `ahead` of them under way."""
     source = iter(chunks)
     waiting: deque[Future[list[Scanned]]] = deque()
-    waiting.extend(pool.submit(_scan_chunk, chunk) for chunk in islice(source, ahead))
+    waiting.extend(_submit(pool, chunk) for chunk in islice(source, ahead))
     while waiting:
         found = waiting.popleft().result()
-        waiting.extend(pool.submit(_scan_chunk, chunk) for chunk in islice(source, 1))
+        waiting.extend(_submit(pool, chunk) for chunk in islice(source, 1))
         yield found
 
 
+def _submit(pool: ProcessPoolExecutor, chunk: Sequence[tuple[str, str]]) -> Future[list[Scanned]]:
+    """Submit with Ctrl-C held back: it may start a process, which inherits that."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(_scan_chunk, chunk)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+_stopped: Event | None = None
+"""Set when nobody wants the results any more; in a process of the pool only."""
+
+
 def _scan_chunk(chunk: Sequence[tuple[str, str]]) -> list[Scanned]:
-    return [scan_file(path, root) for path, root in chunk]
+    found = []
+    for path, root in chunk:
+        if _stopped is not None and _stopped.is_set():
+            break
+        found.append(scan_file(path, root))
+    return found
 
 
-def _start_process() -> None:
+def _start_process(stop: Event) -> None:
     """Leave Ctrl-C to the parent, and end when it is gone, however it went."""
+    global _stopped
+    _stopped = stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -1,0 +1,87 @@
+"""Imported series become volumes that know what they were made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from medgrid.actions.grid import Grid
+from medgrid.actions.init import initialise
+from medgrid.config import Settings
+from medgrid.images.convert import converter_version
+from medgrid.model import LFN, ObjectKind
+from tests.actions.test_import_images import Importer
+from tests.lab.dicoms import write_series
+
+
+@pytest.fixture
+def bring(home: Path, catalog_url: str) -> Iterator[Importer]:
+    with Grid(Settings(home, catalog=catalog_url)) as grid:
+        initialise(grid)
+        yield Importer(grid)
+
+
+def test_a_series_gets_a_volume_and_its_derivation(bring: Importer, tmp_path: Path) -> None:
+    write_series(tmp_path / "in", 4, SliceThickness=1.0, SpacingBetweenSlices=1.0)
+    summary = bring(tmp_path / "in", nifti=True)
+    assert summary.new == 2
+    series, volume = (LFN(lfn) for lfn in bring.lfns)
+    assert volume == f"{series}.nii"
+    objects = bring.grid.catalog.objects.get_many([series, volume])
+    item = objects[volume]
+    assert (item.kind, item.filename) == (ObjectKind.VOLUME, "image.nii.gz")
+    assert item.attributes["PatientID"] == bring.patient()
+    assert item.attributes["StudyDate"] == "2021-03-04"
+    assert item.attributes["NumberOfSlices"] == 4
+    made = bring.grid.catalog.provenance.made_by(item.id)
+    assert made is not None
+    assert made.algorithm_label == f"dcm2niix@{converter_version()}"
+    assert made.inputs == {"series": [objects[series].id]}
+    assert made.outputs == {"volume": [item.id]}
+    assert bring.grid.catalog.algorithms.find("dcm2niix").digest == made.algorithm
+    (replica,) = bring.grid.catalog.objects.replicas([item.id])[item.id]
+    assert bring.grid.storage(replica.se).size(replica.pfn) == item.size_bytes
+    assert list(bring.grid.settings.cache_dir.iterdir()) == []
+
+
+def test_it_is_converted_once(bring: Importer, tmp_path: Path) -> None:
+    write_series(tmp_path / "in", 2)
+    assert bring(tmp_path / "in").new == 1
+    assert bring(tmp_path / "in", nifti=True).new == 1
+    assert bring(tmp_path / "in", nifti=True).new == 0
+
+
+def test_a_new_version_of_the_series_gives_one_of_the_volume(
+    bring: Importer, tmp_path: Path
+) -> None:
+    write_series(tmp_path / "in", 2, SliceThickness=1.0, SpacingBetweenSlices=1.0)
+    bring(tmp_path / "in", nifti=True)
+    lfns = bring.lfns
+    write_series(tmp_path / "in", 3, SliceThickness=1.0, SpacingBetweenSlices=1.0)
+    summary = bring(tmp_path / "in", nifti=True)
+    assert (summary.new, summary.versions) == (2, 2)
+    assert bring.lfns == lfns
+    volume = bring.grid.catalog.objects.get(LFN(lfns[1]))
+    assert (volume.version, volume.attributes["NumberOfSlices"]) == (2, 3)
+
+
+def test_a_name_that_is_taken_stays(bring: Importer, tmp_path: Path) -> None:
+    write_series(tmp_path / "a", 2)
+    bring(tmp_path / "a")
+    (lfn,) = bring.lfns
+    write_series(tmp_path / "b", 2, series="2", SeriesDescription="T1w.nii")
+    bring(tmp_path / "b")
+    assert bring.lfns == [f"{lfn}.nii"]
+    bring(tmp_path / "a", nifti=True)
+    assert bring.lfns == [f"{lfn}-2.nii"]
+
+
+def test_what_makes_no_volume_is_said_and_not_tried_again(bring: Importer, tmp_path: Path) -> None:
+    # dcm2niix has no use for an image without rows
+    write_series(tmp_path / "in", 1, Rows=None, Columns=None)
+    summary = bring(tmp_path / "in", nifti=True)
+    assert (summary.new, summary.failed) == (1, 0)
+    assert summary.left_out == {"series that makes no volume": 1}
+    assert bring(tmp_path / "in", nifti=True).left_out == {}

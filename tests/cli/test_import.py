@@ -1,0 +1,306 @@
+"""``medgrid import`` at the prompt: what is printed where, exit codes, interruption."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from medgrid.crypto.pseudonym import load_key, pseudonym
+from tests.lab.dicoms import encoded, instance, pydicom_file, write_series
+from tests.lab.niftis import write_bids, write_json, write_nifti
+from tests.lab.prompt import Prompt
+
+
+def patient(prompt: Prompt, patient_id: str = "PAT-4711") -> str:
+    return pseudonym(load_key(prompt.home / "keys"), patient_id)
+
+
+def test_lfns_on_stdout_and_a_summary_on_stderr(grid_prompt: Prompt, tmp_path: Path) -> None:
+    write_series(tmp_path / "in", 3)
+    ran = grid_prompt.ok("import", tmp_path / "in", "--to", "/trial")
+    assert ran.out == f"/trial/{patient(grid_prompt)}/2021-03-04/T1w\n"
+    assert ran.err == "new: 1 object from 3 files\n"
+    ran = grid_prompt.ok("import", tmp_path / "in", "--to", "/trial")
+    assert (ran.out, ran.err) == ("", "new: nothing; unchanged: 3 files\n")
+
+
+def test_broken_files_are_listed_and_the_rest_goes_in(grid_prompt: Prompt, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    write_series(folder, 1)
+    shutil.copy(pydicom_file("MR_truncated.dcm"), folder / "cut off\n.dcm")
+    shutil.copy(pydicom_file("test-SR.dcm"), folder)
+    (folder / "bad\udce9.dcm").write_bytes(b"hello")
+    ran = grid_prompt("import", folder, "--to", "/trial")
+    assert ran.code == 3
+    assert len(ran.lines) == 1
+    assert sorted(ran.err.splitlines()) == sorted(
+        [
+            f"medgrid: error: {folder}/bad\\xe9.dcm: not a DICOM file",
+            f"medgrid: error: {folder}/cut off\\n.dcm: ends within its pixel data",
+            "new: 1 object from 1 file; failed: 2 files",
+            "left out: 1 file: no pixel data (Comprehensive SR Storage)",
+            "medgrid: error: 2 files could not be imported",
+            "medgrid: hint: the reasons stand above",
+        ]
+    )
+
+
+def test_json(grid_prompt: Prompt, tmp_path: Path) -> None:
+    write_series(tmp_path / "in", 1)
+    (tmp_path / "in" / "bad\udce9.dcm").write_bytes(b"hello")
+    ran = grid_prompt("import", tmp_path / "in", "--to", "/trial", "--json")
+    assert ran.code == 3
+    (document,) = ran.documents
+    assert document["schema"] == "medgrid.import/1"
+    assert document["lfn"] == f"/trial/{patient(grid_prompt)}/2021-03-04/T1w"
+    assert document["kind"] == "series"
+    failure, summary, error = (json.loads(line) for line in ran.err.splitlines())
+    assert failure == {
+        "schema": "medgrid.import-failure/1",
+        "path": f"{tmp_path}/in/bad\\xe9.dcm",
+        "reason": "not a DICOM file",
+    }
+    assert summary == {
+        "schema": "medgrid.import-summary/1",
+        "new": 1,
+        "versions": 0,
+        "files": 2,
+        "imported": 1,
+        "unchanged": 0,
+        "known": 0,
+        "failed": 1,
+        "left_out": {},
+    }
+    assert error["exit_code"] == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "err"),
+    [
+        (
+            ["import", "{in}/gone", "--to", "/trial"],
+            4,
+            "medgrid: error: '{in}/gone' does not exist\nmedgrid: hint: name a file or a folder\n",
+        ),
+        (
+            ["import", "{in}", "--to", "/trial"],
+            4,
+            "medgrid: error: no images below '{in}': no files\n",
+        ),
+        (
+            ["import", "{in}", "--to", "trial"],
+            2,
+            "medgrid: error: 'trial' is not a logical file name: it does not start with '/'\n"
+            "medgrid: hint: an LFN looks like /trial/P-7F3K/2021-03-04/T1w\n",
+        ),
+        (
+            ["import", "{in}"],
+            2,
+            "medgrid: error: missing option '--to'\nmedgrid: hint: see 'medgrid import --help'\n",
+        ),
+        (
+            ["import", "--to", "/trial"],
+            2,
+            "medgrid: error: missing argument 'PATH...'\n"
+            "medgrid: hint: see 'medgrid import --help'\n",
+        ),
+        (
+            ["import", "{in}", "--to", "/trial", "--se", "locl"],
+            4,
+            "medgrid: error: no storage element 'locl'\nmedgrid: hint: did you mean local?\n",
+        ),
+    ],
+)
+def test_errors(grid_prompt: Prompt, tmp_path: Path, words: list[str], code: int, err: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    ran = grid_prompt(*(word.replace("{in}", str(folder)) for word in words))
+    assert (ran.code, ran.out) == (code, "")
+    assert ran.err == err.replace("{in}", str(folder))
+
+
+def test_without_a_grid(prompt: Prompt, tmp_path: Path) -> None:
+    write_series(tmp_path / "in", 1)
+    ran = prompt("import", tmp_path / "in", "--to", "/trial")
+    assert ran.code == 9
+    assert ran.err.splitlines()[0] == f"medgrid: error: no grid at {prompt.home}"
+    assert not prompt.home.exists()
+
+
+def test_a_path_that_begins_with_a_dash(grid_prompt: Prompt, tmp_path: Path) -> None:
+    write_series(tmp_path / "-rf", 1)
+    ran = grid_prompt.start("import", "--to", "/trial", "--", "-rf", cwd=tmp_path)
+    out, err = ran.communicate(timeout=60)
+    assert (ran.returncode, len(out.splitlines())) == (0, 1), err
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """300 series of two instances each."""
+    whole = tmp_path / "many"
+    whole.mkdir()
+    for series in range(300):
+        inner = whole / f"s{series:03d}"
+        inner.mkdir()
+        for number in (1, 2):
+            ds = instance(number, series=str(series + 1), SeriesDescription=f"s{series:03d}")
+            (inner / f"{number}").write_bytes(encoded(ds))
+    return whole
+
+
+def everything(prompt: Prompt) -> list[str]:
+    place = f"/trial/{patient(prompt)}/2021-03-04"
+    return prompt.ok("ls", place).lines
+
+
+def stored(prompt: Prompt) -> int:
+    return sum(path.is_file() for path in (prompt.home / "storage").rglob("*"))
+
+
+@pytest.mark.parametrize("after", [1, 100])
+def test_killed_at_any_point_the_next_import_goes_on(
+    grid_prompt: Prompt, folder: Path, after: int
+) -> None:
+    ran = grid_prompt.start("import", folder, "--to", "/trial")
+    assert ran.stdout is not None
+    for _ in range(after):
+        assert ran.stdout.readline()
+    ran.send_signal(signal.SIGKILL)
+    ran.communicate(timeout=30)
+    done = len(everything(grid_prompt))
+    assert after <= done < 300
+    again = grid_prompt.ok("import", folder, "--to", "/trial")
+    assert len(again.lines) == 300 - done
+    assert len(everything(grid_prompt)) == 300
+    assert grid_prompt.ok("import", folder, "--to", "/trial").out == ""
+
+
+def test_control_c_ends_it_clean(grid_prompt: Prompt, folder: Path) -> None:
+    ran = grid_prompt.start("import", folder, "--to", "/trial")
+    assert ran.stdout is not None
+    assert ran.stdout.readline()
+    ran.send_signal(signal.SIGINT)
+    _, err = ran.communicate(timeout=30)
+    assert ran.returncode == 130
+    assert err == "medgrid: error: interrupted\n"
+    assert stored(grid_prompt) == len(everything(grid_prompt)), "nothing is half there"
+
+
+def test_control_c_while_processes_read(grid_prompt: Prompt, tmp_path: Path) -> None:
+    data = encoded(instance())
+    (tmp_path / "in").mkdir()
+    for number in range(1200):
+        path = tmp_path / "in" / str(number)
+        path.write_bytes(data)
+    ran = grid_prompt.start("import", tmp_path / "in", "--to", "/trial", "--jobs", "2")
+    deadline = time.monotonic() + 20
+    children: list[str] = []
+    while len(children) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+        children = Path(f"/proc/{ran.pid}/task/{ran.pid}/children").read_text().split()
+    ran.send_signal(signal.SIGINT)
+    out, err = ran.communicate(timeout=30)
+    assert (ran.returncode, out) == (130, "")
+    assert err == "medgrid: error: interrupted\n"
+    for _ in range(200):
+        if not any(Path(f"/proc/{child}").exists() for child in children):
+            break
+        time.sleep(0.05)
+    else:
+        raise AssertionError("a process stays")
+
+
+def test_two_imports_at_once_bring_each_series_once(grid_prompt: Prompt, folder: Path) -> None:
+    both = [grid_prompt.start("import", folder, "--to", "/trial") for _ in range(2)]
+    ended = [ran.communicate(timeout=120) for ran in both]
+    assert {ran.returncode for ran in both} <= {0, 3}
+    lines = [line for out, _ in ended for line in out.splitlines()]
+    assert len(lines) == len(set(lines)) == 300
+    assert len(everything(grid_prompt)) == 300
+    for _, err in ended:
+        for line in err.splitlines():
+            if line.startswith("medgrid: error: /"):
+                assert line.endswith("another import brings its series; import again")
+    assert grid_prompt.ok("import", folder, "--to", "/trial").out == ""
+
+
+WORDS = ("Zweistein", "Albertine", "KX-99871", "19610203")
+
+
+def test_no_trace_of_the_patient_but_in_the_objects_bytes(
+    grid_prompt: Prompt, tmp_path: Path
+) -> None:
+    source = tmp_path / "in"
+    named = "Zweistein Albertine KX-99871"
+    with pydicom.config.disable_value_validation():
+        values = {
+            "PatientName": "Zweistein^Albertine",
+            "PatientID": "KX-99871",
+            "PatientBirthDate": "19610203",
+            "SeriesDescription": f"T1w {named}",
+            "StudyDescription": named.upper(),
+            "ProtocolName": "zweistein_albertine",
+            "Manufacturer": f"M {named}",
+            "ImageComments": named,
+            "InstitutionName": named,
+            "StationName": named,
+            "StudyInstanceUID": "1.2.99871.5",
+            "BodyPartExamined": "ZWEISTEIN",
+            "AccessionNumber": "KX-99871",
+        }
+        write_series(source / named, 3, **values)
+        (source / named / "IM9.dcm").write_bytes(encoded(instance(9, **values))[:900])
+    volume = source / "Zweistein_Albertine_KX-99871.nii.gz"
+    write_nifti(volume, descrip="Zweistein Albertine")
+    fields = {
+        "PatientID": "KX-99871",
+        "PatientName": "Zweistein^Albertine",
+        "SeriesDescription": named,
+    }
+    write_json(volume.with_name("Zweistein_Albertine_KX-99871.json"), fields)
+    bids = write_bids(source / "bids")
+    (bids / "sub-01").rename(bids / "sub-Zweistein")
+    for path in list((bids / "sub-Zweistein").rglob("sub-01*")):
+        path.rename(path.with_name(path.name.replace("sub-01", "sub-Zweistein")))
+    scratch = tmp_path / "tmp"
+    scratch.mkdir()
+    grid_prompt.env = {"TMPDIR": str(scratch)}
+    ran = grid_prompt("--debug", "import", source, "--to", "/trial", "--nifti")
+    assert ran.code == 3
+    assert len(ran.lines) == 7, ran.out
+    for line in ran.lines:
+        assert not any(word.lower() in line.lower() for word in WORDS), line
+    needles = [form for word in WORDS for form in forms(word)]
+    objects = 0
+    for root, folders, files in os.walk(grid_prompt.home):
+        for name in (*folders, *files):
+            assert not any(word.lower() in name.lower() for word in WORDS), name
+        for name in files:
+            if Path(root).is_relative_to(grid_prompt.home / "storage"):
+                objects += 1
+                continue
+            data = (Path(root) / name).read_bytes().lower()
+            for needle in needles:
+                assert needle not in data, (name, needle)
+    assert objects == 7
+    assert list(scratch.iterdir()) == []
+
+
+def forms(word: str) -> list[bytes]:
+    """A word as it could lie in a file, in lower case."""
+    plain = [word.lower(), word.upper(), word]
+    found = {text.encode(code) for text in plain for code in ("utf-8", "utf-16-le", "utf-16-be")}
+    found |= {text.encode().hex().encode() for text in plain}
+    for text in plain:
+        for shift in range(3):
+            coded = base64.b64encode(b"\0" * shift + text.encode())
+            found.add(coded[4 : len(text) * 4 // 3 - 1])
+    return [form.lower() for form in found]
