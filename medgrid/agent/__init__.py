@@ -13,10 +13,10 @@ has three verbs, and they take nothing but a directory:
 Processes
 ---------
 The *agent* is one process for each ROOT (``run/lock``), with one thread. It forks *keepers*, as
-many as jobs run at a time. A keeper runs one job after the other, and outlives the agent: it holds the
-job's limits, reads its standard output and error, is the parent of all its orphans, and writes the
-result into the attempt's directory. A newer build's ``connect`` makes the agent hand over: it ends,
-its keepers finish their jobs, and the next agent finds their results.
+many as jobs run at a time. A keeper runs one job after the other, and outlives the agent: it holds
+the job's limits, reads its standard output and error, is the parent of all its orphans, and writes
+the result into the attempt's directory. A newer build's ``connect`` makes the agent hand over: it
+ends, its keepers finish their jobs, and the next agent finds their results.
 
 Below ROOT (0700)::
 

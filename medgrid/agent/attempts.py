@@ -227,9 +227,9 @@ class Attempts:
         if absent:
             return "not on the worker's PATH: %s" % ", ".join(absent)
         if environment.get("kind") == "container":
-            order["runtime"] = find_runtime(self._path)
+            order["runtime"] = find_runtime(self._path, environment["image"])
             if order["runtime"] is None:
-                return "the worker has neither apptainer nor podman"
+                return "the worker has no container runtime (apptainer, podman) for this image"
         return None
 
     def _heard(self, attempt: str, message: Optional[Dict[str, Any]]) -> None:

@@ -1,16 +1,18 @@
-"""The command line that runs a job inside a container: no network, its own directories only."""
+"""Running a job inside a container: no network, its own directories only, nothing left behind."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from typing import Dict, List, Optional
 
-__all__ = ["RUNTIMES", "container_argv", "find_runtime", "runtimes"]
+__all__ = ["Container", "find_runtime", "runtimes"]
 
 RUNTIMES = ("apptainer", "podman")
 _WORK, _TEMPORARY, _BUNDLE = "/medgrid/work", "/medgrid/tmp", "/medgrid/bundle"
-_HOST_ONLY = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "SHELL", "USER", "LOGNAME")
+_HOST_ONLY = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "USER", "LOGNAME")
+_REMOVE_S = 30.0
 
 
 def runtimes(path: str) -> List[str]:
@@ -18,38 +20,79 @@ def runtimes(path: str) -> List[str]:
     return [name for name in RUNTIMES if shutil.which(name, path=path)]
 
 
-def find_runtime(path: str) -> Optional[str]:
-    """Absolute path of the first runtime, None when there is none."""
-    found = runtimes(path)
-    return shutil.which(found[0], path=path) if found else None
+def find_runtime(path: str, image: str) -> Optional[str]:
+    """Absolute path of the first runtime that takes `image`, None when there is none."""
+    for name in runtimes(path):
+        if name == "apptainer" or not image.endswith(".sif"):
+            return shutil.which(name, path=path)
+    return None
 
 
-def container_argv(
-    runtime: str,
-    image: str,
-    argv: List[str],
-    work: str,
-    temporary: str,
-    bundle: str,
-    env: Dict[str, str],
-) -> List[str]:
-    """Wrap `argv` to run in `image`; `work` is its writable working directory.
+class Container:
+    """One job's container.
 
-    Paths of the bundle in `argv` become those inside the container. Variables of the host's
-    own programs stay outside.
+    Parameters
+    ----------
+    runtime : str
+        Absolute path of apptainer or podman.
+    name : str
+        Unique on the host.
+    binds : dict
+        ``work``, ``tmp`` and, when there is one, ``bundle``: directories on the host.
     """
-    binds = [(work, _WORK, "rw"), (temporary, _TEMPORARY, "rw")]
-    if bundle:
-        binds.append((bundle, _BUNDLE, "ro"))
-        argv = [part.replace(bundle, _BUNDLE) for part in argv]
-    inner = {name: value for name, value in env.items() if name not in _HOST_ONLY}
-    inner.update(HOME=_TEMPORARY, TMPDIR=_TEMPORARY)
-    if os.path.basename(runtime) == "podman":
-        options = ["run", "--rm", "--network=none", "--pull=missing", "--workdir=" + _WORK]
-        options += ["--volume=%s:%s:%s" % bind for bind in binds]
-        options += ["--env=%s=%s" % pair for pair in sorted(inner.items())]
-        return [runtime, *options, "--entrypoint=" + argv[0], image, *argv[1:]]
-    options = ["exec", "--containall", "--no-eval", "--net", "--network=none", "--pwd=" + _WORK]
-    options += ["--bind=%s:%s:%s" % bind for bind in binds]
-    options += ["--env=%s=%s" % pair for pair in sorted(inner.items())]
-    return [runtime, *options, image, *argv]
+
+    def __init__(self, runtime: str, image: str, name: str, binds: Dict[str, str]) -> None:
+        self._runtime = runtime
+        self._image = image
+        self._name = name
+        self._binds = binds
+        self._is_podman = os.path.basename(runtime) == "podman"
+
+    def argv(self, argv: List[str], env: Dict[str, str]) -> List[str]:
+        """Command line on the host that runs `argv` in the container.
+
+        Paths of the bundle in `argv` become those inside; variables that belong to the host's own
+        programs stay outside.
+        """
+        binds = [(self._binds["work"], _WORK, "rw"), (self._binds["tmp"], _TEMPORARY, "rw")]
+        bundle = self._binds.get("bundle")
+        if bundle:
+            binds.append((bundle, _BUNDLE, "ro"))
+            argv = [part.replace(bundle, _BUNDLE) for part in argv]
+        inner = {name: value for name, value in env.items() if name not in _HOST_ONLY}
+        inner.update(HOME=_TEMPORARY, TMPDIR=_TEMPORARY)
+        variables = ["--env=%s=%s" % pair for pair in sorted(inner.items())]
+        if self._is_podman:
+            # the container's root is this user, so the job's files belong to us
+            options = ["run", "--rm", "--name=" + self._name, "--network=none", "--user=0:0"]
+            options += ["--pull=missing", "--security-opt=label=disable", "--workdir=" + _WORK]
+            options += ["--volume=%s:%s:%s" % bind for bind in binds]
+            return [self._runtime, *options, *variables, "--entrypoint=", self._image, *argv]
+        options = ["exec", "--containall", "--net", "--network=none", "--pwd=" + _WORK]
+        options += ["--bind=%s:%s:%s" % bind for bind in binds]
+        return [self._runtime, *options, *variables, self._apptainer_image(), *argv]
+
+    def env(self, env: Dict[str, str]) -> Dict[str, str]:
+        """Environment of the runtime itself, whose images lie in the user's home."""
+        outer = dict(env, HOME=os.path.expanduser("~"))
+        del outer["TMPDIR"]
+        if "XDG_RUNTIME_DIR" in os.environ:
+            outer["XDG_RUNTIME_DIR"] = os.environ["XDG_RUNTIME_DIR"]
+        return outer
+
+    def remove(self, env: Dict[str, str]) -> None:
+        """Remove what a killed container leaves in the runtime's books."""
+        if self._is_podman:
+            argv = [self._runtime, "rm", "--force", "--ignore", "--time=0", self._name]
+            quiet = subprocess.DEVNULL
+            try:
+                subprocess.run(
+                    argv, env=env, stdin=quiet, stdout=quiet, stderr=quiet, timeout=_REMOVE_S
+                )
+            except (OSError, subprocess.TimeoutExpired):
+                pass
+
+    def _apptainer_image(self) -> str:
+        if "://" in self._image or self._image.startswith("/") or self._image.endswith(".sif"):
+            return self._image
+        return "docker://" + self._image

@@ -8,6 +8,7 @@ import sys
 import time
 from typing import Any, Dict
 
+from . import processes
 from .container import runtimes
 from .layout import Layout, list_directory
 
@@ -64,6 +65,7 @@ def empty_trash_aside(layout: Layout) -> None:
         os.waitpid(pid, 0)
         return
     try:
+        processes.close_others()
         if os.fork() == 0:  # the grandchild is nobody's to wait for
             os.nice(10)
             layout.empty_trash()

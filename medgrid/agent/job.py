@@ -9,11 +9,11 @@ import select
 import shutil
 import signal
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from . import processes
 from .capture import Capture
-from .container import container_argv
+from .container import Container
 from .layout import Layout, remove_tree, write_json
 from .limits import Watch
 from .outputs import OutputProblem, find_outputs
@@ -43,8 +43,10 @@ class Job:
         (directory), ``runtime`` (path of apptainer or podman).
     keeper : dict
         Identity of this process.
-    wake : int
-        Read end of the pipe that SIGCHLD and SIGTERM write to.
+    marker : str
+        Value of the variable by which all its processes are found.
+    base_env : dict
+        Variables that every job gets.
     """
 
     def __init__(
@@ -65,6 +67,8 @@ class Job:
         self._marker = marker
         self._base_env = base_env
         self._pid = 0
+        self._container: Optional[Container] = None
+        self._env: Dict[str, str] = {}
         self._captures: List[Capture] = []
         self._verdict: Optional[Dict[str, str]] = None  # why we ended it
         self._kill_at: Optional[float] = None
@@ -197,7 +201,7 @@ class Job:
         )
         return None
 
-    def _command(self) -> Any:
+    def _command(self) -> Tuple[List[str], Dict[str, str]]:
         bundle = self._order.get("bundle") or ""
         argv = [
             part
@@ -216,8 +220,13 @@ class Job:
         env[processes.MARKER] = self._marker
         runtime = self._order.get("runtime")
         if runtime:
+            binds = {"work": self._work, "tmp": self._temporary, "bundle": bundle}
+            name = "medgrid-" + self._marker.replace("/", "-")
             image = self._launch["environment"]["image"]
-            argv = container_argv(runtime, image, argv, self._work, self._temporary, bundle, env)
+            self._container = Container(runtime, image, name, binds)
+            argv = self._container.argv(argv, env)
+            env = self._container.env(env)
+        self._env = env
         return argv, env
 
     def _watch(self, wait: Callable[[List[int], float], None], watch: Watch) -> Any:
@@ -240,6 +249,9 @@ class Job:
         processes.kill_group(self._pid)
         _, status, usage = os.wait4(self._pid, 0)
         self._reap_stragglers()
+        if self._container is not None and status:
+            self._container.remove(self._env)
+            self._reap_stragglers()
         return status, usage
 
     def _pause(self, watch: Watch) -> float:

@@ -35,9 +35,8 @@ def fork_keeper(
     code = 1
     try:
         os.setsid()
-        channel = socket.socket(fileno=os.dup2(theirs.detach(), 3, inheritable=False))
-        os.closerange(4, max(map(int, os.listdir("/proc/self/fd"))) + 1)
-        Keeper(layout, channel, agent_id, boot, base_env).serve()
+        processes.close_others(theirs.fileno())
+        Keeper(layout, theirs, agent_id, boot, base_env).serve()
         code = 0
     finally:
         os._exit(code)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from typing import Any, Dict, List, Optional, Tuple
 
+from . import processes
 from .layout import Layout
 from .staging import StageError, unpack
 
@@ -73,6 +74,7 @@ class Preparations:
             return Preparation(path, pid, reader)
         try:
             os.setsid()
+            processes.close_others(writer)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             failure = self._make(path, launch)
             os.write(writer, json.dumps(failure or ("", "")).encode())

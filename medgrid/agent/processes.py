@@ -17,6 +17,7 @@ __all__ = [
     "alive",
     "boot_id",
     "become_subreaper",
+    "close_others",
     "descendants",
     "identity",
     "kill_marked",
@@ -170,6 +171,19 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
         pass
+
+
+def close_others(*keep: int) -> None:
+    """Close all descriptors but the standard ones and `keep`.
+
+    A forked child that kept the agent's would keep its socket alive after it.
+    """
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) not in keep:
+            try:
+                os.close(int(name))
+            except OSError:  # the one that listed the directory
+                pass
 
 
 def kill_group(pgid: int, number: int = signal.SIGKILL) -> None:

@@ -108,3 +108,9 @@ def run(link: WorkerLink, launch: Launch, timeout_s: float = 20) -> JournalRecor
     """Launch and wait; the ``done`` record."""
     link.launch([launch])
     return follow_until(link, [launch.attempt], timeout_s=timeout_s)[launch.attempt]
+
+
+def collected(link: WorkerLink, record: JournalRecord) -> list[bytes]:
+    """Bytes of all outputs of an attempt."""
+    wanted = [(record.attempt, output) for output in record.outputs]
+    return [b"".join(chunks) for _, _, chunks in link.collect(wanted)]

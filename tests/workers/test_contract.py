@@ -16,7 +16,7 @@ import pytest
 from medgrid.errors import IntegrityError, MedgridError, NotFound, Unreachable, UsageError
 from medgrid.model import Cause, Sha256
 from medgrid.workers.base import Bundle, InputFile, Launch, Limits, OutputPattern, StageItem
-from tests.workers.places import Place, all_records, follow_until, run, script
+from tests.workers.places import Place, all_records, collected, follow_until, run, script
 
 
 def stage_item(data: bytes, claimed: bytes | None = None) -> StageItem:
@@ -64,11 +64,7 @@ def test_a_job_runs_and_its_output_comes_back(place: Place) -> None:
     assert record.started_s <= record.ended_s
     assert record.max_rss_bytes is not None and record.cpu_s is not None
     assert [output.path for output in record.outputs] == ["out.txt"]
-    collected = [
-        (attempt, output.role, b"".join(chunks))
-        for attempt, output, chunks in link.collect([(launch.attempt, record.outputs[0])])
-    ]
-    assert collected == [(launch.attempt, "result", "text\nä\n".encode())]
+    assert collected(link, record) == ["text\nä\n".encode()]
     events = [one.event for one in all_records(link)]
     assert events == ["accepted", "started", "done"]
 

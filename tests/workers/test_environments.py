@@ -1,0 +1,241 @@
+"""What algorithms need on a worker: programs, python packages, containers."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from medgrid.model import Cause, Sha256, Worker
+from medgrid.workers.base import Bundle, Environment, Launch, OutputPattern, WorkerLink
+from tests.lab.hosts import Lab
+from tests.workers.conftest import settings_for
+from tests.workers.places import Place, collected, follow_until, local_shell, run, script
+from tests.workers.test_contract import stage_item, tar_of
+
+WHEEL = {
+    "greeting.py": "def greet():\n    return 'hello from a wheel'\n",
+    "greeting-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: greeting\nVersion: 1.0\n",
+    "greeting-1.0.dist-info/WHEEL": (
+        "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    ),
+    "greeting-1.0.dist-info/RECORD": "greeting.py,,\n",
+}
+
+
+@pytest.fixture(scope="session")
+def pip_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of pip itself."""
+    folder = tmp_path_factory.mktemp("pip")
+    argv = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), "pip<25"]
+    if subprocess.run(argv, check=False, capture_output=True).returncode:
+        pytest.skip("needs pip's own wheel from the package index")
+    return next(folder.glob("pip-*.whl"))
+
+
+def staged_wheels(link: WorkerLink, pip_wheel: Path, requirement: str) -> Environment:
+    """Stage a tar of wheels; the environment that `requirement` makes of it."""
+    wheel = io.BytesIO()
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, text in WHEEL.items():
+            archive.writestr(name, text)
+    item = stage_item(
+        tar_of(
+            {
+                pip_wheel.name: pip_wheel.read_bytes(),
+                "greeting-1.0-py3-none-any.whl": wheel.getvalue(),
+            }
+        )
+    )
+    link.stage([item])
+    return Environment(
+        "python",
+        digest=Sha256(hashlib.sha256(requirement.encode()).hexdigest()),
+        wheels=Bundle(item.sha256, item.size_bytes),
+        requirements=(requirement,),
+    )
+
+
+def test_programs_of_the_host_are_looked_for_first(place: Place) -> None:
+    link = place.open()
+    needs = Environment(programs=("sh", "no-such-a", "no-such-b"))
+    record = run(link, script(place.attempt(1), "true", environment=needs))
+    assert (record.cause, record.message) == (
+        Cause.ENVIRONMENT,
+        "not on the worker's PATH: no-such-a, no-such-b",
+    )
+    assert (
+        run(link, script(place.attempt(2), "true", environment=Environment(programs=("sh",)))).cause
+        is Cause.OK
+    )
+
+
+def test_a_python_environment_is_built_once_without_network(place: Place, pip_wheel: Path) -> None:
+    link = place.open()
+    environment = staged_wheels(link, pip_wheel, "greeting==1.0")
+    code = "import greeting, sys; print(greeting.greet(), sys.prefix)"
+    launches = [
+        Launch(place.attempt(number), ("python", "-c", code), environment=environment)
+        for number in range(1, 5)
+    ]
+    link.launch(launches)
+    done = follow_until(link, [one.attempt for one in launches], timeout_s=60)
+    said = {record.stdout_tail for record in done.values()}
+    assert len(said) == 1
+    assert said.pop().startswith("hello from a wheel /")
+    assert place.shell(f"ls {place.root}/environments").split() == [environment.digest]
+    assert place.shell(f"find {place.root} -maxdepth 2 -perm /077").split() == []
+
+
+def test_a_requirement_that_is_not_among_the_wheels(local_place: Place, pip_wheel: Path) -> None:
+    link = local_place.open()
+    environment = staged_wheels(link, pip_wheel, "farewell==2.0")
+    launch = Launch(local_place.attempt(), ("python", "-c", ""), environment=environment)
+    record = run(link, launch, timeout_s=60)
+    assert record.cause is Cause.ENVIRONMENT
+    assert record.message.startswith("the python environment cannot be built: ")
+    assert "farewell==2.0" in record.message
+    assert local_place.shell(f"ls {local_place.root}/environments") == ""
+
+
+def test_a_half_built_environment_is_built_anew(local_place: Place, pip_wheel: Path) -> None:
+    link = local_place.open()
+    environment = staged_wheels(link, pip_wheel, "greeting")
+    half = f"{local_place.root}/environments/{environment.digest}"
+    local_place.shell(f"mkdir {half}; echo junk > {half}/bin")
+    code = "import greeting"
+    launch = Launch(local_place.attempt(), ("python", "-c", code), environment=environment)
+    assert run(link, launch, timeout_s=60).cause is Cause.OK
+
+
+def test_an_agent_killed_while_it_builds(local_place: Place, pip_wheel: Path) -> None:
+    link = local_place.open()
+    environment = staged_wheels(link, pip_wheel, "greeting")
+    launch = Launch(
+        local_place.attempt(), ("python", "-c", "import greeting"), environment=environment
+    )
+    link.launch([launch])
+    time.sleep(0.3)
+    local_place.kill_agent()
+    link = local_place.open()
+    assert follow_until(link, [launch.attempt], timeout_s=60)[launch.attempt].cause is Cause.OK
+
+
+def test_no_container_runtime(ssh_place: Place) -> None:
+    if shutil.which("podman") or shutil.which("apptainer"):
+        pytest.skip("this host has a container runtime")
+    container = Environment("container", image="localhost/mini:1")
+    record = run(ssh_place.open(), script(ssh_place.attempt(), "true", environment=container))
+    assert record.cause is Cause.ENVIRONMENT
+    assert record.message == (
+        "the worker has no container runtime (apptainer, podman) for this image"
+    )
+
+
+@pytest.mark.lab
+def test_a_job_in_a_container(lab_place: Place, hosts: Lab) -> None:
+    if not shutil.which("podman") or not shutil.which("crun") or not shutil.which("busybox"):
+        pytest.skip("needs podman, crun and busybox")
+    prepare = textwrap.dedent(
+        """
+        mount -t cgroup2 none /sys/fs/cgroup 2>/dev/null || true
+        mkdir -p /etc/containers
+        printf '[storage]\\ndriver="vfs"\\ngraphroot="/scratch/store"\\nrunroot="/run/store"\\n' \
+            > /etc/containers/storage.conf
+        printf '[containers]\\ncgroups="disabled"\\ndefault_ulimits=%s\\n' \
+            '["nofile=1024:1024", "nproc=1000:1000"]' > /etc/containers/containers.conf
+        mkdir -p /image/bin && cp "$(command -v busybox)" /image/bin/busybox
+        for name in sh echo cat sleep touch ls; do ln -sf busybox /image/bin/$name; done
+        tar -C /image -c . | podman import -q - localhost/mini:1
+        """
+    )
+    host = hosts.host(2)
+    host.exec(prepare)
+    lab_place.worker = Worker(
+        "boxes",
+        host.url.replace("grid@", "root@"),
+        "site",
+        slots=1,
+        options={"root": "/root/agent"},
+    )
+    lab_place.root, lab_place.shell = "/root/agent", host.exec
+    link = lab_place.open()
+    assert "podman" in link.info.runtimes
+    tools = stage_item(tar_of({"say.sh": b"echo bundled\n"}))
+    link.stage([tools])
+    record = run(
+        link,
+        Launch(
+            lab_place.attempt(1),
+            (
+                "sh",
+                "-c",
+                'sh "$0"; cat in; ls /sys/class/net; pwd > out',
+                ({"bundle": True}, "/say.sh"),
+            ),
+            texts={"in": "text\n"},
+            outputs=(OutputPattern("o", "out"),),
+            bundle=Bundle(tools.sha256, tools.size_bytes),
+            environment=Environment("container", image="localhost/mini:1"),
+        ),
+    )
+    assert (record.cause, record.stderr_tail) == (Cause.OK, "")
+    assert record.stdout_tail == "bundled\ntext\nlo\n"
+    assert collected(link, record) == [b"/medgrid/work\n"]
+    endless = script(
+        lab_place.attempt(2),
+        "sleep 4711",
+        environment=Environment("container", image="localhost/mini:1"),
+    )
+    link.launch([endless])
+    follow_until(link, [endless.attempt], "started")
+    time.sleep(1)
+    link.cancel([endless.attempt])
+    assert follow_until(link, [endless.attempt])[endless.attempt].cause is Cause.CANCELLED
+    assert host.exec("pgrep -f '[s]leep 4711' || true") == ""
+    assert host.exec("podman ps -aq") == ""
+
+
+def test_python_3_8_is_enough(tmp_path: Path) -> None:
+    candidates = [
+        shutil.which("python3.8"),
+        *map(str, Path.home().glob(".pyenv/versions/3.8.*/bin/python3.8")),
+    ]
+    works = [
+        one
+        for one in candidates
+        if one and subprocess.run([one, "-V"], check=False, capture_output=True).returncode == 0
+    ]
+    if not works:
+        pytest.skip("no python3.8 on the PATH or of pyenv")
+    worker = Worker("old", "local:", "site", slots=2, options={"python": works[0]})
+    place = Place(worker, settings_for(tmp_path), str(tmp_path / "agent" / "old"), local_shell)
+    try:
+        link = place.open()
+        assert link.info.python.startswith("3.8.")
+        item = stage_item(b"x" * 1000)
+        link.stage([item])
+        launch = script(place.attempt(1), "echo x | tee out", outputs=(OutputPattern("o", "out"),))
+        record = run(link, launch)
+        assert record.cause is Cause.OK
+        assert collected(link, record) == [b"x\n"]
+        running = script(place.attempt(2), "sleep 0.5; echo still here")
+        link.launch([running])
+        follow_until(link, [running.attempt], "started")
+        place.kill_agent()
+        link = place.open()
+        assert follow_until(link, [running.attempt])[running.attempt].stdout_tail == "still here\n"
+        sleeper = script(place.attempt(3), "setsid sleep 60 & sleep 60")
+        link.launch([sleeper])
+        link.cancel([sleeper.attempt])
+        assert follow_until(link, [sleeper.attempt])[sleeper.attempt].cause is Cause.CANCELLED
+    finally:
+        place.close()
