@@ -219,11 +219,10 @@ def _explain(exc: BaseException) -> _Problem:
     if isinstance(exc, BrokenPipeError):
         # the reader of our stdout has gone, as 'head' does: say nothing
         return _Problem("", "", None, PIPE_CLOSED)
-    broken = _stdout_error() if isinstance(exc, OSError) else None
-    if broken is not None:
+    if isinstance(exc, OSError) and (_stdout_error() is not None or _is_from_printing(exc)):
         return _Problem(
             "OutputError",
-            f"the result cannot be written to stdout: {_plain(os.strerror(broken.errno or 0))}",
+            f"the result cannot be written to stdout: {_plain(os.strerror(exc.errno or 0))}",
             None,
             ExitCode.UNEXPECTED,
         )
@@ -243,6 +242,15 @@ def _stdout_error() -> OSError | None:
     except OSError as exc:
         return exc
     return None
+
+
+def _is_from_printing(exc: OSError) -> bool:
+    """Whether an error rose where lines are printed, as it does when stdout is not buffered."""
+    trace = exc.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = trace.tb_frame.f_code.co_filename if trace is not None else ""
+    return exc.filename is None and place.endswith(("click/utils.py", "medgrid/cli/output.py"))
 
 
 def _drop_stdout() -> None:

@@ -157,6 +157,7 @@ class _Bar:
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
+            redirect_stdout=sys.stdout.isatty(),  # else the result would go to stderr
         )
         self._task = self._bar.add_task(text, total=None)
         self._bar.start()

@@ -1,0 +1,266 @@
+"""The manners of every command: exit codes, messages, full disks, closed pipes, Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from medgrid.cli.main import COMMANDS, cli
+from tests.lab.prompt import ROOT, Prompt
+
+HEAVY = {
+    "alembic",
+    "cryptography",
+    "jsonschema",
+    "nibabel",
+    "numpy",
+    "paramiko",
+    "psycopg",
+    "pydicom",
+    "rich",
+    "sqlalchemy",
+    "tabulate",
+    "yaml",
+}
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], []])
+def test_help_imports_nothing_heavy(words: list[str]) -> None:
+    code = f"""
+import sys
+from medgrid.cli.main import run
+run({words!r})
+found = sorted({{name.partition('.')[0] for name in sys.modules}} & {HEAVY!r})
+sys.exit(' '.join(found) or 0)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_help_of_every_command(prompt: Prompt) -> None:
+    """Every listed command is there, has help, and its short help is its first sentence."""
+    for name, (_, _, summary) in COMMANDS.items():
+        command = cli.get_command(None, name)  # type: ignore[arg-type]
+        assert command is not None
+        assert command.help, name
+        assert summary.endswith("."), name
+
+
+def test_version(prompt: Prompt) -> None:
+    ran = prompt("--version")
+    assert (ran.code, ran.out, ran.err) == (0, "medgrid 0.1.0\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        ("wroker", "no such command 'wroker'; did you mean worker, broker?", "medgrid"),
+        ("xyzzy", "no such command 'xyzzy'", "medgrid"),
+        ("--frob", "no such option '--frob'", "medgrid"),
+        ("worker lss", "no such command 'lss'; did you mean 'ls'?", "medgrid worker"),
+        ("worker add", "missing argument 'NAME'", "medgrid worker add"),
+        ("worker add w1 ssh://h --memory lots", None, "medgrid worker add"),
+    ],
+)
+def test_what_cannot_be_understood(
+    prompt: Prompt, words: str, message: str | None, hint: str
+) -> None:
+    ran = prompt(*words.split())
+    assert (ran.code, ran.out) == (2, "")
+    error, told = ran.err.splitlines()
+    assert error == f"medgrid: error: {message}" or message is None
+    assert told == f"medgrid: hint: see '{hint} --help'"
+
+
+@pytest.mark.parametrize("words", [[], ["worker"]])
+def test_nothing_said_shows_help_on_stderr(prompt: Prompt, words: list[str]) -> None:
+    ran = prompt(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("Usage: medgrid")
+    assert "medgrid: error" not in ran.err
+
+
+def test_errors_as_json(prompt: Prompt) -> None:
+    ran = prompt("worker", "ls", "--json")
+    assert (ran.code, ran.out) == (9, "")
+    assert json.loads(ran.err) == {
+        "schema": "medgrid.error/1",
+        "error": "ConfigError",
+        "message": f"no grid at {prompt.home}",
+        "hint": "make one with 'medgrid init', or set MEDGRID_HOME",
+        "exit_code": 9,
+    }
+
+
+def test_json_may_stand_before_the_command(grid_prompt: Prompt) -> None:
+    before = grid_prompt.ok("--json", "worker", "ls").documents
+    assert before == grid_prompt.ok("worker", "ls", "--json").documents
+    assert before[0]["schema"] == "medgrid.worker/1"
+
+
+def test_home_option_wins_over_the_environment(grid_prompt: Prompt, tmp_path: Path) -> None:
+    ran = grid_prompt("--home", tmp_path / "other", "worker", "ls")
+    assert ran.code == 9
+    assert ran.err.startswith(f"medgrid: error: no grid at {tmp_path}/other\n")
+
+
+def shell(prompt: Prompt, script: str) -> subprocess.CompletedProcess[str]:
+    """Run a bash script whose ``medgrid`` is this one."""
+    words = " ".join(f"'{word}'" for word in prompt.command())
+    return subprocess.run(
+        ["bash", "-c", f'medgrid() {{ {words} "$@"; }}; {script}'],
+        env=prompt.environ(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("words", ["worker ls", "worker ls --json", "init", "--help", "--version"])
+def test_full_stdout_is_an_error(grid_prompt: Prompt, words: str) -> None:
+    ran = shell(grid_prompt, f"medgrid {words} >/dev/full")
+    assert ran.returncode == 1
+    assert "the result cannot be written to stdout: no space left on device" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert "Exception ignored" not in ran.stderr
+
+
+def test_closed_stdout_is_an_error(grid_prompt: Prompt) -> None:
+    ran = shell(grid_prompt, "medgrid worker ls >&-")
+    assert ran.returncode == 1
+    assert ran.stderr == (
+        "medgrid: error: the result cannot be written to stdout: bad file descriptor\n"
+    )
+
+
+def test_closed_stderr_and_stdin(grid_prompt: Prompt) -> None:
+    ran = shell(grid_prompt, "medgrid worker ls <&- 2>&-")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("local\t")
+    ran = shell(grid_prompt, "medgrid worker rm nobody 2>&-")
+    assert ran.returncode == 4
+
+
+@pytest.mark.parametrize("words", ["worker ls", "worker ls --json", "--help"])
+def test_a_reader_that_goes_is_no_error(grid_prompt: Prompt, words: str) -> None:
+    ran = shell(grid_prompt, f"medgrid {words} | true; exit ${{PIPESTATUS[0]}}")
+    assert ran.returncode in (0, 141)
+    assert ran.stderr == ""
+
+
+def test_a_reader_that_goes_early(grid_prompt: Prompt) -> None:
+    script = "medgrid completion bash | head -n 1 >/dev/null; exit ${PIPESTATUS[1]}"
+    ran = shell(grid_prompt, script)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_a_foreign_error_is_told_without_its_text(prompt: Prompt) -> None:
+    """The text of an unforeseen error may quote a patient's data, even with --debug."""
+    code = """
+import sys
+import medgrid.cli.init as module
+def broken(*args, **kwargs):
+    raise ValueError("Doe^Jane")
+import medgrid.actions.init
+medgrid.actions.init.initialise = broken
+from medgrid.cli.main import run
+sys.exit(run(sys.argv[1:]))
+"""
+    for words in (["init"], ["--debug", "init"]):
+        ran = subprocess.run(
+            [sys.executable, "-c", code, *words],
+            env=prompt.environ(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert ran.returncode == 1
+        assert "medgrid: error: unexpected ValueError in init.py:" in ran.stderr
+        assert "Doe" not in ran.stderr + ran.stdout
+        assert ("File " in ran.stderr) == ("--debug" in words)
+
+
+def _wait_for(prompt: Prompt) -> subprocess.Popen[str]:
+    """A command that waits for more of its input."""
+    child = prompt.start("stat", "-", stdin=subprocess.PIPE)
+    time.sleep(1.0)
+    assert child.poll() is None
+    return child
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "told"),
+    [
+        (signal.SIGINT, 130, "medgrid: error: interrupted\n"),
+        (signal.SIGTERM, 143, ""),
+        (signal.SIGHUP, 129, ""),
+    ],
+)
+def test_an_orderly_end_by_signal(
+    grid_prompt: Prompt, number: signal.Signals, code: int, told: str
+) -> None:
+    child = _wait_for(grid_prompt)
+    child.send_signal(number)
+    out, err = child.communicate(timeout=20)
+    assert (child.returncode, out, err) == (code, "", told)
+
+
+def test_a_hangup_that_is_ignored_stays_ignored(grid_prompt: Prompt) -> None:
+    """As nohup(1) makes it."""
+    old = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        child = _wait_for(grid_prompt)
+    finally:
+        signal.signal(signal.SIGHUP, old)
+    child.send_signal(signal.SIGHUP)
+    time.sleep(0.3)
+    assert child.poll() is None
+    child.communicate("", timeout=20)
+
+
+def test_ctrl_c_on_a_terminal(grid_prompt: Prompt, tmp_path: Path) -> None:
+    file = tmp_path / "empty.yaml"
+    file.write_text("{}\n")
+    ran = grid_prompt.on_terminal("apply", file, "--prune", interrupt_at="[y/N]: ")
+    assert ran.code == 130
+    assert ran.out.endswith("interrupted\n")
+    assert len(grid_prompt.ok("worker", "ls").rows) == 1
+
+
+@pytest.mark.parametrize("delay_s", [0.01, 0.03, 0.06, 0.1, 0.2])
+def test_ctrl_c_at_any_moment(grid_prompt: Prompt, delay_s: float) -> None:
+    """From the start of Python on: never a traceback of ours, never a wrong success."""
+    child = grid_prompt.start("worker", "ls")
+    time.sleep(delay_s)
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=20)
+    if "medgrid/cli" in err or "Traceback" not in err:
+        assert child.returncode in (0, 130)
+        assert "Traceback" not in err
+    else:  # Python itself had not come to us yet
+        assert child.returncode != 0
+    assert child.returncode != 0 or out.startswith("local\t")
+
+
+def test_text_of_any_script(grid_prompt: Prompt, tmp_path: Path) -> None:
+    """LFNs are UTF-8 also where nobody has set a locale, as in cron."""
+    file = tmp_path / "notes.txt"
+    file.write_text("notes")
+    environ = grid_prompt.environ()
+    env = {name: text for name, text in environ.items() if not name.startswith(("LC_", "LANG"))}
+
+    def run(*words: str | Path) -> bytes:
+        return subprocess.run(
+            grid_prompt.command(*words), env=env, capture_output=True, check=True, timeout=60
+        ).stdout
+
+    assert run("register", file, "--to", "/trial/Größe") == "/trial/Größe\n".encode()
+    assert run("ls", "/trial") == "/trial/Größe\n".encode()
