@@ -69,8 +69,10 @@ def check_workers(grid: Grid, names: Sequence[str] = ()) -> list[WorkerCheck]:
     return _side_by_side(check, workers)
 
 
-def check_ses(grid: Grid, names: Sequence[str] = ()) -> list[SeCheck]:
+def check_ses(grid: Grid, names: Sequence[str] = (), *, create: bool = False) -> list[SeCheck]:
     """Write, read and delete a small file on each storage element; all by default.
+
+    Where a root directory is missing, `create` makes it first.
 
     Raises
     ------
@@ -86,6 +88,8 @@ def check_ses(grid: Grid, names: Sequence[str] = ()) -> list[SeCheck]:
         try:
             storage = open_storage(element, grid.settings)
             try:
+                if create:
+                    storage.create()
                 storage.check()
                 free_bytes = storage.free_bytes()
             finally:

@@ -7,9 +7,10 @@ import secrets
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 
 from medgrid.actions.files import atomic_file, free_path, local_error, make_folder
@@ -74,23 +75,10 @@ def fetch(
         In the order named, as they are ready.
     """
     make_folder(folder)
-    wanted: list[_Wanted] = []
-    told: list[tuple[int, Fetched | Failure]] = []  # what to yield before which of wanted
-    for word in dict.fromkeys(words):
-        try:
-            if word.startswith("/"):
-                item = grid.catalog.objects.get(LFN(word))
-                wanted.append(_Wanted(word, None, item, folder / _path_of(item, packed)))
-                continue
-            jobs = grid.catalog.jobs.jobs([word])
-        except MedgridError as error:
-            told.append((len(wanted), Failure(word, error)))
-            continue
-        outputs = [one.object_id for job in jobs for one in job.outputs]
-        items = grid.catalog.objects.by_ids(outputs)
-        for job in jobs:
-            told += [(len(wanted), result) for result in _job_texts(job, folder, force)]
-            wanted += _job_outputs(job, items, folder)
+    plan = _Plan(grid, folder, packed, force)
+    for is_lfn, many in groupby(dict.fromkeys(words), lambda word: word.startswith("/")):
+        (plan.add_lfns if is_lfn else plan.add_jobs)(list(many))
+    wanted, told = plan.wanted, plan.told
     replicas = grid.catalog.objects.replicas({one.item.id for one in wanted})
     progress.total(sum(one.item.size_bytes for one in wanted), "B")
     with _Crew(grid, replicas, packed, force, on_bad, progress) as crew:
@@ -105,53 +93,100 @@ def fetch(
             yield ready.result()
 
 
-def _path_of(item: GridObject, packed: bool) -> PurePosixPath:
+class _Plan:
+    """What is to be brought, and what is to be said before which of it."""
+
+    def __init__(self, grid: Grid, folder: Path, packed: bool, force: bool) -> None:
+        self._catalog = grid.catalog
+        self._folder = folder
+        self._packed = packed
+        self._force = force
+        self.wanted: list[_Wanted] = []
+        self.told: list[tuple[int, Fetched | Failure]] = []
+
+    def _tell(self, what: Fetched | Failure) -> None:
+        self.told.append((len(self.wanted), what))
+
+    def add_lfns(self, words: Sequence[str]) -> None:
+        """Want objects by LFN."""
+        lfns: dict[str, LFN] = {}
+        for word in words:
+            with contextlib.suppress(MedgridError):  # told below
+                lfns[word] = LFN(word)
+        items = self._catalog.objects.get_many(lfns.values())
+        for word in words:
+            try:
+                lfn = LFN(word)
+                item = items.get(lfn) or self._catalog.objects.get(lfn)
+            except MedgridError as error:
+                self._tell(Failure(word, error))
+            else:
+                path = self._folder / _path_of(lfn, item, self._packed)
+                self.wanted.append(_Wanted(word, None, item, path))
+
+    def add_jobs(self, words: Sequence[str]) -> None:
+        """Want the outputs of jobs."""
+        jobs: list[Job] = []
+        try:
+            jobs = self._catalog.jobs.jobs(words)
+        except MedgridError as error:
+            if len(words) == 1:
+                self._tell(Failure(words[0], error))
+                return
+            for word in words:
+                self.add_jobs([word])
+            return
+        ids = {one.object_id for job in jobs for one in job.outputs}
+        items = self._catalog.objects.by_ids(ids)
+        for job in jobs:
+            self._texts(job)
+            problem = job_problem(job)
+            if problem is not None:
+                self._tell(Failure(str(job.id), problem))
+            self._outputs(job, items)
+
+    def _texts(self, job: Job) -> None:
+        """Write the last words of a job."""
+        taken = {output.filename for output in job.outputs}
+        for name, text in (("stdout.txt", job.stdout_tail), ("stderr.txt", job.stderr_tail)):
+            if not text or name in taken or not job.state.is_final:
+                continue
+            path = self._folder / str(job.id) / name
+            content = text.encode(errors="replace")
+            try:
+                make_folder(path.parent)
+                with atomic_file(path, force=self._force) as stream:
+                    stream.write(content)
+            except MedgridError as error:
+                self._tell(Failure(str(job.id), error))
+            else:
+                self._tell(Fetched(path, str(job.id), size_bytes=len(content)))
+
+    def _outputs(self, job: Job, items: Mapping[ObjectId, GridObject]) -> None:
+        names = Counter(one.filename for one in job.outputs)
+        in_role = Counter((one.role, one.filename) for one in job.outputs)
+        seen: Counter[tuple[str, str]] = Counter()
+        for output in job.outputs:
+            key = (output.role, output.filename)
+            path = self._folder / str(job.id)
+            if names[output.filename] > 1:
+                path /= output.role
+            if in_role[key] > 1:
+                seen[key] += 1
+                path /= str(seen[key])
+            path /= output.filename
+            if output.object_id in items:
+                item = items[output.object_id]
+                self.wanted.append(_Wanted(str(job.id), output.role, item, path))
+
+
+def _path_of(lfn: LFN, item: GridObject, packed: bool) -> PurePosixPath:
     """LFN as a relative path, with the extension that says what the file is."""
-    assert item.lfn is not None  # noqa: S101 - it was found by its LFN
-    path = PurePosixPath(item.lfn.removeprefix("/"))
+    path = PurePosixPath(lfn.removeprefix("/"))
     suffix = "".join(PurePosixPath(item.filename).suffixes)
     if (item.kind is ObjectKind.SERIES and not packed) or path.name.endswith(suffix):
         return path
     return path.with_name(path.name + suffix)
-
-
-def _job_outputs(job: Job, items: dict[ObjectId, GridObject], folder: Path) -> Iterator[_Wanted]:
-    names = Counter(one.filename for one in job.outputs)
-    in_role = Counter((one.role, one.filename) for one in job.outputs)
-    place: Counter[tuple[str, str]] = Counter()
-    for output in job.outputs:
-        path = PurePosixPath(str(job.id))
-        if names[output.filename] == 1:
-            path /= output.filename
-        elif in_role[output.role, output.filename] == 1:
-            path = path / output.role / output.filename
-        else:
-            place[output.role, output.filename] += 1
-            number = place[output.role, output.filename]
-            path = path / output.role / str(number) / output.filename
-        if output.object_id in items:
-            yield _Wanted(str(job.id), output.role, items[output.object_id], folder / path)
-
-
-def _job_texts(job: Job, folder: Path, force: bool) -> Iterator[Fetched | Failure]:
-    """What a job said, and why it has no outputs when it has none."""
-    problem = job_problem(job)
-    taken = {output.filename for output in job.outputs}
-    for name, text in (("stdout.txt", job.stdout_tail), ("stderr.txt", job.stderr_tail)):
-        if not text or name in taken or not job.state.is_final:
-            continue
-        path = folder / str(job.id) / name
-        content = text.encode(errors="replace")
-        try:
-            make_folder(path.parent)
-            with atomic_file(path, force=force) as stream:
-                stream.write(content)
-        except MedgridError as error:
-            yield Failure(str(job.id), error)
-        else:
-            yield Fetched(path, str(job.id), size_bytes=len(content))
-    if problem is not None:
-        yield Failure(str(job.id), problem)
 
 
 class _Stopped(Exception):

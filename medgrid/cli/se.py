@@ -98,8 +98,11 @@ def rm(session: Session, name: str) -> None:
 @se.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @accept_hostkey_option
+@click.option("--create", is_flag=True, help="Make the directory where it is missing.")
 @pass_session
-def check(session: Session, names: tuple[str, ...], accept_hostkey: str | None) -> None:
+def check(
+    session: Session, names: tuple[str, ...], accept_hostkey: str | None, create: bool
+) -> None:
     """Write, read and delete a small file on storage elements, all by default.
 
     A host whose key is not known is refused, and its key's fingerprint shown: compare it with what
@@ -110,7 +113,7 @@ def check(session: Session, names: tuple[str, ...], accept_hostkey: str | None) 
     grid = session.open_grid()
     if accept_hostkey is not None:
         accept_host_key(grid, grid.catalog.places.se(one_name(names)), accept_hostkey)
-    checks = check_ses(grid, names)
+    checks = check_ses(grid, names, create=create)
     emit(session, "se-check/1", map(_check_row, checks), ("name", "state", "free", "problem"))
     finish_checks(session, checks)
 

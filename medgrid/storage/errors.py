@@ -7,7 +7,7 @@ import os
 
 from medgrid.errors import Denied, MedgridError, NotFound, Unreachable
 
-__all__ = ["StorageFull", "storage_error"]
+__all__ = ["StorageFull", "root_missing", "storage_error"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP)
@@ -42,3 +42,11 @@ def storage_error(exc: OSError, se: str, doing: str) -> MedgridError:
         return NotFound(f"{start}: it is not there")
     reason = os.strerror(exc.errno) if exc.errno else exc.strerror or type(exc).__name__
     return Unreachable(f"{start}: {reason.lower()}")
+
+
+def root_missing(se: str, root: object) -> Unreachable:
+    """Say that the root directory of a storage element is not there."""
+    return Unreachable(
+        f"storage element {se}: its root directory {root} is not there",
+        hint=f"mount its disk; where the place is new, 'medgrid se check {se} --create' makes it",
+    )

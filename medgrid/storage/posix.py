@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from medgrid.errors import ConfigError, NotFound, Unreachable
+from medgrid.errors import ConfigError, NotFound
 from medgrid.model import Sha256, StorageElement
 from medgrid.storage.base import (
     CHUNK_BYTES,
@@ -26,7 +26,7 @@ from medgrid.storage.base import (
     check_stored,
     digest_of,
 )
-from medgrid.storage.errors import storage_error
+from medgrid.storage.errors import root_missing, storage_error
 
 __all__ = ["PosixStorage"]
 
@@ -183,10 +183,7 @@ class PosixStorage:
 
     def _require_root(self, cause: BaseException | None = None) -> None:
         if not self._root.is_dir():
-            raise Unreachable(
-                f"storage element {self.name}: its root directory {self._root} is not there",
-                hint="is its disk mounted?",
-            ) from cause
+            raise root_missing(self.name, self._root) from cause
 
     def _make_dirs(self, directory: Path) -> None:
         """Make directories below the root, durably; never the root, whose disk may be unmounted."""

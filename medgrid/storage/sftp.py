@@ -26,7 +26,7 @@ from medgrid.storage.base import (
     check_pfn,
     check_stored,
 )
-from medgrid.storage.errors import storage_error
+from medgrid.storage.errors import root_missing, storage_error
 from medgrid.storage.lanes import Lane, Lanes
 from medgrid.transport.process import RemoteProcess
 from medgrid.transport.sftp import SftpError
@@ -197,11 +197,7 @@ class SftpStorage:
                 yield lane
             except SftpError as exc:
                 if exc.errno == ENOENT and not lane.sftp.is_dir(self._root):
-                    raise Unreachable(
-                        f"storage element {self.name}: its root directory {self._root} "
-                        "is not there",
-                        hint="is its disk mounted?",
-                    ) from exc
+                    raise root_missing(self.name, self._root) from exc
                 raise storage_error(exc, self.name, doing) from exc
 
     def _write(self, lane: Lane, temporary: str, source: Iterable[bytes]) -> int:

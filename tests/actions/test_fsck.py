@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -138,7 +139,15 @@ def test_a_place_that_is_not_there_is_not_an_empty_one(data: DataGrid) -> None:
         "medgrid: error: 1 of 2 failed\n",
     )
     ran = data.run("fsck", "near")
-    assert (ran.code, ran.err.splitlines()[-1]) == (7, "medgrid: hint: is its disk mounted?")
+    assert (ran.code, ran.err.splitlines()[-1]) == (
+        7,
+        "medgrid: hint: mount its disk; where the place is new, 'medgrid se check near --create' "
+        "makes it",
+    )
+    data.ok("se", "check", "near", "--create")
+    shutil.rmtree(data.root("near"))
+    data.root("away").rename(data.root("near"))
+    data.ok("fsck")
     ran = data.run("fsck", "nowhere")
     assert (ran.code, ran.err.splitlines()[0]) == (
         4,

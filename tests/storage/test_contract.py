@@ -152,7 +152,10 @@ class TestMissing:
             with pytest.raises(Unreachable) as error:
                 ask()
             assert error.value.message == message
-            assert error.value.hint == "is its disk mounted?"
+            assert error.value.hint == (
+                "mount its disk; where the place is new, "
+                f"'medgrid se check {storage.name} --create' makes it"
+            )
         assert not place.root.exists()
 
     def test_create_makes_the_root(self, place: Place) -> None:
