@@ -1,0 +1,132 @@
+"""No-op jobs end to end over one SSH worker, beside GNU parallel with an SSH ControlMaster.
+
+End to end: waiting in the catalog -> matched, staged, launched, run, journalled with fsync,
+recorded Done with provenance. The same sshd serves both; both run four jobs at a time.
+
+Run: python -m tests.benchmarks.bench_dispatch [JOBS]
+Bars: >= 400 jobs/s and >= 15 x GNU parallel.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from medgrid.actions.broker import run_broker
+from medgrid.actions.grid import Grid
+from medgrid.actions.init import initialise
+from medgrid.catalog.objects import Registration
+from medgrid.config import load_settings
+from medgrid.model import (
+    LFN,
+    GridObject,
+    JobState,
+    ObjectKind,
+    Replica,
+    Site,
+    Worker,
+    new_object_id,
+)
+from medgrid.storage.base import physical_name
+from tests.benchmarks.bench_jobs import DESCRIPTOR, medgrid
+from tests.lab.sshd import Sshd
+
+SLOTS = 4
+PARALLEL_JOBS = 200
+
+
+def objects(grid: Grid, count: int) -> list[LFN]:
+    """Enter `count` objects that share the bytes of a few."""
+    storage = grid.storage("local")
+    new, lfns = [], []
+    for number in range(count):
+        object_id = new_object_id()
+        pfn = physical_name(object_id)
+        stored = storage.put(pfn, [f"{number % 10}\n".encode()])
+        lfn = LFN(f"/bench/f{number}")
+        item = GridObject(object_id, lfn, ObjectKind.FILE, "image.txt", 2, stored.sha256)
+        new.append(Registration(item, (Replica(object_id, "local", pfn, 2, stored.sha256),)))
+        lfns.append(lfn)
+    grid.catalog.objects.register(new)
+    return lfns
+
+
+def dispatch(directory: Path, sshd: Sshd, count: int) -> float:
+    """Jobs per second of medgrid, from the start of a broker to the last job Done."""
+    home = directory / "grid"
+    settings = load_settings(
+        home,
+        {
+            "MEDGRID_KNOWN_HOSTS": str(sshd.known_hosts),
+            "MEDGRID_IDENTITY": str(sshd.identity),
+            "MEDGRID_BROKER_AUTOSTART": "0",
+        },
+    )
+    with Grid(settings) as grid:
+        initialise(grid)
+        grid.catalog.places.remove_worker("local")
+        grid.catalog.places.put_site(Site("there"))
+        grid.catalog.places.put_worker(Worker("w1", sshd.url, "there", slots=SLOTS))
+        lfns = objects(grid, count)
+        file = directory / "noop.json"
+        file.write_text(json.dumps(DESCRIPTOR))
+        medgrid(home, "algorithm", "add", str(file))
+        medgrid(home, "submit", "noop", lfns[0])
+        run_broker(grid, until_stuck=True)  # ships the agent, as once per host
+        medgrid(home, "submit", "noop", "-", stdin="\n".join(lfns))
+        began_s = time.perf_counter()
+        cpu_s = time.process_time()
+        run_broker(grid, until_stuck=True)
+        took_s = time.perf_counter() - began_s
+        cpu_s = time.process_time() - cpu_s
+        counts = grid.catalog.jobs.counts(["2"])
+        assert counts == {JobState.DONE: count}, counts
+        print(f"broker's own processor time: {1000 * cpu_s / count:.2f} ms a job")
+    return count / took_s
+
+
+def parallel(directory: Path, sshd: Sshd) -> float | None:
+    """Jobs per second of GNU parallel over one ControlMaster; None when it is not installed."""
+    if shutil.which("parallel") is None:
+        return None
+    config = directory / "ssh_config"
+    config.write_text(
+        f"Host bench\n HostName 127.0.0.1\n Port {sshd.port}\n"
+        f" IdentityFile {sshd.identity}\n UserKnownHostsFile {sshd.known_hosts}\n"
+        f" ControlMaster auto\n ControlPath {directory}/%C\n ControlPersist 60\n"
+    )
+    ssh = f"ssh -F {config}"
+    subprocess.run([*ssh.split(), "bench", "true"], check=True)
+    env = {**os.environ, "HOME": str(directory)}
+    command = ["parallel", "--will-cite", "--ssh", ssh, "-S", f"{SLOTS}/bench", "true", ":::"]
+    began_s = time.perf_counter()
+    subprocess.run([*command, *map(str, range(PARALLEL_JOBS))], check=True, env=env)
+    took_s = time.perf_counter() - began_s
+    subprocess.run([*ssh.split(), "-O", "exit", "bench"], check=True, capture_output=True)
+    return PARALLEL_JOBS / took_s
+
+
+def main(count: int = 4000) -> None:
+    """Measure both and print the ratio."""
+    with tempfile.TemporaryDirectory(prefix="mgb-") as name:
+        directory = Path(name)
+        sshd = Sshd(directory / "sshd")
+        try:
+            ours = dispatch(directory, sshd, count)
+            print(f"medgrid: {ours:.0f} jobs/s ({count} jobs, bar 400/s)")
+            theirs = parallel(directory, sshd)
+            if theirs is not None:
+                print(f"GNU parallel, ControlMaster: {theirs:.1f} jobs/s")
+                print(f"ratio: {ours / theirs:.1f} (bar 15)")
+        finally:
+            sshd.close()
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:2]))

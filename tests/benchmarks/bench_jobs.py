@@ -1,0 +1,111 @@
+"""Submit and status of 10,000 jobs, in process and as whole commands.
+
+Run: python -m tests.benchmarks.bench_jobs [JOBS] [DATABASE_URL]
+Bars: submit <= 2 s, status <= 0.5 s.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from medgrid.actions.grid import Grid
+from medgrid.actions.init import initialise
+from medgrid.catalog.jobs import NewSubmission
+from medgrid.catalog.objects import Registration
+from medgrid.config import load_settings
+from medgrid.model import LFN, GridObject, ObjectKind, Sha256, new_object_id
+
+ROOT = Path(__file__).resolve().parents[2]
+DESCRIPTOR = {
+    "name": "noop",
+    "tool-version": "1",
+    "schema-version": "0.5",
+    "description": "Does nothing.",
+    "command-line": "true [FILE]",
+    "inputs": [{"id": "file", "name": "File", "type": "File", "value-key": "[FILE]"}],
+    "custom": {"medgrid": {"environment": {"kind": "host", "programs": ["true"]}}},
+}
+
+
+def medgrid(home: Path, *words: str, stdin: str = "") -> tuple[float, str]:
+    """Run a command; return its wall time in seconds and its stdout."""
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "MEDGRID_HOME": str(home),
+        "MEDGRID_BROKER_AUTOSTART": "0",
+    }
+    began_s = time.perf_counter()
+    ran = subprocess.run(
+        [sys.executable, "-m", "medgrid", *words],
+        env=env,
+        input=stdin,
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    return time.perf_counter() - began_s, ran.stdout
+
+
+def register(grid: Grid, count: int) -> list[LFN]:
+    """Enter `count` objects without bytes."""
+    lfns = [LFN(f"/bench/f{number}") for number in range(count)]
+    grid.catalog.objects.register(
+        [
+            Registration(
+                GridObject(new_object_id(), lfn, ObjectKind.FILE, "image.txt", 1, Sha256("0" * 64))
+            )
+            for lfn in lfns
+        ]
+    )
+    return lfns
+
+
+def main(count: int = 10_000, url: str = "") -> None:
+    """Measure and print one line each."""
+    with tempfile.TemporaryDirectory() as directory:
+        home = Path(directory) / "grid"
+        environ = {"MEDGRID_CATALOG": url} if url else {}
+        os.environ.update(environ)
+        grid = Grid(load_settings(home, environ))
+        initialise(grid)
+        lfns = register(grid, count)
+        file = Path(directory) / "noop.json"
+        file.write_text(json.dumps(DESCRIPTOR))
+        medgrid(home, "algorithm", "add", str(file))
+        objects = grid.catalog.objects.get_many(lfns)
+        digest = grid.catalog.algorithms.find("noop").digest
+
+        began_s = time.perf_counter()
+        number, _ = grid.catalog.jobs.create_submission(
+            NewSubmission(
+                digest, "noop@1", "bench", [[objects[lfn].id] for lfn in lfns], "file", {}, {}
+            )
+        )
+        submit_s = time.perf_counter() - began_s
+        print(f"submit {count} jobs, in process: {submit_s:.3f} s (bar 2 s)")
+
+        began_s = time.perf_counter()
+        found = sum(1 for _ in grid.catalog.jobs.lines([str(number)]))
+        lines_s = time.perf_counter() - began_s
+        print(f"status of {found} jobs, in process: {lines_s:.3f} s (bar 0.5 s)")
+
+        whole_s, out = medgrid(home, "submit", "noop", "-", stdin="\n".join(lfns))
+        print(f"medgrid submit of {len(out.split())} LFNs, whole command: {whole_s:.3f} s")
+        whole_s, out = medgrid(home, "status", str(number))
+        print(f"medgrid status of {len(out.splitlines())} jobs, whole command: {whole_s:.3f} s")
+        whole_s, _ = medgrid(home, "status", str(number), "--count")
+        print(f"medgrid status --count, whole command: {whole_s:.3f} s")
+        start_s, _ = medgrid(home, "--version")
+        print(f"medgrid --version, for comparison: {start_s:.3f} s")
+        grid.close()
+
+
+if __name__ == "__main__":
+    main(*(int(sys.argv[1]),) if sys.argv[1:2] else (), *sys.argv[2:3])
