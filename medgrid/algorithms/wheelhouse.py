@@ -192,13 +192,11 @@ def _download(wanted: Sequence[str], python: str, platform: str, scratch: Path) 
     more: list[str] = []
     for number in range(_ROUNDS):
         folder = scratch / str(number)
-        if wanted:
-            _pip_download([*wanted, *more], python, platform, folder)
+        _pip_download(["pip", *wanted, *more], python, platform, folder)
         missing = _missing(folder, wanted, _environment(python, platform))
         if not missing:
             break
         more += missing
-    _pip_download(["pip"], python, platform, folder, "--no-deps")
     return sorted(folder.glob("*.whl"))
 
 
@@ -238,9 +236,7 @@ def _depends_on(wheel: Path) -> list[str]:
     return [str(line) for line in header.get_all("Requires-Dist", [])]
 
 
-def _pip_download(
-    wanted: Sequence[str], python: str, platform: str, folder: Path, *options: str
-) -> None:
+def _pip_download(wanted: Sequence[str], python: str, platform: str, folder: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--no-input", "--progress-bar=off"]
     command += ["--disable-pip-version-check", "--only-binary=:all:", "--dest", str(folder)]
     command += ["--implementation", "cp", "--python-version", _version(python)]
@@ -249,7 +245,7 @@ def _pip_download(
     for name in _platforms(platform):
         command += ["--platform", name]
     ended = subprocess.run(
-        [*command, *options, *wanted],
+        [*command, *wanted],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
