@@ -11,7 +11,7 @@ class Progress(Protocol):
     """Listener to one piece of long work."""
 
     def total(self, amount: int, unit: str = "") -> None:
-        """Set how much there is to do (unit ``"B"`` for bytes, else counted things)."""
+        """Begin a phase: how much there is to do (unit ``"B"`` for bytes, else counted things)."""
 
     def advance(self, amount: int = 1) -> None:
         """Say that so much more is done."""

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,6 +24,9 @@ from medgrid.cli.output import emit_json, warn
 from medgrid.cli.params import Session, pass_session
 from medgrid.cli.say import colour
 from medgrid.errors import ExitCode, MedgridError
+
+if TYPE_CHECKING:
+    from medgrid.actions.demo import DemoImages
 
 __all__ = ["demo"]
 
@@ -130,8 +133,16 @@ class Stage:
     "--ssh", "host", metavar="HOST", help="Run the jobs on a real host: user@host[:port]."
 )
 @click.option("--slots", type=click.IntRange(min=1), default=2, help="Jobs at a time there.")
+@click.option(
+    "--images",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Only put the images into DIR, which must be new or empty.",
+)
 @pass_session
-def demo(session: Session, keep: Path | None, host: str | None, slots: int) -> None:
+def demo(
+    session: Session, keep: Path | None, host: str | None, slots: int, images: Path | None
+) -> None:
     """Show the whole path on real images, in a throw-away grid.
 
     Makes a grid home, imports images that come inside Python packages, asks for some of them,
@@ -141,8 +152,16 @@ def demo(session: Session, keep: Path | None, host: str | None, slots: int) -> N
 
     Your own grid is not touched. Jobs run on this machine, or with --ssh on another.
     """
+    if images is not None:
+        with _folder(images, "--images") as folder:
+            files = _gather(session, folder).files
+        if session.as_json:
+            emit_json("demo-images/1", {"folder": str(folder), "files": files})
+        else:
+            click.echo(f"{files} files in {images}")
+        return
     began = time.monotonic()
-    with _folder(keep) as folder:
+    with _folder(keep, "--keep") as folder:
         stage = Stage(folder, to_stderr=session.as_json)
         stage.prepare()
         try:
@@ -158,20 +177,30 @@ def demo(session: Session, keep: Path | None, host: str | None, slots: int) -> N
 
 
 @contextmanager
-def _folder(keep: Path | None) -> Iterator[Path]:
-    if keep is None:
+def _folder(given: Path | None, option: str) -> Iterator[Path]:
+    """A new or empty directory, else a temporary one."""
+    if given is None:
         with tempfile.TemporaryDirectory(
             prefix="medgrid-demo-", ignore_cleanup_errors=True
         ) as name:
             yield Path(name).resolve()
         return
     try:
-        keep.mkdir(parents=True, exist_ok=True)
-        if any(keep.iterdir()):
-            raise click.BadParameter("is not empty", param_hint="'--keep'")
+        given.mkdir(parents=True, exist_ok=True)
+        if any(given.iterdir()):
+            raise click.BadParameter("the directory is not empty", param_hint=option)
     except OSError as exc:
-        raise click.BadParameter(f"{exc.strerror}", param_hint="'--keep'") from exc
-    yield keep.resolve()
+        raise click.BadParameter(f"{exc.strerror}", param_hint=option) from exc
+    yield given.resolve()
+
+
+def _gather(session: Session, folder: Path) -> DemoImages:
+    from medgrid.actions.demo import gather_images
+
+    images = gather_images(folder)
+    if images.missing:
+        warn(session, f"the MNI152 template is left out: {images.missing}")
+    return images
 
 
 def _save(picture: Path) -> Path:
@@ -200,11 +229,9 @@ def _stop(stage: Stage) -> None:
 
 def _play(session: Session, stage: Stage, host: str | None, slots: int) -> Mapping[str, Any]:
     """Type all commands; return the best match: source, target, its measures, its picture."""
-    from medgrid.actions.demo import gather_images, sample_algorithm
+    from medgrid.actions.demo import sample_algorithm
 
-    images = gather_images(stage.folder / "images")
-    if images.missing:
-        warn(session, f"the MNI152 template is left out: {images.missing}")
+    images = _gather(session, stage.folder / "images")
     stage.say("a grid home: catalog, local storage, local worker")
     stage.type("medgrid init")
     if host:
