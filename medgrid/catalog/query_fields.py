@@ -21,6 +21,7 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    literal_column,
     not_,
     or_,
     select,
@@ -156,11 +157,11 @@ class DocumentField:
         else:
             from sqlalchemy.dialects.postgresql import JSONPATH
 
-            rows = func.jsonb_path_query(
-                object_.c.attributes, cast(literal(path + "[*]", Text), JSONPATH)
-            ).table_valued("value")
+            path_type = cast(literal(path + "[*]", Text), JSONPATH)
+            found = func.jsonb_path_query(object_.c.attributes, path_type)
+            rows = found.table_valued("value").render_derived()
             kind: Any = func.jsonb_typeof(rows.c.value)
-            text = rows.c.value.op("#>>")(literal("{}"))
+            text = rows.c.value.op("#>>")(literal_column("'{}'"))
             if self.type is AttributeType.NUMBER:
                 value = case((kind == "number", cast(text, Double)))
             else:

@@ -77,29 +77,28 @@ def derived_from(sources: ColumnElement[bool], lfn: LFN | None = None) -> Column
 
     With `lfn`, also from its older versions.
     """
-    chosen: Select[Any] = select(object_.c.id).where(sources)
-    first = derivation_input.alias()
-    start = chosen
+    start: Select[Any] = select(object_.c.id.label("id")).where(sources)
     if lfn is not None:
-        old = select(object_version.c.object_id).where(object_version.c.lfn == literal(lfn, Text))
-        begin = union(chosen, old).subquery()
-        start = select(begin.c.id)
-    made = _outputs(first, first.c.object_id.in_(start)).cte("made", recursive=True)
-    again = derivation_input.alias()
-    made = made.union(_outputs(again, again.c.object_id == made.c.object_id).select_from(made))
+        older = select(object_version.c.object_id).where(object_version.c.lfn == literal(lfn, Text))
+        both = union(start, older).subquery()
+        start = select(both.c.id)
+    made = _outputs(start.subquery().c.id).cte(recursive=True)
+    made = made.union(_outputs(made.c.object_id))
     return object_.c.id.in_(select(made.c.object_id))
 
 
-def _outputs(inputs: Any, condition: ColumnElement[bool]) -> Select[Any]:
-    """Select the ids of objects made from `inputs`, where an output knows which by those alone."""
-    link = derivation_link.alias()
-    output = derivation_output.alias()
+def _outputs(source: ColumnElement[str]) -> Select[Any]:
+    """Select the ids of what was made from `source`, an id of a table of them.
+
+    An output that is linked to some inputs of its derivation was made from these alone.
+    """
+    inputs, output, link = derivation_input.alias(), derivation_output.alias(), derivation_link
     linked = exists().where(link.c.output_id == output.c.object_id)
-    this = exists().where(
-        link.c.output_id == output.c.object_id, link.c.input_id == inputs.c.object_id
-    )
+    to_source = linked.where(link.c.input_id == source)
     return (
         select(output.c.object_id)
-        .join(inputs, inputs.c.derivation == output.c.derivation)
-        .where(condition, or_(not_(linked), this))
+        .select_from(source.table)
+        .join(inputs, inputs.c.object_id == source)
+        .join(output, output.c.derivation == inputs.c.derivation)
+        .where(or_(not_(linked), to_source))
     )
