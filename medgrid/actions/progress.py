@@ -11,7 +11,10 @@ class Progress(Protocol):
     """Listener to one piece of long work."""
 
     def total(self, amount: int, unit: str = "") -> None:
-        """Begin a phase: how much there is to do (unit ``"B"`` for bytes, else counted things)."""
+        """Set how much there is to do (unit ``"B"`` for bytes, else counted things).
+
+        Another amount, or any after all was done, begins another phase, of which nothing is done.
+        """
 
     def advance(self, amount: int = 1) -> None:
         """Say that so much more is done."""

@@ -165,7 +165,9 @@ class _Bar:
     def total(self, amount: int, unit: str = "") -> None:
         columns = self._bar.columns
         self._bar.columns = (*columns[:2], *_amounts(unit), *columns[-2:])
-        self._bar.reset(self._task, total=amount)
+        task = self._bar.tasks[0]
+        if task.total != amount or task.finished:
+            self._bar.reset(self._task, total=amount)
 
     def advance(self, amount: int = 1) -> None:
         self._bar.advance(self._task, amount)
