@@ -14,6 +14,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 from medgrid.algorithms.options import options
@@ -205,7 +206,13 @@ def command_template(descriptor: Mapping[str, Any]) -> Template:
     }
     if "bundle" in options(descriptor):
         keys.add(BUNDLE_KEY)
-    return read_template(descriptor["command-line"], keys)
+    return _read_once(descriptor["command-line"], frozenset(keys))
+
+
+@lru_cache(maxsize=64)
+def _read_once(text: str, keys: frozenset[str]) -> Template:
+    """Thousands of jobs of a submission have one command line."""
+    return read_template(text, keys)
 
 
 class _Reader:
