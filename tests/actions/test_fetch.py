@@ -13,7 +13,7 @@ from medgrid.actions.transfer import ignore_bad
 from medgrid.images.pack import FileStamp, Member, pack
 from medgrid.model import Cause, ObjectKind
 from tests.lab.datagrid import DataGrid, measures
-from tests.storage.conftest import small_disk
+from tests.lab.disks import small_disk
 
 
 @pytest.fixture

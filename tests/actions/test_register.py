@@ -16,7 +16,7 @@ from medgrid.errors import UsageError
 from medgrid.model import LFN, Cause, GridObject, JobId
 from tests.lab.datagrid import DataGrid, measures
 from tests.lab.dicoms import pydicom_file
-from tests.storage.conftest import small_disk
+from tests.lab.disks import small_disk
 
 
 @pytest.fixture

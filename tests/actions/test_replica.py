@@ -8,7 +8,7 @@ from medgrid.actions.replica import add_replica
 from medgrid.actions.transfer import Uploads
 from medgrid.model import LFN, StorageElement
 from tests.lab.datagrid import DataGrid
-from tests.storage.conftest import small_disk
+from tests.lab.disks import small_disk
 
 
 @pytest.fixture
