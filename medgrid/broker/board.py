@@ -79,6 +79,7 @@ class Board:
         self._elements = {element.name: element for element in places.ses()}
         self.se_sites = {name: element.site for name, element in self._elements.items()}
         self._storages.replace(self._elements)
+        self._bundles.clear()
         workers = {worker.name: worker for worker in places.workers()}
         for worker in workers.values():
             station = self.stations.get(worker.name)
@@ -89,8 +90,9 @@ class Board:
             known = station.candidate.worker
             station.candidate.worker = worker
             station.candidate.site_class = site_class
-            if (known.url, known.options) != (worker.url, worker.options):
-                self._drive(station)
+            changed = (known.url, known.options) != (worker.url, worker.options)
+            if changed or (worker.enabled and station.driver is None):
+                self.drive(station)
         return [name for name in self.stations if name not in workers]
 
     def _open(self, worker: Worker, site_class: SiteClass) -> None:
@@ -104,9 +106,13 @@ class Board:
         )
         station = Station(candidate, agent_id=link.agent_id, offset=link.journal_offset)
         self.stations[worker.name] = station
-        self._drive(station)
+        if worker.enabled:
+            self.drive(station)
+        else:
+            station.tried = True
 
-    def _drive(self, station: Station) -> None:
+    def drive(self, station: Station) -> None:
+        """Start a driver for a worker, in the place of the one it has."""
         if station.driver is not None:
             station.driver.stop()
         station.inbox = None

@@ -41,6 +41,8 @@ class Linker:
                 orphans.append(self._retry(job, end))
             else:
                 station.add(job.attempt_id, self._live(job))
+                if station.driver is None:  # disabled: what it has is still brought to its end
+                    self._board.drive(station)
         self._board.desk.apply(orphans)
 
     def _live(self, job: LiveJob) -> LiveAttempt:

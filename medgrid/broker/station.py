@@ -90,6 +90,8 @@ class Station:
             self.candidate.unfit[algorithm] = message
             self._unfit_until_s[algorithm] = now + _UNFIT_S
             return
+        if cause is Cause.STAGE_IN:
+            return  # the storage element's fault more often than the worker's
         self._failures += 1
         if self._failures >= _FAILURES_TO_REST or cause is Cause.NO_SPACE:
             times = max(0, self._failures - _FAILURES_TO_REST)

@@ -9,7 +9,7 @@ import click
 from medgrid.cli.output import emit_json, emit_lines, note, progress, warn
 from medgrid.cli.params import Session, input_option, pass_session, read_words
 from medgrid.cli.status import report_end
-from medgrid.errors import UsageError
+from medgrid.errors import PartlyDone, UsageError
 from medgrid.model import JobId, Priority
 
 __all__ = ["submit"]
@@ -98,10 +98,9 @@ def submit(
         if session.as_json:
             emit_json("submission/1", {"submission": None, "jobs": []})
         return 0
-    if output_file is not None:
-        with Path(output_file).open("a", encoding="utf-8") as stream:
-            stream.writelines(f"{job}\n" for job in done.jobs)
     _show(session, done.number, done.jobs, str(done.algorithm))
+    if output_file is not None:
+        _append(output_file, done.jobs)
     if not wait_:
         return 0
     from medgrid.actions.status import wait
@@ -136,3 +135,14 @@ def _check_output(output_file: str) -> None:
             pass
     except OSError as exc:
         raise UsageError(f"{output_file}: cannot be written: {exc.strerror}") from exc
+
+
+def _append(output_file: str, jobs: tuple[JobId, ...]) -> None:
+    try:
+        with Path(output_file).open("a", encoding="utf-8") as stream:
+            stream.writelines(f"{job}\n" for job in jobs)
+    except OSError as exc:
+        raise PartlyDone(
+            f"{output_file}: cannot be written: {exc.strerror}; the jobs are submitted",
+            hint="their ids are above",
+        ) from exc
