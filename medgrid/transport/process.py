@@ -16,6 +16,7 @@ __all__ = ["RemoteProcess"]
 
 _BUFFER_BYTES = 256 * 1024
 _STDERR_KEPT_BYTES = 64 * 1024
+_PACKET_BYTES = 32 * 1024 - 64  # of data in one packet, with paramiko's allowance for its head
 
 
 class RemoteProcess:
@@ -122,7 +123,9 @@ class _Writer(io.RawIOBase):
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
         try:
-            self._channel.sendall(data)
+            with memoryview(data) as view:  # paramiko copies all that is left for each packet
+                for start in range(0, len(view), _PACKET_BYTES):
+                    self._channel.sendall(bytes(view[start : start + _PACKET_BYTES]))
         except TimeoutError as exc:
             raise Unreachable(f"{self._label}: stopped taking data") from exc
         except (OSError, EOFError, paramiko.SSHException) as exc:
