@@ -8,8 +8,9 @@ import signal
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
-import nibabel as nib
+import nibabel
 import numpy as np
 import pytest
 
@@ -21,14 +22,15 @@ TARGETS = 300
 
 def _volumes(folder: Path, count: int) -> None:
     """`count` small volumes: one shape, each a little more disturbed than the one before."""
+    nifti: Any = nibabel.nifti1
     rng = np.random.default_rng(7)
     grid = np.indices((24, 24, 24)).astype(float) - 11.5
     head = 900 * np.exp(-(grid**2).sum(axis=0) / 60)
     folder.mkdir()
     for number in range(count + 1):
         voxels = head + number * rng.standard_normal(head.shape)
-        image = nib.nifti1.Nifti1Image(voxels.astype(np.float32), np.diag([2.0, 2.0, 2.0, 1.0]))
-        nib.save(image, folder / f"v{number:03d}.nii.gz")
+        image = nifti.Nifti1Image(voxels.astype(np.float32), np.diag([2.0, 2.0, 2.0, 1.0]))
+        image.to_filename(folder / f"v{number:03d}.nii.gz")
 
 
 @pytest.mark.slow
