@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import traceback
+from contextlib import suppress
 from queue import Empty, Queue
 from typing import Any
 
@@ -29,6 +31,7 @@ _PLACES_S = 3.0
 _HEARTBEAT_S = 2.0
 _CLOSE_S = 3.0
 _RETRY_S = 2.0
+_FAILURES_MOST = 5
 _REPORTS_MOST = 512
 
 
@@ -78,24 +81,38 @@ class Broker:
         leases = self._catalog.leases
         lease = leases.acquire(BROKER, holder, process, gone=gone_process(leases.holder(BROKER)))
         _LOG.info("broker %s starts", holder)
-        ended = False
         try:
-            while not ended:
+            self._serve(lease)
+        finally:
+            _LOG.info("broker %s ends", holder)
+            with suppress(Busy, Unreachable):  # then it runs out by itself
+                leases.release(lease)
+
+    def _serve(self, lease: Lease) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            session: _Session | None = None
+            try:
                 session = _Session(
                     self._catalog, self._settings, lease, self._stopping, self._until_stuck
                 )
-                try:
-                    ended = session.serve(self._idle_s)
-                except LeaseLost:
+                session.serve(self._idle_s)
+                return
+            except LeaseLost:
+                raise
+            except (Busy, Unreachable) as exc:
+                _LOG.warning("the catalog cannot be used now: %s", exc)
+            except Exception as exc:
+                failures += 1
+                if failures >= _FAILURES_MOST:
                     raise
-                except (Busy, Unreachable) as exc:
-                    _LOG.warning("the catalog cannot be used now: %s", exc)
-                    ended = self._stopping.wait(_RETRY_S)
-                finally:
+                # the text of a foreign exception may quote data: its type and place will do
+                trace = "".join(traceback.format_tb(exc.__traceback__))
+                _LOG.error("unexpected %s\n%s", type(exc).__name__, trace)
+            finally:
+                if session is not None:
                     session.close()
-        finally:
-            leases.release(lease)
-            _LOG.info("broker %s ends", holder)
+            self._stopping.wait(_RETRY_S)
 
 
 class _Session:
@@ -131,8 +148,8 @@ class _Session:
         """Stop the drivers."""
         self._board.close(_CLOSE_S)
 
-    def serve(self, idle_s: float | None) -> bool:
-        """Work; True at the end."""
+    def serve(self, idle_s: float | None) -> None:
+        """Work to the end."""
         self._refresh()
         with self._leases.writing(self._lease):
             self._linker.take_over()
@@ -144,8 +161,7 @@ class _Session:
                 station.send(command)
             self._housekeeping()
             if self._may_end(idle_s):
-                return True
-        return True
+                return
 
     def _wait(self) -> list[Report]:
         """Reports that have come in; a moment after the first one, so that many share a commit."""
