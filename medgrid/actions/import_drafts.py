@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from medgrid.catalog.scanned import SeriesName
 from medgrid.crypto.pseudonym import keyed_digest, neutral_label, pseudonym
@@ -22,6 +22,9 @@ from medgrid.images.pack import (
 from medgrid.images.scan import Scanned
 from medgrid.images.volume import Volume
 from medgrid.model import LFN, ObjectId, ObjectKind, Sha256
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 __all__ = [
     "Draft",
@@ -140,10 +143,14 @@ class Namer:
         return f"P-{neutral_label(self._key, 'patient by study', key.study_uid)}"
 
     def of_volume(self, volume: Volume) -> str | None:
-        """Pseudonym of a volume's patient, None when nothing says who it is."""
+        """Pseudonym of a volume's patient, None when nothing says who it is.
+
+        The subjects of two BIDS datasets are not the same people, unless an issuer is given.
+        """
         if not volume.patient_id:
             return None
-        return pseudonym(self._key, volume.patient_id, volume.issuer or self._issuer)
+        issuer = volume.issuer or self._issuer or volume.dataset
+        return pseudonym(self._key, volume.patient_id, issuer)
 
     def folder(self, patient: str | None, inner: str) -> LFN:
         """Folder of a patient's study; what is nobody's lies at the top."""
@@ -234,9 +241,7 @@ def series_draft(files: SeriesFiles, namer: Namer) -> Draft:
     ValueError
         The header cannot be read.
     """
-    first = files.instances[0]
-    with open_unchanged(first.path, first.stamp) as stream:
-        ds = full_header(stream)
+    ds = _first_header(files)
     patient = namer.of_series(files.key)
     study_uid = namer.uid(files.key, files.key.study_uid)
     series_uid = namer.uid(files.key, files.key.series_uid)
@@ -263,17 +268,39 @@ def series_draft(files: SeriesFiles, namer: Namer) -> Draft:
     )
 
 
-def volume_draft(path: str, stamp: FileStamp, volume: Volume, namer: Namer, label: str) -> Draft:
-    """Make the draft of a NIfTI file; `label` names it when nothing better does."""
+def _first_header(files: SeriesFiles) -> Dataset:
+    """Header of the first instance that pydicom can read."""
+    problem = ValueError("header cannot be read")
+    for one in files.instances:
+        with open_unchanged(one.path, one.stamp) as stream:
+            try:
+                return full_header(stream)
+            except ValueError as exc:
+                problem = exc
+    raise problem
+
+
+def volume_draft(
+    path: str, stamp: FileStamp, volume: Volume, namer: Namer, own_name: Sequence[str] = ()
+) -> Draft:
+    """Make the draft of a NIfTI file.
+
+    `own_name` are folders and a label, for a volume that nothing else names.
+    """
     patient = namer.of_volume(volume)
+    folder = namer.folder(patient, volume.folder)
+    label = volume.label
+    if not label:
+        *folders, label = own_name or [namer.neutral(volume.sha256)]
+        folder = folder.child(*folders) if folders else folder
     attributes = dict(volume.attributes)
     if patient is not None:
         attributes["PatientID"] = patient
     return Draft(
         kind=ObjectKind.VOLUME,
         filename=volume.filename,
-        folder=namer.folder(patient, volume.folder),
-        label=volume.label or label or namer.neutral(volume.sha256),
+        folder=folder,
+        label=label,
         attributes=attributes,
         chunks=lambda: file_chunks(path, stamp),
         size_bytes=stamp.size_bytes,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import PurePath
 from typing import Protocol
 
 from medgrid.actions.grid import Grid
@@ -27,7 +29,7 @@ from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.scratch import scratch_folder
 from medgrid.catalog.scanned import ScannedFile, SeriesName
 from medgrid.crypto.pseudonym import load_key
-from medgrid.errors import NotFound
+from medgrid.errors import NotFound, UsageError
 from medgrid.images.convert import converter
 from medgrid.images.deidentify import segment
 from medgrid.images.pack import Changed, FileStamp
@@ -38,6 +40,7 @@ from medgrid.model import LFN, GridObject, ObjectId, Sha256
 __all__ = ["ImportRequest", "Listener", "Summary", "import_images"]
 
 _LOOK_FILES = 2000
+_MAX_PARTS = 12  # of a file's own path that go into its LFN
 _READER = "1"  # another one read files that this one refuses, or the other way round
 
 
@@ -112,6 +115,8 @@ def import_images(
     ------
     NotFound
         A path does not exist, or there is no image at all.
+    UsageError
+        The storage element is switched off.
     MedgridError
         Catalog or storage fail; what was told to `listener` is safe.
     """
@@ -119,6 +124,8 @@ def import_images(
     if request.nifti:
         converter()
     se = grid.catalog.places.se(request.se) if request.se else grid.default_se()
+    if not se.enabled:
+        raise UsageError(f"storage element {se.name} is switched off")
     key = load_key(grid.settings.keys_dir)
     work = _Import(grid, request, se.name, Namer(key, request.to, request.issuer), listener)
     work.run(roots, progress)
@@ -167,11 +174,10 @@ class _Import:
         progress.total(len(files))
         images = list(self._read(files, progress))
         self._flush_notes()
-        progress.total(0)
         progress.note("storing")
         series = group((one for one in images if one.header), self._failed)
         volumes = [one for one in images if one.volume]
-        progress.total(len(series) + len(volumes))
+        progress.total(len(files) + len(series) + len(volumes))
         drafts = self._drafts(series, volumes, progress)
         if self.request.dry_run:
             for draft in drafts:
@@ -314,8 +320,8 @@ class _Import:
 
     def _volume(self, one: Scanned) -> Iterator[Draft]:
         assert one.volume is not None  # noqa: S101 - asked for volumes only
-        label = segment(_stem(one.path)) if self.request.keep_names else ""
-        draft = volume_draft(one.path, one.stamp, one.volume, self.namer, label)
+        own_name = _own_name(one) if self.request.keep_names else ()
+        draft = volume_draft(one.path, one.stamp, one.volume, self.namer, own_name)
         objects = self.grid.catalog.objects
         lfn = draft.folder.child(draft.label)
         number = 1
@@ -379,9 +385,10 @@ class _Import:
         self._notes.clear()
 
 
-def _stem(path: str) -> str:
-    name = os.path.basename(path)  # noqa: PTH119 - see _roots
-    for suffix in (".nii.gz", ".nii"):
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return name
+def _own_name(one: Scanned) -> list[str]:
+    """Folders below the place the walk began at, and the file's name without its ending."""
+    path = PurePath(one.path)
+    inner = PurePath(path.name) if one.path == one.root else path.relative_to(one.root)
+    label = re.sub(r"\.nii(\.gz)?$", "", inner.name, flags=re.IGNORECASE)
+    parts = [part for part in map(segment, (*inner.parent.parts, label)) if part]
+    return parts[-_MAX_PARTS:]

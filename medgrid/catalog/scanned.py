@@ -7,7 +7,7 @@ kept.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from sqlalchemy import or_, select
@@ -45,6 +45,9 @@ class ScannedFile:
     outcome: str
 
 
+_NAMES = tuple(field.name for field in fields(ScannedFile))
+
+
 class ScannedStore:
     """What the importer remembers of files. Each method is one transaction."""
 
@@ -78,7 +81,9 @@ class ScannedStore:
                     if column.name != "key"
                 },
             )
-            connection.execute(statement, [asdict(file) for file in files])
+            connection.execute(
+                statement, [{name: getattr(file, name) for name in _NAMES} for file in files]
+            )
 
     def series(self, series_uids: Iterable[str]) -> dict[SeriesName, ObjectId]:
         """Series that are in the grid, and the object that holds each now."""

@@ -14,7 +14,16 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-__all__ = ["BidsName", "Participant", "SideCar", "dataset_root", "participant", "side_car"]
+__all__ = [
+    "BidsName",
+    "Participant",
+    "SideCar",
+    "dataset_name",
+    "dataset_root",
+    "participant",
+    "side_car",
+    "whole_dataset",
+]
 
 _MAX_JSON_BYTES = 4 * 1024 * 1024
 _MAX_LEVELS = 12
@@ -141,6 +150,19 @@ def dataset_root(path: str) -> str | None:
             break
         folder = parent
     return above_subject
+
+
+def whole_dataset(root: str) -> str:
+    """Outermost dataset around `root`: derivatives are of the same subjects as their source."""
+    outermost = folder = root
+    for _ in range(_MAX_LEVELS):
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            break
+        folder = parent
+        if _is_dataset(folder, _stamp(folder)):
+            outermost = folder
+    return outermost
 
 
 @lru_cache(maxsize=4096)

@@ -77,7 +77,7 @@ def pack(members: Sequence[Member]) -> Iterator[bytes]:
         info = tarfile.TarInfo(f"IM{number:06d}.dcm")
         info.size = member.stamp.size_bytes
         info.mode = 0o644
-        yield info.tobuf(tarfile.USTAR_FORMAT)
+        yield info.tobuf(tarfile.GNU_FORMAT)  # which has no limit of size
         left = info.size
         with open_unchanged(member.path, member.stamp) as stream:
             while left:

@@ -34,11 +34,13 @@ _HEAD_BYTES = 352
 class Scanned(NamedTuple):
     """What one file is: an instance (`header`), a volume, or not imported for a `reason`.
 
-    A reason that `is_failure` is a defect of something that should be an image; otherwise the file
-    is none. `is_lasting` says that the reason holds as long as the file does not change.
+    `root` is the place the walk began at. A reason that `is_failure` is a defect of something that
+    should be an image; otherwise the file is none. `is_lasting` says that the reason holds as long
+    as the file does not change.
     """
 
     path: str
+    root: str
     stamp: FileStamp
     header: Header | None = None
     volume: Volume | None = None
@@ -60,25 +62,25 @@ def scan_file(path: str, root: str) -> Scanned:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as exc:
-        return _unreadable(path, exc)
+        return _unreadable(path, root, exc)
     try:
         found = os.fstat(descriptor)
         stamp = FileStamp.of(found)
         if not stat.S_ISREG(found.st_mode):
-            return Scanned(path, stamp, reason="not a regular file", is_lasting=False)
+            return Scanned(path, root, stamp, reason="not a regular file", is_lasting=False)
         return _read(path, root, descriptor, stamp)
     except OSError as exc:
-        return _unreadable(path, exc)
+        return _unreadable(path, root, exc)
     finally:
         os.close(descriptor)
 
 
-def _unreadable(path: str, exc: OSError) -> Scanned:
+def _unreadable(path: str, root: str, exc: OSError) -> Scanned:
     stamp = FileStamp(0, 0, 0)
     if exc.errno == errno.ELOOP:
-        return Scanned(path, stamp, reason="symbolic link", is_lasting=False)
+        return Scanned(path, root, stamp, reason="symbolic link", is_lasting=False)
     reason = (exc.strerror or type(exc).__name__).lower()
-    return Scanned(path, stamp, reason=reason, is_failure=True, is_lasting=False)
+    return Scanned(path, root, stamp, reason=reason, is_failure=True, is_lasting=False)
 
 
 def _read(path: str, root: str, descriptor: int, stamp: FileStamp) -> Scanned:
@@ -86,7 +88,7 @@ def _read(path: str, root: str, descriptor: int, stamp: FileStamp) -> Scanned:
     is_image_name = name.endswith(_IMAGE_NAMES) or path == root
     if stamp.size_bytes == 0:
         bare = "." not in os.path.basename(name)
-        return Scanned(path, stamp, reason="empty file", is_failure=is_image_name or bare)
+        return Scanned(path, root, stamp, reason="empty file", is_failure=is_image_name or bare)
     head = os.pread(descriptor, _HEAD_BYTES, 0)
     if head[128:132] != b"DICM":
         compressed = head[:2] == b"\x1f\x8b"
@@ -95,21 +97,21 @@ def _read(path: str, root: str, descriptor: int, stamp: FileStamp) -> Scanned:
             try:
                 volume = read_volume(path, descriptor, stamp.size_bytes, compressed)
             except ValueError as exc:
-                return Scanned(path, stamp, reason=str(exc), is_failure=True)
+                return Scanned(path, root, stamp, reason=str(exc), is_failure=True)
             if volume.problem:
                 # brought without its side-car it would be described wrongly for ever
                 return Scanned(
-                    path, stamp, reason=volume.problem, is_failure=True, is_lasting=False
+                    path, root, stamp, reason=volume.problem, is_failure=True, is_lasting=False
                 )
-            return Scanned(path, stamp, volume=volume)
+            return Scanned(path, root, stamp, volume=volume)
     header = header_of(descriptor, stamp.size_bytes)
     if header is None:
         kind = "not a DICOM file" if name.endswith(_DICOM_NAMES) else "neither DICOM nor NIfTI"
-        return Scanned(path, stamp, reason=kind, is_failure=is_image_name)
+        return Scanned(path, root, stamp, reason=kind, is_failure=is_image_name)
     refused = refusal(header)
     if refused is None:
-        return Scanned(path, stamp, header=header)
-    return Scanned(path, stamp, reason=refused.reason, is_failure=refused.is_failure)
+        return Scanned(path, root, stamp, header=header)
+    return Scanned(path, root, stamp, reason=refused.reason, is_failure=refused.is_failure)
 
 
 def scan(files: Sequence[tuple[str, str]], jobs: int) -> Iterator[Scanned]:

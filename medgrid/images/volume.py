@@ -15,6 +15,7 @@ from medgrid.images.bids import (
     dataset_root,
     participant,
     side_car,
+    whole_dataset,
 )
 from medgrid.images.deidentify import (
     Scrubber,
@@ -40,7 +41,8 @@ _MAX_VALUES = 64
 class Volume(NamedTuple):
     """What is needed to register a NIfTI file.
 
-    `patient_id` and `issuer` are empty when nothing says whose it is. `label` is empty when nothing
+    `patient_id` and `issuer` are empty when nothing says whose it is; `dataset` is the name of the
+    BIDS dataset whose subject `patient_id` is. `label` is empty when nothing
     but the file's name could be one. `problem` says why a side-car could not be read.
     """
 
@@ -48,6 +50,7 @@ class Volume(NamedTuple):
     filename: str
     patient_id: str
     issuer: str
+    dataset: str
     folder: str  # study date or session
     label: str
     attributes: dict[str, Any]
@@ -112,6 +115,7 @@ def read_volume(path: str, descriptor: int, size_bytes: int, compressed: bool) -
         filename="image.nii.gz" if compressed else "image.nii",
         patient_id=whose.patient_id,
         issuer=whose.issuer,
+        dataset=whose.dataset,
         folder=_folder(name, attributes, scrub),
         label=_label(name, attributes, whose),
         attributes=attributes,
@@ -124,6 +128,7 @@ class _Whose(NamedTuple):
 
     patient_id: str
     issuer: str
+    dataset: str
     words: tuple[str, ...]
 
     @classmethod
@@ -131,10 +136,11 @@ class _Whose(NamedTuple):
         patient_id = str(fields.get("PatientID") or "").strip()
         words = [*person_words(str(fields.get("PatientName") or "")), *id_words(patient_id)]
         if name is None:
-            return cls(patient_id, str(fields.get("IssuerOfPatientID") or "").strip(), tuple(words))
-        # the subjects of two datasets are not the same people
-        issuer = "bids:" + (dataset_name(dataset) if dataset else "")
-        return cls(name.subject, issuer, (*words, *id_words(name.subject)))
+            issuer = str(fields.get("IssuerOfPatientID") or "").strip()
+            return cls(patient_id, issuer, "", tuple(words))
+        words += id_words(name.subject)
+        subjects_of = dataset_name(whole_dataset(dataset)) if dataset else ""
+        return cls(name.subject, "", f"bids:{subjects_of}", tuple(words))
 
     @property
     def long_words(self) -> tuple[str, ...]:

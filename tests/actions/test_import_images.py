@@ -18,7 +18,7 @@ from medgrid.actions.import_images import ImportRequest, Summary, import_images
 from medgrid.actions.init import initialise
 from medgrid.config import Settings
 from medgrid.crypto.pseudonym import load_key, pseudonym
-from medgrid.errors import ConfigError, MedgridError, NotFound
+from medgrid.errors import ConfigError, MedgridError, NotFound, UsageError
 from medgrid.model import LFN, GridObject, ObjectKind, StorageElement
 from tests.lab.dicoms import encoded, instance, pydicom_file, write_series
 from tests.lab.niftis import nibabel_file, write_bids, write_json, write_nifti
@@ -271,6 +271,28 @@ def test_broken_files_are_listed_each_time_and_the_rest_goes_in(
     assert bring(folder).new == 1
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rtdose.dcm",
+        "JPEG2000.dcm",
+        "693_J2KI.dcm",
+        "MR_small_RLE.dcm",
+        "MR_small_bigendian.dcm",
+        "image_dfl.dcm",
+        "SC_rgb_rle_2frame.dcm",
+        "liver_1frame.dcm",
+        "badVR.dcm",
+    ],
+)
+def test_compressed_multi_frame_and_odd_files_keep_their_bytes(
+    bring: Importer, tmp_path: Path, name: str
+) -> None:
+    shutil.copy(pydicom_file(name), tmp_path / "a")
+    assert bring(tmp_path / "a").new == 1
+    assert bring.members(bring.lfns[0]) == [pydicom_file(name).read_bytes()]
+
+
 def test_names_of_any_kind(bring: Importer, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     names = [
@@ -345,8 +367,13 @@ def test_volumes_get_neutral_names_or_keep_theirs(bring: Importer, tmp_path: Pat
     assert item.attributes["Columns"] == 33
     assert "PatientID" not in item.attributes
     shutil.copy(nibabel_file("example4d.nii.gz"), folder / "func 1.nii.gz")
+    write_nifti(folder / "s 1" / "anat.nii")
+    write_nifti(folder / "s 2" / "anat.nii", seed=2)
     bring(folder, keep_names=True)
-    assert bring.lfns == ["/trial/func_1"]
+    assert bring.lfns == ["/trial/func_1", "/trial/s_1/anat", "/trial/s_2/anat"]
+    write_nifti(tmp_path / "one.nii", seed=3)
+    bring(tmp_path / "one.nii", keep_names=True)
+    assert bring.lfns == ["/trial/one"]
 
 
 def test_a_bids_dataset(bring: Importer, tmp_path: Path) -> None:
@@ -370,6 +397,14 @@ def test_a_bids_dataset(bring: Importer, tmp_path: Path) -> None:
     summary = bring(root / "sub-01")
     assert (summary.new, summary.versions, summary.unchanged) == (1, 1, 1)
     assert bring.lfns == [f"/trial/{one}/ses-pre/T1w"]
+
+
+def test_with_an_issuer_subjects_are_its_patients(bring: Importer, tmp_path: Path) -> None:
+    write_bids(tmp_path / "d")
+    write_series(tmp_path / "dicom", 1, PatientID="01")
+    bring(tmp_path, issuer="hospA")
+    patients = {lfn.split("/")[2] for lfn in bring.lfns}
+    assert patients == {bring.patient("01", "hospA"), bring.patient("02", "hospA")}
 
 
 def test_a_volume_whose_side_car_is_broken_waits(bring: Importer, tmp_path: Path) -> None:
@@ -403,6 +438,15 @@ def test_a_grid_without_key_is_refused(bring: Importer, tmp_path: Path) -> None:
     (bring.grid.settings.keys_dir / "pseudonym.key").unlink()
     with pytest.raises(ConfigError, match="no such key"):
         bring(tmp_path / "in")
+
+
+def test_storage_that_is_switched_off_is_refused(bring: Importer, tmp_path: Path) -> None:
+    write_series(tmp_path / "in", 1)
+    places = bring.grid.catalog.places
+    places.put_se(StorageElement("off", f"file://{tmp_path}/off", "here", enabled=False))
+    with pytest.raises(UsageError) as caught:
+        bring(tmp_path / "in", se="off")
+    assert caught.value.message == "storage element off is switched off"
 
 
 def test_when_storage_fails_what_is_done_stays_done(bring: Importer, tmp_path: Path) -> None:

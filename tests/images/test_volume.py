@@ -46,7 +46,7 @@ def test_a_dataset_is_described_by_inherited_side_cars(tmp_path: Path) -> None:
     root = write_bids(tmp_path / "d")
     func = root / "sub-01" / "ses-pre" / "func"
     found = volume(func / "sub-01_ses-pre_task-rest_run-1_bold.nii.gz")
-    assert (found.patient_id, found.issuer) == ("01", "bids:Trial")
+    assert (found.patient_id, found.issuer, found.dataset) == ("01", "", "bids:Trial")
     assert (found.folder, found.label) == ("ses-pre", "task-rest_run-1_bold")
     assert found.filename == "image.nii.gz"
     attributes = dict(found.attributes)
@@ -63,6 +63,16 @@ def test_a_dataset_is_described_by_inherited_side_cars(tmp_path: Path) -> None:
     other = volume(root / "sub-02" / "ses-pre" / "anat" / "sub-02_ses-pre_T1w.nii.gz")
     assert "EchoTime" not in other.attributes
     assert (other.attributes["PatientSex"], other.attributes["PatientAge"]) == ("M", 90.0)
+
+
+def test_derivatives_are_of_the_same_subjects(tmp_path: Path) -> None:
+    root = write_bids(tmp_path / "d")
+    inner = root / "derivatives" / "tool"
+    write_json(inner / "dataset_description.json", {"Name": "Tool output"})
+    path = write_nifti(inner / "sub-01" / "anat" / "sub-01_desc-clean_T1w.nii.gz")
+    found = volume(path)
+    assert (found.patient_id, found.dataset) == ("01", "bids:Trial")
+    assert found.label == "desc-clean_T1w"
 
 
 def test_a_subject_without_description_has_a_dataset_too(tmp_path: Path) -> None:
