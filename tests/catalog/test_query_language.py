@@ -53,14 +53,10 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         assert error.exit_code == 2
 
 
-@given(
-    words=st.lists(
-        st.sampled_from(
-            "Modality = MR and or not ( ) in , between is known 'a_b' /x/* ~ (0008,0060) ' <=".split()
-        ),
-        max_size=12,
-    )
-)
+_WORDS = """Modality = MR and or not ( ) in , between is known 'a_b' /x/* ~ (0008,0060) ' <="""
+
+
+@given(words=st.lists(st.sampled_from(_WORDS.split()), max_size=12))
 def test_any_words_are_read_or_refused_at_a_place(words: list[str]) -> None:
     text = " ".join(words)
     try:
