@@ -15,6 +15,7 @@ from pathlib import Path
 from medgrid.actions.grid import Grid
 from medgrid.actions.lfn import as_folder, is_folder
 from medgrid.actions.outcome import Failure
+from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.register_files import LocalFile, look_at
 from medgrid.actions.register_jobs import results_of
 from medgrid.actions.transfer import OnBad, Uploads, ignore_bad
@@ -102,6 +103,7 @@ def register(
     replace: bool = False,
     role: str | None = None,
     on_bad: OnBad = ignore_bad,
+    progress: Progress = SILENT,
 ) -> tuple[list[Registered], list[Failure]]:
     """Register outputs of jobs (``42``, ``42.7``) and files of this host.
 
@@ -134,7 +136,9 @@ def register(
     jobs = [word for word in words if _JOB_WORD.fullmatch(word)]
     paths = [word for word in words if word not in jobs]
     files = _placed(grid, [look_at(Path(word)) for word in paths], to, bool(jobs))
-    results, failures = results_of(grid, jobs, as_folder(to), role, on_bad) if jobs else ([], [])
+    results, failures = (
+        results_of(grid, jobs, as_folder(to), role, on_bad, progress) if jobs else ([], [])
+    )
     _check_free(grid, [*files, *(one.lfn for one in results)], replace)
     if files and target is None:
         target = grid.default_se().name
@@ -150,7 +154,8 @@ def register(
             objects.register(entries, replace)
             for one in results:
                 objects.name(one.item.id, one.lfn, one.attributes, replace=replace)
-                objects.set_attributes(one.item.id, meta.values, meta.units)
+                if meta.values:
+                    objects.set_attributes(one.item.id, meta.values, meta.units)
             for copy in copies:
                 objects.add_replica(copy)
     done = [

@@ -12,6 +12,7 @@ from typing import Any
 
 from medgrid.actions.grid import Grid
 from medgrid.actions.outcome import Failure, job_problem
+from medgrid.actions.progress import Progress
 from medgrid.actions.scratch import scratch_folder
 from medgrid.actions.transfer import OnBad, fetch_file, read_small
 from medgrid.algorithms.options import options
@@ -66,7 +67,12 @@ class _Output:
 
 
 def results_of(
-    grid: Grid, words: Sequence[str], folder: str, role: str | None, on_bad: OnBad
+    grid: Grid,
+    words: Sequence[str],
+    folder: str,
+    role: str | None,
+    on_bad: OnBad,
+    progress: Progress,
 ) -> tuple[list[JobResult], list[Failure]]:
     """Say what the outputs of the jobs named are to be called, and read what they measure.
 
@@ -77,6 +83,8 @@ def results_of(
     UsageError
         No algorithm of these jobs has the output `role`.
     """
+    if not words:
+        return [], []
     failures: list[Failure] = []
     outputs: list[_Output] = []
     descriptors = _Descriptors(grid)
@@ -88,7 +96,7 @@ def results_of(
             outputs += _outputs(job, descriptors.of(job), folder, role)
         except MedgridError as error:
             failures.append(Failure(f"job {job.id}", error))
-    looked_at = _look_at(grid, outputs, on_bad)
+    looked_at = _look_at(grid, outputs, on_bad, progress)
     bad = {one.job for one in looked_at if isinstance(one, _BadOutput)}
     failures += [
         Failure(f"job {one.job}", one.error) for one in looked_at if isinstance(one, _BadOutput)
@@ -179,7 +187,9 @@ class _BadOutput:
     error: MedgridError
 
 
-def _look_at(grid: Grid, outputs: Sequence[_Output], on_bad: OnBad) -> list[JobResult | _BadOutput]:
+def _look_at(
+    grid: Grid, outputs: Sequence[_Output], on_bad: OnBad, progress: Progress
+) -> list[JobResult | _BadOutput]:
     objects = grid.catalog.objects
     items = objects.by_ids({one.output.object_id for one in outputs})
     replicas = objects.replicas(items)
@@ -200,8 +210,10 @@ def _look_at(grid: Grid, outputs: Sequence[_Output], on_bad: OnBad) -> list[JobR
                 attributes |= _geometry(grid, item, copies, folder, on_bad)
         except MedgridError as error:
             return _BadOutput(job, error)
+        progress.advance()
         return JobResult(job, output.role, one.lfn, item, copies, attributes)
 
+    progress.total(len(outputs))
     with scratch_folder(grid.settings) as folder, ThreadPoolExecutor(_AT_ONCE) as pool:
         return list(pool.map(look, outputs))
 

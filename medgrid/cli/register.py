@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from medgrid.cli.failures import finish
-from medgrid.cli.output import emit_json, emit_lines, warn
+from medgrid.cli.output import emit_json, emit_lines, progress
 from medgrid.cli.params import Session, input_option, pass_session, read_words
 
 __all__ = ["register"]
@@ -50,6 +50,7 @@ def register(
     from medgrid.actions.register import register as register_all
 
     words = read_words(sources, input_file, "source")
+    bar = progress(session, "registering")
     done, failures = register_all(
         session.open_grid(),
         words,
@@ -58,7 +59,8 @@ def register(
         meta=parse_meta(metas),
         replace=replace,
         role=role,
-        on_bad=lambda bad: warn(session, str(bad)),
+        on_bad=lambda bad: bar.warn(str(bad)),
+        progress=bar,
     )
     if session.as_json:
         for one in done:

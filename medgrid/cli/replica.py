@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from medgrid.cli.failures import finish
-from medgrid.cli.output import emit, emit_done, warn
+from medgrid.cli.output import emit, emit_done, progress
 from medgrid.cli.params import Session, input_option, pass_session, read_words
 
 if TYPE_CHECKING:
@@ -75,13 +75,16 @@ def add(session: Session, lfns: tuple[str, ...], input_file: str | None, se: str
     grid.catalog.places.se(se)
     failures: list[Failure] = []
     words = read_words(lfns, input_file, "LFN")
+    bar = progress(session, "copying")
+    bar.total(len(words))
     for word in words:
         try:
-            new = add_replica(grid, LFN(word), se, lambda bad: warn(session, str(bad)))
+            new = add_replica(grid, LFN(word), se, lambda bad: bar.warn(str(bad)))
         except MedgridError as error:
             failures.append(Failure(word, error))
         else:
             emit_done(session, "replica/1", _row(LFN(word), new))
+        bar.advance()
     finish(session, failures, len(words) - len(failures))
 
 

@@ -258,6 +258,19 @@ class TestJobs:
         assert report == {"batch": 3}
         assert any_data.ok("query", "algorithm=measure and nmi>1.2").lines == ran.lines[:1]
 
+    def test_a_volume_that_a_job_made_has_geometry(self, data: DataGrid, tmp_path: Path) -> None:
+        image = nibabel.Nifti1Image(  # type: ignore[no-untyped-call]
+            np.zeros((4, 5, 6), np.int16), np.eye(4)
+        )
+        nibabel.save(image, tmp_path / "x.nii.gz")
+        (job,) = data.submit([[data.put("/t/A", attributes=PATIENTS["A"]).id]])
+        outputs = [("x.nii.gz", (tmp_path / "x.nii.gz").read_bytes()), ("y.nii", b"no NIfTI")]
+        data.end(job, {"report": outputs})
+        first, second = data.ok("register", str(job), "--to", "/r").lines
+        attributes = get(data, first).attributes
+        assert (attributes["Columns"], attributes["PatientID"]) == (4, "P-A")
+        assert "Columns" not in get(data, second).attributes
+
     def test_one_role(self, data: DataGrid, job: JobId) -> None:
         ran = data.ok("register", str(job), "--to", "/r/", "--role", "report", "--json")
         assert [one["lfn"] for one in ran.documents] == [f"/r/{job}/report"]
