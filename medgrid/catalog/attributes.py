@@ -88,7 +88,6 @@ ALIASES: dict[str, str] = {
     "trc": "tracer",
     "rec": "reconstruction",
     "dir": "direction",
-    "mod": "modality",
     "desc": "description",
     "res": "resolution",
     "den": "density",

@@ -55,7 +55,7 @@ from medgrid.catalog.query_match import below, compare, contains_glob, glob, pat
 from medgrid.catalog.query_values import BadValue, Span
 from medgrid.catalog.schema import Text, dataset, dataset_member, object_
 from medgrid.errors import NotFound, UsageError
-from medgrid.model import LFN, ObjectKind
+from medgrid.model import LFN, AttributeType, ObjectKind
 
 __all__ = ["Compiler"]
 
@@ -150,8 +150,11 @@ class Compiler:
         return DocumentField(name, known.type, self._dialect)
 
     def _from_dictionary(self, name: str, at: int) -> Field:
-        """Field of a DICOM attribute that no object has, so that asking for it is no error."""
+        """Field of a DICOM or BIDS name that no object has: asking for it is no error."""
         from medgrid.catalog.dictionary import dicom, keywords
+
+        if ALIASES.get(name, name) in ALIASES.values():
+            return DocumentField(ALIASES.get(name, name), AttributeType.TEXT, self._dialect)
 
         found = dicom(name)
         if found is not None and found.vr == "PN":

@@ -276,9 +276,17 @@ def upgrade() -> None:
     op.create_index(
         "ix_object_patient_study_date", "object", ["patient", "study_date", "lfn"], unique=False
     )
-    op.create_index("ix_object_protocol_name", "object", ["protocol_name", "lfn"], unique=False)
     op.create_index(
-        "ix_object_series_description", "object", ["series_description", "lfn"], unique=False
+        "ix_object_protocol_name_study_date",
+        "object",
+        ["protocol_name", "study_date", "lfn"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_object_series_description_study_date",
+        "object",
+        ["series_description", "study_date", "lfn"],
+        unique=False,
     )
     op.create_index("ix_object_series_uid", "object", ["series_uid", "lfn"], unique=False)
     op.create_index("ix_object_study_date", "object", ["study_date", "lfn"], unique=False)
