@@ -21,6 +21,7 @@ __all__ = ["Assigner", "Plan"]
 
 _WINDOW = 200  # jobs looked at beyond those there is room for, to find local ones
 _MARGIN = 20  # the same where all workers with room are at one site
+_SETTLE_S = 3.0
 _LOOK_S = 1.0  # how often to look at what waits when no worker has room
 _MOST = 2000
 _FRESH_S = 30.0
@@ -48,6 +49,7 @@ class Assigner:
         self._board = board
         self._told: dict[int, str] = {}
         self._look_again_s = 0.0
+        self._settled_s = time.monotonic() + _SETTLE_S
         self._known: dict[ObjectId, tuple[float, GridObject, Sequence[Replica]]] = {}
 
     def plan(self) -> Plan:
@@ -127,8 +129,10 @@ class Assigner:
         self._learn([*shared, *(one for job in jobs for one in job.items)])
         names = {station.name for station in fit}
         left = list(jobs)
+        # at the start, a worker that has the input may be about to answer
+        early = time.monotonic() < self._settled_s and not all(one.tried for one in fit)
         for idle in (True, False):
-            for local in (True, False):
+            for local in (True,) if early else (True, False):
                 rest: list[WaitingJob] = []
                 for job in left:
                     open_ = [s for s in roomy if _has_room(s, need.slots, idle)]

@@ -118,7 +118,13 @@ class Field:
         }
         if outputs:
             descriptor["output-files"] = [
-                {"id": one.split(".")[0], "name": one, "path-template": one} for one in outputs
+                {
+                    "id": one.split(".")[0].split("/")[0],
+                    "name": one,
+                    "path-template": one,
+                    "list": "*" in one,
+                }
+                for one in outputs
             ]
         file = self.directory / f"{name}.json"
         file.write_text(json.dumps(descriptor))
