@@ -38,7 +38,7 @@ def geometry(stream: BinaryIO, size_bytes: int, *, compressed: bool) -> dict[str
     -------
     dict
         ``Columns``, ``Rows``, ``NumberOfSlices``, ``NumberOfTimepoints``; ``VoxelSizeX``, ``Y``,
-        ``Z`` in mm; ``RepetitionTime`` in ms; ``DataType``, ``Orientation`` (``RAS``), ``Space``.
+        ``Z`` in mm; ``RepetitionTime`` in ms; ``VoxelType``, ``Orientation`` (``RAS``), ``Space``.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def _describe(header: Any) -> dict[str, Any]:
         "Rows": shape[1],
         "NumberOfSlices": shape[2],
         "NumberOfTimepoints": shape[3],
-        "DataType": str(header.get_data_dtype().name),
+        "VoxelType": str(header.get_data_dtype().name),
     }
     for name, size in zip(("VoxelSizeX", "VoxelSizeY", "VoxelSizeZ"), zooms, strict=False):
         if math.isfinite(size) and size > 0:

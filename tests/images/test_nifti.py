@@ -32,7 +32,7 @@ def test_geometry_of_nibabels_files() -> None:
         "Rows": 41,
         "NumberOfSlices": 25,
         "NumberOfTimepoints": 1,
-        "DataType": "int16",
+        "VoxelType": "int16",
         "VoxelSizeX": 2.0,
         "VoxelSizeY": 2.0,
         "VoxelSizeZ": 2.0,
