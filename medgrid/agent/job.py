@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -25,6 +26,7 @@ Result = Dict[str, Any]
 
 _GRACE_S = 2.0  # between SIGTERM and SIGKILL
 _REAP_S = 0.01
+_SHORT_S = 0.03  # a longer job's process is written down
 _FULL_BYTES = 1 << 20
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
@@ -125,8 +127,7 @@ class Job:
         if problem is not None:
             return problem
         begun = time.time()
-        started(begun)
-        usage = self._watch(wait, watch)
+        usage = self._watch(wait, watch, lambda: started(begun))
         tails = [capture.finish() for capture in self._captures]
         result = self._judge(usage[0])
         changed = changed_inputs(self._layout, shared)
@@ -149,7 +150,8 @@ class Job:
             self._verdict = {"cause": cause, "message": message}
             if self._pid:
                 processes.kill_group(self._pid, signal.SIGTERM)
-                self._kill_at = time.monotonic() + (0.0 if cause == "memory" else _GRACE_S)
+            grace_s = 0.0 if cause == "memory" or not self._pid else _GRACE_S
+            self._kill_at = time.monotonic() + grace_s
 
     def store(self, result: Result, durable: bool) -> None:
         """Write the result into the attempt's directory; on a full disk, instead of the files."""
@@ -195,10 +197,6 @@ class Job:
             )
         for capture in self._captures:
             capture.close_writer()
-        write_json(
-            os.path.join(self._directory, "process"),
-            processes.identity(self._pid, self._keeper["boot"]),
-        )
         return None
 
     def _command(self) -> Tuple[List[str], Dict[str, str]]:
@@ -229,23 +227,38 @@ class Job:
         self._env = env
         return argv, env
 
-    def _watch(self, wait: Callable[[List[int], float], None], watch: Watch) -> Any:
-        """Until the program and all it left behind have ended; its status and resource usage."""
+    def _watch(
+        self,
+        wait: Callable[[List[int], float], None],
+        watch: Watch,
+        started: Callable[[], None],
+    ) -> Any:
+        """Until the program and all it left behind have ended; its status and resource usage.
+
+        `started` is called after a short while: a short job costs the agent one look, not two.
+        """
         streams = {capture.reader: capture for capture in self._captures}
+        recorded = False
         while True:
-            wait(list(streams), self._pause(watch))
+            wait(list(streams), min(self._pause(watch), 3600 if recorded else _SHORT_S))
             for reader, capture in list(streams.items()):
                 if not capture.pump():
                     del streams[reader]
             ended = os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             if ended is not None:
                 break
+            if not recorded:  # by when short jobs are over: reading /proc waits for their exec
+                recorded = True
+                started()
+                self._record_process()
             if self._kill_at is not None and time.monotonic() >= self._kill_at:
                 processes.kill_group(self._pid)
             elif self._verdict is None:
                 breach = watch.check(self._pid)
                 if breach is not None:
                     self.end(*breach)
+        if not recorded:
+            started()
         processes.kill_group(self._pid)
         _, status, usage = os.wait4(self._pid, 0)
         self._reap_stragglers()
@@ -253,6 +266,11 @@ class Job:
             self._container.remove(self._env)
             self._reap_stragglers()
         return status, usage
+
+    def _record_process(self) -> None:
+        known = processes.identity(self._pid, self._keeper["boot"])
+        with contextlib.suppress(OSError):  # the marker finds it too
+            write_json(os.path.join(self._directory, "process"), known)
 
     def _pause(self, watch: Watch) -> float:
         if self._kill_at is not None:

@@ -25,7 +25,9 @@ def find_outputs(work: str, patterns: List[Dict[str, Any]]) -> List[Dict[str, An
     OutputProblem
         One is missing, is there several times, or lies outside `work`.
     """
-    found = []
+    found: List[Dict[str, Any]] = []
+    if not patterns:
+        return found
     top = os.path.realpath(work)
     for pattern in patterns:
         role, wanted = pattern["role"], pattern["glob"]

@@ -18,7 +18,8 @@ from .layout import Layout, is_sha256
 
 __all__ = ["Server"]
 
-_COMMIT_EVERY_S = 0.004
+_COMMIT_EVERY_S = 0.004  # at most so often; seldomer on a slow disk
+_COMMIT_LONGEST_S = 0.1
 _KEEPERS_IDLE_S = 30.0
 _IDLE_S = 900.0  # without client and unfinished attempt the agent ends
 _RECORDS_PER_REPLY = 1000
@@ -56,6 +57,7 @@ class Server:
         self._clients: Set[Client] = set()
         self._followers: List[Dict[str, Any]] = []
         self._commit_at: Optional[float] = None
+        self._commit_took_s = 0.0
         self._busy_at = time.monotonic()
         self._housekeeping_at = 0.0
         self._stopping = False
@@ -81,7 +83,7 @@ class Server:
             now = time.monotonic()
             if self._journal.is_dirty:
                 if self._commit_at is None:
-                    self._commit_at = now + _COMMIT_EVERY_S
+                    self._commit_at = now + max(_COMMIT_EVERY_S, 4 * self._commit_took_s)
                 if now >= self._commit_at:
                     self._commit()
             self._answer_followers(now)
@@ -106,7 +108,9 @@ class Server:
         return max(0.0, min(moments) - now)
 
     def _commit(self) -> None:
+        begun = time.monotonic()
         if self._try_commit():
+            self._commit_took_s = min(_COMMIT_LONGEST_S, time.monotonic() - begun)
             self._commit_at = None
             for follower in self._followers:
                 follower["fresh"] = True

@@ -41,6 +41,11 @@ class KnownHosts:
                 return [key for key in found if key is not None]
         return []
 
+    def _revoked(self) -> Iterator[list[str]]:
+        """Words of the lines that revoke a key."""
+        for file in self.files:
+            yield from (line.split() for line in _lines(file) if line.startswith("@revoked"))
+
     def check(self, address: SshAddress, key: paramiko.PKey, subject: str | None = None) -> None:
         """Raise unless `key` is one known for `address`.
 
@@ -54,6 +59,8 @@ class KnownHosts:
         Denied
             The host is unknown, or its key is not the known one.
         """
+        if any(key.get_base64() in revoked for revoked in self._revoked()):
+            raise Denied(f"{address}: the host key {fingerprint(key)} is revoked")
         known = self.keys_of(address)
         if any(key == one for one in known):
             return
@@ -102,12 +109,15 @@ def _names(entry: paramiko.hostkeys.HostKeyEntry, name: str) -> bool:
     )
 
 
-def _entries(file: Path) -> Iterator[paramiko.hostkeys.HostKeyEntry]:
+def _lines(file: Path) -> list[str]:
     try:
-        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        return file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return
-    for line in lines:
+        return []
+
+
+def _entries(file: Path) -> Iterator[paramiko.hostkeys.HostKeyEntry]:
+    for line in _lines(file):
         if not line.strip() or line.lstrip().startswith(("#", "@")):
             continue
         try:

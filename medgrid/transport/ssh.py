@@ -148,7 +148,7 @@ def connect(
     """
     address = resolve(url, settings, options)
     known = KnownHosts(settings)
-    transport, jumps = _handshake(address, settings, known)
+    transport, jumps = _handshake(address, settings, known, subject)
     try:
         known.check(address, transport.get_remote_server_key(), subject)
         authenticate(transport, address)
@@ -166,6 +166,8 @@ def accept_host_key(
 ) -> None:
     """Remember the host key of `url` if its fingerprint is `expected` (``SHA256:...``).
 
+    When there is an unknown jump host on the way, it is that one's key that is asked for.
+
     Raises
     ------
     Denied
@@ -175,7 +177,10 @@ def accept_host_key(
     """
     address = resolve(url, settings, options)
     known = KnownHosts(settings)
-    transport, jumps = _handshake(address, settings, known)
+    if address.jumps and not known.keys_of(resolve(address.jumps[-1], settings)):
+        accept_host_key(address.jumps[-1], settings, _nearer_jumps(address), expected)
+        return
+    transport, jumps = _handshake(address, settings, known, None)
     try:
         key = transport.get_remote_server_key()
     finally:
@@ -192,11 +197,11 @@ def accept_host_key(
 
 
 def _handshake(
-    address: SshAddress, settings: Settings, known: KnownHosts
+    address: SshAddress, settings: Settings, known: KnownHosts, subject: str | None
 ) -> tuple[paramiko.Transport, list[SshConnection]]:
     """Agree on keys with the server; nothing is trusted yet."""
     timeout_s = settings.connect_timeout_s
-    jumps = _pass_jumps(address, settings)
+    jumps = _pass_jumps(address, settings, subject)
     try:
         stream = jumps[-1]._forward(address, timeout_s) if jumps else _tcp(address, settings)
         transport = paramiko.Transport(stream, default_window_size=_WINDOW_BYTES)
@@ -227,14 +232,22 @@ def _family(key_type: str) -> str:
     return "ssh-rsa" if key_type.startswith("rsa-sha2") else key_type
 
 
-def _pass_jumps(address: SshAddress, settings: Settings) -> list[SshConnection]:
-    """Connections to the jump hosts, each through the one before."""
+def _pass_jumps(
+    address: SshAddress, settings: Settings, subject: str | None
+) -> list[SshConnection]:
+    """A connection to the last jump host, made through those before it."""
     if len(address.jumps) > _MAX_JUMPS:
         raise Denied(f"{address}: more than {_MAX_JUMPS} jump hosts")
     if not address.jumps:
         return []
-    nearer = ",".join(address.jumps[:-1]) or "none"
-    return [connect(address.jumps[-1], settings, {"jump": nearer} if nearer != "none" else None)]
+    nearer = _nearer_jumps(address)
+    return [connect(address.jumps[-1], settings, nearer, subject=subject)]
+
+
+def _nearer_jumps(address: SshAddress) -> dict[str, str] | None:
+    """Options that lead to the last jump host of `address`."""
+    nearer = ",".join(address.jumps[:-1])
+    return {"jump": nearer} if nearer else None
 
 
 def _tcp(address: SshAddress, settings: Settings) -> socket.socket:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import subprocess
 import threading
 from pathlib import Path
 
@@ -157,3 +158,38 @@ def test_the_users_ssh_config_is_honoured(sshd: Sshd, settings: Settings, tmp_pa
         with ssh.connect(f"ssh://{name}", plain) as connection:
             process = connection.exec("echo here")
             assert process.stdout.read() == b"here\n"
+
+
+def test_an_unknown_jump_host_is_accepted_first(
+    sshd: Sshd, settings: Settings, tmp_path: Path
+) -> None:
+    other = Sshd(tmp_path / "other")
+    try:
+        (other.directory / "authorized_keys").write_text((sshd.directory / "id.pub").read_text())
+        options = {"jump": f"127.0.0.1:{other.port}"}
+        with pytest.raises(Denied, match="is not known") as caught:
+            ssh.connect(sshd.url, settings, options, subject="w1")
+        assert f":{other.port}: the host key" in caught.value.message
+        shown = next(word for word in caught.value.message.split() if word.startswith("SHA256:"))
+        assert caught.value.hint is not None
+        assert f"medgrid worker check w1 --accept-hostkey {shown}" in caught.value.hint
+        ssh.accept_host_key(sshd.url, settings, options, shown)
+        with ssh.connect(sshd.url, settings, options) as connection:
+            process = connection.exec("echo behind")
+            assert process.stdout.read() == b"behind\n"
+        other.stop()
+        with pytest.raises(Unreachable, match="connection refused"):
+            ssh.connect(sshd.url, settings, options)
+    finally:
+        other.close()
+
+
+def test_hashed_and_revoked_known_hosts(sshd: Sshd, settings: Settings) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(sshd.known_hosts)], check=True)
+    assert "127.0.0.1" not in sshd.known_hosts.read_text()
+    ssh.connect(sshd.url, settings).close()
+    revoked = "@revoked * " + " ".join((sshd.directory / "hostkey.pub").read_text().split()[:2])
+    with sshd.known_hosts.open("a") as known:
+        known.write(revoked + "\n")
+    with pytest.raises(Denied, match=r"the host key SHA256:.* is revoked"):
+        ssh.connect(sshd.url, settings)
