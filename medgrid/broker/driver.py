@@ -172,7 +172,10 @@ class Driver(threading.Thread):
                 try:
                     launch, wanted = self._stager.prepare(work, talk.link.info.python_tags)
                 except MedgridError as exc:
-                    self._fail(talk, work.attempt, Cause.ENVIRONMENT, exc.message)
+                    # a package index that does not answer says nothing against the worker
+                    away = isinstance(exc, Unreachable)
+                    cause = Cause.STAGE_IN if away else Cause.ENVIRONMENT
+                    self._fail(talk, work.attempt, cause, exc.message)
                     continue
                 launches.append(launch)
                 needs[work.attempt] = {item.sha256 for item in wanted}

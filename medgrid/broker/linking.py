@@ -66,7 +66,8 @@ class Linker:
         station.candidate.runtimes = info.runtimes
         station.candidate.memory_bytes = info.memory_bytes
         moves: list[Move] = []
-        if known_before is not None and known_before != info.agent_id:
+        other = known_before is not None and known_before != info.agent_id
+        if other or station.offset > info.journal_offset:
             end = AttemptEnd(Cause.LOST, message="the worker has lost all it knew")
             moves += [self._settler.fail(station, attempt, end) for attempt in list(station.live)]
             station.offset = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -28,6 +29,8 @@ from medgrid.workers.base import (
 
 __all__ = ["SourceError", "Stager", "Wheels"]
 
+_TRY_AGAIN_S = 30.0
+
 
 class SourceError(MedgridError):
     """Bytes to be staged cannot be read from any storage element."""
@@ -44,24 +47,34 @@ class Wheels:
         self._cache_dir = cache_dir
         self._lock = threading.Lock()
         self._made: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[Path, Bundle]] = {}
+        self._failed: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[float, MedgridError]] = {}
 
     def get(
         self, requirements: tuple[str, ...], python_tags: tuple[str, ...]
     ) -> tuple[Path, Bundle]:
-        """Tar of the wheels of `requirements` for a Python of `python_tags`."""
+        """Tar of the wheels of `requirements` for a Python of `python_tags`.
+
+        Raises
+        ------
+        MedgridError
+            It cannot be made; that is tried again after a while only, for there may be many jobs.
+        """
         from medgrid.algorithms.wheelhouse import wheelhouse
 
+        key = (requirements, python_tags)
         with self._lock:
-            found = self._made.get((requirements, python_tags))
-            if found is None:
-                path = wheelhouse(requirements, python_tags, self._cache_dir)
-                digest = hashlib.sha256()
-                with path.open("rb") as stream:
-                    while chunk := stream.read(1 << 20):
-                        digest.update(chunk)
-                bundle = Bundle(Sha256(digest.hexdigest()), path.stat().st_size)
-                found = self._made[requirements, python_tags] = path, bundle
-            return found
+            failed_s, problem = self._failed.get(key, (0.0, None))
+            if problem is not None and time.monotonic() - failed_s < _TRY_AGAIN_S:
+                raise problem
+            if key not in self._made:
+                try:
+                    path = wheelhouse(requirements, python_tags, self._cache_dir)
+                except MedgridError as exc:
+                    self._failed[key] = (time.monotonic(), exc)
+                    raise
+                # the file is named by the digest of its bytes
+                self._made[key] = path, Bundle(Sha256(path.stem), path.stat().st_size)
+            return self._made[key]
 
 
 class Stager:

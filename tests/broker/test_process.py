@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -175,3 +177,36 @@ def test_jobs_submitted_while_a_broker_works_are_done_too(field: Field) -> None:
     assert ran.code == 0, ran.err
     assert len(ran.lines) == 12
     assert field.runs == sorted(names)
+
+
+def agent_pids(root: Path) -> list[int]:
+    """Processes whose command line names a worker's directory."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if str(root).encode() in words:
+            found.append(int(process.name))
+    return found
+
+
+def test_a_worker_that_lost_all_it_knew_gets_a_new_attempt(field: Field) -> None:
+    root = field.prompt.home / "agent" / "local"
+    field.algorithm("slow", 'ran "$1"; [ -e again ] || sleep 2; cp "$1" copy.txt\n')
+    field.submit("slow", *field.put("a"))
+    field.env["MEDGRID_BROKER_AUTOSTART"] = "1"
+    field.prompt("status", "--wait", "--timeout", "0.1")
+    field.wait_for(lambda jobs: jobs[0].state is JobState.RUNNING)
+    field.prompt.ok("broker", "stop")
+    for pid in agent_pids(root):
+        os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(root)
+    field.once()
+    job = field.job()
+    assert (job.state, job.cause, job.attempt) == (JobState.DONE, Cause.OK, 2)
+    with field.grid() as grid:
+        first, second = grid.catalog.jobs.attempts(job.id)
+    assert (first.cause, first.message) == (Cause.LOST, "the worker has lost all it knew")
+    assert second.cause is Cause.OK
