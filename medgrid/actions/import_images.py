@@ -177,7 +177,7 @@ class _Import:
         progress.note("storing")
         series = group((one for one in images if one.header), self._failed)
         volumes = [one for one in images if one.volume]
-        progress.total(len(files) + len(series) + len(volumes))
+        progress.total(len(series) + len(volumes))
         drafts = self._drafts(series, volumes, progress)
         if self.request.dry_run:
             for draft in drafts:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import unicodedata
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from medgrid.cli.output import emit_json, emit_lines, progress
 from medgrid.cli.params import Session, pass_session
+from medgrid.cli.say import printable
 from medgrid.errors import PartlyDone
 
 if TYPE_CHECKING:
@@ -92,26 +94,25 @@ class _Telling:
         )
 
     def failed(self, failure: Failure) -> None:
-        path = shown(failure.path)
+        path = _shown(failure.path)
         if not self._session.as_json:
-            click.echo(f"medgrid: error: {path}: {failure.reason}", err=True)
+            _say(f"medgrid: error: {path}: {failure.reason}")
             return
         _json_err("import-failure/1", {"path": path, "reason": failure.reason})
 
 
-def shown(path: str) -> str:
+def _shown(path: str) -> str:
     """A path for people: bytes that are no UTF-8 and control characters are escaped."""
-    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(
-        char if unicodedata.category(char)[0] != "C" else char.encode("unicode_escape").decode()
-        for char in text
-    )
+    return printable(os.fsencode(path).decode("utf-8", "backslashreplace"))
 
 
 def _json_err(schema: str, document: dict[str, Any]) -> None:
-    click.echo(
-        json.dumps({"schema": f"medgrid.{schema}", **document}, ensure_ascii=False), err=True
-    )
+    _say(json.dumps({"schema": f"medgrid.{schema}", **document}, ensure_ascii=False))
+
+
+def _say(line: str) -> None:
+    """Print a line on stderr; on a terminal it goes above the progress bar."""
+    sys.stderr.write(line + "\n")
 
 
 def _print_summary(session: Session, summary: Summary, dry_run: bool) -> None:
@@ -145,9 +146,9 @@ def _print_summary(session: Session, summary: Summary, dry_run: bool) -> None:
     ):
         if count:
             parts.append(f"{text}: {_count(count, 'file')}")
-    click.echo("; ".join(parts), err=True)
+    _say("; ".join(parts))
     for reason, count in sorted(summary.left_out.items()):
-        click.echo(f"left out: {_count(count, 'file')}: {reason}", err=True)
+        _say(f"left out: {_count(count, 'file')}: {reason}")
 
 
 def _count(count: int, what: str) -> str:
