@@ -109,12 +109,12 @@ class ObjectStore(Registrar):
         end = folder[:-1] + AFTER_SLASH
         found: _Entries = []
         with self._db.read() as connection:
-            after = folder
+            rest = object_.c.lfn > folder
             while True:
                 # one index look-up an entry, however much lies below it
                 first = connection.scalar(
                     select(object_.c.lfn)
-                    .where(object_.c.lfn > after, object_.c.lfn < end)
+                    .where(rest, object_.c.lfn < end)
                     .order_by(object_.c.lfn)
                     .limit(1)
                 )
@@ -122,7 +122,9 @@ class ObjectStore(Registrar):
                     break
                 head, slash, _ = first[len(folder) :].partition("/")
                 found.append(folder + head + slash)
-                after = folder + head + AFTER_SLASH if slash else first
+                rest = (
+                    object_.c.lfn >= folder + head + AFTER_SLASH if slash else object_.c.lfn > first
+                )
             if not found and prefix != "/":
                 raise NotFound(f"nothing lies below {prefix}")
         return found
