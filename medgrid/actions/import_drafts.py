@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from medgrid.catalog.scanned import SeriesName
 from medgrid.crypto.pseudonym import keyed_digest, neutral_label, pseudonym
@@ -22,9 +22,6 @@ from medgrid.images.pack import (
 from medgrid.images.scan import Scanned
 from medgrid.images.volume import Volume
 from medgrid.model import LFN, ObjectId, ObjectKind, Sha256
-
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
 
 __all__ = [
     "Draft",
@@ -268,8 +265,8 @@ def series_draft(files: SeriesFiles, namer: Namer) -> Draft:
     )
 
 
-def _first_header(files: SeriesFiles) -> Dataset:
-    """Header of the first instance that pydicom can read."""
+def _first_header(files: SeriesFiles) -> Any:
+    """Header (a pydicom dataset) of the first instance that pydicom can read."""
     problem = ValueError("header cannot be read")
     for one in files.instances:
         with open_unchanged(one.path, one.stamp) as stream:
