@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import shutil
@@ -21,7 +22,7 @@ __all__ = ["Server"]
 _COMMIT_EVERY_S = 0.004  # at most so often; seldomer on a slow disk
 _COMMIT_LONGEST_S = 0.1
 _KEEPERS_IDLE_S = 30.0
-_IDLE_S = 900.0  # without client and unfinished attempt the agent ends
+_IDLE_S = 300.0  # without client and unfinished attempt the agent ends
 _RECORDS_PER_REPLY = 1000
 _NEEDED_BYTES = 8 << 20
 _EVENTS = ("accepted", "staged", "started", "done", "refused")
@@ -90,7 +91,8 @@ class Server:
             if now >= self._housekeeping_at:
                 self._keep_house(now)
         self._try_commit()
-        os.unlink(self._layout.socket)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._layout.socket)
         self._listener.close()
         if self._successor is not None:
             self._successor.hand_over()
@@ -127,6 +129,9 @@ class Server:
 
     def _keep_house(self, now: float) -> None:
         self._housekeeping_at = now + _HOUSEKEEPING_S
+        if not os.path.exists(self._layout.journal):  # somebody deleted our directory
+            self.stop()
+            return
         if self._clients or not self._attempts.is_idle:
             self._busy_at = now
         if now - self._busy_at > _KEEPERS_IDLE_S:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import threading
 import time
@@ -315,3 +316,13 @@ def test_nothing_personal_on_command_lines(ssh_place: Place) -> None:
     mine = [line[1:] for line in lines if line[-1].startswith(root) or root in line]
     assert sorted(one[0] for one in mine) == ["bulk", "connect", "serve", "serve"]
     assert all(one[1] == root for one in mine)
+
+
+def test_an_agent_without_its_directory_ends(local_place: Place) -> None:
+    link = local_place.open()
+    serving = f"serve {local_place.root}"
+    assert len(local_place.processes(serving)) == 1
+    link.close()
+    local_place.links.clear()
+    shutil.rmtree(local_place.root)
+    wait_for(lambda: not local_place.processes(serving), "the agent to end")
