@@ -1,0 +1,98 @@
+"""``medgrid demo``: what a newcomer types first."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.lab.prompt import Prompt
+from tests.lab.sshd import Sshd
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def processes_below(folder: Path) -> list[str]:
+    found = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True).stdout
+    return [line for line in found.splitlines() if str(folder) in line and "medgrid" in line]
+
+
+def wait_for_none(folder: Path) -> None:
+    """Agents take some seconds to end."""
+    for _ in range(60):
+        if not processes_below(folder):
+            return
+        time.sleep(0.5)
+    assert processes_below(folder) == []
+
+
+def test_images_alone(prompt: Prompt, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    ran = prompt("demo", "--images", folder)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert (ran.code, ran.out) == (0, f"{len(files)} files in {folder}\n")
+    assert len(files) == (38 if find_spec("nilearn") else 37)
+    assert not prompt.home.exists()
+    ran = prompt("demo", "--images", folder)
+    assert ran.code == 2
+    assert ran.err.startswith(
+        "medgrid: error: invalid value for --images: the directory is not empty\n"
+    )
+
+
+@pytest.mark.slow
+def test_whole(prompt: Prompt, tmp_path: Path) -> None:
+    """Every step is shown and ends well; a picture is left, and nothing else."""
+    prompt.env["TMPDIR"] = str(tmp_path / "scratch")
+    (tmp_path / "scratch").mkdir()
+    child = prompt.start("demo", cwd=tmp_path)
+    out, err = child.communicate(timeout=400)
+    assert child.returncode == 0, err + out
+    typed = [line[2:] for line in out.splitlines() if line.startswith("$ ")]
+    verbs = [re.match(r"medgrid (\w+)", line)[1] for line in typed]  # type: ignore[index]
+    assert verbs == [
+        "init",
+        "import",
+        "query",
+        "algorithm",
+        "query",
+        "status",
+        "fetch",
+        "register",
+        "query",
+        "provenance",
+    ]
+    assert re.search(r"/trial/results/1\.\d/measures-1 +/trial/P-\w{10}/ses-1/T1w +1\.0", out)
+    picture = Path(out.splitlines()[-1])
+    assert picture == tmp_path / "medgrid-demo" / "best-match.png"
+    assert picture.read_bytes().startswith(PNG)
+    assert list((tmp_path / "scratch").glob("medgrid-demo-*")) == []
+    assert not prompt.home.exists()
+    wait_for_none(tmp_path / "scratch")
+
+
+@pytest.mark.slow
+@pytest.mark.sshd
+def test_on_a_real_host(prompt: Prompt, tmp_path: Path, sshd: Sshd) -> None:
+    """Jobs run there and nowhere else; all is kept; JSON is one document."""
+    prompt.env["HOME"] = str(tmp_path / "home")
+    ssh = tmp_path / "home" / ".ssh"
+    ssh.mkdir(parents=True)
+    (ssh / "known_hosts").write_text(sshd.known_hosts.read_text())
+    (ssh / "config").write_text(f"Host far\n  HostName 127.0.0.1\n  IdentityFile {sshd.identity}\n")
+    host = sshd.url.removeprefix("ssh://").replace("127.0.0.1", "far")
+    kept = tmp_path / "kept"
+    ran = prompt("demo", "--ssh", host, "--keep", kept, "--json", timeout_s=400)
+    assert ran.code == 0, ran.err
+    (document,) = ran.documents
+    assert document["schema"] == "medgrid.demo/1"
+    assert document["nmi"] > 1.0
+    assert Path(document["picture"]).read_bytes().startswith(PNG)
+    assert Path(document["picture"]).is_relative_to(kept)
+    prompt.home = kept / "grid"
+    assert {row[2] for row in prompt.ok("status", "1").rows} == {"there"}
+    wait_for_none(kept)
