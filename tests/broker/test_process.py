@@ -194,7 +194,8 @@ def agent_pids(root: Path) -> list[int]:
 
 def test_a_worker_that_lost_all_it_knew_gets_a_new_attempt(field: Field) -> None:
     root = field.prompt.home / "agent" / "local"
-    field.algorithm("slow", 'ran "$1"; [ -e again ] || sleep 2; cp "$1" copy.txt\n')
+    again = field.directory / "again"
+    field.algorithm("slow", f'[ -e "{again}" ] || sleep 300; ran "$1"\n')
     field.submit("slow", *field.put("a"))
     field.env["MEDGRID_BROKER_AUTOSTART"] = "1"
     field.prompt("status", "--wait", "--timeout", "0.1")
@@ -203,6 +204,7 @@ def test_a_worker_that_lost_all_it_knew_gets_a_new_attempt(field: Field) -> None
     for pid in agent_pids(root):
         os.kill(pid, signal.SIGKILL)
     shutil.rmtree(root)
+    again.touch()
     field.once()
     job = field.job()
     assert (job.state, job.cause, job.attempt) == (JobState.DONE, Cause.OK, 2)
