@@ -141,7 +141,7 @@ def test_an_output_gets_its_name_later(grid: Catalog) -> None:
     assert grid.objects.get(LFN("/out")).attributes == {"nmi": 1.25, "PatientID": "P-1"}
     with pytest.raises(AlreadyExists, match=r"^/out already exists$"):
         grid.objects.name(other.object.id, LFN("/out"))
-    with pytest.raises(AlreadyExists, match="is already named /out$"):
+    with pytest.raises(AlreadyExists, match=r"is already named /out$"):
         grid.objects.name(output.object.id, LFN("/out2"))
     with pytest.raises(NotFound, match=r"^no object 00$"):
         grid.objects.name(ObjectId("00"), LFN("/out3"))
