@@ -268,10 +268,12 @@ class Database:
         self._grown = 0
         if self.is_sqlite:
             with self.connect() as connection:
-                connection.exec_driver_sql("PRAGMA busy_timeout=100")
                 connection.exec_driver_sql("PRAGMA analysis_limit=1000")
+                connection.exec_driver_sql("PRAGMA busy_timeout=100")
                 with contextlib.suppress(exc.OperationalError):  # another time, when it is locked
                     connection.exec_driver_sql("ANALYZE")
+                milliseconds = int(self._busy_timeout_s * 1000)
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={milliseconds}")
 
     def close(self) -> None:
         """Give back all connections."""
@@ -285,7 +287,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # transactions are begun by Database, not guessed
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA synchronous=FULL")  # what is committed survives a power cut
     cursor.execute("PRAGMA temp_store=MEMORY")
     cursor.execute("PRAGMA cache_size=-65536")
     cursor.execute("PRAGMA mmap_size=1073741824")
