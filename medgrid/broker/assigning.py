@@ -22,9 +22,11 @@ __all__ = ["Assigner", "Plan"]
 _WINDOW = 200  # jobs looked at beyond those there is room for, to find local ones
 _MARGIN = 20  # the same where all workers with room are at one site
 _SETTLE_S = 3.0
+_FRESH_S = 0.25  # how long what was read of waiting jobs is used
+_AHEAD = 500  # jobs read at once
 _LOOK_S = 1.0  # how often to look at what waits when no worker has room
 _MOST = 2000
-_FRESH_S = 30.0
+_KNOWN_S = 30.0
 _KNOWN_MOST = 100_000
 _REASONS_SHOWN = 3
 BUSY = "all workers that fit are busy"
@@ -49,6 +51,10 @@ class Assigner:
         self._board = board
         self._told: dict[int, str] = {}
         self._look_again_s = 0.0
+        self._waiting: dict[int, int] = {}
+        self._waiting_s = 0.0
+        self._ahead: dict[int, list[WaitingJob]] = {}  # read, not placed yet
+        self._all_read: dict[int, bool] = {}
         self._settled_s = time.monotonic() + _SETTLE_S
         self._known: dict[ObjectId, tuple[float, GridObject, Sequence[Replica]]] = {}
 
@@ -65,9 +71,11 @@ class Assigner:
         ):
             return plan
         self._look_again_s = now + _LOOK_S
-        waiting = board.desk.waiting()
-        self._told = {number: text for number, text in self._told.items() if number in waiting}
-        for number in waiting:
+        if now - self._waiting_s > _FRESH_S:
+            self._waiting, self._waiting_s = board.desk.waiting(), now
+            self._told = {key: text for key, text in self._told.items() if key in self._waiting}
+            self._ahead.clear()
+        for number in self._waiting:
             self._submission(plan, number)
         return plan
 
@@ -122,11 +130,11 @@ class Assigner:
             max(1, (s.candidate.limit_slots - s.candidate.used_slots) // need.slots) for s in roomy
         )
         window = _WINDOW if len({s.candidate.worker.site for s in roomy}) > 1 else _MARGIN
-        jobs = self._board.desk.next_waiting(head.number, min(_MOST, room + window), time.time())
+        shared = [one for ids in head.inputs.values() for one in ids]
+        ahead = self._next(head.number, min(_MOST, room + window), shared)
+        jobs, later = ahead[: room + window], ahead[room + window :]
         if not jobs:
             return
-        shared = [one for ids in head.inputs.values() for one in ids]
-        self._learn([*shared, *(one for job in jobs for one in job.items)])
         names = {station.name for station in fit}
         left = list(jobs)
         # at the start, a worker that has the input may be about to answer
@@ -141,8 +149,19 @@ class Assigner:
                     ):
                         rest.append(job)
                 left = rest
+        self._ahead[head.number] = left + later
         if left and not any(_has_room(s, need.slots, False) for s in roomy):
             self._wait(plan, head.number, BUSY)
+
+    def _next(self, number: int, wanted: int, shared: Sequence[ObjectId]) -> list[WaitingJob]:
+        """Jobs of a submission that want a worker, at least `wanted` if there are so many."""
+        ahead = self._ahead.get(number)
+        if ahead is None or (len(ahead) < wanted and not self._all_read[number]):
+            limit = max(wanted, _AHEAD)
+            ahead = self._board.desk.next_waiting(number, limit, time.time())
+            self._all_read[number] = len(ahead) < limit
+            self._learn([*shared, *(one for job in ahead for one in job.items)])
+        return ahead
 
     def _place(
         self,
@@ -217,7 +236,7 @@ class Assigner:
         now = time.monotonic()
         if len(self._known) > _KNOWN_MOST:
             self._known.clear()
-        old = now - _FRESH_S
+        old = now - _KNOWN_S
         wanted = {one for one in ids if one not in self._known or self._known[one][0] < old}
         if not wanted:
             return

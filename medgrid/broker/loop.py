@@ -26,7 +26,7 @@ __all__ = ["Broker"]
 
 _LOG = logging.getLogger("medgrid.broker")
 _TICK_S = 0.25
-_GATHER_S = 0.02
+_GATHER_S = 0.05
 _PLACES_S = 3.0
 _HEARTBEAT_S = 2.0
 _CLOSE_S = 3.0
