@@ -10,7 +10,6 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
-    Row,
     TableValuedAlias,
     bindparam,
     func,
@@ -152,7 +151,7 @@ def select_objects() -> Any:
     return select(*_SELECTED, object_.c.attributes)
 
 
-def objects(connection: Connection, rows: Sequence[Row[Any]]) -> list[GridObject]:
+def objects(connection: Connection, rows: Sequence[Any]) -> list[GridObject]:
     """Make objects of rows of `select_objects`, with the attributes users gave them."""
     given = _user_attributes(connection, [row[0] for row in rows])
     start = len(_FIXED)
