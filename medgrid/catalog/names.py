@@ -91,9 +91,9 @@ class NameBook:
         if known is None:
             _check_new(name)
             known = KnownName(name, type_of(value) or AttributeType.TEXT, "user", unit)
-            if value is not None:
-                self._add(known)
-            return known
+            if value is None or self._add(known):
+                return known
+            return self.claim(name, value, unit)  # another writer was first
         found = type_of(value)
         if known.place == "user" and not _fits(found, known.type):
             raise UsageError(
@@ -110,15 +110,20 @@ class NameBook:
             )
         return known
 
-    def _add(self, new: KnownName) -> None:
-        self._connection.execute(
+    def _add(self, new: KnownName) -> bool:
+        """Enter a name; False when another writer just did, and what it entered is known now."""
+        done = self._connection.execute(
             text(
                 "INSERT INTO attribute_name (name, type, place, unit)"
                 " VALUES (:name, :type, :place, :unit) ON CONFLICT (name) DO NOTHING"
             ),
             {"name": new.name, "type": str(new.type), "place": new.place, "unit": new.unit},
         )
+        if done.rowcount == 0:
+            self._known = known_names(self._connection)
+            return False
         self._known[new.name] = new
+        return True
 
     def _change(self, changed: KnownName) -> None:
         self._connection.execute(
