@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from medgrid.actions.apply import make_plan
+from medgrid.actions.grid import Grid
+from medgrid.catalog import Catalog
+from medgrid.config import Settings
+from medgrid.errors import ConfigError
 from tests.lab.prompt import ROOT, Prompt
 
 GRID = """\
@@ -152,14 +157,24 @@ def test_json_lines(grid_prompt: Prompt, file: Path) -> None:
         ("sites: {a", "not valid YAML: while parsing a flow mapping"),
     ],
 )
-def test_a_wrong_file_is_told_by_its_key(
-    grid_prompt: Prompt, file: Path, text: str, message: str
-) -> None:
-    before = state(grid_prompt)
+def test_a_wrong_file_is_told_by_its_key(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "grid.yaml"
     file.write_text(text + "\n")
+    settings = Settings(home=tmp_path)
+    Catalog.create(settings.catalog_url).close()
+    with Grid(settings) as grid, pytest.raises(ConfigError) as caught:
+        make_plan(grid, file)
+    assert caught.value.message.startswith(f"{file}: {message}")
+
+
+def test_a_wrong_file_changes_nothing(grid_prompt: Prompt, file: Path) -> None:
+    before = state(grid_prompt)
+    file.write_text(GRID.replace("slots: 8", "slots: many"))
     ran = grid_prompt("apply", file)
-    assert ran.code == 9
-    assert ran.err.startswith(f"medgrid: error: {file}: {message}")
+    assert (ran.code, ran.out) == (9, "")
+    assert ran.err == (
+        f"medgrid: error: {file}: workers.w1.slots: expected a whole number, found 'many'\n"
+    )
     assert state(grid_prompt) == before
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.lab.prompt import Prompt
 
 
@@ -44,28 +42,28 @@ def test_a_name_that_is_taken(grid_prompt: Prompt) -> None:
     assert grid_prompt.ok("worker", "ls").rows[0][1] == "ssh://grid@host1"
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("worker add w1 host1", "'host1' is no worker's URL"),
-        ("worker add w1 ssh://", "'ssh://' names no host"),
-        ("worker add w1 ssh://-oProxyCommand=x/", "'ssh://-oProxyCommand=x/' names no host"),
-        ("worker add w1 ssh://h:port", "'ssh://h:port' is no URL"),
-        ("worker add w1 ssh://h/dir", "'ssh://h/dir' names a directory after the host"),
-        ("worker add w1 ssh://u:secret@h", "a URL of a place must not hold a password"),
-        ("worker add ../w ssh://h", "'../w' cannot be the name of a worker"),
-        ("worker add w1 ssh://h --site -x", "'-x' cannot be the name of a site"),
-        ("se add s1 sftp://h", "'sftp://h' names no absolute directory"),
-        ("se add s1 sftp://h/a/../b", "'sftp://h/a/../b' names no absolute directory"),
-        ("se add s1 http://h/a", "'http://h/a' is no storage element's URL"),
-        ("site add -- -x", "'-x' cannot be the name of a site"),
-    ],
-)
-def test_words_that_are_refused(grid_prompt: Prompt, words: str, message: str) -> None:
-    ran = grid_prompt(*words.split())
-    assert ran.code == 2
-    assert ran.err.splitlines()[0] == f"medgrid: error: {message}"
-    assert "secret" not in ran.err
+REFUSED = [
+    ("worker add w1 host1", "'host1' is no worker's URL"),
+    ("worker add w1 ssh://", "'ssh://' names no host"),
+    ("worker add w1 ssh://-oProxyCommand=x/", "'ssh://-oProxyCommand=x/' names no host"),
+    ("worker add w1 ssh://h:port", "'ssh://h:port' is no URL"),
+    ("worker add w1 ssh://h/dir", "'ssh://h/dir' names a directory after the host"),
+    ("worker add w1 ssh://u:secret@h", "a URL of a place must not hold a password"),
+    ("worker add ../w ssh://h", "'../w' cannot be the name of a worker"),
+    ("worker add w1 ssh://h --site -x", "'-x' cannot be the name of a site"),
+    ("se add s1 sftp://h", "'sftp://h' names no absolute directory"),
+    ("se add s1 sftp://h/a/../b", "'sftp://h/a/../b' names no absolute directory"),
+    ("se add s1 http://h/a", "'http://h/a' is no storage element's URL"),
+    ("site add -- -x", "'-x' cannot be the name of a site"),
+]
+
+
+def test_words_that_are_refused(grid_prompt: Prompt) -> None:
+    for words, message in REFUSED:
+        ran = grid_prompt(*words.split())
+        assert ran.code == 2
+        assert ran.err.splitlines()[0] == f"medgrid: error: {message}"
+        assert "secret" not in ran.err
     assert len(grid_prompt.ok("worker", "ls").rows) == 1
     assert len(grid_prompt.ok("site", "ls").rows) == 1
 
