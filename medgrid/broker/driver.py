@@ -118,11 +118,11 @@ class Driver(threading.Thread):
         self._reports.put(LinkUp(self._worker.name, link.info, talk.inbox))
         while not self._ended.is_set():
             commands = self._commands(talk)
-            if any(isinstance(command, Stop) for command in commands):
-                return
             self._obey(talk, commands)
-            if talk.has_news:
+            if talk.has_news and not self._ended.is_set():
                 self._follow(talk, 0.0 if not talk.inbox.empty() else _FOLLOW_S)
+        while not talk.inbox.empty():
+            self._obey(talk, [talk.inbox.get()])
 
     def _commands(self, talk: _Conversation) -> list[Command]:
         found: list[Command] = []
@@ -139,7 +139,8 @@ class Driver(threading.Thread):
         works: list[Work] = []
         for command in commands:
             if isinstance(command, Work):
-                works.append(command)
+                if not self._ended.is_set():  # else the next broker launches it
+                    works.append(command)
                 continue
             # an attempt must have reached the agent before it is cancelled there
             self._launch(talk, works)
@@ -154,7 +155,8 @@ class Driver(threading.Thread):
                 talk.link.clean(command.attempts)
             elif isinstance(command, Drop):
                 self._collector.drop(command.outputs)
-        self._launch(talk, works)
+        if works:
+            self._launch(talk, works)
 
     # -- launching ---------------------------------------------------------------------------------
 
