@@ -112,7 +112,10 @@ def test_status_waits_no_longer_than_asked(ready: Field) -> None:
     ready.submit("measure", "/t/a")
     ran = ready.prompt("status", "1", "--wait", "--timeout", "0.2")
     assert (ran.code, ran.out) == (7, "1.1\tSubmitted\t\t\n")
-    assert ran.err == "medgrid: warning: not all jobs ended within 0.2 s\n"
+    assert ran.err == (
+        "medgrid: warning: no broker works on the 1 open job\n"
+        "medgrid: warning: not all jobs ended within 0.2 s\n"
+    )
 
 
 def test_an_empty_list_of_jobs(ready: Field) -> None:

@@ -212,3 +212,54 @@ def test_a_worker_that_lost_all_it_knew_gets_a_new_attempt(field: Field) -> None
         first, second = grid.catalog.jobs.attempts(job.id)
     assert (first.cause, first.message) == (Cause.LOST, "the worker has lost all it knew")
     assert second.cause is Cause.OK
+
+
+def test_status_says_that_no_broker_works(field: Field) -> None:
+    field.algorithm("touch", 'ran "$1"\n')
+    field.submit("touch", *field.put("a", "b"))
+    ran = field.prompt("status", "1", "--count")
+    assert (ran.code, ran.out, ran.err) == (
+        0,
+        "Submitted\t2\n",
+        "medgrid: warning: no broker works on the 2 open jobs\n"
+        "medgrid: hint: start one with 'medgrid broker run', or 'medgrid broker once'\n",
+    )
+    field.once()
+    assert field.prompt("status", "1").err == ""
+
+
+def test_status_replaces_a_broker_that_died_and_says_why(field: Field) -> None:
+    field.algorithm("touch", 'ran "$1"\n')
+    (lfn,) = field.put("a")
+    field.submit("touch", lfn)
+    log = field.prompt.home / "log" / "broker.log"
+    log.parent.mkdir(mode=0o700, exist_ok=True)
+    log.write_text("medgrid: error: no way\nmedgrid: hint: look\n")
+    field.env["MEDGRID_BROKER_AUTOSTART"] = "1"
+    ran = field.prompt("status", "1")
+    assert (ran.code, ran.out) == (0, "1.1\tSubmitted\t\t\n")
+    assert ran.err == (
+        "medgrid: warning: no broker worked on the 1 open job, another is started; the last one "
+        "ended: no way\n"
+        "medgrid: hint: see 'medgrid broker status', and log/broker.log in the grid home\n"
+    )
+    assert field.prompt("status", "1", "--wait", "--timeout", "30").code == 0
+    assert field.runs == ["a"]
+
+
+def test_a_broker_that_cannot_be_started_is_told_after_the_ids(field: Field) -> None:
+    field.env["MEDGRID_BROKER_AUTOSTART"] = "1"
+    field.algorithm("touch", 'ran "$1"\n')
+    log = field.prompt.home / "log"
+    shutil.rmtree(log, ignore_errors=True)
+    log.write_text("no folder\n")
+    ids = field.directory / "ids"
+    ran = field.prompt("submit", "touch", *field.put("a"), "-o", ids)
+    assert (ran.code, ran.out, ids.read_text()) == (0, "1.1\n", "1.1\n")
+    assert ran.err == (
+        f"medgrid: warning: no broker works on the 1 open job: {log}: cannot be made private: "
+        "File exists\n"
+        "medgrid: hint: start one with 'medgrid broker run', or 'medgrid broker once'\n"
+    )
+    field.once()
+    assert field.runs == ["a"]
