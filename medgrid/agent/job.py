@@ -129,7 +129,7 @@ class Job:
         begun = time.time()
         usage = self._watch(wait, watch, lambda: started(begun))
         tails = [capture.finish() for capture in self._captures]
-        result = self._judge(usage[0])
+        result = self._judge(usage[0], watch)
         changed = changed_inputs(self._layout, shared)
         if changed:
             result = _ended("stage-in", "an input in the cache was changed while the job ran")
@@ -289,9 +289,12 @@ class Job:
                 processes.kill(pid)
             select.select([], [], [], _REAP_S)
 
-    def _judge(self, status: int) -> Result:
+    def _judge(self, status: int, watch: Watch) -> Result:
         if self._verdict is not None:
             return _ended(self._verdict["cause"], self._verdict["message"])
+        breach = watch.check_disk()
+        if breach is not None:
+            return _ended(*breach)
         failed = status != 0
         if any(capture.disk_is_full for capture in self._captures) or (
             failed and self._disk_full()

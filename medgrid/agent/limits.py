@@ -50,15 +50,24 @@ class Watch:
             if used > self._memory_bytes:
                 return "memory", "used %s, limit %s" % (_size(used), _size(self._memory_bytes))
         if self._disk_bytes and now >= self._disk_at:
-            used = disk_usage(self._directories) - self._before_bytes
+            breach = self.check_disk()
             self._disk_at = now + max(_DISK_EVERY_S, 20 * (time.monotonic() - now))
-            if used > self._disk_bytes:
-                return "disk", "wrote %s, limit %s" % (_size(used), _size(self._disk_bytes))
+            if breach is not None:
+                return breach
         if now >= self._deadline:
             if self._walltime_s:
                 return "walltime", "ran longer than its limit of %g s" % self._walltime_s
             self._deadline = now + _IDLE_S
         return None
+
+    def check_disk(self) -> Optional[Tuple[str, str]]:
+        """Look at what was written, due or not: a short job may have passed the limit unseen."""
+        if not self._disk_bytes:
+            return None
+        used = disk_usage(self._directories) - self._before_bytes
+        if used <= self._disk_bytes:
+            return None
+        return "disk", "wrote %s, limit %s" % (_size(used), _size(self._disk_bytes))
 
 
 def disk_usage(directories: List[str]) -> int:

@@ -301,6 +301,11 @@ def test_limits_end_a_job_and_say_so(place: Place) -> None:
     )
     record = run(link, greedy)
     assert (record.cause, record.message) == (Cause.DISK, "wrote 28.61 MiB, limit 10 MiB")
+    hasty = script(
+        place.attempt(5), "head -c 30000000 /dev/zero > big", limits=Limits(disk_bytes=10 << 20)
+    )
+    record = run(link, hasty)
+    assert (record.cause, record.message) == (Cause.DISK, "wrote 28.61 MiB, limit 10 MiB")
 
 
 def test_a_daemon_does_not_outlive_its_job(place: Place) -> None:
