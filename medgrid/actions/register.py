@@ -8,25 +8,32 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from medgrid.actions.grid import Grid
 from medgrid.actions.lfn import as_folder, is_folder
 from medgrid.actions.outcome import Failure
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.register_files import LocalFile, look_at
-from medgrid.actions.register_jobs import results_of
+from medgrid.actions.register_jobs import JobResult, results_of
 from medgrid.actions.transfer import OnBad, Uploads, ignore_bad
 from medgrid.catalog.attributes import check_name
-from medgrid.catalog.objects import Registration
+from medgrid.catalog.objects import Naming, Registration
 from medgrid.errors import AlreadyExists, UsageError
-from medgrid.model import LFN, AttributeValue, GridObject, ObjectId, new_object_id
+from medgrid.model import LFN, AttributeValue, GridObject, ObjectId, Replica, new_object_id
 
 __all__ = ["Meta", "Registered", "parse_meta", "register"]
 
+_AT_ONCE = 4
 _JOB_WORD = re.compile(r"[1-9]\d*(\.[1-9]\d*)?")
+
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,22 +147,23 @@ def register(
         results_of(grid, jobs, as_folder(to), role, on_bad, progress) if jobs else ([], [])
     )
     _check_free(grid, [*files, *(one.lfn for one in results)], replace)
-    if files and target is None:
-        target = grid.default_se().name
+    home = target or (grid.default_se().name if files else "")
+    carrier = _Carrier(on_bad, progress)
     with Uploads(grid) as uploads:
-        entries = [_store(uploads, file, lfn, target or "", meta) for lfn, file in files.items()]
-        copies = [
-            uploads.copy(one.item, one.replicas, se, on_bad)
-            for one in results
-            if se and all(copy.se != se for copy in one.replicas)
-        ]
+        entries = carrier.store(uploads, files, home, meta)
+        copies = carrier.copy(uploads, results, target) if target else []
         with grid.catalog.transaction():
             objects = grid.catalog.objects
             objects.register(entries, replace)
-            for one in results:
-                objects.name(one.item.id, one.lfn, one.attributes, replace=replace)
-                if meta.values:
-                    objects.set_attributes(one.item.id, meta.values, meta.units)
+            objects.name_many(
+                [
+                    Naming(
+                        one.item.id, one.lfn, {**one.attributes, **meta.values}, dict(meta.units)
+                    )
+                    for one in results
+                ],
+                replace,
+            )
             for copy in copies:
                 objects.add_replica(copy)
     done = [
@@ -200,11 +208,47 @@ def _check_free(grid: Grid, lfns: Sequence[LFN], replace: bool) -> None:
         )
 
 
-def _store(uploads: Uploads, file: LocalFile, lfn: LFN, se: str, meta: Meta) -> Registration:
-    object_id = new_object_id()
-    replica = uploads.put(object_id, se, file.chunks())
+class _Carrier:
+    """Brings bytes to storage elements, several at a time."""
+
+    def __init__(self, on_bad: OnBad, progress: Progress) -> None:
+        self._on_bad = on_bad
+        self._progress = progress
+
+    def store(
+        self, uploads: Uploads, files: Mapping[LFN, LocalFile], se: str, meta: Meta
+    ) -> list[Registration]:
+        """Write files of this host to `se`."""
+        ids = {lfn: new_object_id() for lfn in files}
+        uploads.reserve(ids.values(), se)
+
+        def one(lfn: LFN) -> Registration:
+            replica = uploads.put(ids[lfn], se, files[lfn].chunks())
+            return _entry(lfn, files[lfn], replica, meta)
+
+        return self._each(one, list(files))
+
+    def copy(self, uploads: Uploads, results: Sequence[JobResult], se: str) -> list[Replica]:
+        """Write outputs that are elsewhere to `se`, too."""
+        away = [one for one in results if all(copy.se != se for copy in one.replicas)]
+        uploads.reserve([one.item.id for one in away], se)
+        return self._each(lambda one: uploads.copy(one.item, one.replicas, se, self._on_bad), away)
+
+    def _each(self, work: Callable[[T], R], many: Sequence[T]) -> list[R]:
+        if not many:
+            return []
+        self._progress.total(len(many))
+        done: list[R] = []
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for result in pool.map(work, many):
+                done.append(result)
+                self._progress.advance()
+        return done
+
+
+def _entry(lfn: LFN, file: LocalFile, replica: Replica, meta: Meta) -> Registration:
     item = GridObject(
-        id=object_id,
+        id=replica.object_id,
         lfn=lfn,
         kind=file.kind,
         filename=file.filename,

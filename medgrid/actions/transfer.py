@@ -248,7 +248,13 @@ class Uploads:
 
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
-        self._reserved: list[tuple[ObjectId, str, str]] = []
+        self._reserved: dict[tuple[ObjectId, str, str], None] = {}
+
+    def reserve(self, ids: Iterable[ObjectId], se: str) -> None:
+        """Reserve places for many objects at once; after that, any thread may put or copy them."""
+        new = [(object_id, se, physical_name(object_id)) for object_id in ids]
+        self._grid.catalog.objects.reserve_many(new)
+        self._reserved.update(dict.fromkeys(new))
 
     def put(
         self,
@@ -276,8 +282,8 @@ class Uploads:
 
     def _reserve(self, object_id: ObjectId, se: str) -> str:
         pfn = physical_name(object_id)
-        self._grid.catalog.objects.reserve(object_id, se, pfn)
-        self._reserved.append((object_id, se, pfn))
+        if (object_id, se, pfn) not in self._reserved:
+            self.reserve([object_id], se)
         return pfn
 
     def __enter__(self) -> Self:

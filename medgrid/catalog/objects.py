@@ -11,6 +11,7 @@ from medgrid.catalog import questions
 from medgrid.catalog.query import Question
 from medgrid.catalog.registering import (
     AFTER_SLASH,
+    Naming,
     Registrar,
     Registration,
     count_visits,
@@ -25,7 +26,7 @@ from medgrid.catalog.schema import (
 from medgrid.errors import AlreadyExists, NotFound
 from medgrid.model import LFN, GridObject, ObjectId, Replica
 
-__all__ = ["ObjectStore", "Registration"]
+__all__ = ["Naming", "ObjectStore", "Registration"]
 
 
 # the class below has a method called list

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, text, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
 
 from medgrid.catalog.attributes import COLUMNS
 from medgrid.catalog.names import NameBook, fit_column
@@ -17,7 +17,7 @@ from medgrid.catalog.schema import attribute, object_, object_version
 from medgrid.errors import AlreadyExists, NotFound, UsageError
 from medgrid.model import LFN, AttributeValue, GridObject, ObjectId, Replica
 
-__all__ = ["AFTER_SLASH", "Registrar", "Registration", "count_visits", "refuse_folders"]
+__all__ = ["AFTER_SLASH", "Naming", "Registrar", "Registration", "count_visits", "refuse_folders"]
 
 AFTER_SLASH = chr(ord("/") + 1)
 
@@ -36,6 +36,16 @@ class Registration:
     study_uid: str | None = None
     series_uid: str | None = None
     user_attributes: Mapping[str, AttributeValue | list[Any]] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """An object that is to get its LFN, and what becomes known of it then."""
+
+    object_id: ObjectId
+    lfn: LFN
+    attributes: Mapping[str, AttributeValue | list[Any]] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -128,29 +138,48 @@ class Registrar(ReplicaBook):
         *,
         replace: bool = False,
     ) -> None:
-        """Give an object without LFN its LFN, and what it inherits or measures.
+        """Give an object without LFN its LFN, and what it inherits or measures; see `name_many`."""
+        self.name_many([Naming(object_id, lfn, attributes or {})], replace)
+
+    def name_many(self, namings: Sequence[Naming], replace: bool = False) -> None:
+        """Give objects without LFN their LFNs, and what becomes known of them; all or none.
 
         Raises
         ------
         AlreadyExists
-            The LFN is taken and `replace` does not ask for a new version of it, or the object
+            An LFN is taken and `replace` does not ask for a new version of it, or an object
             already has one.
         NotFound
             There is no such object.
+        UsageError
+            Two objects would get one LFN, or an attribute has another type in this grid.
         """
+        if not namings:
+            return
+        ids = [one.object_id for one in namings]
         with self._db.write() as connection:
-            row = connection.execute(select(object_.c.lfn).where(object_.c.id == object_id)).first()
-            if row is None:
-                raise NotFound(f"no object {object_id}")
-            if row.lfn is not None:
-                raise AlreadyExists(f"object {object_id} is already named {row.lfn}")
-            version = self._claim(connection, [lfn], replace)[lfn]
-            connection.execute(
-                update(object_).where(object_.c.id == object_id).values(lfn=lfn, version=version)
+            given = value_table(connection, ids)
+            rows = connection.execute(
+                select(object_.c.id, object_.c.lfn).join(given, given.c.value == object_.c.id)
             )
-            for name, value in (attributes or {}).items():
-                self._set(connection, object_id, name, value, None)
-            _count_visits_of(connection, [object_id])
+            found = {row.id: row.lfn for row in rows}
+            for object_id in ids:
+                if object_id not in found:
+                    raise NotFound(f"no object {object_id}")
+                if found[object_id] is not None:
+                    raise AlreadyExists(f"object {object_id} is already named {found[object_id]}")
+            versions = self._claim(connection, [one.lfn for one in namings], replace)
+            connection.execute(
+                update(object_)
+                .where(object_.c.id == bindparam("which"))
+                .values(lfn=bindparam("to"), version=bindparam("number")),
+                [
+                    {"which": one.object_id, "to": one.lfn, "number": versions[one.lfn]}
+                    for one in namings
+                ],
+            )
+            _set_many(connection, [(one.object_id, one.attributes, one.units) for one in namings])
+            _count_visits_of(connection, ids)
 
     # -- attributes --------------------------------------------------------------------------------
 
@@ -171,39 +200,55 @@ class Registrar(ReplicaBook):
         """
         with self._db.write() as connection:
             self._require(connection, object_id)
-            for name, value in values.items():
-                self._set(connection, object_id, name, value, (units or {}).get(name))
+            _set_many(connection, [(object_id, values, units or {})])
             _count_visits_of(connection, [object_id])
 
-    def _set(
-        self, connection: Connection, object_id: str, name: str, value: Any, unit: str | None
-    ) -> None:
-        spec = COLUMNS.get(name)
-        if spec is not None:
-            fitting = fit_column(spec, value)
-            if name == "PatientID" and fitting is not None:
-                _lock_patients(connection, [fitting])
-            connection.execute(
-                update(object_).where(object_.c.id == object_id).values({spec.column: fitting})
-            )
-            return
-        known = NameBook(connection).claim(name, value, unit)
-        if known.place == "json":
-            document = connection.scalar(
+
+def _set_many(
+    connection: Connection,
+    changes: Sequence[tuple[str, Mapping[str, AttributeValue | list[Any]], Mapping[str, str]]],
+) -> None:
+    """Set attributes: (object id, values by name, units by name), each object once."""
+    names = NameBook(connection)
+    gone: list[dict[str, Any]] = []
+    new: list[dict[str, Any]] = []
+    _lock_patients(
+        connection,
+        sorted({str(values["PatientID"]) for _, values, _ in changes if values.get("PatientID")}),
+    )
+    for object_id, values, units in changes:
+        columns: dict[str, Any] = {}
+        document: dict[str, Any] = {}
+        for name, value in values.items():
+            spec = COLUMNS.get(name)
+            if spec is not None:
+                columns[spec.column] = fit_column(spec, value)
+                continue
+            known = names.claim(name, value, units.get(name))
+            if known.place == "json":
+                document[name] = value
+                continue
+            gone.append({"which": object_id, "called": name})
+            if value is not None and value != []:
+                new += user_rows(object_id, name, known.type, value)
+        if document:
+            before = connection.scalar(
                 select(object_.c.attributes).where(object_.c.id == object_id)
             )
-            document = {**(document or {}), name: value}
-            if value is None:
-                del document[name]
-            connection.execute(
-                update(object_).where(object_.c.id == object_id).values(attributes=document)
-            )
-            return
+            both = {**(before or {}), **document}
+            columns["attributes"] = {key: one for key, one in both.items() if one is not None}
+        if columns:
+            connection.execute(update(object_).where(object_.c.id == object_id).values(columns))
+    if gone:
         connection.execute(
-            delete(attribute).where(attribute.c.object_id == object_id, attribute.c.name == name)
+            delete(attribute).where(
+                attribute.c.object_id == bindparam("which"),
+                attribute.c.name == bindparam("called"),
+            ),
+            gone,
         )
-        if value is not None and value != []:
-            connection.execute(insert(attribute), user_rows(object_id, name, known.type, value))
+    if new:
+        connection.execute(insert(attribute), new)
 
 
 def _row(item: Registration, versions: Mapping[str, int]) -> tuple[dict[str, Any], dict[str, Any]]:

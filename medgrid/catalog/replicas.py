@@ -107,6 +107,13 @@ class ReplicaBook:
 
     def reserve(self, object_id: ObjectId, se: str, pfn: str) -> None:
         """Say that bytes are about to be written; `register` or `release` ends it."""
+        self.reserve_many([(object_id, se, pfn)])
+
+    def reserve_many(self, uploads: Sequence[tuple[ObjectId, str, str]]) -> None:
+        """Say that bytes are about to be written: object, storage element, PFN."""
+        if not uploads:
+            return
+        now = time.time()
         with self._db.write() as connection:
             connection.execute(
                 text(
@@ -114,7 +121,10 @@ class ReplicaBook:
                     " VALUES (:se, :pfn, :object_id, :now)"
                     " ON CONFLICT (se, pfn) DO UPDATE SET reserved_s = excluded.reserved_s"
                 ),
-                {"se": se, "pfn": pfn, "object_id": object_id, "now": time.time()},
+                [
+                    {"se": se, "pfn": pfn, "object_id": object_id, "now": now}
+                    for object_id, se, pfn in uploads
+                ],
             )
 
     def release(self, object_id: ObjectId) -> None:
