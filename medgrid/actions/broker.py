@@ -8,9 +8,16 @@ from dataclasses import dataclass
 
 from medgrid.actions.grid import Grid
 from medgrid.catalog.leases import BROKER
-from medgrid.errors import Unreachable
+from medgrid.errors import MedgridError, Unreachable
 
-__all__ = ["BrokerStatus", "broker_status", "ensure_broker", "run_broker", "stop_broker"]
+__all__ = [
+    "BrokerStatus",
+    "MissingBroker",
+    "broker_status",
+    "ensure_broker",
+    "run_broker",
+    "stop_broker",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,31 @@ class BrokerStatus:
     silent_s: float | None
     open_jobs: int
     workers_down: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class MissingBroker:
+    """Jobs were open and no broker worked on them; `reason` is empty when it is not known."""
+
+    open_jobs: int
+    started: bool
+    reason: str
+
+    @property
+    def message(self) -> str:
+        """What to tell the user."""
+        jobs = "1 open job" if self.open_jobs == 1 else f"{self.open_jobs} open jobs"
+        if not self.started:
+            return f"no broker works on the {jobs}{self.reason and f': {self.reason}'}"
+        last = f"; the last one ended: {self.reason}" if self.reason else ""
+        return f"no broker worked on the {jobs}, another is started{last}"
+
+    @property
+    def hint(self) -> str:
+        """What the user can do."""
+        if self.started:
+            return "see 'medgrid broker status', and log/broker.log in the grid home"
+        return "start one with 'medgrid broker run', or 'medgrid broker once'"
 
 
 def broker_status(grid: Grid) -> BrokerStatus:
@@ -46,24 +78,33 @@ def broker_status(grid: Grid) -> BrokerStatus:
     )
 
 
-def ensure_broker(grid: Grid) -> bool:
+def ensure_broker(grid: Grid) -> MissingBroker | None:
     """Start a broker in the background when none works and jobs are open.
 
     Returns
     -------
-    bool
-        Whether one was started.
+    MissingBroker or None
+        What there is to say when jobs are open and no broker was there or on its way.
     """
-    from medgrid.broker.process import gone_process, start_in_background
+    from medgrid.broker.process import gone_process, is_starting, last_error, start_in_background
 
-    if not grid.settings.broker_autostart:
-        return False
     holder = grid.catalog.leases.holder(BROKER)
     if holder is not None and gone_process(holder) is None:
-        return False
-    if not grid.catalog.jobs.desk.open_count():
-        return False
-    return start_in_background(grid.settings)
+        return None
+    open_jobs = grid.catalog.jobs.desk.open_count()
+    if not open_jobs:
+        return None
+    settings = grid.settings
+    if not settings.broker_autostart:
+        return MissingBroker(open_jobs, started=False, reason="")
+    if is_starting(settings):
+        return None
+    reason = last_error(settings)
+    try:
+        start_in_background(settings)
+    except MedgridError as error:
+        return MissingBroker(open_jobs, started=False, reason=error.message)
+    return MissingBroker(open_jobs, started=True, reason=reason)
 
 
 def run_broker(

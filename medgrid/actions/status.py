@@ -44,12 +44,13 @@ def wait(
 ) -> bool:
     """Wait until all jobs named are final; False when that takes longer than `timeout_s`.
 
-    A broker that has died meanwhile is replaced.
+    A broker that has died meanwhile is replaced; the user is told once.
     """
     began_s = time.monotonic()
     looked_s = 0.0
     pause_s = _FIRST_PAUSE_S
     shown = 0
+    told = False
     jobs = grid.catalog.jobs
     while True:
         counts = jobs.counts(words)
@@ -65,7 +66,10 @@ def wait(
             return True
         now = time.monotonic()
         if now - looked_s > _BROKER_LOOK_S:
-            ensure_broker(grid)
+            missing = ensure_broker(grid)
+            if missing is not None and not told:
+                progress.warn(missing.message)
+                told = True
             looked_s = now
         if timeout_s is not None:
             left_s = began_s + timeout_s - now

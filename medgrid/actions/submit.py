@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from medgrid.actions.broker import ensure_broker
 from medgrid.actions.grid import Grid
 from medgrid.algorithms.invocation import InputRef, compose, item_role
 from medgrid.algorithms.parameters import check_parameters
@@ -25,7 +24,6 @@ class Submitted:
     number: int | None
     jobs: tuple[JobId, ...]
     algorithm: Algorithm
-    broker_started: bool = False
 
 
 def submit(
@@ -40,7 +38,9 @@ def submit(
     priority: Priority = Priority.NORMAL,
     name: str = "",
 ) -> Submitted:
-    """Write one job for each of `lfns` (or for each `per_job` of them), and see to a broker.
+    """Write one job for each of `lfns`, or for each `per_job` of them.
+
+    It is left to the caller to see to a broker (`ensure_broker`), after the ids are told.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def submit(
             name=name,
         )
     )
-    return Submitted(number, tuple(jobs), algorithm, ensure_broker(grid))
+    return Submitted(number, tuple(jobs), algorithm)
 
 
 def _shared_roles(

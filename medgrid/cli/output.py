@@ -33,11 +33,10 @@ __all__ = [
 ]
 
 
-def emit_json(schema: str, document: Mapping[str, Any]) -> None:
+def emit_json(schema: str, document: Mapping[str, Any], *, err: bool = False) -> None:
     """Print one JSON document on one line; `schema` is ``name/version`` without ``medgrid.``."""
-    click.echo(
-        json.dumps({"schema": f"medgrid.{schema}", **document}, ensure_ascii=False, default=str)
-    )
+    named = {"schema": f"medgrid.{schema}", **document}
+    click.echo(json.dumps(named, ensure_ascii=False, default=str), err=err)
 
 
 def emit_lines(lines: Iterable[str]) -> None:
@@ -130,10 +129,16 @@ def _flat(value: Any, digits: int = 10) -> str:
     return text if text.isprintable() else printable(" ".join(text.split()))
 
 
-def warn(session: Session, message: str) -> None:
+def warn(session: Session, message: str, *, hint: str | None = None) -> None:
     """Print a warning on stderr."""
-    if not session.quiet:
-        say("warning", message)
+    if session.quiet:
+        return
+    if session.as_json:
+        emit_json("warning/1", {"message": message, "hint": hint}, err=True)
+        return
+    say("warning", message)
+    if hint is not None:
+        say("hint", hint)
 
 
 def note(session: Session, message: str) -> None:

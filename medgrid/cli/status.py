@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from medgrid.actions.grid import Grid
     from medgrid.catalog.jobs import JobLine
 
-__all__ = ["report_end", "status"]
+__all__ = ["report_end", "see_to_broker", "status"]
 
 _FAILURES_SHOWN = 5
 
@@ -84,11 +84,25 @@ def status(
         if sys.stdout.isatty():
             note(session, ", ".join(f"{number} {state}" for state, number in counts.items()))
     if not wait_:
+        if any(not state.is_final and number for state, number in counts.items()):
+            see_to_broker(session, grid)
         return 0
     if not ended:
         warn(session, f"not all jobs ended within {timeout_s:g} s")
         return ExitCode.UNREACHABLE
     return report_end(session, grid, words)
+
+
+def see_to_broker(session: Session, grid: Grid, *, is_news: bool = True) -> None:
+    """Start a broker when open jobs need one; say when they had none.
+
+    `is_news` is false where jobs are new and a start is nothing to talk of.
+    """
+    from medgrid.actions.broker import ensure_broker
+
+    missing = ensure_broker(grid)
+    if missing is not None and (is_news or missing.reason):
+        warn(session, missing.message, hint=missing.hint)
 
 
 def report_end(session: Session, grid: Grid, words: list[str]) -> int:

@@ -8,7 +8,7 @@ import click
 
 from medgrid.cli.output import emit_json, emit_lines, note, progress, warn
 from medgrid.cli.params import Session, input_option, pass_session, read_words
-from medgrid.cli.status import report_end
+from medgrid.cli.status import report_end, see_to_broker
 from medgrid.errors import PartlyDone, UsageError
 from medgrid.model import JobId, Priority
 
@@ -98,9 +98,14 @@ def submit(
         if session.as_json:
             emit_json("submission/1", {"submission": None, "jobs": []})
         return 0
-    _show(session, done.number, done.jobs, str(done.algorithm))
-    if output_file is not None:
-        _append(output_file, done.jobs)
+    try:
+        if output_file is not None:
+            _append(output_file, done.jobs)
+    finally:
+        try:
+            _show(session, done.number, done.jobs, str(done.algorithm))
+        finally:
+            see_to_broker(session, grid, is_news=False)
     if not wait_:
         return 0
     from medgrid.actions.status import wait
