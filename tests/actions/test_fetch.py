@@ -251,8 +251,8 @@ class TestJobs:
         assert ran.lines == [f"{out}/{done}/report.txt", f"{out}/{failed}/stderr.txt"]
         assert (ran.code, ran.err) == (
             3,
-            f"medgrid: warning: {waiting}: job {waiting} is Submitted, not done yet\n"
-            f"medgrid: warning: {failed}: job {failed} failed (Done): exit code 1\n"
+            f"medgrid: warning: job {waiting} is Submitted, not done yet\n"
+            f"medgrid: warning: job {failed} failed (Done): exit code 1\n"
             "medgrid: error: 2 of 3 failed\n",
         )
         assert (out / str(failed) / "stderr.txt").read_text() == "no such file\n"

@@ -134,7 +134,7 @@ def test_a_place_that_is_not_there_is_not_an_empty_one(data: DataGrid) -> None:
     assert ran.out == ""
     assert (ran.code, ran.err) == (
         3,
-        "medgrid: warning: near: storage element near: its root directory "
+        "medgrid: warning: storage element near: its root directory "
         f"{data.root('near')} is not there\n"
         "medgrid: error: 1 of 2 failed\n",
     )

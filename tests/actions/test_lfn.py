@@ -62,7 +62,7 @@ def test_stat_of_many_of_which_one_is_missing(data: DataGrid) -> None:
     assert [line for line in ran.lines if line.startswith("lfn")] == ["lfn: /a", "lfn: /b"]
     assert (ran.code, ran.err) == (
         3,
-        "medgrid: warning: /none: no LFN /none\nmedgrid: error: 1 of 3 failed\n",
+        "medgrid: warning: no LFN /none\nmedgrid: error: 1 of 3 failed\n",
     )
     ran = data.run("stat", "/none")
     assert (ran.code, ran.err) == (

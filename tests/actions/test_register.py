@@ -10,8 +10,9 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+from sqlalchemy import event
 
-from medgrid.actions.register import Meta, parse_meta
+from medgrid.actions.register import Meta, parse_meta, register
 from medgrid.errors import UsageError
 from medgrid.model import LFN, Cause, GridObject, JobId
 from tests.lab.datagrid import DataGrid, measures
@@ -319,8 +320,8 @@ class TestJobs:
         assert ran.lines == [f"/r/{good}/measures-1"]
         assert (ran.code, ran.err) == (
             3,
-            f"medgrid: warning: job {failed}: job {failed} failed (Done): exit code 1\n"
-            f"medgrid: warning: job {waiting}: job {waiting} is Submitted, not done yet\n"
+            f"medgrid: warning: job {failed} failed (Done): exit code 1\n"
+            f"medgrid: warning: job {waiting} is Submitted, not done yet\n"
             "medgrid: error: 2 of 3 failed\n",
         )
         ran = data.run("register", str(failed), "--to", "/r")
@@ -351,3 +352,20 @@ class TestJobs:
         ran = data.ok("register", "-", "--to", "/r", stdin=f"{job}\n{table}\n")
         assert ran.lines[0] == "/r/table.csv"
         assert len(ran.lines) == 4
+
+    def test_many_outputs_take_few_transactions(self, data: DataGrid) -> None:
+        jobs = data.submit([[data.put(f"/t/{n}", attributes=PATIENTS["A"]).id] for n in range(40)])
+        for number, job in enumerate(jobs):
+            data.end(job, {"measures": measures({"ncc": number})})
+        begun: list[str] = []
+        with data.grid() as grid:
+            event.listen(
+                grid.catalog.db.engine,
+                "before_cursor_execute",
+                lambda _1, _2, statement, *_: begun.append(statement),
+            )
+            done, failures = register(grid, [str(jobs[0].submission)], "/r", se="far")
+        assert (len(done), failures) == (40, [])
+        assert sum("BEGIN IMMEDIATE" in statement for statement in begun) == 2
+        assert len(data.ok("query", "ncc>=20 and PatientID=P-A").lines) == 20
+        assert len(data.stored("far")) == 40
