@@ -19,6 +19,14 @@ _MAX_YAML_BYTES = 4 * 1024 * 1024
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGTP]?)(?:i?B)?", re.IGNORECASE)
 
 
+def _user() -> str:
+    """Who runs this process; ``uid-1000`` where that number has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What this process runs with.
@@ -29,7 +37,7 @@ class Settings:
 
     home: Path
     catalog: str = ""  # SQLAlchemy URL; the default is SQLite in the grid home
-    user: str = field(default_factory=getpass.getuser)
+    user: str = field(default_factory=_user)
     default_se: str = ""  # where outputs and imports go; the default is the first enabled one
     known_hosts: str = ""  # the default is <home>/known_hosts, then ~/.ssh/known_hosts
     identity: str = ""  # private key file for SSH; the default is ssh's own keys and agent
@@ -78,8 +86,11 @@ def load_settings(home: Path | None = None, environ: Mapping[str, str] | None = 
     """
     env = os.environ if environ is None else environ
     if home is None:
-        home = Path(env.get("MEDGRID_HOME") or Path.home() / ".medgrid").expanduser()
-    home = home.absolute()
+        home = Path(env.get("MEDGRID_HOME") or "~/.medgrid")
+    try:
+        home = home.expanduser().absolute()
+    except RuntimeError as exc:
+        raise ConfigError("this user has no home directory", hint="set MEDGRID_HOME") from exc
     known = {f.name: f for f in fields(Settings) if f.name != "home"}
     values: dict[str, Any] = {}
     file = home / "config.yaml"

@@ -98,7 +98,9 @@ class LFN(str):
         for char in text:
             if char in "*?[]":
                 return f"it holds {char!r}, which is for globs"
-            if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+            if "\ud800" <= char <= "\udfff":
+                return "it is not valid UTF-8"
+            if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp"):
                 return f"it holds the control character U+{ord(char):04X}"
         return None
 

@@ -94,3 +94,14 @@ def test_private_dir_is_made_private(tmp_path: Path) -> None:
     path.chmod(0o755)
     assert private_dir(path) == path
     assert path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_user_without_name_or_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000)
+    assert load_settings(tmp_path, {}).user == "uid-4000000"
+    with pytest.raises(ConfigError) as caught:
+        load_settings(None, {})
+    assert caught.value.message == "this user has no home directory"
+    assert caught.value.hint == "set MEDGRID_HOME"

@@ -58,7 +58,8 @@ class QuestionError(UsageError):
     def __init__(self, problem: str, text: str, at: int, *, hint: str | None = None) -> None:
         super().__init__(problem, hint=hint)
         self.at = at
-        self.detail = _pointed(text, at)
+        if text:
+            self.detail = _pointed(text, at)
 
 
 def _pointed(text: str, at: int) -> tuple[str, str]:

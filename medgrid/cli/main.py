@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import io
 import os
@@ -19,6 +20,7 @@ from medgrid.errors import ExitCode, MedgridError
 __all__ = ["cli", "entry", "run"]
 
 _IS_COMPLETING = "_MEDGRID_COMPLETE" in os.environ
+_SHORTAGES = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 PIPE_CLOSED = 141
 """Exit code when the reader of stdout has gone: 128 + SIGPIPE, as the shell gives others."""
 
@@ -173,6 +175,10 @@ def _set_up_process() -> None:
         sys.stdout = open(os.devnull, opener=_read_only, mode="w")  # noqa: SIM115
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
+    elif isinstance(sys.stderr, io.TextIOWrapper) and sys.stderr is sys.__stderr__:
+        sys.stderr = _Stderr(
+            sys.stderr.buffer, sys.stderr.encoding, "backslashreplace", line_buffering=True
+        )
     if sys.stdin is None:
         sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115
     for stream in (sys.stdin, sys.stdout):
@@ -181,6 +187,19 @@ def _set_up_process() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _terminate)
+
+
+class _Stderr(io.TextIOWrapper):
+    """A stderr that may be full or gone: what is said there is lost, the work goes on."""
+
+    def write(self, text: str, /) -> int:
+        with contextlib.suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            super().flush()
 
 
 def _read_only(path: str, _flags: int) -> int:
@@ -226,6 +245,17 @@ def _explain(exc: BaseException) -> _Problem:
             None,
             ExitCode.UNEXPECTED,
         )
+    if isinstance(exc, FileNotFoundError) and not _has_directory():
+        return _Problem(
+            "UsageError",
+            "the current directory does not exist any more",
+            "change to one that does",
+            ExitCode.USAGE,
+        )
+    if isinstance(exc, OSError) and exc.errno in _SHORTAGES:
+        # its file name may name a patient
+        reason = os.strerror(exc.errno or 0).lower()
+        return _Problem("Shortage", f"the work cannot go on: {reason}", None, ExitCode.UNREACHABLE)
     # the text of a foreign exception may quote data: show its type and place only
     return _Problem(
         "Unexpected",
@@ -233,6 +263,14 @@ def _explain(exc: BaseException) -> _Problem:
         "this is a bug in medgrid; run again with --debug and report it",
         ExitCode.UNEXPECTED,
     )
+
+
+def _has_directory() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109
+    except OSError:
+        return False
+    return True
 
 
 def _stdout_error() -> OSError | None:

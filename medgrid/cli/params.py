@@ -36,7 +36,7 @@ class Session:
         from medgrid.actions.grid import Grid
         from medgrid.config import load_settings
 
-        grid = Grid(load_settings(Path(self.home).expanduser() if self.home else None))
+        grid = Grid(load_settings(Path(self.home) if self.home else None))
         click.get_current_context().call_on_close(grid.close)
         return grid
 

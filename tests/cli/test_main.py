@@ -264,3 +264,43 @@ def test_text_of_any_script(grid_prompt: Prompt, tmp_path: Path) -> None:
 
     assert run("register", file, "--to", "/trial/Größe") == "/trial/Größe\n".encode()
     assert run("ls", "/trial") == "/trial/Größe\n".encode()
+
+
+def test_a_full_stderr_changes_no_exit_code(grid_prompt: Prompt) -> None:
+    assert shell(grid_prompt, "medgrid query Nope=1 2>/dev/full").returncode == 2
+    assert shell(grid_prompt, "medgrid query Nope=1 2>&-").returncode == 2
+
+
+def test_a_directory_that_is_gone(grid_prompt: Prompt, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    ran = shell(grid_prompt, f"cd {tmp_path}/gone && rmdir ../gone && medgrid import . --to /x")
+    assert (ran.returncode, ran.stderr) == (
+        2,
+        "medgrid: error: the current directory does not exist any more\n"
+        "medgrid: hint: change to one that does\n",
+    )
+
+
+def test_a_list_of_failures_is_shown_to_the_quiet_and_to_programs(grid_prompt: Prompt) -> None:
+    ran = grid_prompt("-q", "stat", "/no", "/none")
+    assert (ran.code, ran.err) == (
+        4,
+        "medgrid: warning: no LFN /no\n"
+        "medgrid: warning: no LFN /none\n"
+        "medgrid: error: all 2 failed\n"
+        "medgrid: hint: see 'medgrid ls' and 'medgrid query'\n",
+    )
+    ran = grid_prompt("stat", "/no", "/none", "--json")
+    failures = [json.loads(line) for line in ran.err.splitlines()]
+    assert failures[0] == {
+        "schema": "medgrid.failure/1",
+        "what": "/no",
+        "error": "NotFound",
+        "message": "no LFN /no",
+        "exit_code": 4,
+    }
+    assert [one["schema"] for one in failures] == [
+        "medgrid.failure/1",
+        "medgrid.failure/1",
+        "medgrid.error/1",
+    ]
