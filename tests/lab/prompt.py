@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -106,22 +107,26 @@ class Prompt:
         answers = [*typed, *([(interrupt_at, "\x03")] if interrupt_at else [])]
         seen, deadline = "", time.monotonic() + timeout_s
         try:
-            while time.monotonic() < deadline:
-                try:
-                    data = os.read(terminal, 4096)
-                except OSError:
-                    break
-                if not data:
-                    break
+            while data := _read(terminal, deadline):
                 seen += data.decode(errors="replace")
                 if answers and answers[0][0] in seen:
+                    time.sleep(0.2)  # nobody types before the program reads
                     os.write(terminal, answers.pop(0)[1].encode())
-            else:
+            if time.monotonic() >= deadline:
                 os.kill(pid, signal.SIGKILL)
             status = os.waitpid(pid, 0)[1]
         finally:
             os.close(terminal)
         return Ran(os.waitstatus_to_exitcode(status), seen.replace("\r\n", "\n"), "")
+
+
+def _read(terminal: int, deadline: float) -> bytes:
+    """What comes next; nothing when the other end is closed, or at the deadline."""
+    ready, _, _ = select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))
+    try:
+        return os.read(terminal, 4096) if ready else b""
+    except OSError:
+        return b""
 
 
 @pytest.fixture
