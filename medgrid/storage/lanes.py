@@ -28,7 +28,7 @@ class Lane:
 
     def __init__(self, element: StorageElement, settings: Settings) -> None:
         self._connection: SshConnection = connect(
-            element.url, settings, element.options, subject=element.name
+            element.url, settings, element.options, subject=f"se check {element.name}"
         )
         try:
             client = self._connection.sftp()

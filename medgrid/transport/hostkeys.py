@@ -52,7 +52,7 @@ class KnownHosts:
         Parameters
         ----------
         subject : str, optional
-            Name of the worker or storage element, for the hint.
+            The command that looks at the host, for the hint: ``worker check w1``.
 
         Raises
         ------
@@ -66,7 +66,7 @@ class KnownHosts:
             return
         shown = fingerprint(key)
         if not known:
-            accept = f"medgrid worker check {subject or 'NAME'} --accept-hostkey {shown}"
+            accept = f"medgrid {subject or 'worker check NAME'} --accept-hostkey {shown}"
             raise Denied(
                 f"{address}: the host key {key.get_name()} {shown} is not known",
                 hint=f"compare it with the host's own, then '{accept}'",

@@ -135,7 +135,7 @@ def connect(
     options : mapping, optional
         A worker's or storage element's: ``identity`` (key file), ``jump`` (SSH URL).
     subject : str, optional
-        Name of that worker or storage element, for hints.
+        The command that looks at the host, for hints: ``worker check w1``.
 
     Raises
     ------

@@ -20,7 +20,9 @@ def open_ssh(worker: Worker, settings: Settings, grid_id: str) -> AgentLink:
     where = f"worker {worker.name}"
     root = str(worker.options.get("root") or f"~/.medgrid-agent/{grid_id}/{worker.name}")
     python = str(worker.options.get("python") or "")
-    connection = connect(worker.url, settings, worker.options, subject=worker.name)
+    connection = connect(
+        worker.url, settings, worker.options, subject=f"worker check {worker.name}"
+    )
     timeout_s = settings.connect_timeout_s + settings.keepalive_s
 
     def open_stream(verb: str) -> Process:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import pytest
+
 from tests.lab.prompt import Prompt
+from tests.lab.sshd import Sshd
 
 
 def test_worker_of_an_unknown_site_makes_it(grid_prompt: Prompt) -> None:
@@ -134,3 +140,30 @@ def test_a_place_of_this_machine_has_no_host_key(grid_prompt: Prompt) -> None:
     ran = grid_prompt("worker", "check", "--accept-hostkey", "SHA256:x")
     assert ran.code == 2
     assert ran.err.splitlines()[0] == "medgrid: error: --accept-hostkey goes with one name"
+
+
+@pytest.mark.sshd
+def test_host_keys_are_accepted_by_fingerprint(
+    grid_prompt: Prompt, sshd: Sshd, tmp_path: Path
+) -> None:
+    """The refusal says the very command that accepts the key; another fingerprint is refused."""
+    grid_prompt.env["HOME"] = str(tmp_path / "home")
+    identity = ["--identity", str(sshd.identity)]
+    root = ["--root", str(sshd.home / "agent")]
+    grid_prompt.ok("worker", "add", "w1", sshd.url, *identity, *root)
+    (tmp_path / "store").mkdir()
+    store = sshd.url.replace("ssh:", "sftp:") + str(tmp_path / "store")
+    grid_prompt.ok("se", "add", "s1", store, *identity)
+    for kind, name in (("worker", "w1"), ("se", "s1")):
+        ran = grid_prompt(kind, "check", name)
+        assert ran.code == 5
+        found = re.search(rf"'medgrid {kind} check {name} --accept-hostkey (SHA256:\S+)'", ran.err)
+        assert found is not None, ran.err
+        wrong = grid_prompt(kind, "check", name, "--accept-hostkey", "SHA256:" + "A" * 43)
+        assert wrong.code == 5
+        assert f"expected the host key SHA256:{'A' * 43}, found {found[1]}" in wrong.err
+        assert not (grid_prompt.home / "known_hosts").exists()
+        ran = grid_prompt(kind, "check", name, "--accept-hostkey", found[1])
+        assert (ran.code, ran.err) == (0, "")
+        assert ran.rows[0][:2] == [name, "ok"]
+        (grid_prompt.home / "known_hosts").unlink()

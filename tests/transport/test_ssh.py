@@ -75,7 +75,7 @@ def test_an_unknown_host_key_is_refused_then_accepted(sshd: Sshd, settings: Sett
     sshd.known_hosts.unlink()
     me = getpass.getuser()
     with pytest.raises(Denied) as caught:
-        ssh.connect(sshd.url, settings, subject="w1")
+        ssh.connect(sshd.url, settings, subject="worker check w1")
     words = caught.value.message.split()
     shown = next(word for word in words if word.startswith("SHA256:"))
     place = f"{me}@127.0.0.1:{sshd.port}"
@@ -168,7 +168,7 @@ def test_an_unknown_jump_host_is_accepted_first(
         (other.directory / "authorized_keys").write_text((sshd.directory / "id.pub").read_text())
         options = {"jump": f"127.0.0.1:{other.port}"}
         with pytest.raises(Denied, match="is not known") as caught:
-            ssh.connect(sshd.url, settings, options, subject="w1")
+            ssh.connect(sshd.url, settings, options, subject="worker check w1")
         assert f":{other.port}: the host key" in caught.value.message
         shown = next(word for word in caught.value.message.split() if word.startswith("SHA256:"))
         assert caught.value.hint is not None
