@@ -194,13 +194,37 @@ def named(grid: Grid, places: Sequence[str], *, recursive: bool) -> list[LFN]:
     return list(found)
 
 
-def remove(grid: Grid, lfns: Sequence[LFN]) -> list[Failure]:
-    """Remove LFNs, all or none, then their bytes; give the bytes that could not be deleted."""
+def remove(grid: Grid, lfns: Sequence[LFN], *, force: bool = False) -> list[Failure]:
+    """Remove LFNs, all or none, then their bytes; give the bytes that could not be deleted.
+
+    Raises
+    ------
+    UsageError
+        An open job needs one of them, and `force` is not given.
+    """
     objects = grid.catalog.objects
     with grid.catalog.transaction():
+        if not force:
+            _refuse_needed(grid, lfns)
         gone = {lfn: objects.remove(lfn) for lfn in lfns}
     owners = {replica: lfn for lfn, replicas in gone.items() for replica in replicas}
     return [
         Failure(f"bytes of {owners[replica]} at {replica.se}", error)
         for replica, error in delete_bytes(grid, owners).items()
     ]
+
+
+def _refuse_needed(grid: Grid, lfns: Sequence[LFN]) -> None:
+    needed = grid.catalog.jobs.open_inputs()
+    if not needed:
+        return
+    objects = grid.catalog.objects
+    items = objects.get_many(lfns)
+    for lfn in lfns:
+        versions = [object_id for _, object_id in objects.versions(lfn)]
+        for object_id in [items[lfn].id, *versions] if lfn in items else versions:
+            if object_id in needed:
+                raise UsageError(
+                    f"{lfn} is an input of job {needed[object_id]}, which has not ended",
+                    hint="nothing was removed; wait for the job, cancel it, or say --force",
+                )

@@ -24,6 +24,7 @@ from medgrid.model import (
     JobId,
     JobOutput,
     JobState,
+    ObjectId,
     Priority,
 )
 
@@ -118,6 +119,28 @@ class JobStore:
         )
         with self._db.read() as connection:
             return [str(row[0]) for row in connection.execute(question)]
+
+    def open_inputs(self) -> dict[ObjectId, JobId]:
+        """Objects that open jobs still need, and one job each."""
+        found: dict[ObjectId, JobId] = {}
+        with self._db.read() as connection:
+            rows = connection.execute(
+                select(job.c.submission, job.c.number, job.c.own_inputs).where(
+                    job.c.state.in_(sorted(OPEN))
+                )
+            ).all()
+            firsts = {row.submission: JobId(row.submission, row.number) for row in reversed(rows)}
+            shared = connection.execute(
+                select(submission.c.id, submission.c.inputs).where(
+                    submission.c.id.in_(list(firsts))
+                )
+            ).all()
+        for number, inputs in shared:
+            for many in inputs.values():
+                found.update(dict.fromkeys(many, firsts[number]))
+        for row in rows:
+            found.update(dict.fromkeys(row.own_inputs, JobId(row.submission, row.number)))
+        return found
 
     def counts(self, selectors: Iterable[str]) -> dict[JobState, int]:
         """How many of the jobs named are in each state, in the order of `JobState`.

@@ -164,6 +164,7 @@ def mv(session: Session, source: str, target: str) -> None:
 @input_option("LFNs")
 @click.option("-r", "--recursive", is_flag=True, help="Folders, with all that is below them.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Even inputs of jobs that have not ended.")
 @pass_session
 def rm(
     session: Session,
@@ -171,10 +172,12 @@ def rm(
     input_file: str | None,
     recursive: bool,
     yes: bool,
+    force: bool,
 ) -> None:
     """Remove LFNs, all their versions, and their bytes.
 
-    All are removed from the catalog, or none. What was made from them, and how, stays known.
+    All are removed from the catalog, or none; none when a job that has not ended needs one of them
+    and --force is not given. What was made from them, and how, stays known.
     LFNs come from the command line, '-i FILE' or stdin ('-').
     """
     from medgrid.actions.lfn import named, remove
@@ -185,7 +188,7 @@ def rm(
         return
     what = found[0] if len(found) == 1 else f"{len(found)} LFNs"
     session.confirm(f"remove {what} and the bytes of all copies?", yes=yes)
-    failures = remove(grid, found)
+    failures = remove(grid, found, force=force)
     for lfn in found:
         emit_done(session, "removed/1", {"lfn": lfn})
     finish(session, failures, len(found), hint="'medgrid fsck --repair' removes them later")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from tests.lab.datagrid import DataGrid
+from tests.lab.datagrid import DataGrid, measures
 
 
 def test_ls_prints_lfns_and_folders(any_data: DataGrid) -> None:
@@ -171,3 +172,23 @@ def test_rm_where_the_bytes_cannot_be_reached(data: DataGrid) -> None:
     )
     assert data.ok("ls").lines == []
     assert data.stored("far") == []
+
+
+def test_rm_of_an_input_of_an_open_job(any_data: DataGrid, tmp_path: Path) -> None:
+    item, shared = any_data.put("/a"), any_data.put("/source")
+    any_data.put("/b")
+    (job,) = any_data.submit([[item.id]], shared.id)
+    for lfn in ("/a", "/source"):
+        ran = any_data.run("rm", "--yes", "/b", lfn)
+        assert (ran.code, ran.err) == (
+            2,
+            f"medgrid: error: {lfn} is an input of job {job}, which has not ended\n"
+            "medgrid: hint: nothing was removed; wait for the job, cancel it, or say --force\n",
+        )
+    assert any_data.ok("ls").lines == ["/a", "/b", "/source"]
+    (tmp_path / "a").write_text("new")
+    any_data.ok("register", tmp_path / "a", "--to", "/a", "--replace")
+    assert any_data.run("rm", "--yes", "/a").code == 2  # the job has the older version
+    any_data.ok("rm", "--yes", "--force", "/a")
+    any_data.end(job, {"measures": measures({"ncc": 1})})
+    any_data.ok("rm", "--yes", "/source", "/b")
