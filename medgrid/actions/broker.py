@@ -47,7 +47,7 @@ class MissingBroker:
         if not self.started:
             return f"no broker works on the {jobs}{self.reason and f': {self.reason}'}"
         last = f"; the last one ended: {self.reason}" if self.reason else ""
-        return f"no broker worked on the {jobs}, another is started{last}"
+        return f"no broker worked on the {jobs}, one is started{last}"
 
     @property
     def hint(self) -> str:

@@ -239,7 +239,7 @@ def test_status_replaces_a_broker_that_died_and_says_why(field: Field) -> None:
     ran = field.prompt("status", "1")
     assert (ran.code, ran.out) == (0, "1.1\tSubmitted\t\t\n")
     assert ran.err == (
-        "medgrid: warning: no broker worked on the 1 open job, another is started; the last one "
+        "medgrid: warning: no broker worked on the 1 open job, one is started; the last one "
         "ended: no way\n"
         "medgrid: hint: see 'medgrid broker status', and log/broker.log in the grid home\n"
     )
