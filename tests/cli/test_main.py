@@ -243,7 +243,7 @@ def test_ctrl_c_at_any_moment(grid_prompt: Prompt, delay_s: float) -> None:
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=20)
     if "medgrid/cli" in err or "Traceback" not in err:
-        assert child.returncode in (0, 130)
+        assert child.returncode in (0, 130, -signal.SIGINT)  # the last before Python listens
         assert "Traceback" not in err
     else:  # Python itself had not come to us yet
         assert child.returncode != 0
