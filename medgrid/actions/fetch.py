@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import secrets
 import shutil
+import stat
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -18,7 +20,7 @@ from medgrid.actions.grid import Grid
 from medgrid.actions.outcome import Failure, job_problem
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.transfer import BadReplica, fetch_file
-from medgrid.errors import MedgridError
+from medgrid.errors import AlreadyExists, MedgridError
 from medgrid.model import LFN, GridObject, Job, ObjectId, ObjectKind, Replica
 
 __all__ = ["Fetched", "fetch"]
@@ -66,8 +68,8 @@ def fetch(
     its last words ``42.7/stdout.txt`` and ``stderr.txt``; an LFN becomes the file of that path. A
     series is unpacked into a folder unless `packed`.
 
-    Nothing that is there is written over unless `force`; each file appears when it is whole and
-    verified.
+    Nothing that is there is written over unless `force`, but a file that is there with the same
+    content counts as fetched. Each file appears when it is whole and verified.
 
     Yields
     ------
@@ -155,8 +157,7 @@ class _Plan:
             content = text.encode(errors="replace")
             try:
                 make_folder(path.parent)
-                with atomic_file(path, force=self._force) as stream:
-                    stream.write(content)
+                _write_text(path, content, self._force)
             except MedgridError as error:
                 self._tell(Failure(str(job.id), error))
             else:
@@ -239,11 +240,19 @@ class _Crew:
                 self._unpacked(wanted)
             else:
                 make_folder(wanted.path.parent)
-                self._bring(wanted.item, wanted.path, self._force)
+                self._file(wanted.item, wanted.path)
         except MedgridError as error:
             return Failure(wanted.source, error)
         item = wanted.item
         return Fetched(wanted.path, wanted.source, wanted.role, item.size_bytes, item.sha256)
+
+    def _file(self, item: GridObject, path: Path) -> None:
+        try:
+            self._bring(item, path, self._force)
+        except AlreadyExists:
+            if not _is_there(item, path):
+                raise
+            self.advance(item.size_bytes)
 
     def _bring(self, item: GridObject, path: Path, force: bool) -> None:
         fetch_file(
@@ -279,6 +288,27 @@ class _Crew:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 shutil.rmtree(work)
+
+
+def _is_there(item: GridObject, path: Path) -> bool:
+    """Whether a file here holds an object already."""
+    try:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size != item.size_bytes:
+            return False
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest() == item.sha256
+    except OSError:
+        return False
+
+
+def _write_text(path: Path, content: bytes, force: bool) -> None:
+    try:
+        with atomic_file(path, force=force) as stream:
+            stream.write(content)
+    except AlreadyExists:
+        if not path.is_file() or path.read_bytes() != content:
+            raise
 
 
 def _put_folder(parts: Path, folder: Path, *, force: bool) -> None:

@@ -300,12 +300,15 @@ class Uploads:
         with contextlib.suppress(MedgridError):
             objects = self._grid.catalog.objects
             known = objects.replicas([object_id for object_id, _, _ in self._reserved])
+            taken_back: list[ObjectId] = []
             for object_id, se, pfn in self._reserved:
                 if any((one.se, one.pfn) == (se, pfn) for one in known.get(object_id, ())):
                     continue
                 with contextlib.suppress(MedgridError):
                     self._grid.storage(se).delete(pfn)
-                    objects.release(object_id)
+                    taken_back.append(object_id)
+            if taken_back:
+                objects.release(*taken_back)
 
 
 def _replica(object_id: ObjectId, se: str, stored: Stored) -> Replica:

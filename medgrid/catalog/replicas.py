@@ -127,10 +127,11 @@ class ReplicaBook:
                 ],
             )
 
-    def release(self, object_id: ObjectId) -> None:
-        """End the reservations of an object that will not be registered."""
+    def release(self, *ids: ObjectId) -> None:
+        """End the reservations of objects that will not be registered."""
         with self._db.write() as connection:
-            connection.execute(delete(upload).where(upload.c.object_id == object_id))
+            given = value_table(connection, ids)
+            connection.execute(delete(upload).where(upload.c.object_id.in_(select(given.c.value))))
 
     def reservations(self, se: str) -> dict[str, tuple[ObjectId, float]]:
         """Uploads under way to a storage element: PFN -> (object, epoch seconds of the start)."""

@@ -37,7 +37,8 @@ def fetch(
     """Bring outputs of jobs, and objects by LFN, to a local folder; prints their paths.
 
     Outputs of job 42.7 go to DIR/42.7/, the last words of its stdout and stderr beside them; an LFN
-    goes to the same path below DIR. Every file is verified before it appears.
+    goes to the same path below DIR. Every file is verified before it appears; one that is there
+    already with the same content is left as it is, another is not written over without --force.
 
     Jobs that are not done are listed, and the exit code is 3.
 

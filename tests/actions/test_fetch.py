@@ -107,6 +107,18 @@ class TestLfns:
         data.ok("fetch", "/a", "--dir", out, "--force")
         assert files(out) == {"a": b"theirs"}
 
+    def test_what_is_there_already_counts_as_fetched(self, data: DataGrid, out: Path) -> None:
+        data.put("/a", b"same", filename="file")
+        data.put("/b", b"theirs", filename="file")
+        ran = data.ok("fetch", "/a", "--dir", out)
+        before = (out / "a").stat()
+        assert data.ok("fetch", "/a", "--dir", out).out == ran.out
+        (out / "b").write_bytes(b"mine!!")
+        ran = data.run("fetch", "/a", "/b", "--dir", out)
+        assert (ran.code, ran.lines) == (3, [f"{out}/a"])
+        assert files(out) == {"a": b"same", "b": b"mine!!"}
+        assert (out / "a").stat() == before
+
     def test_the_next_replica_serves_when_one_is_bad(self, data: DataGrid, out: Path) -> None:
         data.put("/a", b"content", filename="file", se="far")
         data.ok("replica", "add", "/a", "--se", "near")
