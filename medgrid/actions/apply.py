@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any, TypeVar, Union
 
 from medgrid.actions.grid import Grid
-from medgrid.actions.places import check_jump, check_name, check_se_url, check_worker_url
+from medgrid.actions.places import (
+    check_jump,
+    check_name,
+    check_se_url,
+    check_worker_url,
+    remove_se,
+    remove_site,
+    remove_worker,
+)
 from medgrid.config import load_yaml, parse_size
 from medgrid.errors import ConfigError, UsageError
 from medgrid.model import Site, SiteClass, StorageElement, Worker
@@ -93,7 +101,7 @@ def apply_plan(grid: Grid, plan: Plan) -> None:
         Something to remove is in use.
     """
     places = grid.catalog.places
-    remove = {"site": places.remove_site, "se": places.remove_se, "worker": places.remove_worker}
+    remove = {"site": remove_site, "se": remove_se, "worker": remove_worker}
     with grid.catalog.transaction():
         for change in plan.to_make:
             if isinstance(change.after, Site):
@@ -103,7 +111,7 @@ def apply_plan(grid: Grid, plan: Plan) -> None:
             elif isinstance(change.after, Worker):
                 places.put_worker(change.after)
             else:
-                remove[change.kind](change.name)
+                remove[change.kind](grid, change.name)
 
 
 def _check_sites(

@@ -257,8 +257,25 @@ def remove_se(grid: Grid, name: str) -> None:
 
 
 def remove_worker(grid: Grid, name: str) -> None:
-    """Take a worker out of the catalog; refused while it has jobs."""
-    grid.catalog.places.remove_worker(name)
+    """Take a worker out of the catalog.
+
+    Raises
+    ------
+    NotFound
+        There is none of this name.
+    UsageError
+        It has jobs.
+    """
+    catalog = grid.catalog
+    with catalog.transaction():
+        live = catalog.jobs.desk.live_on(name)
+        if live:
+            plural = "s" if len(live) != 1 else ""
+            raise UsageError(
+                f"worker {name!r} has {len(live)} job{plural}",
+                hint=f"let it end them with 'medgrid worker disable {name}', or cancel them",
+            )
+        catalog.places.remove_worker(name)
 
 
 def set_worker_enabled(grid: Grid, name: str, enabled: bool) -> Worker:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
 from pathlib import Path
 
 import pytest
 
+from medgrid.actions.demo import stop_agents
 from tests.lab.prompt import Prompt
 from tests.lab.sshd import Sshd
 
@@ -140,6 +143,45 @@ def test_a_place_of_this_machine_has_no_host_key(grid_prompt: Prompt) -> None:
     ran = grid_prompt("worker", "check", "--accept-hostkey", "SHA256:x")
     assert ran.code == 2
     assert ran.err.splitlines()[0] == "medgrid: error: --accept-hostkey goes with one name"
+
+
+def test_a_worker_with_a_job_is_not_removed(grid_prompt: Prompt, tmp_path: Path) -> None:
+    """Until the job has ended; what would remove it with others changes nothing."""
+    descriptor = {
+        "name": "nap",
+        "tool-version": "1",
+        "schema-version": "0.5",
+        "description": "Never ends.",
+        "command-line": "tail -f [FILE]",
+        "inputs": [{"id": "file", "name": "File", "type": "File", "value-key": "[FILE]"}],
+    }
+    (tmp_path / "nap.json").write_text(json.dumps(descriptor))
+    (tmp_path / "x").write_text("x")
+    grid_prompt.ok("algorithm", "add", tmp_path / "nap.json")
+    grid_prompt.ok("register", tmp_path / "x", "--to", "/x")
+    try:
+        grid_prompt.ok("submit", "nap", "/x")
+        for _ in range(100):
+            if grid_prompt.ok("status", "1").rows[0][1] in ("Scheduled", "Running"):
+                break
+            time.sleep(0.1)
+        ran = grid_prompt("worker", "rm", "local")
+        assert ran.code == 2
+        assert ran.err == (
+            "medgrid: error: worker 'local' has 1 job\n"
+            "medgrid: hint: let it end them with 'medgrid worker disable local', or cancel them\n"
+        )
+        (tmp_path / "none.yaml").write_text("{}\n")
+        ran = grid_prompt("apply", tmp_path / "none.yaml", "--prune", "--yes")
+        assert ran.code == 2
+        assert grid_prompt.ok("worker", "ls").rows[0][0] == "local"
+        grid_prompt.ok("cancel", "1")
+        grid_prompt("status", "1", "--wait", "--timeout", "30")
+        grid_prompt.ok("worker", "rm", "local")
+    finally:
+        grid_prompt("cancel", "1")
+        grid_prompt("broker", "stop")
+        stop_agents(grid_prompt.home)
 
 
 @pytest.mark.sshd
