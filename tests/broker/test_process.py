@@ -72,7 +72,7 @@ def test_a_broker_outlives_the_terminal_it_was_started_from(field: Field) -> Non
 
 def test_a_second_broker_is_refused(field: Field) -> None:
     field.env["MEDGRID_BROKER_AUTOSTART"] = "1"
-    field.algorithm("slow", "sleep 3\n")
+    field.algorithm("slow", "sleep 300\n")
     field.submit("slow", *field.put("a"))
     field.wait_for(lambda jobs: jobs[0].state is JobState.RUNNING)
     pid = broker_pid(field)
@@ -81,6 +81,7 @@ def test_a_second_broker_is_refused(field: Field) -> None:
         assert ran.code == 7
         assert ran.err.startswith("medgrid: error: another broker works on this catalog: ")
         assert ran.err.endswith(f" pid {pid}\n")
+    field.prompt.ok("cancel", "1")
 
 
 def test_stop_leaves_jobs_running_and_the_next_broker_takes_over(field: Field) -> None:

@@ -161,9 +161,9 @@ def test_a_worker_with_a_job_is_not_removed(grid_prompt: Prompt, tmp_path: Path)
     grid_prompt.ok("register", tmp_path / "x", "--to", "/x")
     try:
         grid_prompt.ok("submit", "nap", "/x")
-        for _ in range(100):
-            if grid_prompt.ok("status", "1").rows[0][1] in ("Scheduled", "Running"):
-                break
+        deadline = time.monotonic() + 60
+        while grid_prompt.ok("status", "1").rows[0][1] not in ("Scheduled", "Running"):
+            assert time.monotonic() < deadline
             time.sleep(0.1)
         ran = grid_prompt("worker", "rm", "local")
         assert ran.code == 2

@@ -100,9 +100,11 @@ def test_staged_bytes_are_the_jobs_inputs(place: Place) -> None:
 
 def test_bytes_on_the_host_are_read_there(place: Place) -> None:
     link = place.open()
-    place.shell("printf there > /tmp/there; chmod 644 /tmp/there")
+    name = f"/tmp/there-{os.getpid()}"
+    place.shell(f"printf there > {name}; chmod 644 {name}")
     digest = Sha256(hashlib.sha256(b"there").hexdigest())
-    link.stage([StageItem(digest, 5, path="/tmp/there")])
+    link.stage([StageItem(digest, 5, path=name)])
+    place.shell(f"rm {name}")
     assert link.missing([digest]) == set()
     with pytest.raises(NotFound, match="bytes to stage cannot be read there: No such file"):
         link.stage([StageItem(Sha256("0" * 64), 5, path="/tmp/nowhere")])
