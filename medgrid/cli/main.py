@@ -299,6 +299,9 @@ def _drop_stdout() -> None:
 
 def _plain(message: str) -> str:
     message = message.rstrip().removesuffix(".").replace(". Did you mean", "; did you mean")
+    message, found, names = message.partition(". (Did you mean one of: ")
+    if found:
+        message += f"; did you mean {names.removesuffix(')')}"
     return message[:1].lower() + message[1:]
 
 
