@@ -11,7 +11,7 @@ from medgrid.catalog.engine import Database
 from medgrid.catalog.rows import value_table
 from medgrid.catalog.schema import object_, replica, upload
 from medgrid.errors import NotFound
-from medgrid.model import ObjectId, Replica
+from medgrid.model import LFN, ObjectId, Replica
 
 __all__ = ["ReplicaBook"]
 
@@ -36,6 +36,22 @@ class ReplicaBook:
                 .order_by(replica.c.created_s, replica.c.se)
             ):
                 found[row[0]].append(Replica(*row))
+        return found
+
+    def locate(self, lfns: Iterable[LFN]) -> dict[LFN, list[Replica]]:
+        """Replicas by LFN, without reading the objects; LFNs that do not exist are absent."""
+        found: dict[LFN, list[Replica]] = {}
+        with self._db.read() as connection:
+            given = value_table(connection, lfns)
+            for lfn, *row in connection.execute(
+                select(given.c.value, replica)
+                .join(object_, object_.c.lfn == given.c.value)
+                .outerjoin(replica, replica.c.object_id == object_.c.id)
+                .order_by(replica.c.created_s, replica.c.se)
+            ):
+                copies = found.setdefault(LFN(lfn), [])
+                if row[0] is not None:
+                    copies.append(Replica(*row))
         return found
 
     def add_replica(self, new: Replica) -> None:

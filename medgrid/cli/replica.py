@@ -51,11 +51,10 @@ def ls(session: Session, lfns: tuple[str, ...], input_file: str | None) -> None:
 
     grid = session.open_grid()
     wanted = [LFN(word) for word in read_words(lfns, input_file, "LFN")]
-    items = grid.catalog.objects.get_many(wanted)
-    copies = grid.catalog.objects.replicas([item.id for item in items.values()])
-    rows = [_row(lfn, one) for lfn in wanted if lfn in items for one in copies[items[lfn].id]]
+    copies = grid.catalog.objects.locate(wanted)
+    rows = [_row(lfn, one) for lfn in wanted for one in copies.get(lfn, ())]
     emit(session, "replica/1", rows, ("lfn", "se", "size_bytes", "pfn"))
-    missing = [Failure(lfn, NotFound(f"no LFN {lfn}")) for lfn in wanted if lfn not in items]
+    missing = [Failure(lfn, NotFound(f"no LFN {lfn}")) for lfn in wanted if lfn not in copies]
     finish(session, missing, len(wanted) - len(missing))
 
 

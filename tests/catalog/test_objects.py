@@ -233,6 +233,20 @@ def test_renaming(grid: Catalog) -> None:
         grid.objects.rename(LFN("/a"), LFN("/z"))
 
 
+def test_replicas_are_found_by_lfn(grid: Catalog) -> None:
+    first, second = registration("/trial/a"), registration("/trial/b")
+    grid.objects.register([first, second])
+    more = Replica(first.object.id, "s2", "00/more", 10, Sha256("0" * 64), created_s=9e9)
+    grid.objects.add_replica(more)
+    grid.objects.remove_replica(second.object.id, "s1", second.replicas[0].pfn)
+    found = grid.objects.locate([LFN("/trial/a"), LFN("/trial/b"), LFN("/trial/none")])
+    assert {lfn: [copy.se for copy in copies] for lfn, copies in found.items()} == {
+        "/trial/a": ["s1", "s2"],
+        "/trial/b": [],
+    }
+    assert found[LFN("/trial/a")][1] == more
+
+
 def test_replicas_and_uploads(grid: Catalog) -> None:
     new = registration("/a")
     object_id = new.object.id
