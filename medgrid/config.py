@@ -94,7 +94,13 @@ def load_settings(home: Path | None = None, environ: Mapping[str, str] | None = 
     known = {f.name: f for f in fields(Settings) if f.name != "home"}
     values: dict[str, Any] = {}
     file = home / "config.yaml"
-    if file.exists():
+    try:
+        has_file = file.exists()
+    except OSError as exc:
+        raise ConfigError(
+            f"{home}: cannot be read: {exc.strerror}", hint="check its permissions"
+        ) from exc
+    if has_file:
         data = load_yaml(file)
         if data is not None and not isinstance(data, dict):
             raise ConfigError(

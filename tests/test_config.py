@@ -105,3 +105,12 @@ def test_a_user_without_name_or_home(tmp_path: Path, monkeypatch: pytest.MonkeyP
         load_settings(None, {})
     assert caught.value.message == "this user has no home directory"
     assert caught.value.hint == "set MEDGRID_HOME"
+
+
+def test_a_home_that_cannot_be_looked_into(tmp_path: Path) -> None:
+    home = tmp_path
+    name = "x" * 300  # no file system has such a name, for root neither
+    with pytest.raises(ConfigError) as caught:
+        load_settings(home / name)
+    assert caught.value.message == f"{home / name}: cannot be read: File name too long"
+    assert caught.value.hint == "check its permissions"
