@@ -177,7 +177,9 @@ def _inputs(role: str | None) -> Load:
         )
         if role is not None:
             statement = statement.where(read.role == role)
-        return _gather(iter(connection.execute(statement)))
+        # an object given for two roles is one source
+        rows = dict.fromkeys(connection.execute(statement).tuples())
+        return _gather(iter(rows))
 
     return load
 
