@@ -155,7 +155,7 @@ def test_what_makes_no_sense(
 def test_columns(grid: Catalog, made: dict[str, ObjectId]) -> None:
     columns = ["lfn", "nmi", "algorithm", "job", "worker", "derived_from", "input.source"]
     assert list(grid.objects.select(parse("job=42"), columns)) == [
-        ("/out/ra", 1.5, "register@2.1", "42.7", "w1", ["/img/a", "/img/a"], "/img/a"),
+        ("/out/ra", 1.5, "register@2.1", "42.7", "w1", "/img/a", "/img/a"),
         ("/out/rb", 1.1, "register@2.1", "42.7", "w1", "/img/b", None),
     ]
     columns = ["kind", "size", "EchoTime", "visits", "se", "se_site", "FlipAngle", "replicas"]
