@@ -132,9 +132,10 @@ def entry(argv: Sequence[str] | None = None) -> NoReturn:
     if _IS_COMPLETING:
         cli.main(words, prog_name="medgrid")
     code = run(words)
-    if code == ExitCode.INTERRUPTED:
-        os._exit(code)  # do not wait for threads that talk to far hosts
-    sys.exit(code)
+    # The result is out. To take the interpreter apart would cost as much as many a question, wait
+    # for threads that talk to far hosts, and let a late signal change the exit code.
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def run(words: Sequence[str]) -> int:

@@ -22,7 +22,7 @@ from medgrid.catalog.job_states import Event
 from medgrid.catalog.jobs import NewSubmission
 from medgrid.catalog.objects import Registration
 from medgrid.catalog.provenance import Derivation, new_derivation_id
-from medgrid.cli.main import entry
+from medgrid.cli.main import run
 from medgrid.config import Settings, load_settings
 from medgrid.model import (
     LFN,
@@ -100,10 +100,9 @@ class DataGrid:
         """Run a command."""
         self.capsys.readouterr()
         self.monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
-        with pytest.raises(SystemExit) as ended:
-            entry([str(word) for word in words])
+        code = run([str(word) for word in words])
         out, err = self.capsys.readouterr()
-        return Ran(int(ended.value.code or 0), out, err)
+        return Ran(code, out, err)
 
     def ok(self, *words: str | Path, stdin: str = "") -> Ran:
         """Run a command that must end well."""
