@@ -178,7 +178,7 @@ def _inputs(role: str | None) -> Load:
         if role is not None:
             statement = statement.where(read.role == role)
         # an object given for two roles is one source
-        rows = dict.fromkeys(connection.execute(statement).tuples())
+        rows = dict.fromkeys(tuple(row) for row in connection.execute(statement))
         return _gather(iter(rows))
 
     return load
