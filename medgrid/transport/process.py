@@ -12,13 +12,13 @@ import paramiko
 
 from medgrid.errors import Unreachable
 
-__all__ = ["RemoteProcess"]
+__all__ = ["BROKEN", "RemoteProcess"]
 
 _BUFFER_BYTES = 256 * 1024
 _STDERR_KEPT_BYTES = 64 * 1024
 _PACKET_BYTES = 32 * 1024 - 64  # of data in one packet, with paramiko's allowance for its head
 # what paramiko raises on a broken connection; reading sends too, to open the window again
-_BROKEN = (OSError, EOFError, paramiko.SSHException)
+BROKEN = (OSError, EOFError, paramiko.SSHException)
 
 
 class RemoteProcess:
@@ -68,7 +68,7 @@ class RemoteProcess:
 
     def close(self) -> None:
         """Close the channel; the remote process sees its streams end."""
-        with contextlib.suppress(*_BROKEN):  # gone already
+        with contextlib.suppress(*BROKEN):  # gone already
             self._channel.close()
 
     def _read_stderr(self) -> None:
@@ -77,7 +77,7 @@ class RemoteProcess:
                 chunk = self._channel.recv_stderr(_BUFFER_BYTES)
             except TimeoutError:
                 continue
-            except _BROKEN:
+            except BROKEN:
                 return
             if not chunk:
                 return
@@ -109,7 +109,7 @@ class _Reader(io.RawIOBase):
             data = self._channel.recv(len(buffer))
         except TimeoutError as exc:
             raise Unreachable(f"{self._label}: stopped answering") from exc
-        except _BROKEN as exc:
+        except BROKEN as exc:
             raise Unreachable(f"{self._label}: the connection was lost") from exc
         buffer[: len(data)] = data
         return len(data)
@@ -130,12 +130,12 @@ class _Writer(io.RawIOBase):
                     self._channel.sendall(bytes(view[start : start + _PACKET_BYTES]))
         except TimeoutError as exc:
             raise Unreachable(f"{self._label}: stopped taking data") from exc
-        except _BROKEN as exc:
+        except BROKEN as exc:
             raise Unreachable(f"{self._label}: the connection was lost") from exc
         return len(data)
 
     def close(self) -> None:
         if not self.closed:
             super().close()
-            with contextlib.suppress(*_BROKEN):  # gone already
+            with contextlib.suppress(*BROKEN):  # gone already
                 self._channel.shutdown_write()

@@ -18,7 +18,7 @@ from medgrid.errors import Denied, Unreachable
 from medgrid.transport.address import SshAddress, resolve
 from medgrid.transport.auth import authenticate
 from medgrid.transport.hostkeys import KnownHosts, fingerprint, remember
-from medgrid.transport.process import RemoteProcess
+from medgrid.transport.process import BROKEN, RemoteProcess
 
 __all__ = ["SshConnection", "accept_host_key", "connect"]
 
@@ -56,7 +56,7 @@ class SshConnection:
         channel = self._open(timeout_s)
         try:
             channel.exec_command(command)
-        except (paramiko.SSHException, EOFError, OSError) as exc:
+        except BROKEN as exc:
             channel.close()
             raise Unreachable(f"{self.address}: cannot start a command: {_reason(exc)}") from exc
         return RemoteProcess(channel, str(self.address))
@@ -96,7 +96,7 @@ class SshConnection:
                 f"{self.address}: the server opens no session: {exc.text}",
                 hint="its MaxSessions may be too low, or it allows forwarding only",
             ) from exc
-        except (paramiko.SSHException, EOFError, OSError) as exc:
+        except BROKEN as exc:
             raise Unreachable(f"{self.address}: the connection was lost: {_reason(exc)}") from exc
 
     def _forward(self, to: SshAddress, timeout_s: float) -> paramiko.Channel:
@@ -104,7 +104,7 @@ class SshConnection:
             return self._transport.open_channel(
                 "direct-tcpip", (to.host, to.port), ("127.0.0.1", 0), timeout=timeout_s
             )
-        except (paramiko.SSHException, EOFError, OSError) as exc:
+        except BROKEN as exc:
             raise Unreachable(
                 f"{to}: cannot be reached through {self.address}: {_reason(exc)}"
             ) from exc
@@ -156,7 +156,7 @@ def connect(
         return SshConnection(address, transport, jumps)
     except BaseException as exc:
         _close(transport, jumps)
-        if isinstance(exc, paramiko.SSHException | EOFError | OSError):
+        if isinstance(exc, BROKEN):
             raise Unreachable(f"{address}: the connection was lost: {_reason(exc)}") from exc
         raise
 
@@ -219,7 +219,7 @@ def _handshake(
         types = {key.get_name() for key in known.keys_of(address)}
         security.key_types = sorted(security.key_types, key=lambda name: _family(name) not in types)
         transport.start_client(timeout=timeout_s)
-    except (paramiko.SSHException, EOFError, OSError) as exc:
+    except BROKEN as exc:
         _close(transport, jumps)
         raise Unreachable(
             f"{address}: no SSH server answers there: {_reason(exc)}",
