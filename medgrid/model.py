@@ -26,6 +26,10 @@ __all__ = [
     "StorageElement",
     "Worker",
     "ObjectKind",
+    "DataClass",
+    "Review",
+    "SEGMENT_BYTES",
+    "body_bytes",
     "GridObject",
     "Replica",
     "AttributeValue",
@@ -206,13 +210,47 @@ class ObjectKind(StrEnum):
     FILE = "file"  # anything else
 
 
+class DataClass(StrEnum):
+    """Who may ever see an object's content."""
+
+    NOMINATIVE = "nominative"  # names the patient: the patient and the care team
+    IMAGE = "image"  # personal but without names: also whom they grant it
+    PUBLIC = "public"  # nobody's data, stored in the clear: code, templates
+
+
+class Review(StrEnum):
+    """Whether a person must look for text in the pixels before an object can be granted."""
+
+    NONE = ""
+    NEEDED = "needed"
+    RELEASED = "released"
+
+
+SEGMENT_BYTES = 65536
+_SEGMENT_OVERHEAD_BYTES = 28  # nonce and tag, GA4GH Crypt4GH 1.0 section 2.3
+
+
+def body_bytes(plain_bytes: int) -> int:
+    """Size of the encrypted body of so many plain bytes.
+
+    Examples
+    --------
+    >>> body_bytes(65537)
+    65593
+    """
+    return plain_bytes + _SEGMENT_OVERHEAD_BYTES * -(-plain_bytes // SEGMENT_BYTES)
+
+
 @dataclass(frozen=True, slots=True)
 class GridObject:
     """What an LFN names: immutable content.
 
     `filename` is the neutral name the bytes take when they are staged or fetched, for example
-    ``image.nii.gz`` (it never comes from a patient's data); `size_bytes` and `sha256` describe
-    the bytes. `attributes` holds all metadata, by attribute name, nominative ones excluded.
+    ``image.nii.gz`` (it never comes from a patient's data). `size_bytes` is the size of the
+    content; `sha256` the digest of the bytes as they are stored, which is the encrypted body
+    unless the object is public; `digest` a keyed digest of the content, where it is known.
+    `patient` is a pseudonym; `original` is what this is the de-identified twin of. `attributes`
+    holds all metadata, by attribute name, nominative ones excluded.
     """
 
     id: ObjectId
@@ -224,6 +262,22 @@ class GridObject:
     version: int = 1
     created_s: float = 0.0
     attributes: Mapping[str, AttributeValue | list[Any]] = field(default_factory=dict)
+    data_class: DataClass = DataClass.PUBLIC
+    owner: str = ""
+    patient: str | None = None
+    digest: str | None = None
+    review: Review = Review.NONE
+    original: ObjectId | None = None
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether its bytes are stored encrypted."""
+        return self.data_class is not DataClass.PUBLIC
+
+    @property
+    def stored_bytes(self) -> int:
+        """Size of the bytes as they are stored."""
+        return body_bytes(self.size_bytes) if self.is_protected else self.size_bytes
 
 
 @dataclass(frozen=True, slots=True)

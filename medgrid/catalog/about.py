@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from medgrid.catalog.engine import Database
 from medgrid.catalog.schema import dataset, derivation, grid, object_, patient, replica
 from medgrid.catalog.version import REVISION, revision
+from medgrid.database import Database
 from medgrid.errors import ConfigError
 
 __all__ = ["about"]

@@ -7,9 +7,9 @@ import time
 from sqlalchemy import RowMapping, delete, func, insert, select
 
 from medgrid.catalog.attributes import nearest
-from medgrid.catalog.engine import Database
 from medgrid.catalog.job_schema import submission
 from medgrid.catalog.schema import algorithm, derivation
+from medgrid.database import Database
 from medgrid.errors import AlreadyExists, NotFound, UsageError
 from medgrid.model import Algorithm, ObjectId, Sha256
 

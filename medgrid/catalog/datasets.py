@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, RowMapping, delete, insert, select
 
 from medgrid.catalog.attributes import nearest
-from medgrid.catalog.engine import Database
 from medgrid.catalog.query import Question
 from medgrid.catalog.query_ast import Compare, OneOf, leaves
 from medgrid.catalog.query_sql import Compiler
 from medgrid.catalog.schema import dataset, dataset_member, object_
+from medgrid.database import Database
 from medgrid.errors import AlreadyExists, NotFound, UsageError
 from medgrid.model import LFN, Dataset
 

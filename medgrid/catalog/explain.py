@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
-from medgrid.catalog.engine import Database
 from medgrid.catalog.query import Question
 from medgrid.catalog.query_ast import And, Compare, Node, Not, OneOf, Or
 from medgrid.catalog.query_fields import ColumnField
 from medgrid.catalog.query_sql import Compiler
 from medgrid.catalog.schema import object_
+from medgrid.database import Database
 
 __all__ = ["Clause", "explain"]
 

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from medgrid.catalog.engine import Database
+from medgrid.database import Database
 
 if TYPE_CHECKING:
     from medgrid.catalog.algorithms import AlgorithmStore

@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, insert, literal, select, update
 
-from medgrid.catalog.engine import Database
 from medgrid.catalog.job_moves import Move, apply, job_rows
 from medgrid.catalog.job_schema import job, job_attempt, job_event, submission, worker_link
 from medgrid.catalog.job_states import ACTIVE, OPEN, PENDING
+from medgrid.database import Database
 from medgrid.model import JobId, JobState, ObjectId, Sha256
 
 __all__ = ["CurrentJob", "JobDesk", "LiveJob", "SubmissionHead", "WaitingJob", "WorkerLinkState"]

@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import Select, and_, bindparam, func, insert, or_, select, update
 
-from medgrid.catalog.engine import Database
 from medgrid.catalog.job_desk import JobDesk
 from medgrid.catalog.job_moves import Move, apply, job_rows
 from medgrid.catalog.job_schema import job, job_attempt, job_event, submission
@@ -17,6 +16,7 @@ from medgrid.catalog.job_select import check_spans, condition, in_pieces, parse_
 from medgrid.catalog.job_states import ACTIVE, OPEN, PENDING, Event
 from medgrid.catalog.job_values import Attempt, JobEvent, JobLine, NewSubmission
 from medgrid.catalog.schema import derivation, derivation_output, object_
+from medgrid.database import Database
 from medgrid.model import (
     LFN,
     Cause,

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from medgrid.catalog.engine import Database
 from medgrid.catalog.job_schema import lease as table
+from medgrid.database import Database
 from medgrid.errors import Busy
 
 __all__ = ["BROKER", "Lease", "LeaseHeld", "LeaseHolder", "LeaseLost", "LeaseStore"]

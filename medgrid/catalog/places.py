@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Table, delete, func, insert, select, update
 
 from medgrid.catalog.attributes import nearest
-from medgrid.catalog.engine import Database
 from medgrid.catalog.schema import replica, site, storage_element, upload, worker
+from medgrid.database import Database
 from medgrid.errors import NotFound, UsageError
 from medgrid.model import Site, SiteClass, StorageElement, Worker
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Table, insert, select
 
-from medgrid.catalog.engine import Database
 from medgrid.catalog.rows import value_table
 from medgrid.catalog.schema import (
     derivation,
@@ -17,6 +16,7 @@ from medgrid.catalog.schema import (
     derivation_link,
     derivation_output,
 )
+from medgrid.database import Database
 from medgrid.model import JobId, ObjectId, Sha256
 
 __all__ = ["Derivation", "ProvenanceStore", "new_derivation_id"]

@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 
-from medgrid.catalog.engine import Database
 from medgrid.catalog.query import Question
 from medgrid.catalog.query_sql import Compiler
 from medgrid.catalog.schema import object_
+from medgrid.database import Database
 from medgrid.model import LFN
 
 __all__ = ["count", "lfns", "select_columns"]

@@ -256,7 +256,7 @@ def _row(item: Registration, versions: Mapping[str, int]) -> tuple[dict[str, Any
     found = item.object
     parts = split(found.attributes)
     for column, value in (
-        ("patient", item.patient),
+        ("patient", item.patient or found.patient),
         ("study_uid", item.study_uid),
         ("series_uid", item.series_uid),
     ):
@@ -271,6 +271,11 @@ def _row(item: Registration, versions: Mapping[str, int]) -> tuple[dict[str, Any
         "size_bytes": found.size_bytes,
         "sha256": found.sha256,
         "created_s": found.created_s or time.time(),
+        "data_class": str(found.data_class),
+        "owner": found.owner,
+        "digest": found.digest,
+        "review": str(found.review),
+        "original": found.original,
         "attributes": parts.document,
         **parts.columns,
     }

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from sqlalchemy import Connection, delete, insert, select, text
 
-from medgrid.catalog.engine import Database
 from medgrid.catalog.rows import value_table
 from medgrid.catalog.schema import object_, replica, upload
+from medgrid.database import Database
 from medgrid.errors import NotFound
 from medgrid.model import LFN, ObjectId, Replica
 

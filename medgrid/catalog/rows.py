@@ -23,15 +23,20 @@ from medgrid.model import (
     LFN,
     AttributeType,
     AttributeValue,
+    DataClass,
     GridObject,
     ObjectId,
     ObjectKind,
+    Review,
     Sha256,
 )
 
 __all__ = ["Split", "as_column", "objects", "select_objects", "split", "user_rows", "value_table"]
 
-_FIXED = ("id", "lfn", "version", "kind", "filename", "size_bytes", "sha256", "created_s")
+_FIXED = (
+    *("id", "lfn", "version", "kind", "filename", "size_bytes", "sha256", "created_s"),
+    *("data_class", "owner", "digest", "review", "original"),
+)
 _ATTRIBUTE_NAMES = tuple(COLUMNS)
 _INTEGERS = frozenset(
     name for name, spec in COLUMNS.items() if object_.c[spec.column].type.python_type is int
@@ -177,6 +182,12 @@ def objects(connection: Connection, rows: Sequence[Any]) -> list[GridObject]:
                 sha256=Sha256(row[6]),
                 created_s=row[7],
                 attributes=attributes,
+                data_class=DataClass(row[8]),
+                owner=row[9],
+                patient=attributes.get("PatientID"),
+                digest=row[10],
+                review=Review(row[11]),
+                original=row[12],
             )
         )
     return found

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from sqlalchemy import or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from medgrid.catalog.engine import Database
 from medgrid.catalog.rows import value_table
 from medgrid.catalog.schema import object_, scanned_file
+from medgrid.database import Database
 from medgrid.model import ObjectId, ObjectKind
 
 __all__ = ["ScannedFile", "ScannedStore", "SeriesName"]

@@ -147,6 +147,11 @@ object_ = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("created_s", Double, nullable=False),
+    Column("data_class", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("digest", Text),  # keyed digest of the content
+    Column("review", Text, nullable=False),
+    Column("original", Text),  # object id of the original whose de-identified twin this is
     Column("patient", ForeignKey("patient.pseudonym")),
     Column("patient_sex", Text),
     Column("patient_age", Double),

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, insert, text
 
 from medgrid.catalog import job_schema as _job_schema  # noqa: F401 - its tables are ours too
 from medgrid.catalog import schema
-from medgrid.catalog.engine import Database
 from medgrid.catalog.version import REVISION, check_not_newer, revision
+from medgrid.database import Database
 from medgrid.errors import ConfigError
 
 __all__ = ["make", "migrate", "upgrade"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table, exc, select
 
-from medgrid.catalog.engine import Database
 from medgrid.catalog.schema import grid
+from medgrid.database import Database
 from medgrid.errors import ConfigError
 
 __all__ = ["REVISION", "VERSION_TABLE", "check", "check_not_newer", "revision"]

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from medgrid.catalog import Catalog
-from medgrid.catalog.engine import Database, DatabaseFull
 from medgrid.catalog.objects import Registration
 from medgrid.catalog.query import parse
+from medgrid.database import Database, DatabaseFull
 from medgrid.errors import Busy, ConfigError, Denied, IntegrityError, Unreachable
 from medgrid.model import LFN, GridObject, ObjectKind, Sha256, Site, new_object_id
 from tests.lab.postgres import new_server, remove_server

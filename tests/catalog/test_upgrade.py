@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import make_url, text
 
 from medgrid.catalog import Catalog
-from medgrid.catalog.engine import Database
 from medgrid.catalog.upgrade import migrate, upgrade
 from medgrid.catalog.version import REVISION
+from medgrid.database import Database
 from medgrid.errors import ConfigError
 from tests.lab.postgres import binaries
 

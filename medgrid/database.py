@@ -1,4 +1,7 @@
-"""The catalog's database: one connection pool, reads, writes, and its failures in our words."""
+"""A database: one connection pool, reads, writes, and its failures in our words.
+
+The catalog and the key store are such databases.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,11 @@ _MANY_ROWS = 200
 
 
 class DatabaseFull(Unreachable):
-    """The disk under the catalog is full; nothing of the change was kept."""
+    """The disk under the database is full; nothing of the change was kept."""
 
 
 class Database:
-    """Connections to one catalog.
+    """Connections to one database.
 
     Parameters
     ----------
@@ -36,6 +39,8 @@ class Database:
         Make the SQLite file when it is missing.
     busy_timeout_s : float
         How long a write waits for another writer.
+    what : str
+        How messages call it: ``catalog``, ``key store``.
 
     Raises
     ------
@@ -44,9 +49,15 @@ class Database:
     """
 
     def __init__(
-        self, url: str, *, create: bool = False, busy_timeout_s: float = BUSY_TIMEOUT_S
+        self,
+        url: str,
+        *,
+        create: bool = False,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+        what: str = "catalog",
     ) -> None:
         self.url = url
+        self.what = what
         self._local = threading.local()
         self._busy_timeout_s = busy_timeout_s
         self._grown = 0
@@ -61,7 +72,9 @@ class Database:
         # all after the slashes is the path, whatever characters it has
         prefix, _, path = url.partition(":///")
         if prefix != "sqlite" or path in ("", ":memory:"):
-            raise ConfigError("the catalog must be a file", hint="as in sqlite:////dir/catalog.db")
+            raise ConfigError(
+                f"the {self.what} must be a file", hint="as in sqlite:////dir/catalog.db"
+            )
         self.path = Path(path).absolute()
         self.name = str(self.path)
         if not create and not self.path.exists():
@@ -81,12 +94,12 @@ class Database:
         except exc.ArgumentError:
             # the text may hold a password: do not repeat it
             raise ConfigError(
-                "the catalog's address is not a database URL",
+                f"the {self.what}'s address is not a database URL",
                 hint="it looks like sqlite:////dir/catalog.db or postgresql://user@host/name",
             ) from None
         if parsed.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
             raise ConfigError(
-                f"a catalog cannot live in {parsed.drivername!r}",
+                f"a {self.what} cannot live in {parsed.drivername!r}",
                 hint="use sqlite or postgresql",
             )
         parsed = parsed.set(drivername="postgresql+psycopg")
@@ -111,7 +124,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Give a connection whose statements see one state of the catalog.
+        """Give a connection whose statements see one state of it.
 
         Inside `write` of the same thread it is the writing connection, which sees its own changes.
 
@@ -139,9 +152,9 @@ class Database:
         Raises
         ------
         Busy
-            Another writer holds the catalog too long.
+            Another writer holds it too long.
         ConfigError
-            The catalog is missing, read-only or no catalog.
+            It is missing, read-only or something else.
         DatabaseFull
             The disk is full.
         Unreachable
@@ -179,12 +192,12 @@ class Database:
 
     def _missing(self) -> ConfigError:
         return ConfigError(
-            f"there is no catalog at {self.name}", hint="make a grid home with 'medgrid init'"
+            f"there is no {self.what} at {self.name}", hint="make a grid home with 'medgrid init'"
         )
 
     def _sqlite_error(self, error: BaseException | None) -> MedgridError | None:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        where = f"the catalog {self.name}"
+        where = f"the {self.what} {self.name}"
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return Busy(
                 f"{where} is locked by another process for more than {self._busy_timeout_s:g} s",
@@ -207,7 +220,7 @@ class Database:
                 hint="check the permissions of the file and of its directory",
             )
         if code == sqlite3.SQLITE_NOTADB:
-            return ConfigError(f"{self.name} is not a catalog: it is no SQLite database")
+            return ConfigError(f"{self.name} is not a {self.what}: it is no SQLite database")
         if code == sqlite3.SQLITE_CORRUPT:
             return IntegrityError(
                 f"{where} is damaged", hint="restore it from a backup; 'medgrid fsck' compares it"
@@ -218,7 +231,7 @@ class Database:
 
     def _postgres_error(self, error: exc.DBAPIError) -> MedgridError | None:
         state = getattr(error.orig, "sqlstate", None) or ""
-        where = f"the catalog {self.name}"
+        where = f"the {self.what} {self.name}"
         if state in ("55P03", "40P01", "40001"):
             return Busy(
                 f"{where} is locked by another process for more than {self._busy_timeout_s:g} s",
