@@ -3,6 +3,11 @@
 A `WorkerLink` is an open conversation with the agent of one worker host. The broker holds one per
 worker. Every engine passes ``tests/workers/test_contract.py``. The wire format behind it is
 described in `medgrid.agent`.
+
+A launch with `Launch.seal_to` is *protected*: its inputs come as Crypt4GH bodies whose data keys
+stand in the launch alone, its outputs and what it printed leave the job's directory encrypted. The
+agent keeps keys in memory only; one that is restarted before the job started ends the attempt with
+`Cause.LOST`. A worker takes protected launches when `WorkerInfo.ciphers` names ``CIPHER``.
 """
 
 from __future__ import annotations
@@ -15,6 +20,8 @@ from typing import BinaryIO, Protocol
 from medgrid.model import Cause, Sha256
 
 __all__ = [
+    "CIPHER",
+    "DIGEST_PURPOSE",
     "AttemptId",
     "Bundle",
     "Environment",
@@ -32,6 +39,12 @@ __all__ = [
 AttemptId = str
 """``submission.number.attempt``, for example ``42.7.1``."""
 
+CIPHER = "x25519_chacha20_ietf_poly1305"
+"""What `WorkerInfo.ciphers` holds when the agent can open and seal Crypt4GH."""
+
+DIGEST_PURPOSE = b"medgrid content digest"
+"""Associated data of `OutputFile.sealed_digest`."""
+
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
@@ -39,12 +52,19 @@ class InputFile:
 
     `path` is relative to the job's working directory, made of neutral names. `unpack` says that
     the bytes are a tar whose members go into the directory `path`.
+
+    When `key` is set the cached bytes, which `sha256` and `size_bytes` describe, are a Crypt4GH
+    body under this data key. It becomes `plain_bytes` bytes, once the digest of its segments'
+    nonces and tags is found to be `tags_sha256`.
     """
 
     sha256: Sha256
     size_bytes: int
     path: str
     unpack: bool = False
+    key: bytes | None = field(default=None, repr=False)
+    plain_bytes: int = 0
+    tags_sha256: Sha256 | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +118,9 @@ class Launch:
     `argv` elements are whole arguments, never seen by a shell. An element that is a tuple is the
     concatenation of its parts, where the part ``{"bundle": True}`` (any mapping) stands for the
     directory of the unpacked bundle.
+
+    `seal_to` is an X25519 public key: outputs and tails are sealed to it, and nothing of this
+    launch but its attempt and slots is written to the worker's disk.
     """
 
     attempt: AttemptId
@@ -110,16 +133,28 @@ class Launch:
     bundle: Bundle | None = None
     environment: Environment = field(default_factory=Environment)
     slots: int = 1
+    seal_to: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OutputFile:
-    """An output an attempt wrote, still in its directory on the worker."""
+    """An output an attempt wrote, still in its directory on the worker.
+
+    Of a protected attempt `path` is a neutral name, `size_bytes` the size of the content, and
+    `sha256` and `body_bytes` describe the Crypt4GH body, which `WorkerLink.collect` streams.
+    `header` holds its data key, sealed to `Launch.seal_to`. `sealed_digest` is the SHA-256 of the
+    content (32 bytes), encrypted under the data key with ChaCha20-Poly1305: nonce (12 bytes),
+    ciphertext, tag; associated data `DIGEST_PURPOSE`.
+    """
 
     role: str
     path: str
     size_bytes: int
     sha256: Sha256
+    header: bytes = b""
+    tags_sha256: Sha256 | None = None
+    body_bytes: int = 0
+    sealed_digest: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +164,10 @@ class JournalRecord:
     `offset` is the position *after* this line: pass it to `WorkerLink.follow` to resume. `event` is
     ``accepted``, ``staged``, ``started``, ``done`` or ``refused``. Only ``done`` means done; its
     record carries `cause`, `exit_code`, outputs, tails and times.
+
+    Of a protected attempt `message` quotes nothing that the job wrote, both tails are empty, and
+    `sealed_tails` is a Crypt4GH file sealed to `Launch.seal_to`. It holds JSON: ``stdout_tail``,
+    ``stderr_tail``, ``message`` when there is more to say, and ``paths``, the outputs' own names.
     """
 
     offset: int
@@ -145,6 +184,7 @@ class JournalRecord:
     ended_s: float | None = None
     max_rss_bytes: int | None = None
     cpu_s: float | None = None
+    sealed_tails: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +202,8 @@ class WorkerInfo:
     journal_offset: int
     boot_id: str
     runtimes: tuple[str, ...] = ()  # of apptainer, podman
+    ciphers: tuple[str, ...] = ()  # `CIPHER`, or none
+    private_memory_bytes: int = 0  # room for protected jobs' files in memory; 0: they use the disk
     attempts: Mapping[AttemptId, str] = field(default_factory=dict)  # known -> last event
 
 

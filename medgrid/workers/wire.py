@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from typing import Any
 
 from medgrid.model import Cause, Sha256
@@ -46,6 +47,7 @@ def launch_to_wire(launch: Launch) -> dict[str, Any]:
             image=environment.image,
         ),
         "slots": launch.slots if launch.slots != 1 else None,
+        "seal_to": _text(launch.seal_to),
     }
     return _some(**fields)
 
@@ -60,16 +62,14 @@ def record_from_wire(record: dict[str, Any]) -> JournalRecord:
         cause=Cause(record["cause"]) if "cause" in record else None,
         exit_code=record.get("exit_code"),
         message=record.get("message", ""),
-        outputs=tuple(
-            OutputFile(one["role"], one["path"], one["size_bytes"], Sha256(one["sha256"]))
-            for one in record.get("outputs", ())
-        ),
+        outputs=tuple(_output(one) for one in record.get("outputs", ())),
         stdout_tail=record.get("stdout_tail", ""),
         stderr_tail=record.get("stderr_tail", ""),
         started_s=record.get("started_s"),
         ended_s=record.get("ended_s"),
         max_rss_bytes=record.get("max_rss_bytes"),
         cpu_s=record.get("cpu_s"),
+        sealed_tails=b64decode(record.get("sealed_tails", "")),
     )
 
 
@@ -88,6 +88,8 @@ def info_from_wire(info: dict[str, Any]) -> WorkerInfo:
         boot_id=info["boot_id"],
         runtimes=tuple(info["runtimes"]),
         attempts=info["attempts"],
+        ciphers=tuple(info.get("ciphers", ())),
+        private_memory_bytes=info.get("private_memory_bytes", 0),
     )
 
 
@@ -99,7 +101,27 @@ def _input(one: InputFile) -> dict[str, Any]:
     fields: dict[str, Any] = {"sha256": one.sha256, "path": one.path}
     if one.unpack:
         fields["unpack"] = True
+    if one.key is not None:
+        fields.update(key=_text(one.key), plain_bytes=one.plain_bytes, tags_sha256=one.tags_sha256)
     return fields
+
+
+def _output(one: dict[str, Any]) -> OutputFile:
+    tags_sha256 = one.get("tags_sha256")
+    return OutputFile(
+        one["role"],
+        one["path"],
+        one["size_bytes"],
+        Sha256(one["sha256"]),
+        header=b64decode(one.get("header", "")),
+        tags_sha256=None if tags_sha256 is None else Sha256(tags_sha256),
+        body_bytes=one.get("body_bytes", 0),
+        sealed_digest=b64decode(one.get("sealed_digest", "")),
+    )
+
+
+def _text(data: bytes | None) -> str | None:
+    return None if data is None else b64encode(data).decode()
 
 
 def _pattern(one: OutputPattern) -> dict[str, Any]:
