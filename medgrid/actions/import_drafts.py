@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from medgrid.catalog.scanned import SeriesName
 from medgrid.crypto.pseudonym import keyed_digest, neutral_label, pseudonym
-from medgrid.images.deidentify import id_words, label, metadata, scrubber_of
+from medgrid.images.deidentify import keyed, label, metadata, scrubber_of
 from medgrid.images.dicom import SeriesKey, full_header, series_key
 from medgrid.images.pack import (
     SERIES_FILENAME,
@@ -19,6 +19,7 @@ from medgrid.images.pack import (
     pack,
     packed_size,
 )
+from medgrid.images.patient import PatientKeys
 from medgrid.images.scan import Scanned
 from medgrid.images.volume import Volume
 from medgrid.model import LFN, ObjectId, ObjectKind, Sha256
@@ -36,7 +37,6 @@ __all__ = [
 ]
 
 _CHUNK_BYTES = 1024 * 1024
-_TELLING_CHARS = 4
 
 
 class Failure(NamedTuple):
@@ -161,12 +161,14 @@ class Namer:
         """What a file is known by in the catalog."""
         return keyed_digest(self._key, "file", path)[:16].hex()
 
-    def uid(self, key: SeriesKey, uid: str) -> str:
-        """`uid` itself, or one made of its keyed digest when the patient's id stands in it."""
-        words = [word for word in id_words(key.patient_id) if len(word) >= _TELLING_CHARS]
-        if not any(word in uid for word in words):
-            return uid
-        return f"2.25.{int.from_bytes(keyed_digest(self._key, 'uid', uid)[:16], 'big')}"
+    def keys(self, patient: str) -> PatientKeys:
+        """What stands for a patient's dates and UIDs."""
+        return PatientKeys.of(self._key, patient)
+
+    def series_name(self, key: SeriesKey) -> SeriesName:
+        """What a series is known by in the catalog."""
+        keys = self.keys(self.of_series(key))
+        return SeriesName(keys.pseudonym, keys.uid(key.study_uid), keys.uid(key.series_uid))
 
 
 def group(scanned: Iterable[Scanned], failed: Callable[[Failure], None]) -> list[SeriesFiles]:
@@ -239,11 +241,10 @@ def series_draft(files: SeriesFiles, namer: Namer) -> Draft:
         The header cannot be read.
     """
     ds = _first_header(files)
-    patient = namer.of_series(files.key)
-    study_uid = namer.uid(files.key, files.key.study_uid)
-    series_uid = namer.uid(files.key, files.key.series_uid)
-    attributes = metadata(ds, scrubber_of(ds), lambda uid: namer.uid(files.key, uid))
-    attributes |= {
+    keys = namer.keys(namer.of_series(files.key))
+    patient = keys.pseudonym
+    study_uid, series_uid = keys.uid(files.key.study_uid), keys.uid(files.key.series_uid)
+    attributes = metadata(ds, scrubber_of(ds), keys) | {
         "PatientID": patient,
         "StudyInstanceUID": study_uid,
         "SeriesInstanceUID": series_uid,
@@ -285,12 +286,13 @@ def volume_draft(
     `own_name` are folders and a label, for a volume that nothing else names.
     """
     patient = namer.of_volume(volume)
-    folder = namer.folder(patient, volume.folder)
-    label = volume.label
+    keys = namer.keys(patient) if patient else None
+    attributes = keyed(volume.attributes, keys)
+    session, label = (keys.text(text) if keys else text for text in (volume.session, volume.label))
+    folder = namer.folder(patient, str(attributes.get("StudyDate") or session or "undated"))
     if not label:
         *folders, label = own_name or [namer.neutral(volume.sha256)]
         folder = folder.child(*folders) if folders else folder
-    attributes = dict(volume.attributes)
     if patient is not None:
         attributes["PatientID"] = patient
     return Draft(

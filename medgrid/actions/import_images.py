@@ -27,7 +27,7 @@ from medgrid.actions.import_merge import merged_draft
 from medgrid.actions.import_writer import Names, Writer, remembered
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.scratch import scratch_folder
-from medgrid.catalog.scanned import ScannedFile, SeriesName
+from medgrid.catalog.scanned import ScannedFile
 from medgrid.crypto.pseudonym import load_key
 from medgrid.errors import NotFound, UsageError
 from medgrid.images.convert import converter
@@ -274,14 +274,7 @@ class _Import:
     def _drafts(
         self, series: list[SeriesFiles], volumes: list[Scanned], progress: Progress
     ) -> Iterator[Draft]:
-        names = [
-            SeriesName(
-                self.namer.of_series(files.key),
-                self.namer.uid(files.key, files.key.study_uid),
-                self.namer.uid(files.key, files.key.series_uid),
-            )
-            for files in series
-        ]
+        names = [self.namer.series_name(files.key) for files in series]
         held = self.grid.catalog.scanned.series(name.series_uid or "" for name in names)
         for files, name in zip(series, names, strict=True):
             try:

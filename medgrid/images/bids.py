@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 __all__ = [
+    "ENTITIES",
     "BidsName",
     "Participant",
     "SideCar",
@@ -58,6 +59,9 @@ _LONG = {
     "label": "label",
     "desc": "description",
 }
+ENTITIES = frozenset(_LONG.values())
+"""Attributes that come of a file's name."""
+
 _DATATYPES = frozenset(
     ("anat", "func", "dwi", "fmap", "perf", "pet", "meg", "eeg", "ieeg", "beh", "micr", "nirs")
 )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from medgrid.errors import ConfigError, MedgridError
-from medgrid.images.deidentify import scrubber_of
+from medgrid.images.deidentify import keyed, scrubber_of
 from medgrid.images.dicom import full_header
 from medgrid.images.nifti import clean_volume
 from medgrid.images.volume import side_car_attributes
@@ -116,7 +116,7 @@ def convert(instances: Path, target: Path, known: Mapping[str, Any]) -> list[Con
         packed = path.with_name(f"{path.name}.gz")
         shape = clean_volume(path, packed)
         path.unlink()
-        said = side_car_attributes(_side_car(path.with_suffix(".json")), scrub)
+        said = keyed(side_car_attributes(_side_car(path.with_suffix(".json")), scrub), None)
         own = {name: said[name] for name in _OF_THE_VOLUME if name in said}
         of_series = {name: value for name, value in known.items() if name not in _OF_THE_SERIES}
         attributes = said | of_series | own | shape

@@ -2,10 +2,12 @@
 
 Only what `medgrid.images.allowed` names is taken; names, ids, addresses, institutions, physicians,
 operators, birth dates, comments and private elements never are. Free text is scrubbed of the words
-of the patient's names and ids, since people write them there. Dates of study and series stay.
+of the patient's names and ids, since people write them there. Dates of study and series are moved,
+UIDs replaced, as in the de-identified images (`medgrid.images.patient`).
 
 Source: DICOM PS3.15 annex E, Basic Application Level Confidentiality Profile with the options
-Retain Longitudinal Temporal Information, Retain Patient Characteristics and Clean Descriptors.
+Retain Longitudinal Temporal Information with Modified Dates, Retain Patient Characteristics and
+Clean Descriptors.
 `tests/images/test_deidentify.py` puts a name into every attribute there is.
 """
 
@@ -14,18 +16,20 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from medgrid.images import allowed
+from medgrid.images.bids import ENTITIES
 from medgrid.images.dicom import quiet_pydicom
+from medgrid.images.patient import PatientKeys
 
 if TYPE_CHECKING:
     from pydicom.dataelem import DataElement
     from pydicom.dataset import Dataset
 
-__all__ = ["Scrubber", "age_years", "label", "metadata", "scrubber_of"]
+__all__ = ["Scrubber", "age_years", "keyed", "label", "metadata", "scrubber_of"]
 
 Attributes = dict[str, Any]
 
@@ -36,6 +40,13 @@ _MAX_DEPTH = 8
 _LABEL_MAX = 48
 _CODE = re.compile(r"[A-Z0-9][A-Z0-9_ ./+-]{0,63}", re.IGNORECASE)
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_YEAR, _MONTH, _DAY = r"(?:19|20)\d\d", r"(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d|3[01])"
+_A_DATE = re.compile(
+    rf"(?<!\d)(?:{_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{{4}}(?:\d\d)?)?"
+    rf"|{_YEAR}([-./_]){_MONTH}\1{_DAY}"
+    rf"|{_DAY}([-./_]){_MONTH}\2{_YEAR}"
+    rf"|{_MONTH}([-./_]){_DAY}\3{_YEAR})(?!\d)"
+)
 
 _PERSON_IDS = (
     "PatientID",
@@ -215,19 +226,18 @@ def _values(element: DataElement) -> list[Any]:
     return list(value)
 
 
-def metadata(ds: Dataset, scrub: Scrubber, uid: Callable[[str], str]) -> Attributes:
+def metadata(ds: Dataset, scrub: Scrubber, keys: PatientKeys) -> Attributes:
     """What of a header may be known: attribute name -> value.
 
-    Dates are ``YYYY-MM-DD``, `PatientAge` is in years; several values make a list; UIDs are what
-    `uid` makes of them.
+    Dates are ``YYYY-MM-DD``, `PatientAge` is in years; several values make a list; dates and UIDs
+    are what `keys` makes of them.
     """
     with quiet_pydicom():
         found: Attributes = {}
         for group in _functional_groups(ds):
             _take(group, scrub, found)
         _take(ds, scrub, found)
-        for name in allowed.UIDS & found.keys():
-            found[name] = uid(str(found[name]))
+        found = keyed(found, keys)
         syntax = getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", None)
         if syntax is not None and _UID.fullmatch(str(syntax)):
             found["TransferSyntaxUID"] = str(syntax)
@@ -237,6 +247,25 @@ def metadata(ds: Dataset, scrub: Scrubber, uid: Callable[[str], str]) -> Attribu
         if age is not None:
             found["PatientAge"] = age
         return found
+
+
+def keyed(attributes: Mapping[str, Any], keys: PatientKeys | None) -> Attributes:
+    """Attributes with the patient's own dates and UIDs; without `keys` they have none at all."""
+    found = dict(attributes)
+    for name in (allowed.DATES | allowed.UIDS) & found.keys():
+        value = None
+        if keys is not None and name in allowed.UIDS:
+            value = keys.uid(str(found[name]))
+        elif keys is not None:
+            value = keys.day(str(found[name]))
+        if value is None:
+            del found[name]
+        else:
+            found[name] = value
+    for name in ENTITIES & found.keys():
+        if keys is not None and isinstance(found[name], str):
+            found[name] = keys.text(found[name])
+    return found
 
 
 def _take(ds: Dataset, scrub: Scrubber, found: Attributes) -> None:
@@ -285,9 +314,9 @@ def allowed_value(keyword: str, values: list[Any], scrub: Scrubber) -> Any:
 
 
 def clean_text(text: str, scrub: Scrubber) -> str:
-    """Text without the patient's words, control characters and excess length."""
+    """Text without the patient's words, dates, control characters and excess length."""
     text = "".join(c if unicodedata.category(c)[0] not in "CZ" else " " for c in text)
-    return " ".join(scrub(text).split())[:_MAX_TEXT]
+    return " ".join(_A_DATE.sub(" ", scrub(text)).split())[:_MAX_TEXT]
 
 
 def _number(value: Any) -> int | float | None:

@@ -44,6 +44,9 @@ class Volume(NamedTuple):
     `patient_id` and `issuer` are empty when nothing says whose it is; `dataset` is the name of the
     BIDS dataset whose subject `patient_id` is. `label` is empty when nothing
     but the file's name could be one. `problem` says why a side-car could not be read.
+
+    `attributes` hold the dates and UIDs of the side-car: `medgrid.images.deidentify.keyed` replaces
+    them before they go anywhere.
     """
 
     sha256: str
@@ -51,7 +54,7 @@ class Volume(NamedTuple):
     patient_id: str
     issuer: str
     dataset: str
-    folder: str  # study date or session
+    session: str  # ``ses-pre``, may be empty
     label: str
     attributes: dict[str, Any]
     problem: str
@@ -116,7 +119,7 @@ def read_volume(path: str, descriptor: int, size_bytes: int, compressed: bool) -
         patient_id=whose.patient_id,
         issuer=whose.issuer,
         dataset=whose.dataset,
-        folder=_folder(name, attributes, scrub),
+        session=_session(name, scrub),
         label=_label(name, attributes, whose),
         attributes=attributes,
         problem=car.problem,
@@ -168,12 +171,9 @@ def _participant(dataset: str, subject: str) -> dict[str, Any]:
     return attributes
 
 
-def _folder(name: BidsName | None, attributes: Mapping[str, Any], scrub: Scrubber) -> str:
-    date = attributes.get("StudyDate")
-    if date:
-        return str(date)
+def _session(name: BidsName | None, scrub: Scrubber) -> str:
     session = name.entities.get("ses") if name else None
-    return f"ses-{segment(session)}" if session and not scrub.finds(session) else "undated"
+    return f"ses-{segment(session)}" if session and not scrub.finds(session) else ""
 
 
 def _label(name: BidsName | None, attributes: Mapping[str, Any], whose: _Whose) -> str:

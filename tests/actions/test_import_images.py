@@ -19,6 +19,7 @@ from medgrid.actions.init import initialise
 from medgrid.config import Settings
 from medgrid.crypto.pseudonym import load_key, pseudonym
 from medgrid.errors import ConfigError, MedgridError, NotFound, UsageError
+from medgrid.images.patient import PatientKeys
 from medgrid.model import LFN, GridObject, ObjectKind, StorageElement
 from tests.lab.dicoms import encoded, instance, pydicom_file, write_series
 from tests.lab.niftis import nibabel_file, write_bids, write_json, write_nifti
@@ -48,6 +49,13 @@ class Importer:
 
     def patient(self, patient_id: str = "PAT-4711", issuer: str = "") -> str:
         return pseudonym(load_key(self.grid.settings.keys_dir), patient_id, issuer)
+
+    def day(self, day: str = "2021-03-04", patient: str = "") -> str:
+        """A date as the catalog knows it."""
+        key = load_key(self.grid.settings.keys_dir)
+        moved = PatientKeys.of(key, patient or self.patient()).day(day)
+        assert moved is not None
+        return moved
 
     def members(self, lfn: str) -> list[bytes]:
         """Content of the instances of a series, as stored."""
@@ -82,7 +90,7 @@ def bring(home: Path, catalog_url: str) -> Iterator[Importer]:
 def test_a_series_becomes_one_object(bring: Importer, tmp_path: Path) -> None:
     paths = write_series(tmp_path / "in", 3, PatientAge="045Y", PatientSex="F")
     summary = bring(tmp_path / "in")
-    lfn = f"/trial/{bring.patient()}/2021-03-04/T1w"
+    lfn = f"/trial/{bring.patient()}/{bring.day()}/T1w"
     assert bring.lfns == [lfn]
     assert (summary.new, summary.imported, summary.failed) == (1, 3, 0)
     item = bring.grid.catalog.objects.get(LFN(lfn))
@@ -187,13 +195,14 @@ def test_patients_are_told_apart(bring: Importer, tmp_path: Path) -> None:
         write_series(tmp_path / name, 1, **values)
     bring(*(tmp_path / name for name in "abcde"))
     me, other = bring.patient(), bring.patient("PAT-4711", "hospB")
+    third = bring.patient("PAT-4712")
     assert bring.lfns == sorted(
         [
-            f"/trial/{me}/2021-03-04/T1w",
-            f"/trial/{me}/2022-03-04/T1w",
+            f"/trial/{me}/{bring.day()}/T1w",
+            f"/trial/{me}/{bring.day('2022-03-04')}/T1w",
             f"/trial/{me}/undated/T1w",
-            f"/trial/{other}/2021-03-04/T1w",
-            f"/trial/{bring.patient('PAT-4712')}/2021-03-04/T1w",
+            f"/trial/{other}/{bring.day(patient=other)}/T1w",
+            f"/trial/{third}/{bring.day(patient=third)}/T1w",
         ]
     )
 
@@ -201,7 +210,8 @@ def test_patients_are_told_apart(bring: Importer, tmp_path: Path) -> None:
 def test_an_issuer_can_be_given(bring: Importer, tmp_path: Path) -> None:
     write_series(tmp_path / "a", 1)
     bring(tmp_path / "a", issuer="hospB")
-    assert bring.lfns == [f"/trial/{bring.patient('PAT-4711', 'hospB')}/2021-03-04/T1w"]
+    patient = bring.patient("PAT-4711", "hospB")
+    assert bring.lfns == [f"/trial/{patient}/{bring.day(patient=patient)}/T1w"]
 
 
 def test_patients_without_an_id(bring: Importer, tmp_path: Path) -> None:
@@ -220,7 +230,7 @@ def test_labels_that_clash_get_a_number(bring: Importer, tmp_path: Path) -> None
     for number in range(1, 4):
         write_series(tmp_path / str(number), 1, series=str(number))
     bring(tmp_path)
-    folder = f"/trial/{bring.patient()}/2021-03-04"
+    folder = f"/trial/{bring.patient()}/{bring.day()}"
     assert bring.lfns == [f"{folder}/T1w", f"{folder}/T1w-2", f"{folder}/T1w-3"]
     write_series(tmp_path / "4", 1, series="4")
     bring(tmp_path)
@@ -460,7 +470,7 @@ def test_when_storage_fails_what_is_done_stays_done(bring: Importer, tmp_path: P
     assert bring(tmp_path / "in", se="local").new == 1
 
 
-def test_uids_made_of_the_patients_id_are_replaced(bring: Importer, tmp_path: Path) -> None:
+def test_uids_are_replaced(bring: Importer, tmp_path: Path) -> None:
     write_series(tmp_path / "in", 2, PatientID="987654", StudyInstanceUID="1.2.987654.1")
     bring(tmp_path / "in")
     (item,) = bring.new

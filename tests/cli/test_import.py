@@ -14,6 +14,7 @@ import pydicom
 import pytest
 
 from medgrid.crypto.pseudonym import load_key, pseudonym
+from medgrid.images.patient import PatientKeys
 from tests.lab.dicoms import encoded, instance, pydicom_file, write_series
 from tests.lab.niftis import write_bids, write_json, write_nifti
 from tests.lab.prompt import Prompt
@@ -23,10 +24,16 @@ def patient(prompt: Prompt, patient_id: str = "PAT-4711") -> str:
     return pseudonym(load_key(prompt.home / "keys"), patient_id)
 
 
+def study(prompt: Prompt) -> str:
+    """Folder of the patient's study."""
+    keys = PatientKeys.of(load_key(prompt.home / "keys"), patient(prompt))
+    return f"/trial/{keys.pseudonym}/{keys.day('2021-03-04')}"
+
+
 def test_lfns_on_stdout_and_a_summary_on_stderr(grid_prompt: Prompt, tmp_path: Path) -> None:
     write_series(tmp_path / "in", 3)
     ran = grid_prompt.ok("import", tmp_path / "in", "--to", "/trial")
-    assert ran.out == f"/trial/{patient(grid_prompt)}/2021-03-04/T1w\n"
+    assert ran.out == f"{study(grid_prompt)}/T1w\n"
     assert ran.err == "new: 1 object from 3 files\n"
     ran = grid_prompt.ok("import", tmp_path / "in", "--to", "/trial")
     assert (ran.out, ran.err) == ("", "new: nothing; unchanged: 3 files\n")
@@ -60,7 +67,7 @@ def test_json(grid_prompt: Prompt, tmp_path: Path) -> None:
     assert ran.code == 3
     (document,) = ran.documents
     assert document["schema"] == "medgrid.import/1"
-    assert document["lfn"] == f"/trial/{patient(grid_prompt)}/2021-03-04/T1w"
+    assert document["lfn"] == f"{study(grid_prompt)}/T1w"
     assert document["kind"] == "series"
     failure, summary, error = (json.loads(line) for line in ran.err.splitlines())
     assert failure == {
@@ -157,8 +164,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def everything(prompt: Prompt) -> list[str]:
-    place = f"/trial/{patient(prompt)}/2021-03-04"
-    return prompt.ok("ls", place).lines
+    return prompt.ok("ls", study(prompt)).lines
 
 
 def stored(prompt: Prompt) -> int:

@@ -17,19 +17,25 @@ from medgrid.images import allowed
 from medgrid.images.deidentify import (
     Scrubber,
     age_years,
+    clean_text,
+    keyed,
     label,
     metadata,
     person_words,
     scrubber_of,
     segment,
 )
+from medgrid.images.patient import PatientKeys
 from tests.lab.dicoms import instance, pydicom_file
 
 TEXT_VRS = {"AE", "CS", "DS", "IS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT", "AS", "DT"}
 
 
+KEYS = PatientKeys.of(b"k" * 32, "P-1")
+
+
 def known(ds: Dataset) -> dict[str, Any]:
-    return metadata(ds, scrubber_of(ds), lambda uid: uid)
+    return metadata(ds, scrubber_of(ds), KEYS)
 
 
 def test_a_name_in_every_attribute_comes_out_of_none() -> None:
@@ -105,8 +111,10 @@ NAMES_OF_THINGS = {
 
 def test_metadata_is_typed() -> None:
     found = known(instance(PatientBirthDate="19500101", PatientAge="", SeriesDate="20210305"))
-    assert found["StudyDate"] == "2021-03-04"
-    assert found["SeriesDate"] == "2021-03-05"
+    assert found["StudyDate"] == KEYS.day("2021-03-04")
+    assert found["SeriesDate"] == KEYS.day("2021-03-05")
+    assert found["StudyInstanceUID"] == KEYS.uid(instance().StudyInstanceUID)
+    assert found["SOPClassUID"] == "1.2.840.10008.5.1.4.1.1.4"
     assert found["PatientAge"] == 71.0
     assert found["Rows"] == 64
     assert found["EchoTime"] == 240
@@ -187,11 +195,15 @@ def test_ages(age: str, born: str, seen: str, years: float | None) -> None:
         ("Limb", "Limb"),
         ("born 19610203", "born"),
         ("born 03.02.1961", "born"),
+        ("T1 20200105", "T1"),
+        ("T1 2020-01-05 a", "T1 a"),
+        ("5.1.2020 T1", "T1"),
+        ("VB17 2.10.4 12345678", "VB17 2.10.4 12345678"),
     ],
 )
 def test_free_text_is_scrubbed(text: str, clean: str) -> None:
     ds = instance(PatientName="Meier^Anna^Li^Mr", PatientBirthDate="19610203")
-    assert scrubber_of(ds)(text) == clean
+    assert clean_text(text, scrubber_of(ds)) == clean
 
 
 def test_a_prefix_is_no_name() -> None:
@@ -252,3 +264,21 @@ def test_a_segment_is_always_one(text: str) -> None:
     found = segment(text)
     if found:
         assert LFN("/a").child(found).name == found
+
+
+def test_dates_and_uids_of_a_side_car_are_the_patients_own_or_none() -> None:
+    said = {
+        "StudyDate": "2021-03-04",
+        "StudyInstanceUID": "1.2.3",
+        "session": "20210304",
+        "FlipAngle": 9,
+    }
+    day = KEYS.day("2021-03-04")
+    assert day is not None
+    assert keyed(said, KEYS) == {
+        "StudyDate": day,
+        "StudyInstanceUID": KEYS.uid("1.2.3"),
+        "session": day.replace("-", ""),
+        "FlipAngle": 9,
+    }
+    assert keyed(said, None) == {"session": "20210304", "FlipAngle": 9}

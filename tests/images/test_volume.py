@@ -47,7 +47,7 @@ def test_a_dataset_is_described_by_inherited_side_cars(tmp_path: Path) -> None:
     func = root / "sub-01" / "ses-pre" / "func"
     found = volume(func / "sub-01_ses-pre_task-rest_run-1_bold.nii.gz")
     assert (found.patient_id, found.issuer, found.dataset) == ("01", "", "bids:Trial")
-    assert (found.folder, found.label) == ("ses-pre", "task-rest_run-1_bold")
+    assert (found.session, found.label) == ("ses-pre", "task-rest_run-1_bold")
     assert found.filename == "image.nii.gz"
     attributes = dict(found.attributes)
     assert attributes["EchoTime"] == 25.0, "the nearer side-car wins, in ms"
@@ -98,7 +98,8 @@ def test_a_side_car_beside_a_file_of_any_name_counts(tmp_path: Path) -> None:
     write_json(tmp_path / "x.json", fields)
     found = volume(path)
     assert found.patient_id == "PAT-4711"
-    assert (found.folder, found.label) == ("2021-03-04", "T1w")
+    assert (found.session, found.label) == ("", "T1w")
+    assert found.attributes["StudyDate"] == "2021-03-04"
     assert found.attributes["ManufacturerModelName"] == "Prisma"
     assert found.attributes["SliceTiming"] == [0.0, 0.5]
     assert found.attributes["PatientAge"] == 71.0
@@ -108,7 +109,7 @@ def test_a_side_car_beside_a_file_of_any_name_counts(tmp_path: Path) -> None:
 
 def test_nothing_but_a_name_gives_no_label(tmp_path: Path) -> None:
     found = volume(write_nifti(tmp_path / "Meier_Anna.nii"))
-    assert (found.patient_id, found.label, found.folder) == ("", "", "undated")
+    assert (found.patient_id, found.label, found.session) == ("", "", "")
     assert "Meier" not in str(found)
 
 
