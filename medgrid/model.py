@@ -268,6 +268,12 @@ class GridObject:
     digest: str | None = None
     review: Review = Review.NONE
     original: ObjectId | None = None
+    rekeyed_as: ObjectId | None = None
+
+    @property
+    def key_id(self) -> ObjectId:
+        """What the key store calls the object's key: its id, until it was encrypted anew."""
+        return self.rekeyed_as or self.id
 
     @property
     def is_protected(self) -> bool:

@@ -276,6 +276,7 @@ def _row(item: Registration, versions: Mapping[str, int]) -> tuple[dict[str, Any
         "digest": found.digest,
         "review": str(found.review),
         "original": found.original,
+        "rekeyed_as": found.rekeyed_as,
         "attributes": parts.document,
         **parts.columns,
     }

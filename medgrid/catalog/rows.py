@@ -35,7 +35,7 @@ __all__ = ["Split", "as_column", "objects", "select_objects", "split", "user_row
 
 _FIXED = (
     *("id", "lfn", "version", "kind", "filename", "size_bytes", "sha256", "created_s"),
-    *("data_class", "owner", "digest", "review", "original"),
+    *("data_class", "owner", "digest", "review", "original", "rekeyed_as"),
 )
 _ATTRIBUTE_NAMES = tuple(COLUMNS)
 _INTEGERS = frozenset(
@@ -188,6 +188,7 @@ def objects(connection: Connection, rows: Sequence[Any]) -> list[GridObject]:
                 digest=row[10],
                 review=Review(row[11]),
                 original=row[12],
+                rekeyed_as=row[13],
             )
         )
     return found

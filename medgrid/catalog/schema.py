@@ -152,6 +152,7 @@ object_ = Table(
     Column("digest", Text),  # keyed digest of the content
     Column("review", Text, nullable=False),
     Column("original", Text),  # object id of the original whose de-identified twin this is
+    Column("rekeyed_as", Text),  # what the key store calls its key, when that is no more its id
     Column("patient", ForeignKey("patient.pseudonym")),
     Column("patient_sex", Text),
     Column("patient_age", Double),

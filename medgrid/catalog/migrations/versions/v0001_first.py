@@ -230,6 +230,7 @@ def upgrade() -> None:
         sa.Column("digest", Text(), nullable=True),
         sa.Column("review", Text(), nullable=False),
         sa.Column("original", Text(), nullable=True),
+        sa.Column("rekeyed_as", Text(), nullable=True),
         sa.Column("patient", Text(), nullable=True),
         sa.Column("patient_sex", Text(), nullable=True),
         sa.Column("patient_age", sa.Double(), nullable=True),
