@@ -1,0 +1,152 @@
+"""Files that only their owner may read: checked when read, and written whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from medgrid.config import private_dir
+from medgrid.errors import ConfigError
+
+__all__ = ["create_private", "locked", "read_private", "replace_private"]
+
+_MAX_BYTES = 64 * 1024
+_OTHERS_READ, _OTHERS_WRITE = 0o077, 0o022
+
+
+def read_private(file: Path, what: str, *, public: bool = False) -> bytes:
+    """Read a small file that only its owner may read or, when `public`, only its owner may change.
+
+    Parameters
+    ----------
+    file : Path
+        A file, or a pipe such as ``/dev/fd/63``.
+    what : str
+        What it holds, for messages: ``key``.
+    public : bool
+        Its content is no secret, but nobody else may change it.
+
+    Raises
+    ------
+    ConfigError
+        It is not there, cannot be read, is too large, or others can read (change) it.
+    """
+    try:
+        with file.open("rb", buffering=0) as stream:
+            mode = os.fstat(stream.fileno()).st_mode
+            if mode & (_OTHERS_WRITE if public else _OTHERS_READ):
+                raise ConfigError(
+                    f"{file}: others can {'change' if public else 'read'} it",
+                    hint=f"chmod {'644' if public else '600'} {file}",
+                )
+            data = b""
+            while len(data) <= _MAX_BYTES and (more := stream.read(_MAX_BYTES)):
+                data += more
+    except FileNotFoundError:
+        raise ConfigError(f"{file}: no such {what}") from None
+    except OSError as exc:
+        raise ConfigError(f"{file}: cannot be read: {exc.strerror}") from exc
+    if len(data) > _MAX_BYTES:
+        raise ConfigError(f"{file}: too large to be a {what}")
+    return data
+
+
+def create_private(file: Path, data: bytes) -> bool:
+    """Write a new file, mode 0600, durable when this returns; one that is there always stays.
+
+    Returns
+    -------
+    bool
+        False when there is a file of this name, which is left alone.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be written.
+    """
+    draft = _draft(file, data)
+    try:
+        os.link(draft, file)
+    except FileExistsError:
+        return False
+    except OSError as exc:
+        raise ConfigError(f"{file}: cannot be written: {exc.strerror}") from exc
+    finally:
+        draft.unlink(missing_ok=True)
+    _sync_folder(file.parent)
+    return True
+
+
+def replace_private(file: Path, data: bytes) -> None:
+    """Put `data` in the place of a file, mode 0600: at any moment it is wholly old or wholly new.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be written.
+    """
+    draft = _draft(file, data)
+    try:
+        draft.replace(file)
+    except OSError as exc:
+        draft.unlink(missing_ok=True)
+        raise ConfigError(f"{file}: cannot be written: {exc.strerror}") from exc
+    _sync_folder(file.parent)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes of this user from changing what lies in `folder`; it is made if needed.
+
+    What a killed writer left behind is removed.
+
+    Raises
+    ------
+    ConfigError
+        The directory cannot be made private or locked.
+    """
+    try:
+        descriptor = os.open(private_dir(folder) / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as exc:
+        raise ConfigError(f"{folder}: cannot be locked: {exc.strerror}") from exc
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as exc:
+            raise ConfigError(f"{folder}: cannot be locked: {exc.strerror}") from exc
+        for left_over in folder.glob(".draft.*"):
+            with suppress(OSError):
+                left_over.unlink()
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _draft(file: Path, data: bytes) -> Path:
+    """Write `data` beside `file`, under a name that `locked` removes when this process dies."""
+    draft = file.with_name(f".draft.{secrets.token_hex(8)}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as exc:
+        with suppress(OSError):
+            draft.unlink()
+        raise ConfigError(f"{file}: cannot be written: {exc.strerror}") from exc
+    return draft
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in a directory durable, where the file system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
