@@ -1,0 +1,214 @@
+"""Who is who in the grid: the directory of certificates, believed as far as the pin reaches.
+
+The directory is a table of the key store, which others may have changed. Each certificate counts
+only when the registration key signed it for this very name, it has not ended and is not revoked.
+The newest list of revocations that this home has seen is kept in it: an older one in the directory
+is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from medgrid.crypto.certificate import Certificate, Role
+from medgrid.crypto.identity import PublicIdentity
+from medgrid.crypto.private_file import locked, read_private, replace_private
+from medgrid.crypto.registration import load_pin
+from medgrid.crypto.revocation import RevocationList
+from medgrid.errors import Denied, MedgridError, NotFound
+
+__all__ = [
+    "REVOKED",
+    "CertificateDirectory",
+    "Entry",
+    "Roster",
+    "archive_name",
+    "open_roster",
+    "remembered",
+]
+
+REVOKED = ".revoked"
+"""Name under which the directory keeps the list of revocations; no identity can be called so."""
+
+_MEMORY = "revoked.json"
+
+
+class CertificateDirectory(Protocol):
+    """Where the grid keeps certificates; nothing it says is believed unless signed."""
+
+    def put_certificate(self, name: str, blob: bytes) -> None:
+        """Keep `blob` under `name`, in the place of what was there."""
+
+    def certificates(self) -> Mapping[str, bytes]:
+        """All that is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name of the directory: its certificate, or why it does not count."""
+
+    name: str
+    certificate: Certificate | None
+    problem: MedgridError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """The directory as it was when it was read, and what to check it against."""
+
+    pin: bytes
+    blobs: Mapping[str, bytes]
+    revoked: RevocationList
+
+    def names(self) -> list[str]:
+        """Names of all identities in the directory, whether or not they count."""
+        return sorted(name for name in self.blobs if name != REVOKED and "#" not in name)
+
+    def find(self, name: str, *roles: Role) -> Certificate:
+        """Certificate of an identity that holds now and has one of `roles`, if any are named.
+
+        Raises
+        ------
+        NotFound
+            The grid has no such identity.
+        Denied
+            Its certificate is forged, for another name, ended, revoked, or lacks the role.
+        """
+        if name not in self.blobs or name == REVOKED or "#" in name:
+            raise NotFound(f"no identity {name!r}", hint="see 'medgrid identity ls'")
+        found = self._verified(name)
+        found.check_time()
+        if self._is_revoked(found):
+            raise Denied(
+                f"the certificate of {name} is revoked",
+                hint=f"the registrar can certify {name} again",
+            )
+        if roles and not found.roles & set(roles):
+            raise Denied(f"{name} is no {' or '.join(roles)} of this grid")
+        return found
+
+    def with_role(self, role: Role) -> list[Certificate]:
+        """All certificates that hold now and have `role`, by name."""
+        entries = (entry.certificate for entry in self.entries())
+        return [found for found in entries if found is not None and role in found.roles]
+
+    def entries(self) -> list[Entry]:
+        """All names with their certificates, or with what is wrong with them."""
+        found = []
+        for name in self.names():
+            try:
+                found.append(Entry(name, self.find(name), None))
+            except MedgridError as exc:
+                found.append(Entry(name, None, exc))
+        return found
+
+    def signers(self, name: str) -> list[PublicIdentity]:
+        """All keys that the signature of `name` on something kept may come from, newest first.
+
+        What was signed stays good when the certificate has ended, was renewed for other keys or was
+        revoked, unless it was revoked because a stranger may have had the keys.
+
+        Raises
+        ------
+        NotFound
+            The grid has no such identity.
+        Denied
+            No key that it had counts.
+        """
+        own = [kept for kept in self.blobs if kept == name or kept.startswith(f"{name}#")]
+        if name not in own:
+            raise NotFound(f"no identity {name!r}", hint="see 'medgrid identity ls'")
+        good: list[Certificate] = []
+        problem = Denied(f"the keys of {name} were revoked as compromised")
+        for kept in own:
+            try:
+                certificate = self._verified(kept)
+            except Denied as exc:
+                problem = exc
+                continue
+            entry = self.revoked.entries.get(name)
+            if entry is None or not entry.compromised or certificate.serial > entry.serial:
+                good.append(certificate)
+        if not good:
+            raise problem
+        good.sort(key=lambda certificate: certificate.serial, reverse=True)
+        return [certificate.public for certificate in good]
+
+    def _verified(self, kept: str) -> Certificate:
+        name = kept.partition("#")[0]
+        try:
+            found = Certificate.verified(self.blobs[kept], self.pin)
+        except Denied as exc:
+            raise Denied(
+                f"what the directory has for {name} is {exc.message}", hint=exc.hint
+            ) from None
+        if found.name != name:
+            raise Denied(
+                f"what the directory has for {name} is the certificate of {found.name}",
+                hint="somebody changed the directory; tell the grid's registrar",
+            )
+        return found
+
+    def _is_revoked(self, certificate: Certificate) -> bool:
+        entry = self.revoked.entries.get(certificate.name)
+        return entry is not None and certificate.serial <= entry.serial
+
+
+def archive_name(certificate: Certificate) -> str:
+    """Name under which the directory keeps a certificate that another one has followed."""
+    return f"{certificate.name}#{certificate.serial}"
+
+
+def open_roster(keys_dir: Path, directory: CertificateDirectory) -> Roster:
+    """Read the directory, and check its list of revocations.
+
+    Raises
+    ------
+    ConfigError
+        This home has no pin.
+    Denied
+        The list of revocations is forged, or older than one that this home has seen.
+    """
+    pin = load_pin(keys_dir)
+    blobs = dict(directory.certificates())
+    found = RevocationList.verified(blobs[REVOKED], pin) if REVOKED in blobs else RevocationList()
+    _remember(keys_dir, pin, found)
+    return Roster(pin, blobs, found)
+
+
+def remembered(keys_dir: Path, pin: bytes) -> RevocationList:
+    """Newest list of revocations that this home has seen."""
+    file = keys_dir / _MEMORY
+    if not file.exists():
+        return RevocationList()
+    return RevocationList.verified(read_private(file, "list", public=True), pin)
+
+
+def _remember(keys_dir: Path, pin: bytes, found: RevocationList) -> None:
+    known = remembered(keys_dir, pin)
+    _check_follows(keys_dir, known, found)
+    if found.number > known.number:
+        with locked(keys_dir):
+            known = remembered(keys_dir, pin)
+            if found.number > known.number:
+                _check_follows(keys_dir, known, found)
+                replace_private(keys_dir / _MEMORY, found.blob)
+
+
+def _check_follows(keys_dir: Path, known: RevocationList, found: RevocationList) -> None:
+    if found.number < known.number:
+        raise Denied(
+            f"the directory's list of revocations is number {found.number}, but number "
+            f"{known.number} was seen before",
+            hint=f"somebody put an old one back; 'medgrid identity add {keys_dir / _MEMORY}' "
+            "repairs that",
+        )
+    if not found.covers(known) or (found.number == known.number and found.blob != known.blob):
+        raise Denied(
+            f"the directory's list of revocations, number {found.number}, does not follow the one "
+            "seen before",
+            hint="the registrar can make a new one with 'medgrid identity revoke NAME'",
+        )
