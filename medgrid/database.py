@@ -175,6 +175,11 @@ class Database:
             finally:
                 self._local.connection = None
 
+    @property
+    def in_write(self) -> bool:
+        """Whether this thread is inside `write`."""
+        return getattr(self._local, "connection", None) is not None
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:

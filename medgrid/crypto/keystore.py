@@ -1,0 +1,105 @@
+"""The key store: who can open what.
+
+It keeps certificates, the public keys of compartments, and secrets: wraps, headers, seals,
+delegations, each of them sealed to somebody. Bodies are elsewhere, and without the key store they
+are noise. It writes a record before it gives anything out (`KeyStore.audit`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+from sqlalchemy import event
+
+from medgrid.crypto.keystore_compartments import CompartmentStore
+from medgrid.crypto.keystore_delegations import DelegationStore
+from medgrid.crypto.keystore_door import Door, LocalDoor
+from medgrid.crypto.keystore_headers import HeaderStore
+from medgrid.crypto.keystore_people import PeopleStore
+from medgrid.database import Database
+
+if TYPE_CHECKING:
+    from medgrid.crypto.audit import AuditLog
+
+__all__ = ["KeyStore"]
+
+
+class KeyStore(PeopleStore, CompartmentStore, HeaderStore, DelegationStore):
+    """An open key store that acts for one identity. Make one with `create` or `open`.
+
+    What it gives out is for that identity. Where each user has a role of the database, the server
+    knows who asks and `who` says nothing; elsewhere it is believed.
+    """
+
+    @classmethod
+    def create(cls, url: str, who: str = "") -> Self:
+        """Make the key store at `url` when there is none, and open it.
+
+        Raises
+        ------
+        ConfigError
+            The place cannot be written, or holds a newer version's store.
+        """
+        from medgrid.crypto.keystore_upgrade import make
+
+        make(url)
+        return cls.open(url, who)
+
+    @classmethod
+    def open(cls, url: str, who: str = "") -> Self:
+        """Open an existing key store for the identity `who`; an older one is brought up to date.
+
+        Raises
+        ------
+        ConfigError
+            There is none, or it was made by a newer medgrid.
+        Unreachable
+            The database server does not answer.
+        """
+        from medgrid.crypto.keystore_upgrade import check
+
+        db = Database(url, what="key store")
+        if db.is_sqlite:
+            event.listen(db.engine, "connect", _forget_what_is_deleted)
+        try:
+            return cls(db, check(db), who, cls._door_of(db, who))
+        except BaseException:
+            db.close()
+            raise
+
+    def acting(self, who: str) -> Self:
+        """The same open store, acting for another identity."""
+        return type(self)(self.db, self.store_id, who, self._door_of(self.db, who))
+
+    @staticmethod
+    def _door_of(db: Database, who: str) -> Door:
+        return LocalDoor(db, who)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make what is written inside this ``with`` one transaction.
+
+        Nothing is given out inside of it: see `release`.
+        """
+        with self.db.write():
+            yield
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        """The record of who did what."""
+        from medgrid.crypto.audit import AuditLog
+
+        return AuditLog(self.db, self.store_id, self._door)
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self.db.close()
+
+
+def _forget_what_is_deleted(connection: sqlite3.Connection, _record: object) -> None:
+    # a key that was destroyed must not stay in the file's free pages
+    connection.execute("PRAGMA secure_delete=ON")

@@ -1,0 +1,310 @@
+"""The door of a key store: secrets leave through it alone, and what leaves is recorded first.
+
+`LocalDoor` is for a SQLite file: it keeps the order for whoever uses medgrid, but whoever holds the
+file can read it without. There nothing but the seals protects. On PostgreSQL the same rules are
+functions of the server: see `keystore_server`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Connection, Row, and_, func, insert, or_, select
+
+from medgrid.crypto.audit_record import Event, Record
+from medgrid.crypto.keystore_schema import (
+    audit,
+    delegation,
+    delegation_box,
+    delegation_key,
+    grant_header,
+    header,
+    protected,
+    seal,
+    share,
+    wrap,
+)
+from medgrid.crypto.keystore_values import (
+    CompartmentId,
+    DelegatedKey,
+    Released,
+    Seal,
+    WrapRow,
+)
+from medgrid.database import Database
+from medgrid.model import DataClass, ObjectId
+
+__all__ = ["Door", "LocalDoor", "chunks", "now_us"]
+
+_CHUNK = 5000
+_OBJECT_ID = re.compile(r"[0-9a-f]{32}")
+_T = TypeVar("_T")
+
+
+class Door(Protocol):
+    """What a key store gives out, to whom, after which record."""
+
+    def append(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Write records of what is done in this transaction."""
+
+    def headers(self, object_ids: Sequence[ObjectId], purpose: str) -> list[Released]:
+        """The header of each object that this identity may open."""
+
+    def wraps(self, keys: Sequence[CompartmentId]) -> list[WrapRow]:
+        """Wraps for this identity."""
+
+    def recovery(self, purpose: str) -> tuple[list[WrapRow], list[Released]]:
+        """All that is sealed to the recovery key."""
+
+    def seals(self, patients: Sequence[str], purpose: str) -> list[Seal]:
+        """Seals of patients whose nominative compartment this identity can open."""
+
+    def delegation(
+        self, submission: int, numbers: Sequence[int] | None
+    ) -> tuple[bytes | None, list[tuple[DelegatedKey, bytes | None]]]:
+        """The submission's key sealed to this identity, and boxes with the objects' manifests."""
+
+    def shares(self, batches: Sequence[bytes]) -> dict[bytes, bytes]:
+        """This store's shares of the keys of batches."""
+
+    def leaves(self, start: int) -> Iterator[list[tuple[int, bytes]]]:
+        """Numbers and leaf hashes of the log's records from `start` on."""
+
+    def records(self, start: int) -> Iterator[list[Record]]:
+        """Records that this identity may see, from `start` on."""
+
+
+def chunks(items: Iterable[_T], size: int = _CHUNK) -> Iterator[list[_T]]:
+    """Split into lists that fit into one statement."""
+    found = list(items)
+    for start in range(0, len(found), size):
+        yield found[start : start + size]
+
+
+def now_us() -> int:
+    """Microseconds since 1970 (UTC)."""
+    return time.time_ns() // 1000
+
+
+class LocalDoor:
+    """Door of a SQLite file, for the identity `who`."""
+
+    def __init__(self, db: Database, who: str) -> None:
+        self._db = db
+        self._who = who
+
+    def append(self, connection: Connection, events: Sequence[Event]) -> None:
+        if not events:
+            return
+        first = (connection.scalar(select(func.max(audit.c.seq))) or 0) + 1
+        if first == 1 and connection.scalar(select(audit.c.seq).limit(1)) is None:
+            first = 0
+        time_us = now_us()
+        rows = []
+        for seq, event in enumerate(events, first):
+            record = Record(seq, time_us, self._who, *event)
+            rows.append((*_columns(record), record.leaf()))
+        names = ("seq", "time_us", "who", "verb", "thing", "patient", "detail", "leaf")
+        connection.execute(insert(audit), [dict(zip(names, row, strict=True)) for row in rows])
+
+    def headers(self, object_ids: Sequence[ObjectId], purpose: str) -> list[Released]:
+        with self._db.write() as connection:
+            found: dict[ObjectId, Released] = {}
+            for some in chunks(object_ids):
+                for released in (*self._granted(connection, some), *self._own(connection, some)):
+                    found[released.object_id] = released
+            self.append(connection, [_event(found.get(id_), id_, purpose) for id_ in object_ids])
+        return list(found.values())
+
+    def _own(self, connection: Connection, ids: list[ObjectId]) -> Iterator[Released]:
+        mine = and_(
+            wrap.c.patient == protected.c.patient,
+            wrap.c.data_class == protected.c.data_class,
+            wrap.c.revision == header.c.revision,
+            wrap.c.recipient == self._who,
+        )
+        question = (
+            select(protected, header.c.revision, header.c.recipient, header.c.sealed)
+            .join(header, header.c.object_id == protected.c.object_id)
+            .outerjoin(wrap, mine)
+            .where(
+                header.c.object_id.in_(ids),
+                or_(
+                    header.c.recipient == self._who,
+                    and_(header.c.recipient == "", wrap.c.recipient.is_not(None)),
+                ),
+            )
+            .order_by(header.c.recipient)
+        )
+        for row in connection.execute(question):
+            yield _released(row)
+
+    def _granted(self, connection: Connection, ids: list[ObjectId]) -> Iterator[Released]:
+        question = (
+            select(protected, grant_header)
+            .join(grant_header, grant_header.c.object_id == protected.c.object_id)
+            .where(
+                grant_header.c.object_id.in_(ids),
+                grant_header.c.recipient == self._who,
+                grant_header.c.until_us > now_us(),
+                protected.c.data_class == DataClass.IMAGE.value,
+            )
+        )
+        for row in connection.execute(question):
+            yield _released(row, row.until_us / 1e6)
+
+    def wraps(self, keys: Sequence[CompartmentId]) -> list[WrapRow]:
+        wanted = set(keys)
+        found = []
+        with self._db.write() as connection:
+            for some in chunks({key.patient for key in keys}):
+                rows = connection.execute(
+                    select(wrap).where(wrap.c.recipient == self._who, wrap.c.patient.in_(some))
+                )
+                found += [row for row in map(_wrap, rows) if row.id in wanted]
+            self.append(connection, [_wraps_event(keys)] if keys else [])
+        return found
+
+    def recovery(self, purpose: str) -> tuple[list[WrapRow], list[Released]]:
+        from medgrid.crypto.keystore_schema import RECOVERY
+
+        with self._db.write() as connection:
+            wraps = connection.execute(select(wrap).where(wrap.c.recipient == RECOVERY))
+            headers = connection.execute(
+                select(protected, header.c.revision, header.c.recipient, header.c.sealed)
+                .join(header, header.c.object_id == protected.c.object_id)
+                .where(header.c.recipient == RECOVERY)
+            )
+            found = list(map(_wrap, wraps)), list(map(_released, headers))
+            self.append(connection, [Event("recovery", detail=purpose)])
+        return found
+
+    def seals(self, patients: Sequence[str], purpose: str) -> list[Seal]:
+        found = []
+        with self._db.write() as connection:
+            for some in chunks(patients):
+                rows = connection.execute(
+                    select(seal)
+                    .join(
+                        wrap,
+                        and_(
+                            wrap.c.patient == seal.c.patient,
+                            wrap.c.data_class == DataClass.NOMINATIVE.value,
+                            wrap.c.revision == seal.c.revision,
+                            wrap.c.recipient == self._who,
+                        ),
+                    )
+                    .where(seal.c.patient.in_(some))
+                )
+                found += [Seal(row.patient, row.revision, row.sealed) for row in rows]
+            self.append(connection, [_seals_event(patients, purpose)] if patients else [])
+        return found
+
+    def delegation(
+        self, submission: int, numbers: Sequence[int] | None
+    ) -> tuple[bytes | None, list[tuple[DelegatedKey, bytes | None]]]:
+        is_mine = select(delegation.c.submission).where(
+            delegation.c.submission == submission, delegation.c.owner == self._who
+        )
+        with self._db.write() as connection:
+            sealed = connection.scalar(
+                select(delegation_key.c.sealed).where(
+                    delegation_key.c.submission == submission,
+                    delegation_key.c.recipient == self._who,
+                )
+            )
+            rows: list[Row[Any]] = []
+            if sealed is not None or connection.scalar(is_mine) is not None:
+                question = (
+                    select(delegation_box, protected.c.manifest)
+                    .outerjoin(protected, protected.c.object_id == delegation_box.c.object_id)
+                    .where(delegation_box.c.submission == submission)
+                )
+                if numbers is None:
+                    rows += connection.execute(question)
+                else:
+                    for some in chunks(numbers):
+                        rows += connection.execute(
+                            question.where(delegation_box.c.number.in_(some))
+                        )
+            self.append(
+                connection, [Event("delegated", str(submission), detail=f"{len(rows)} keys")]
+            )
+        return sealed, [
+            (DelegatedKey(row.number, ObjectId(row.object_id), row.box), row.manifest)
+            for row in rows
+        ]
+
+    def shares(self, batches: Sequence[bytes]) -> dict[bytes, bytes]:
+        found = {}
+        with self._db.read() as connection:
+            for some in chunks(batches):
+                for row in connection.execute(select(share).where(share.c.batch.in_(some))):
+                    found[row.batch] = row.share
+        return found
+
+    def leaves(self, start: int) -> Iterator[list[tuple[int, bytes]]]:
+        columns = select(audit.c.seq, audit.c.leaf)
+        with self._db.read() as connection:
+            question = columns.where(audit.c.seq >= start).order_by(audit.c.seq)
+            for rows in connection.execute(question).partitions(_CHUNK):
+                yield [(row.seq, row.leaf) for row in rows]
+
+    def records(self, start: int) -> Iterator[list[Record]]:
+        with self._db.read() as connection:
+            question = select(audit).where(audit.c.seq >= start).order_by(audit.c.seq)
+            for rows in connection.execute(question).partitions(_CHUNK):
+                yield [Record(*row[:7]) for row in rows]
+
+
+def _columns(record: Record) -> tuple[int, int, str, str, str, str, str]:
+    return (
+        record.seq,
+        record.time_us,
+        record.who,
+        record.verb,
+        record.thing,
+        record.patient,
+        record.detail,
+    )
+
+
+def _event(released: Released | None, object_id: str, purpose: str) -> Event:
+    """What is recorded of one object that was asked for; a refusal says nothing of the object."""
+    if released is None:
+        thing = object_id if _OBJECT_ID.fullmatch(object_id) else ""
+        return Event("refuse", thing, "", purpose)
+    return Event("release", object_id, released.patient or "", purpose)
+
+
+def _wraps_event(keys: Sequence[CompartmentId]) -> Event:
+    patients = {key.patient for key in keys}
+    patient = patients.pop() if len(patients) == 1 else ""
+    return Event("unwrap", "", patient, f"{len(keys)} compartments")
+
+
+def _seals_event(patients: Sequence[str], purpose: str) -> Event:
+    if len(patients) == 1:
+        return Event("name", "", patients[0], purpose)
+    return Event("names", "", "", f"{purpose}: {len(patients)} patients")
+
+
+def _wrap(row: Row[Any]) -> WrapRow:
+    id_ = CompartmentId(row.patient, DataClass(row.data_class), row.revision)
+    return WrapRow(id_, row.recipient, row.sealed)
+
+
+def _released(row: Row[Any], until_s: float | None = None) -> Released:
+    return Released(
+        ObjectId(row.object_id),
+        row.patient,
+        DataClass(row.data_class),
+        None if until_s is not None else row.revision,
+        row.recipient,
+        row.sealed,
+        row.manifest,
+        until_s,
+    )

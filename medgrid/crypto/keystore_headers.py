@@ -1,0 +1,209 @@
+"""Headers of protected objects, and those sealed again for whom they were granted to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, insert, select
+
+from medgrid.crypto.audit_record import Event
+from medgrid.crypto.keystore_base import StoreBase
+from medgrid.crypto.keystore_door import chunks, now_us
+from medgrid.crypto.keystore_schema import grant_header, header, protected
+from medgrid.crypto.keystore_values import GrantRow, HeaderRow, Released
+from medgrid.errors import AlreadyExists
+from medgrid.model import DataClass, ObjectId
+
+__all__ = ["GrantKey", "HeaderStore"]
+
+
+@dataclass(frozen=True, slots=True)
+class GrantKey:
+    """That `recipient` has a header of an object, until when and from whom."""
+
+    object_id: ObjectId
+    recipient: str
+    until_s: float
+    granted_by: str
+
+
+class HeaderStore(StoreBase):
+    """Keys of objects."""
+
+    def put_headers(self, rows: Sequence[HeaderRow], *, replace: bool = False) -> None:
+        """Keep headers of objects; one object may have several, with different recipients.
+
+        Parameters
+        ----------
+        rows : sequence of HeaderRow
+        replace : bool
+            Destroy all that was kept of these objects before, grants included: their keys changed.
+
+        Raises
+        ------
+        AlreadyExists
+            One of the headers is there, or the object has another manifest; nothing was kept.
+        """
+        rows = [HeaderRow(*row) for row in rows]
+        objects = {
+            row.object_id: {
+                "object_id": row.object_id,
+                "patient": row.patient,
+                "data_class": DataClass(row.data_class).value,
+                "manifest": row.manifest,
+            }
+            for row in rows
+        }
+        event = Event("replace" if replace else "keep", detail=f"{len(objects)} objects")
+        if len(objects) == 1:
+            event = event._replace(thing=rows[0].object_id, patient=rows[0].patient or "")
+        with self._recorded(*([event] if rows else [])) as connection:
+            if replace:
+                self._destroy(list(objects))
+            for some in chunks(list(objects)):
+                kept = connection.execute(select(protected).where(protected.c.object_id.in_(some)))
+                for row in kept:
+                    if objects.pop(ObjectId(row.object_id)) != row._asdict():
+                        raise AlreadyExists(
+                            f"the key store has another manifest of object {row.object_id}"
+                        )
+            if objects:
+                connection.execute(insert(protected), list(objects.values()))
+            self._enter(
+                connection,
+                header,
+                [
+                    {
+                        "object_id": row.object_id,
+                        "recipient": row.recipient or "",
+                        "revision": None if row.recipient else row.revision,
+                        "sealed": row.header,
+                    }
+                    for row in rows
+                ],
+                "a header of one of these objects",
+            )
+
+    def release(self, object_ids: Sequence[ObjectId], purpose: str) -> dict[ObjectId, Released]:
+        """Give this identity a header of each object that it may open.
+
+        Each release is recorded before, and so is each refusal; objects that are refused or not
+        known are absent. A header sealed to the identity itself is preferred, then the
+        compartment's, then that of a grant which has not ended.
+
+        Raises
+        ------
+        RuntimeError
+            Asked inside a transaction: the records would not be kept before the answer.
+        """
+        self._check_alone()
+        wanted = list(dict.fromkeys(object_ids))
+        return {one.object_id: one for one in self._door.headers(wanted, purpose)}
+
+    def drop(self, object_ids: Iterable[ObjectId]) -> None:
+        """Destroy all keys of objects; what is not there is no matter."""
+        wanted = list(object_ids)
+        events = [Event("destroy", object_id) for object_id in wanted]
+        with self._recorded(*events):
+            self._destroy(wanted)
+
+    def _destroy(self, object_ids: list[ObjectId]) -> None:
+        with self.db.write() as connection:
+            for some in chunks(object_ids):
+                for table in (grant_header, header, protected):
+                    connection.execute(delete(table).where(table.c.object_id.in_(some)))
+
+    def objects_of(self, patient: str) -> list[ObjectId]:
+        """Objects of a patient that have keys here."""
+        question = select(protected.c.object_id).where(protected.c.patient == patient)
+        with self.db.read() as connection:
+            return [ObjectId(found) for found in connection.scalars(question)]
+
+    # -- grants ------------------------------------------------------------------------------------
+
+    def put_grant_headers(self, rows: Sequence[GrantRow]) -> None:
+        """Keep headers sealed to whom objects are granted, in place of those of earlier grants."""
+        rows = [GrantRow(*row) for row in rows]
+        events = [
+            Event("grant", row.object_id, detail=f"{row.recipient} until {row.until_s:.0f}")
+            for row in rows
+        ]
+        with self._recorded(*events) as connection:
+            for recipient in {row.recipient for row in rows}:
+                ids = [row.object_id for row in rows if row.recipient == recipient]
+                for some in chunks(ids):
+                    connection.execute(
+                        delete(grant_header).where(
+                            grant_header.c.recipient == recipient,
+                            grant_header.c.object_id.in_(some),
+                        )
+                    )
+            self._enter(
+                connection,
+                grant_header,
+                [
+                    {
+                        "object_id": row.object_id,
+                        "recipient": row.recipient,
+                        "until_us": round(row.until_s * 1e6),
+                        "granted_by": row.granted_by,
+                        "sealed": row.header,
+                    }
+                    for row in rows
+                ],
+                "one of these grants",
+            )
+
+    def drop_grants(
+        self, recipient: str | None = None, object_ids: Iterable[ObjectId] | None = None
+    ) -> int:
+        """Destroy headers of grants, to one recipient and on these objects or on all.
+
+        Returns
+        -------
+        int
+            How many.
+        """
+        wanted = [] if recipient is None else [grant_header.c.recipient == recipient]
+        ids = None if object_ids is None else list(object_ids)
+        count = 0
+        with self.db.write() as connection:
+            if ids is None:
+                detail = "all"
+                count += connection.execute(delete(grant_header).where(*wanted)).rowcount
+            else:
+                detail = f"{len(ids)} objects"
+                for some in chunks(ids):
+                    count += connection.execute(
+                        delete(grant_header).where(grant_header.c.object_id.in_(some), *wanted)
+                    ).rowcount
+            thing = ids[0] if ids is not None and len(ids) == 1 else ""
+            self._door.append(connection, [Event("revoke", thing, "", f"{recipient} {detail}")])
+        return count
+
+    def drop_ended_grants(self) -> int:
+        """Destroy headers of grants that have ended; return how many."""
+        with self.db.write() as connection:
+            done = connection.execute(
+                delete(grant_header).where(grant_header.c.until_us <= now_us())
+            )
+            if done.rowcount:
+                self._door.append(connection, [Event("expire", detail=f"{done.rowcount} grants")])
+            return done.rowcount
+
+    def grants(self, recipient: str | None = None) -> list[GrantKey]:
+        """Headers of grants that are kept, without the headers; ended ones too."""
+        question = select(
+            grant_header.c.object_id,
+            grant_header.c.recipient,
+            grant_header.c.until_us,
+            grant_header.c.granted_by,
+        ).order_by(grant_header.c.object_id, grant_header.c.recipient)
+        if recipient is not None:
+            question = question.where(grant_header.c.recipient == recipient)
+        with self.db.read() as connection:
+            return [
+                GrantKey(ObjectId(row.object_id), row.recipient, row.until_us / 1e6, row.granted_by)
+                for row in connection.execute(question)
+            ]

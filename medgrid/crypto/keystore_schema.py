@@ -1,0 +1,226 @@
+"""The key store's tables.
+
+Nothing here opens anything by itself: every secret is sealed to somebody. Who may read what, and
+that each release is recorded first, is enforced by `keystore_door`. Patients are known by
+pseudonym; times are whole microseconds since 1970 (UTC). ``recipient`` is the name of an identity,
+`RECOVERY`, or for a header "" when it is sealed to the compartment of its patient.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+)
+
+__all__ = [
+    "RECOVERY",
+    "VERSION",
+    "applied",
+    "audit",
+    "certificate",
+    "checkpoint",
+    "compartment",
+    "delegation",
+    "delegation_box",
+    "delegation_key",
+    "document",
+    "grant_header",
+    "header",
+    "member_role",
+    "metadata",
+    "pending",
+    "protected",
+    "seal",
+    "share",
+    "store",
+    "wrap",
+]
+
+VERSION = 1
+"""The schema that this medgrid works with."""
+
+RECOVERY = "recovery"
+"""Recipient whose private key is split among people; no identity may be called so."""
+
+metadata = MetaData()
+
+store = Table(
+    "store",
+    metadata,
+    Column("store_id", String, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+)
+
+# -- people ----------------------------------------------------------------------------------------
+
+certificate = Table(
+    "certificate",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("blob", LargeBinary, nullable=False),
+)
+
+document = Table(
+    "document",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("blob", LargeBinary, nullable=False),
+)
+
+member_role = Table(
+    "member_role",
+    metadata,
+    Column("role_name", String, primary_key=True),  # of the database
+    Column("identity", String, nullable=False, unique=True),
+    Column("roles", String, nullable=False),  # of the certificate, separated by spaces
+)
+
+# -- keys of patients ------------------------------------------------------------------------------
+
+compartment = Table(
+    "compartment",
+    metadata,
+    Column("patient", String, primary_key=True),
+    Column("data_class", String, primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("signer", String, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+)
+
+wrap = Table(
+    "wrap",
+    metadata,
+    Column("patient", String, primary_key=True),
+    Column("data_class", String, primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("recipient", String, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Index("ix_wrap_recipient", "recipient", "patient"),
+)
+
+seal = Table(
+    "seal",
+    metadata,
+    Column("patient", String, primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+# -- keys of objects -------------------------------------------------------------------------------
+
+protected = Table(
+    "protected",
+    metadata,
+    Column("object_id", String, primary_key=True),
+    Column("patient", String),
+    Column("data_class", String, nullable=False),
+    Column("manifest", LargeBinary, nullable=False),
+    Index("ix_protected_patient", "patient"),
+)
+
+header = Table(
+    "header",
+    metadata,
+    Column("object_id", String, primary_key=True),
+    Column("recipient", String, primary_key=True),
+    Column("revision", Integer),
+    Column("sealed", LargeBinary, nullable=False),
+    Index("ix_header_recipient", "recipient"),
+)
+
+grant_header = Table(
+    "grant_header",
+    metadata,
+    Column("object_id", String, primary_key=True),
+    Column("recipient", String, primary_key=True),
+    Column("until_us", BigInteger, nullable=False),
+    Column("granted_by", String, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Index("ix_grant_header_recipient", "recipient"),
+)
+
+delegation = Table(
+    "delegation",
+    metadata,
+    Column("submission", Integer, primary_key=True),
+    Column("owner", String, nullable=False),
+)
+
+delegation_key = Table(
+    "delegation_key",
+    metadata,
+    Column("submission", Integer, primary_key=True),
+    Column("recipient", String, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+delegation_box = Table(
+    "delegation_box",
+    metadata,
+    Column("submission", Integer, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("object_id", String, primary_key=True),
+    Column("box", LargeBinary, nullable=False),
+)
+
+# -- the record ------------------------------------------------------------------------------------
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("time_us", BigInteger, nullable=False),
+    Column("who", String, nullable=False),
+    Column("verb", String, nullable=False),
+    Column("thing", String, nullable=False),
+    Column("patient", String, nullable=False),
+    Column("detail", String, nullable=False),
+    Column("leaf", LargeBinary, nullable=False),
+    Index("ix_audit_thing", "thing"),
+    Index("ix_audit_patient", "patient"),
+)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("size", BigInteger, primary_key=True),
+    Column("signer", String, primary_key=True),
+    Column("time_us", BigInteger, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("frontier", LargeBinary, nullable=False),
+)
+
+# -- one of several stores -------------------------------------------------------------------------
+
+share = Table(
+    "share",
+    metadata,
+    Column("batch", LargeBinary, primary_key=True),
+    Column("share", LargeBinary, nullable=False),
+)
+
+pending = Table(
+    "pending",
+    metadata,
+    Column("write_id", String, primary_key=True),
+    Column("identity", String, nullable=False),
+    Column("made_us", BigInteger, nullable=False),
+    Column("change", LargeBinary, nullable=False),
+)
+
+applied = Table(
+    "applied",
+    metadata,
+    Column("write_id", String, primary_key=True),
+    Column("identity", String, nullable=False),
+)
