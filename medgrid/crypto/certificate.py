@@ -97,6 +97,16 @@ class Certificate:
         """What the identity is called."""
         return self.public.name
 
+    @property
+    def encryption_public(self) -> bytes:
+        """X25519 public key, 32 bytes."""
+        return self.public.encryption_public
+
+    @property
+    def signing_public(self) -> bytes:
+        """Ed25519 public key, 32 bytes."""
+        return self.public.signing_public
+
     @classmethod
     def issue(
         cls,

@@ -31,6 +31,7 @@ __all__ = [
     "new_secret",
 ]
 
+_RESERVED = "recovery"  # whom the key store seals its own recovery to
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,62}")
 
 
@@ -40,8 +41,10 @@ def check_identity_name(name: str) -> str:
     Raises
     ------
     UsageError
-        It is empty, too long or holds other characters.
+        It is empty, too long, holds other characters or is reserved.
     """
+    if name == _RESERVED:
+        raise UsageError(f"no identity can be called {name}", hint="choose another name")
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot be the name of an identity",

@@ -26,6 +26,7 @@ __all__ = [
     "adopt_ssh_key",
     "certificate_file",
     "change_passphrase",
+    "check_new",
     "create_identity",
     "has_identity",
     "identity_is_locked",
@@ -33,6 +34,7 @@ __all__ = [
     "key_file",
     "load_identity",
     "load_request",
+    "own_key_file",
     "request_file",
 ]
 
@@ -81,6 +83,20 @@ def key_file(keys_dir: Path, name: str) -> Path:
 def has_identity(keys_dir: Path, name: str) -> bool:
     """Whether the private key of `name` is kept here."""
     return any(_file(keys_dir, name, ending).exists() for ending in ("c4gh", "identity"))
+
+
+def check_new(keys_dir: Path, name: str) -> None:
+    """Check that no identity of this name is kept here.
+
+    Raises
+    ------
+    AlreadyExists
+        There is one.
+    """
+    if has_identity(keys_dir, name):
+        raise AlreadyExists(
+            f"there is an identity {name} already", hint=f"its key is {key_file(keys_dir, name)}"
+        )
 
 
 def identity_names(keys_dir: Path) -> list[str]:
@@ -144,11 +160,7 @@ def adopt_ssh_key(
 def _keep(keys_dir: Path, identity: Identity, ending: str, data: bytes) -> None:
     """Write the request first: a key without one would be of no use to anybody."""
     with locked(_folder(keys_dir)):
-        if has_identity(keys_dir, identity.name):
-            raise AlreadyExists(
-                f"there is an identity {identity.name} already",
-                hint=f"its key is {key_file(keys_dir, identity.name)}",
-            )
+        check_new(keys_dir, identity.name)
         replace_private(request_file(keys_dir, identity.name), Request.of(identity).blob)
         create_private(_file(keys_dir, identity.name, ending), data)
 
@@ -228,14 +240,26 @@ def change_passphrase(
     Denied
         The old passphrase is wrong or not given; nothing is changed.
     """
+    file = own_key_file(keys_dir, name)
+    with locked(_folder(keys_dir)):
+        secret = _open(name, file, old)
+        replace_private(file, write_key(secret, new, name))
+
+
+def own_key_file(keys_dir: Path, name: str) -> Path:
+    """File of an identity's key that is medgrid's own, so that its passphrase can be changed here.
+
+    Raises
+    ------
+    UsageError
+        The identity is an OpenSSH key.
+    """
     file = key_file(keys_dir, name)
     if _file(keys_dir, name, "identity").exists():
         raise UsageError(
             f"identity {name} is an OpenSSH key", hint=f"say 'ssh-keygen -p -f {file}'"
         )
-    with locked(_folder(keys_dir)):
-        secret = _open(name, file, old)
-        replace_private(file, write_key(secret, new, name))
+    return file
 
 
 def _open(name: str, file: Path, passphrase: Callable[[], bytes] | None) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,9 +13,10 @@ from pathlib import Path
 from medgrid.config import private_dir
 from medgrid.errors import ConfigError
 
-__all__ = ["create_private", "locked", "read_private", "replace_private"]
+__all__ = ["create_private", "locked", "read_passphrase", "read_private", "replace_private"]
 
 _MAX_BYTES = 64 * 1024
+_DRAFT_S = 60.0  # a draft is renamed within moments: an older one is that of a killed writer
 _OTHERS_READ, _OTHERS_WRITE = 0o077, 0o022
 
 
@@ -53,6 +55,20 @@ def read_private(file: Path, what: str, *, public: bool = False) -> bytes:
     if len(data) > _MAX_BYTES:
         raise ConfigError(f"{file}: too large to be a {what}")
     return data
+
+
+def read_passphrase(file: Path) -> bytes:
+    """First line of a file that only its owner may read.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be read, others can read it, or the line is empty.
+    """
+    line = read_private(file, "passphrase file").partition(b"\n")[0].removesuffix(b"\r")
+    if not line:
+        raise ConfigError(f"{file}: its first line is empty, expected a passphrase")
+    return line
 
 
 def create_private(file: Path, data: bytes) -> bool:
@@ -118,16 +134,17 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError as exc:
             raise ConfigError(f"{folder}: cannot be locked: {exc.strerror}") from exc
-        for left_over in folder.glob(".draft.*"):
+        for draft in folder.glob(".draft.*"):
             with suppress(OSError):
-                left_over.unlink()
+                if draft.stat().st_mtime < time.time() - _DRAFT_S:
+                    draft.unlink()
         yield
     finally:
         os.close(descriptor)
 
 
 def _draft(file: Path, data: bytes) -> Path:
-    """Write `data` beside `file`, under a name that `locked` removes when this process dies."""
+    """Write `data` beside `file`, under a name that `locked` removes when it stays."""
     draft = file.with_name(f".draft.{secrets.token_hex(8)}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -38,22 +38,28 @@ class RevocationList:
     entries: Mapping[str, Revocation] = field(default_factory=dict)
     blob: bytes = b""
 
-    def next(
-        self, entries: Mapping[str, Revocation], sign: Callable[[bytes], bytes]
+    def followed_by(
+        self, entries: Mapping[str, Revocation], number: int, sign: Callable[[bytes], bytes]
     ) -> RevocationList:
-        """Make the list that comes after this one, with more entries."""
-        merged = {**self.entries, **entries}
-        for name, entry in self.entries.items():
-            compromised = merged[name].compromised or entry.compromised
-            merged[name] = Revocation(max(merged[name].serial, entry.serial), compromised)
+        """Make the list `number`, which has the entries of this one and more."""
+        merged = self.with_entries(entries).entries
         fields = {
-            "number": self.number + 1,
+            "number": number,
             "revoked": {
                 name: {"serial": entry.serial, "compromised": entry.compromised}
                 for name, entry in merged.items()
             },
         }
-        return RevocationList(self.number + 1, merged, seal(_SCHEMA, fields, sign))
+        return RevocationList(number, merged, seal(_SCHEMA, fields, sign))
+
+    def with_entries(self, entries: Mapping[str, Revocation]) -> RevocationList:
+        """Say all that this list and `entries` say; nobody has signed that."""
+        merged = dict(self.entries)
+        for name, entry in entries.items():
+            old = merged.get(name, entry)
+            compromised = old.compromised or entry.compromised
+            merged[name] = Revocation(max(old.serial, entry.serial), compromised)
+        return RevocationList(self.number, merged)
 
     @classmethod
     def verified(cls, blob: bytes, pin: bytes) -> Self:

@@ -14,16 +14,14 @@ from pathlib import Path
 from typing import Protocol
 
 from medgrid.crypto.certificate import Certificate, Role
-from medgrid.crypto.identity import PublicIdentity
 from medgrid.crypto.private_file import locked, read_private, replace_private
 from medgrid.crypto.registration import load_pin
 from medgrid.crypto.revocation import RevocationList
-from medgrid.errors import Denied, MedgridError, NotFound
+from medgrid.errors import Denied, IntegrityError, MedgridError, NotFound
 
 __all__ = [
     "REVOKED",
     "CertificateDirectory",
-    "Entry",
     "Roster",
     "archive_name",
     "open_roster",
@@ -44,15 +42,6 @@ class CertificateDirectory(Protocol):
 
     def certificates(self) -> Mapping[str, bytes]:
         """All that is kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One name of the directory: its certificate, or why it does not count."""
-
-    name: str
-    certificate: Certificate | None
-    problem: MedgridError | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,36 +66,46 @@ class Roster:
         Denied
             Its certificate is forged, for another name, ended, revoked, or lacks the role.
         """
-        if name not in self.blobs or name == REVOKED or "#" in name:
-            raise NotFound(f"no identity {name!r}", hint="see 'medgrid identity ls'")
-        found = self._verified(name)
-        found.check_time()
-        if self._is_revoked(found):
-            raise Denied(
-                f"the certificate of {name} is revoked",
-                hint=f"the registrar can certify {name} again",
-            )
+        found = self.certificate(name)
+        self._check(found)
         if roles and not found.roles & set(roles):
             raise Denied(f"{name} is no {' or '.join(roles)} of this grid")
         return found
 
+    def certificate(self, name: str) -> Certificate:
+        """Certificate of an identity, also when it has ended or is revoked.
+
+        Raises
+        ------
+        NotFound
+            The grid has no such identity.
+        Denied
+            What the directory has is forged, or for another name.
+        """
+        if name not in self.blobs or name == REVOKED or "#" in name:
+            raise NotFound(f"no identity {name!r}", hint="see 'medgrid identity ls'")
+        return self._verified(name)
+
+    def is_revoked(self, certificate: Certificate) -> bool:
+        """Whether a certificate is on the list."""
+        entry = self.revoked.entries.get(certificate.name)
+        return entry is not None and certificate.serial <= entry.serial
+
+    def problem(self, name: str) -> MedgridError | None:
+        """Why `find` would refuse a name, None when it would not."""
+        try:
+            self.find(name)
+        except MedgridError as exc:
+            return exc
+        return None
+
     def with_role(self, role: Role) -> list[Certificate]:
         """All certificates that hold now and have `role`, by name."""
-        entries = (entry.certificate for entry in self.entries())
-        return [found for found in entries if found is not None and role in found.roles]
+        good = (self.find(name) for name in self.names() if self.problem(name) is None)
+        return [found for found in good if role in found.roles]
 
-    def entries(self) -> list[Entry]:
-        """All names with their certificates, or with what is wrong with them."""
-        found = []
-        for name in self.names():
-            try:
-                found.append(Entry(name, self.find(name), None))
-            except MedgridError as exc:
-                found.append(Entry(name, None, exc))
-        return found
-
-    def signers(self, name: str) -> list[PublicIdentity]:
-        """All keys that the signature of `name` on something kept may come from, newest first.
+    def signers(self, name: str) -> list[Certificate]:
+        """All certificates that a signature of `name` on something kept may rest on, newest first.
 
         What was signed stays good when the certificate has ended, was renewed for other keys or was
         revoked, unless it was revoked because a stranger may have had the keys.
@@ -134,8 +133,31 @@ class Roster:
                 good.append(certificate)
         if not good:
             raise problem
-        good.sort(key=lambda certificate: certificate.serial, reverse=True)
-        return [certificate.public for certificate in good]
+        return sorted(good, key=lambda certificate: certificate.serial, reverse=True)
+
+    def check_signature(self, name: str, message: bytes, signature: bytes, *roles: Role) -> None:
+        """Check that `name` signed something that is kept, in one of `roles` if any are named.
+
+        Raises
+        ------
+        NotFound
+            The grid has no such identity.
+        Denied
+            No key that it had counts, or it never had the role.
+        IntegrityError
+            It did not sign this.
+        """
+        found = [one for one in self.signers(name) if not roles or one.roles & set(roles)]
+        if not found:
+            raise Denied(f"{name} is no {' or '.join(roles)} of this grid")
+        for number, certificate in enumerate(found, start=1):
+            try:
+                certificate.public.verify(message, signature)
+            except IntegrityError:
+                if number == len(found):
+                    raise
+            else:
+                return
 
     def _verified(self, kept: str) -> Certificate:
         name = kept.partition("#")[0]
@@ -152,9 +174,13 @@ class Roster:
             )
         return found
 
-    def _is_revoked(self, certificate: Certificate) -> bool:
-        entry = self.revoked.entries.get(certificate.name)
-        return entry is not None and certificate.serial <= entry.serial
+    def _check(self, certificate: Certificate) -> None:
+        if self.is_revoked(certificate):
+            raise Denied(
+                f"the certificate of {certificate.name} is revoked",
+                hint=f"the registrar can certify {certificate.name} again",
+            )
+        certificate.check_time()
 
 
 def archive_name(certificate: Certificate) -> str:

@@ -66,7 +66,7 @@ def test_names(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".revoked", "-x", "a#1", "a/b", "..", "a b", "ä", "x" * 64, "a\n"]
+    "name", ["", ".revoked", "recovery", "-x", "a#1", "a/b", "..", "a b", "ä", "x" * 64, "a\n"]
 )
 def test_names_that_are_refused(name: str) -> None:
     with pytest.raises(UsageError):
