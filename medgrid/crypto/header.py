@@ -164,6 +164,10 @@ def _packets(header: bytes) -> Iterator[tuple[int, bytes]]:
     """Method and sealed content of each packet, when the header's frame is sound as a whole."""
     if len(header) < _START.size:
         raise IntegrityError("header: it ends too early")
+    if len(header) > HEADER_BYTES_MAX:
+        raise IntegrityError(
+            f"header: expected at most {HEADER_BYTES_MAX} bytes, found {len(header)}"
+        )
     packets = []
     position = _START.size
     for _ in range(_packet_count(header[:position])):

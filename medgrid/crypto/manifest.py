@@ -140,6 +140,7 @@ class Manifest:
             and 0 <= size_bytes <= _SIZE_MAX
             and isinstance(signer, str)
             and 0 < len(signer) <= _SIGNER_CHARS_MAX
+            and signer.isprintable()
             and _OBJECT_ID.fullmatch(fields["object_id"])
             and _SIGNATURE.fullmatch(fields["signature"])
             and all(_SHA256.fullmatch(digest) for digest in digests)
