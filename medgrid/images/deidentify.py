@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from medgrid.images.patient import PatientKeys
 if TYPE_CHECKING:
     from pydicom.dataelem import DataElement
     from pydicom.dataset import Dataset
+    from pydicom.tag import BaseTag
 
 __all__ = ["Scrubber", "age_years", "keyed", "label", "metadata", "scrubber_of"]
 
@@ -69,7 +70,8 @@ _PHRASES = (
     "StationName",
     "DeviceSerialNumber",
 )
-_MODALITIES = frozenset(  # PS3.3 C.7.3.1.1.1
+_TELLING = frozenset((*_PERSON_IDS, *_PHRASES, "PatientBirthDate"))
+MODALITIES = frozenset(  # PS3.3 C.7.3.1.1.1
     """
     AR ASMT AU BDUS BI BMD CFM CR CT CTPROTOCOL DG DMS DOC DX ECG EEG EMG EOG EPS ES FID GM HC HD
     IO IOL IVOCT IVUS KER KO LEN LP LS M3D MG MR NM OAM OCT OP OPM OPR OPT OPTBSV OPTENF OPV OSS OT
@@ -150,7 +152,7 @@ def scrubber_of(ds: Dataset, extra: Iterable[str] = ()) -> Scrubber:
 
 
 def _words_of(ds: Dataset, depth: int) -> Iterator[str]:
-    for element in _elements(ds):
+    for element in _elements(ds, _is_telling):
         keyword = element.keyword
         if element.VR == "SQ" and depth < _MAX_DEPTH:
             for item in element.value or ():
@@ -195,7 +197,7 @@ def id_words(value: str) -> Iterator[str]:
 
 
 def _date_words(value: str) -> Iterator[str]:
-    day = _date(value)
+    day = dicom_day(value)
     if day is not None:
         y, m, d = day.split("-")
         for sep in ("", "-", ".", "/", "_"):
@@ -204,9 +206,24 @@ def _date_words(value: str) -> Iterator[str]:
             yield sep.join((m, d, y))
 
 
-def _elements(ds: Dataset) -> Iterator[DataElement]:
+def _is_telling(ds: Dataset, tag: BaseTag) -> bool:
+    """Whether an element may hold words of the patient, seen without decoding it."""
+    from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_VR
+
+    is_known = dictionary_has_tag(tag)
+    found = getattr(ds.get_item(tag), "VR", None)
+    if found in (None, "UN"):
+        found = dictionary_VR(tag) if is_known else "UN"
+    return found in ("SQ", "PN") or (is_known and dictionary_keyword(tag) in _TELLING)
+
+
+def _elements(
+    ds: Dataset, wanted: Callable[[Dataset, BaseTag], bool] | None = None
+) -> Iterator[DataElement]:
     """Elements that can be read; one that cannot is passed over."""
     for tag in list(ds.keys()):
+        if wanted is not None and not wanted(ds, tag):
+            continue
         try:
             element = ds[tag]
         except MemoryError:
@@ -242,7 +259,9 @@ def metadata(ds: Dataset, scrub: Scrubber, keys: PatientKeys) -> Attributes:
         if syntax is not None and _UID.fullmatch(str(syntax)):
             found["TransferSyntaxUID"] = str(syntax)
         age = age_years(
-            _first(ds, "PatientAge"), _first(ds, "PatientBirthDate"), _first(ds, "StudyDate")
+            first_value(ds, "PatientAge"),
+            first_value(ds, "PatientBirthDate"),
+            first_value(ds, "StudyDate"),
         )
         if age is not None:
             found["PatientAge"] = age
@@ -290,12 +309,12 @@ def allowed_value(keyword: str, values: list[Any], scrub: Scrubber) -> Any:
     if keyword in allowed.NUMBERS:
         clean = [number for value in values if (number := _number(value)) is not None]
     elif keyword in allowed.DATES:
-        clean = [day for value in values if (day := _date(str(value))) is not None]
+        clean = [day for value in values if (day := dicom_day(str(value))) is not None]
     elif keyword in allowed.UIDS:
         clean = [str(value) for value in values if _UID.fullmatch(str(value))][:1]
     elif keyword == "Modality":
         clean = [str(value).strip().upper() for value in values]
-        clean = [value for value in clean if value in _MODALITIES]
+        clean = [value for value in clean if value in MODALITIES]
     elif keyword == "PatientSex":
         clean = [str(value).strip().upper() for value in values]
         clean = [value for value in clean if value in ("M", "F", "O")]
@@ -329,7 +348,7 @@ def _number(value: Any) -> int | float | None:
     return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
-def _date(text: str) -> str | None:
+def dicom_day(text: str) -> str | None:
     """DICOM date, also in the form before 1993, as ``YYYY-MM-DD``."""
     match = re.fullmatch(r"(\d{4})([.-]?)(\d\d)\2(\d\d)", text.strip("\0 "))
     if match is None:
@@ -340,7 +359,8 @@ def _date(text: str) -> str | None:
         return None
 
 
-def _first(ds: Dataset, keyword: str) -> str:
+def first_value(ds: Dataset, keyword: str) -> str:
+    """Value of an attribute as text, empty when there is none or it is broken."""
     try:
         value = ds.get(keyword)
     except MemoryError:
@@ -357,7 +377,7 @@ def age_years(age: str, birth_date: str = "", study_date: str = "") -> float | N
         per_year = {"D": 365.25, "W": 52.1775, "M": 12.0, "Y": 1.0}[match[2]]
         years = round(int(match[1]) / per_year, 2)
     else:
-        born, seen = _date(birth_date), _date(study_date)
+        born, seen = dicom_day(birth_date), dicom_day(study_date)
         if born is None or seen is None:
             return None
         years = _years_between(date.fromisoformat(born), date.fromisoformat(seen))

@@ -9,16 +9,24 @@ import gzip
 import io
 import math
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["clean_volume", "geometry"]
+__all__ = ["clean_volume", "derive_volume", "geometry"]
 
 _CHUNK_BYTES = 1024 * 1024
 _MAX_HEADER_BYTES = 4 * 1024 * 1024
 _MM_PER_UNIT = {"mm": 1.0, "meter": 1000.0, "micron": 0.001, "unknown": 1.0}
 _S_PER_UNIT = {"sec": 1.0, "msec": 0.001, "usec": 0.000001, "unknown": 1.0}
 _MAX_PERIOD_S = 600.0  # more is a number of ms under the wrong unit
+_GEOMETRY = (
+    *("dim_info", "dim", "datatype", "bitpix", "pixdim", "scl_slope", "scl_inter"),
+    *("slice_start", "slice_end", "slice_code", "slice_duration", "xyzt_units", "toffset"),
+    *("cal_max", "cal_min", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
+    *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"),
+)
+_INTENT = ("intent_code", "intent_p1", "intent_p2", "intent_p3")
 _SPACE_CODES = {1: "scanner", 2: "aligned", 3: "talairach", 4: "mni"}
 
 
@@ -150,39 +158,95 @@ def _describe(header: Any) -> dict[str, Any]:
     return found
 
 
-def clean_volume(source: Path, target: Path) -> dict[str, Any]:
-    """Rebuild a NIfTI file with its geometry and voxels, and no text; give its geometry.
+def derive_volume(source: BinaryIO) -> Iterator[bytes]:
+    """De-identify a NIfTI file: its geometry and voxels, and nothing else.
 
-    Free text fields (descrip, aux_file, intent_name, db_name, data_type) are emptied, extensions
-    are left out.
+    The header is made anew: text (descrip, aux_file, intent_name, db_name), fields of Analyze and
+    extensions are left out, and so is what follows the voxels.
 
     Parameters
     ----------
-    source : Path
-        Uncompressed NIfTI file.
-    target : Path
-        New gzip file, the same bytes for the same volume always.
+    source : binary file
+        NIfTI file at its start, plain or gzip.
+
+    Yields
+    ------
+    bytes
+        A gzip file without name and time, the same for the same volume always.
+
+    Raises
+    ------
+    ValueError
+        `source` is no whole NIfTI file; the message quotes nothing of it.
+    """
+    head = source.read(2)
+    source.seek(0)
+    stream: Any = gzip.GzipFile(fileobj=source) if head == b"\x1f\x8b" else source
+    sink = io.BytesIO()
+    with gzip.GzipFile("", "wb", 6, sink, mtime=0) as packed:
+        for chunk in _derived(stream):
+            packed.write(chunk)
+            if sink.tell() >= _CHUNK_BYTES:
+                yield sink.getvalue()
+                sink.seek(0)
+                sink.truncate()
+    yield sink.getvalue()
+
+
+def _derived(stream: Any) -> Iterator[bytes]:
+    """Plain bytes of the new file."""
+    try:
+        start = stream.read(_MAX_HEADER_BYTES)
+        header = _header(start)
+        offset, left = int(header.get_data_offset()), _data_bytes(header)
+        yield _new_header(header)
+        voxels = start[offset:]
+        while len(start) < offset:  # extensions longer than all that was read
+            start = stream.read(min(offset, _CHUNK_BYTES))
+            if not start:
+                raise ValueError("voxels end early")
+            offset -= len(start)
+            voxels = b""
+        while left:
+            chunk = voxels[:left] or stream.read(min(left, _CHUNK_BYTES))
+            if not chunk:
+                raise ValueError("voxels end early")
+            voxels = b""
+            left -= len(chunk)
+            yield chunk
+    except EOFError:
+        raise ValueError("compressed data end early") from None
+    except (gzip.BadGzipFile, zlib.error):
+        raise ValueError("compressed data are damaged") from None
+
+
+def _new_header(header: Any) -> bytes:
+    """Header, without extensions, that has the geometry of another."""
+    new = type(header)(endianness=header.endianness)
+    for name in _GEOMETRY:
+        new[name] = header[name]
+    if int(header["intent_code"]):
+        for name in _INTENT:
+            new[name] = header[name]
+    used = int(header["dim"][0]) + 1
+    new["dim"][used:] = 1
+    new["pixdim"][used:] = 1
+    new.set_data_offset(new.single_vox_offset)
+    new["magic"] = new.single_magic
+    block: bytes = new.binaryblock
+    return block + bytes(int(new.single_vox_offset) - len(block))
+
+
+def clean_volume(source: Path, target: Path) -> dict[str, Any]:
+    """Write what `derive_volume` makes of a file into a new one; give its geometry.
 
     Raises
     ------
     ValueError
         `source` is no whole NIfTI file.
     """
-    with source.open("rb") as stream:
-        header = _header(stream.read(_MAX_HEADER_BYTES))
-        start, left = int(header.get_data_offset()), _data_bytes(header)
-        for name in ("descrip", "aux_file", "intent_name", "db_name", "data_type"):
-            if name in header.keys():  # noqa: SIM118 - iterating a header gives no names
-                header[name] = b""
-        header.set_data_offset(header.single_vox_offset)
-        block: bytes = header.binaryblock
-        stream.seek(start)
-        with target.open("xb") as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
-            packed.write(block + bytes(int(header.single_vox_offset) - len(block)))
-            while left:
-                chunk = stream.read(min(left, _CHUNK_BYTES))
-                if not chunk:
-                    raise ValueError("voxels end early")
-                left -= len(chunk)
-                packed.write(chunk)
-    return _describe(header)
+    with source.open("rb") as stream, target.open("xb") as file:
+        for chunk in derive_volume(stream):
+            file.write(chunk)
+    with gzip.open(target, "rb") as plain:
+        return _describe(_header(plain.read(_MAX_HEADER_BYTES)))

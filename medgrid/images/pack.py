@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -20,6 +20,7 @@ __all__ = [
     "open_unchanged",
     "pack",
     "packed_size",
+    "tar_of",
     "unpack",
 ]
 
@@ -72,24 +73,33 @@ def pack(members: Sequence[Member]) -> Iterator[bytes]:
     Changed
         A file is no more what its stamp says.
     """
+    return tar_of((member.stamp.size_bytes, _content(member)) for member in members)
+
+
+def _content(member: Member) -> Iterator[bytes]:
+    left = member.stamp.size_bytes
+    with open_unchanged(member.path, member.stamp) as stream:
+        while left:
+            chunk = stream.read(min(left, _CHUNK_BYTES))
+            if not chunk:
+                raise Changed(member.path)
+            left -= len(chunk)
+            yield chunk
+
+
+def tar_of(files: Iterable[tuple[int, Iterable[bytes]]]) -> Iterator[bytes]:
+    """Bytes of a tar of files, given as size and content, under neutral names and without times."""
     written = 0
-    for number, member in enumerate(members, start=1):
+    for number, (size_bytes, content) in enumerate(files, start=1):
         info = tarfile.TarInfo(f"IM{number:06d}.dcm")
-        info.size = member.stamp.size_bytes
+        info.size = size_bytes
         info.mode = 0o644
         yield info.tobuf(tarfile.GNU_FORMAT)  # which has no limit of size
-        left = info.size
-        with open_unchanged(member.path, member.stamp) as stream:
-            while left:
-                chunk = stream.read(min(left, _CHUNK_BYTES))
-                if not chunk:
-                    raise Changed(member.path)
-                left -= len(chunk)
-                yield chunk
-        padding = _padded(info.size) - info.size
+        yield from content
+        padding = _padded(size_bytes) - size_bytes
         if padding:
             yield bytes(padding)
-        written += _BLOCK + _padded(info.size)
+        written += _BLOCK + _padded(size_bytes)
     end = -(-(written + 2 * _BLOCK) // _RECORD) * _RECORD
     yield bytes(end - written)
 

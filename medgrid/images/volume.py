@@ -28,6 +28,7 @@ from medgrid.images.deidentify import (
     segment,
 )
 from medgrid.images.nifti import geometry
+from medgrid.images.nominative import nominative_fields
 
 __all__ = ["Volume", "read_volume", "side_car_attributes"]
 
@@ -45,6 +46,7 @@ class Volume(NamedTuple):
     BIDS dataset whose subject `patient_id` is. `label` is empty when nothing
     but the file's name could be one. `problem` says why a side-car could not be read.
 
+    `nominative` is what names the patient (`medgrid.images.nominative`), to be sealed.
     `attributes` hold the dates and UIDs of the side-car: `medgrid.images.deidentify.keyed` replaces
     them before they go anywhere.
     """
@@ -58,6 +60,7 @@ class Volume(NamedTuple):
     label: str
     attributes: dict[str, Any]
     problem: str
+    nominative: dict[str, str]
 
 
 class _Hashing(io.RawIOBase):
@@ -123,6 +126,7 @@ def read_volume(path: str, descriptor: int, size_bytes: int, compressed: bool) -
         label=_label(name, attributes, whose),
         attributes=attributes,
         problem=car.problem,
+        nominative=nominative_fields(car.fields) | whose.ids,
     )
 
 
@@ -144,6 +148,12 @@ class _Whose(NamedTuple):
         words += id_words(name.subject)
         subjects_of = dataset_name(whole_dataset(dataset)) if dataset else ""
         return cls(name.subject, "", f"bids:{subjects_of}", tuple(words))
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """What the patient is called by, as far as it is known."""
+        found = {"PatientID": self.patient_id, "IssuerOfPatientID": self.issuer or self.dataset}
+        return {name: text for name, text in found.items() if text and self.patient_id}
 
     @property
     def long_words(self) -> tuple[str, ...]:

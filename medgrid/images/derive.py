@@ -1,0 +1,354 @@
+"""The de-identified twin of a DICOM file: the same pixels under a header that names nobody.
+
+The header is written anew from what the allow-list keeps (`medgrid.images.kept`), cleaned
+(`medgrid.images.clean`), at every depth; the pixel data is copied bit for bit. One file gives the
+same bytes always, so that a further import makes nothing new.
+
+Source: DICOM PS3.15 annex E, Basic Application Level Confidentiality Profile with the options that
+`medgrid.images.stamp` declares. ``tests/images/test_derive_oracle.py`` puts something telling into
+every attribute of table E.1-1.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from medgrid.images.clean import BINARY_BYTES, Cleaner
+from medgrid.images.deidentify import age_years, first_value, scrubber_of
+from medgrid.images.dicom import full_header, quiet_pydicom
+from medgrid.images.encode import EXPLICIT_LITTLE, Element, Syntax, elements, file_meta, item
+from medgrid.images.kept import CODE_SCHEMES, DUMMIES, EMPTIED, is_kept, is_text
+from medgrid.images.patient import PatientKeys, is_standard_uid
+from medgrid.images.pixels import PIXEL_TAGS, NoPixels, Pixels, find_pixels
+from medgrid.images.review import review_reason
+from medgrid.images.stamp import stamp
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+__all__ = ["Derivative", "NoDerivative", "derive", "derive_instance"]
+
+_DEFLATED: Final = "1.2.840.10008.1.2.1.99"
+_MAX_INFLATED_BYTES: Final = 2 * 1024**3
+_MAX_DEPTH: Final = 16
+_PER_FRAME: Final = 0x52009230
+_PACKED: Final = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
+_CODE: Final = (0x00080100, 0x00080119, 0x00080102, 0x00080104)
+_IMAGES: Final = frozenset(
+    """
+    1.2.840.10008.5.1.4.1.1.66.4 1.2.840.10008.5.1.4.1.1.66.7 1.2.840.10008.5.1.4.1.1.30
+    1.2.840.10008.5.1.4.1.1.481.2 1.2.840.10008.5.1.4.1.1.6.2
+    1.2.840.10008.5.1.4.1.1.81.1 1.2.840.10008.5.1.4.1.1.82.1
+    """.split()  # noqa: SIM905
+)
+"""SOP classes that are images though their names do not say so: segmentations, maps, doses."""
+
+
+class NoDerivative(Exception):
+    """An object has no de-identified twin; the message says why and quotes nothing of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derivative:
+    """A de-identified instance that is ready to be written.
+
+    Attributes
+    ----------
+    sop_uid : str
+        Its own SOPInstanceUID.
+    size_bytes : int
+    review : str
+        Why a person must look at its pixels before others may; empty: nobody need.
+    """
+
+    sop_uid: str
+    size_bytes: int
+    review: str
+    _header: bytes
+    _pixels: Pixels
+    _stream: BinaryIO
+
+    def chunks(self) -> Iterator[bytes]:
+        """Bytes of the file; the source must still be open.
+
+        Raises
+        ------
+        NoDerivative
+            The source has become shorter.
+        """
+        yield self._header
+        try:
+            yield from self._pixels.chunks(self._stream)
+        except NoPixels as exc:
+            raise NoDerivative(str(exc)) from None
+
+
+def derive_instance(
+    source: BinaryIO, target: BinaryIO, keys: PatientKeys, words: Iterable[str] = ()
+) -> Derivative:
+    """Write the de-identified twin of `source` into `target`; parameters as of `derive`.
+
+    Raises
+    ------
+    NoDerivative
+        There is none; nothing was written.
+    """
+    found = derive(source, keys, words)
+    for chunk in found.chunks():
+        target.write(chunk)
+    return found
+
+
+def derive(source: BinaryIO, keys: PatientKeys, words: Iterable[str] = ()) -> Derivative:
+    """De-identify one DICOM file.
+
+    Parameters
+    ----------
+    source : binary file
+        Open at its start; it must be seekable.
+    keys : PatientKeys
+        What stands for the patient.
+    words : iterable of str
+        Further names and ids to cut out of text, beside those the header holds.
+
+    Raises
+    ------
+    NoDerivative
+        It is no image, broken, or of a kind that nobody can judge.
+    """
+    try:
+        ds = full_header(source)
+    except ValueError as exc:
+        raise NoDerivative(str(exc)) from None
+    with quiet_pydicom():
+        sop_class = _image_class(ds)
+        sop_uid = keys.uid(_undecoded(ds, 0x00080018))
+        if not sop_uid:
+            raise NoDerivative("no SOPInstanceUID")
+        declared = str(getattr(ds.file_meta, "TransferSyntaxUID", ""))
+        if declared and not is_standard_uid(declared):
+            raise NoDerivative("its transfer syntax is not known")
+        if declared == _DEFLATED:
+            ds, source = _inflated(source)
+            declared = EXPLICIT_LITTLE
+        syntax = _syntax(ds, declared)
+        try:
+            pixels = find_pixels(source, syntax)
+        except NoPixels as exc:
+            raise NoDerivative(str(exc)) from None
+        if pixels.is_encapsulated != _is_compressed(syntax):
+            raise NoDerivative("pixel data contradict the transfer syntax")
+        writer = _Writer(Cleaner(keys, scrubber_of(ds, words)), syntax, _is_signed(ds))
+        found = writer.dataset(ds)
+        found += _age(ds, found)
+        found += stamp(keys, syntax)
+        if writer.is_unicode:
+            found.append((0x00080005, "CS", b"ISO_IR 192"))
+        review = review_reason(ds) or _pixel_reason(ds, pixels)
+        header = file_meta(sop_class, sop_uid, syntax) + elements(found, syntax)
+    return Derivative(sop_uid, len(header) + pixels.size_bytes, review, header, pixels, source)
+
+
+def _image_class(ds: Dataset) -> str:
+    from pydicom.uid import UID
+
+    uid = _undecoded(ds, 0x00080016)
+    if not uid:
+        raise NoDerivative("no SOPClassUID")
+    if not is_standard_uid(uid):
+        raise NoDerivative("a private or unknown SOP class")
+    if uid not in _IMAGES and "Image Storage" not in UID(uid).name:
+        raise NoDerivative(f"not an image ({UID(uid).name})")
+    return uid
+
+
+def _inflated(source: BinaryIO) -> tuple[Dataset, BinaryIO]:
+    """Dataset of a deflated file, and a stream that stands at its pixel data."""
+    from pydicom.filereader import read_dataset
+
+    source.seek(0)
+    head = source.read(144)
+    if head[128:132] != b"DICM" or head[132:136] != b"\2\0\0\0":
+        raise NoDerivative("deflated without file meta information")
+    source.seek(144 + int.from_bytes(head[140:144], "little"))
+    engine = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        data = engine.decompress(source.read(), _MAX_INFLATED_BYTES)
+    except zlib.error:
+        raise NoDerivative("deflated data are damaged") from None
+    if engine.unconsumed_tail:
+        raise NoDerivative("too large to be read in this form")
+    stream = io.BytesIO(data)
+    return read_dataset(stream, False, True, stop_when=_at_pixels), stream
+
+
+def _at_pixels(tag: int, _vr: str | None, _length: int) -> bool:
+    return tag in PIXEL_TAGS
+
+
+def _syntax(ds: Dataset, declared: str) -> Syntax:
+    """Syntax the dataset is written in, whatever its file meta information declares."""
+    from pydicom.dataelem import RawDataElement
+
+    for tag in ds.keys():  # noqa: SIM118 - iterating a dataset decodes it
+        raw = ds.get_item(tag)
+        if isinstance(raw, RawDataElement):
+            return Syntax.of(
+                declared, is_implicit=raw.is_implicit_VR, is_little=raw.is_little_endian
+            )
+    raise NoDerivative("no header")
+
+
+def _is_compressed(syntax: Syntax) -> bool:
+    from pydicom.uid import UID
+
+    return bool(UID(syntax.uid).is_encapsulated)
+
+
+def _is_signed(ds: Dataset) -> bool:
+    return first_value(ds, "PixelRepresentation") == "1"
+
+
+def _undecoded(ds: Dataset, tag: int) -> str:
+    """Plain text of an element, which stays as the file has it."""
+    raw = ds.get_item(tag)
+    data: bytes = getattr(raw, "value", b"") if getattr(raw, "is_raw", False) else b""
+    return (data or b"").decode("ascii", "replace").strip("\0 ")
+
+
+def _pixel_reason(ds: Dataset, pixels: Pixels) -> str:
+    """Why the pixels may hold more than pixels."""
+    if pixels.has_text:
+        return "compressed frames carry text"
+    if pixels.is_encapsulated:
+        return ""
+    sizes = [first_value(ds, name) for name in ("Rows", "Columns", "BitsAllocated")]
+    counts = [first_value(ds, name) or "1" for name in ("SamplesPerPixel", "NumberOfFrames")]
+    try:
+        needed = (math.prod(map(int, (*sizes, *counts))) + 7) // 8
+    except ValueError:
+        return "pixel data cannot be measured"
+    return "pixel data are longer than their frames" if pixels.value_bytes > needed + 1 else ""
+
+
+def _age(ds: Dataset, found: list[Element]) -> list[Element]:
+    """Age, which takes the birth date's place, where a file gives no age."""
+    if any(tag == 0x00101010 and value for tag, _, value in found):
+        return []
+    years = age_years("", first_value(ds, "PatientBirthDate"), first_value(ds, "StudyDate"))
+    if years is None:
+        return []
+    text = f"{int(years):03d}Y" if years >= 2 else f"{int(years * 12):03d}M"
+    return [(0x00101010, "AS", text.encode("ascii"))]
+
+
+class _Writer:
+    """Cleans and encodes the elements of one dataset."""
+
+    def __init__(self, clean: Cleaner, syntax: Syntax, is_signed: bool) -> None:
+        self._clean = clean
+        self._syntax = syntax
+        self._is_signed = is_signed
+        self.is_unicode = False
+
+    def dataset(self, ds: Dataset, depth: int = 0) -> list[Element]:
+        """Elements that stay of a dataset or an item."""
+        found: list[Element] = []
+        for tag in ds.keys():  # noqa: SIM118 - iterating a dataset decodes it
+            try:
+                one = self._element(ds, int(tag), depth)
+            except MemoryError:
+                raise
+            except Exception:  # noqa: S112 - a broken element is dropped
+                continue
+            if one is not None:
+                found.append(one)
+        if any(tag in _CODE for tag, _, _ in found) and not self._is_public_code(found):
+            found = [one for one in found if one[0] not in _CODE]
+        return found
+
+    def _element(self, ds: Dataset, tag: int, depth: int) -> Element | None:
+        from pydicom.datadict import dictionary_VR, keyword_for_tag
+
+        if not is_kept(tag):
+            return _placeholder(tag, depth)
+        vr = dictionary_VR(tag)
+        if vr == "SQ":
+            return self._sequence(ds, tag, depth)
+        if is_text(tag):
+            return self._text(ds, tag, vr)
+        one = ds.get_item(tag)
+        vr = self._resolved(vr, one.VR)
+        data = self._encoded(one, vr)
+        if data is None:
+            return None
+        value = self._clean.value(keyword_for_tag(tag), vr, data)
+        return None if value is None else (tag, vr, value)
+
+    def _encoded(self, one: Any, vr: str) -> bytes | None:
+        """Value as a file has it; pydicom decodes a few elements for its own use."""
+        if one.is_raw:
+            if vr in BINARY_BYTES and one.is_little_endian != (self._syntax.order == "<"):
+                return None
+            return bytes(one.value or b"")
+        values = list(one.value) if one.VM > 1 else [one.value] if one.VM else []
+        if vr in _PACKED:
+            return struct.pack(f"{self._syntax.order}{len(values)}{_PACKED[vr]}", *values)
+        return "\\".join(map(str, values)).encode("ascii") if vr not in BINARY_BYTES else None
+
+    def _resolved(self, vr: str, found: str | None) -> str:
+        """One of the representations a tag may have."""
+        if " or " not in vr:
+            if found not in (None, "UN", vr) and (vr in BINARY_BYTES or found in BINARY_BYTES):
+                raise ValueError("another representation than the dictionary's")
+            return vr
+        known = vr.split(" or ")
+        if found in known:
+            return str(found)
+        if found not in (None, "UN"):
+            raise ValueError("another representation than the dictionary's")
+        if "OW" in known:
+            return "OW"
+        return "SS" if self._is_signed else "US"
+
+    def _text(self, ds: Dataset, tag: int, vr: str) -> Element | None:
+        value: Any = ds[tag].value
+        many = [value] if isinstance(value, str) or value is None else list(value)
+        before = [str(one) for one in many if one is not None]
+        after = [self._clean.text(one) for one in before]
+        if any(before) and not any(after):
+            return None
+        text = "\\".join(after)
+        self.is_unicode |= not text.isascii()
+        return tag, vr, text.encode("utf-8")
+
+    def _sequence(self, ds: Dataset, tag: int, depth: int) -> Element | None:
+        if depth >= _MAX_DEPTH:
+            return None
+        items = list(ds[tag].value or ())
+        kept = []
+        for one in items:
+            content = self.dataset(one, depth + 1)
+            if content or tag == _PER_FRAME:
+                kept.append(item(elements(content, self._syntax), self._syntax))
+        return None if items and not kept else (tag, "SQ", b"".join(kept))
+
+    def _is_public_code(self, found: list[Element]) -> bool:
+        said = {tag: value.decode("utf-8") for tag, _, value in found if tag in _CODE}
+        code = said.get(0x00080100) or said.get(0x00080119)
+        return bool(code) and said.get(0x00080102) in CODE_SCHEMES
+
+
+def _placeholder(tag: int, depth: int) -> Element | None:
+    """What stands for an element that objects of some classes must have."""
+    if tag in EMPTIED:
+        return tag, EMPTIED[tag], b""
+    if tag in DUMMIES and depth == 0:
+        return (tag, *DUMMIES[tag])
+    return None

@@ -1,0 +1,274 @@
+"""The de-identified twin of a DICOM file: the same pixels, nothing that names, the same always."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.uid import UID
+
+from medgrid.images.derive import Derivative, NoDerivative, derive, derive_instance
+from medgrid.images.derive_series import SeriesDerivative
+from medgrid.images.pack import FileStamp, Member, unpack
+from medgrid.images.patient import PatientKeys
+from tests.lab.dicoms import all_pydicom_files, encoded, instance, pydicom_file, write_series
+
+KEYS = PatientKeys.of(b"k" * 32, "P-7F3KQ2M9XA")
+PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+
+
+def derived(data: bytes, keys: PatientKeys = KEYS) -> tuple[bytes, Derivative]:
+    target = io.BytesIO()
+    found = derive_instance(io.BytesIO(data), target, keys)
+    assert len(target.getvalue()) == found.size_bytes
+    return target.getvalue(), found
+
+
+def twin(ds: Dataset) -> Any:
+    return pydicom.dcmread(io.BytesIO(derived(encoded(ds))[0]))
+
+
+def refusal(data: bytes) -> str:
+    with pytest.raises(NoDerivative) as caught:
+        derive(io.BytesIO(data), KEYS)
+    return str(caught.value)
+
+
+def pixels(ds: Dataset) -> bytes:
+    (name,) = (name for name in PIXELS if name in ds)
+    return bytes(ds[name].value)
+
+
+REFUSED = {
+    "MR_truncated.dcm": "ends within its pixel data",
+    "SC_rgb_jpeg.dcm": "pixel data in a form that is not known",
+    "ExplVR_BigEndNoMeta.dcm": "not an image (RT Ion Plan Storage)",
+    "ExplVR_LitEndNoMeta.dcm": "not an image (RT Ion Plan Storage)",
+    "reportsi.dcm": "not an image (Basic Text SR Storage)",
+    "reportsi_with_empty_number_tags.dcm": "not an image (Basic Text SR Storage)",
+    "rtplan.dcm": "not an image (RT Plan Storage)",
+    "rtplan_truncated.dcm": "not an image (RT Plan Storage)",
+    "rtstruct.dcm": "not an image (RT Structure Set Storage)",
+    "test-SR.dcm": "not an image (Comprehensive SR Storage)",
+    "waveform_ecg.dcm": "not an image (12-lead ECG Waveform Storage)",
+}
+
+
+@pytest.mark.parametrize("path", list(all_pydicom_files()), ids=lambda path: path.name)
+def test_every_file_of_pydicom_is_derived_or_refused_with_a_reason(path: Path) -> None:
+    data = path.read_bytes()
+    try:
+        found, _ = derived(data)
+    except NoDerivative as exc:
+        assert path.name in REFUSED or str(exc) in ("no SOPClassUID", "no pixel data")
+        assert str(exc) == REFUSED.get(path.name, str(exc))
+        return
+    before = pydicom.dcmread(io.BytesIO(data), force=True)
+    after = pydicom.dcmread(io.BytesIO(found))
+    assert path.name not in REFUSED
+    assert pixels(after) == pixels(before)
+    assert after.Rows == before.Rows
+    assert after.PatientIdentityRemoved == "YES"
+    assert not any(one.tag.is_private for one in after.iterall())
+    assert found == derived(data)[0], "the same always"
+    again, _ = derived(found)
+    assert pixels(pydicom.dcmread(io.BytesIO(again))) == pixels(before)
+
+
+def test_who_it_is_and_how_it_was_made() -> None:
+    ds = instance(PatientBirthDate="19500101", PatientAge="", PatientSex="F")
+    found = twin(ds)
+    assert (found.PatientName, found.PatientID) == (KEYS.pseudonym, KEYS.pseudonym)
+    assert (found.PatientBirthDate, found.PatientAge, found.PatientSex) == ("", "071Y", "F")
+    assert found.LongitudinalTemporalInformationModified == "MODIFIED"
+    codes = [one.CodeValue for one in found.DeidentificationMethodCodeSequence]
+    assert codes == ["113100", "113105", "113107", "113108"]
+    assert {one.CodingSchemeDesignator for one in found.DeidentificationMethodCodeSequence} == {
+        "DCM"
+    }
+
+
+def test_uids_and_dates_are_those_of_the_catalog() -> None:
+    ds = instance(SeriesDate="20210305", AcquisitionDateTime="20210304101112.5+0100")
+    ds.AcquisitionTime = "101112.25"
+    found = twin(ds)
+    assert found.StudyInstanceUID == KEYS.uid(ds.StudyInstanceUID)
+    assert found.SeriesInstanceUID == KEYS.uid(ds.SeriesInstanceUID)
+    assert found.SOPInstanceUID == KEYS.uid(ds.SOPInstanceUID)
+    assert found.FrameOfReferenceUID == KEYS.uid(ds.FrameOfReferenceUID)
+    assert found.SOPClassUID == ds.SOPClassUID
+    for keyword, day in (("StudyDate", "2021-03-04"), ("SeriesDate", "2021-03-05")):
+        moved = KEYS.day(day)
+        assert moved is not None
+        assert found[keyword].value == moved.replace("-", "")
+    moved = KEYS.day("2021-03-04")
+    assert moved is not None
+    assert found.AcquisitionDateTime == moved.replace("-", "") + "101112.5"
+    assert found.AcquisitionTime == "101112.25"
+
+
+def test_file_meta_is_new() -> None:
+    ds = instance()
+    ds.preamble = b"Meier^Anna" + bytes(118)
+    ds.file_meta.SourceApplicationEntityTitle = "MEIER"
+    ds.file_meta.PrivateInformationCreatorUID = UID("1.2.3")
+    ds.file_meta.PrivateInformation = b"Meier^Anna"
+    data, _ = derived(encoded(ds))
+    assert data[:128] == bytes(128)
+    meta = pydicom.dcmread(io.BytesIO(data)).file_meta
+    assert [one.keyword for one in meta] == [
+        "FileMetaInformationGroupLength",
+        "FileMetaInformationVersion",
+        "MediaStorageSOPClassUID",
+        "MediaStorageSOPInstanceUID",
+        "TransferSyntaxUID",
+        "ImplementationClassUID",
+        "ImplementationVersionName",
+    ]
+    assert meta.MediaStorageSOPInstanceUID == KEYS.uid(ds.SOPInstanceUID)
+
+
+def test_text_is_scrubbed_at_any_depth_and_in_any_script() -> None:
+    ds = instance(SpecificCharacterSet="ISO_IR 192", PatientName="Müller^Jürgen=山田^太郎")
+    ds.SeriesDescription = "Schädel JÜRGEN MULLER 山田 T1"
+    ds.ImageComments = "Müller"
+    region = Dataset()
+    region.CodeValue, region.CodingSchemeDesignator = "69536005", "SCT"
+    region.CodeMeaning = "Head of Müller"
+    ds.AnatomicRegionSequence = Sequence([region])
+    found = twin(ds)
+    assert found.SeriesDescription == "Schädel T1"
+    assert found.SpecificCharacterSet == "ISO_IR 192"
+    assert found.AnatomicRegionSequence[0].CodeMeaning == "Head of"
+    assert "ImageComments" not in found
+    assert "SpecificCharacterSet" not in twin(instance())
+
+
+def test_codes_of_a_private_scheme_are_dropped() -> None:
+    ds = instance()
+    regions = []
+    for scheme in ("SCT", "99HOSPITAL"):
+        region = Dataset()
+        region.CodeValue, region.CodingSchemeDesignator, region.CodeMeaning = "1", scheme, "Brain"
+        regions.append(region)
+    ds.AnatomicRegionSequence = Sequence(regions)
+    assert [one.CodingSchemeDesignator for one in twin(ds).AnatomicRegionSequence] == ["SCT"]
+
+
+def test_frames_of_an_enhanced_image_keep_their_places() -> None:
+    ds = instance(NumberOfFrames=2, PixelData=instance().PixelData * 2)
+    frames = []
+    for comment in ("a", ""):
+        frame, content = Dataset(), Dataset()
+        content.FrameComments = "Meier"
+        if comment:
+            content.FrameReferenceDateTime = "20210304120000"
+            content.TemporalPositionIndex = 1
+        frame.FrameContentSequence = Sequence([content])
+        frames.append(frame)
+    ds.PerFrameFunctionalGroupsSequence = Sequence(frames)
+    found = twin(ds)
+    first, second = found.PerFrameFunctionalGroupsSequence
+    moved = KEYS.day("2021-03-04")
+    assert moved is not None
+    content = first.FrameContentSequence[0]
+    assert content.FrameReferenceDateTime == moved.replace("-", "") + "120000"
+    assert content.TemporalPositionIndex == 1
+    assert len(second) == 0
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"), [("045Y", "045Y"), ("090Y", "090Y"), ("101Y", "090Y"), ("018M", "018M")]
+)
+def test_ages_over_89_are_one(age: str, expected: str) -> None:
+    assert twin(instance(PatientAge=age)).PatientAge == expected
+
+
+def test_broken_elements_are_dropped() -> None:
+    with pydicom.config.disable_value_validation():
+        ds = instance(PatientAge="old", StudyDate="20211399", PatientSex="Y", Modality="??")
+        ds.add_new(0x00180050, "LO", "thin")
+        ds.add_new(0x00181314, "LO", "Meier")
+        found = twin(ds)
+    for keyword in ("PatientAge", "StudyDate", "PatientSex", "Modality", "SliceThickness"):
+        assert keyword not in found
+    assert "FlipAngle" not in found
+    assert found.EchoTime == ds.EchoTime
+
+
+def test_what_is_no_image_is_refused() -> None:
+    assert refusal(encoded(instance(SOPClassUID="1.2.3"))) == "a private or unknown SOP class"
+    assert refusal(encoded(instance(SOPInstanceUID=""))) == "no SOPInstanceUID"
+    assert refusal(encoded(instance(PixelData=None))) == "no pixel data"
+    pdf = instance(SOPClassUID="1.2.840.10008.5.1.4.1.1.104.1")
+    assert refusal(encoded(pdf)) == "not an image (Encapsulated PDF Storage)"
+    assert refusal(b"hello") == "no SOPClassUID"
+    assert refusal(encoded(instance())[:-2000]) == "ends within its pixel data"
+    assert refusal(encoded(instance())[:900]) == "no pixel data"
+
+
+def test_a_refused_instance_writes_nothing() -> None:
+    target = io.BytesIO()
+    with pytest.raises(NoDerivative):
+        derive_instance(io.BytesIO(encoded(instance())[:-2000]), target, KEYS)
+    assert target.getvalue() == b""
+
+
+def test_what_follows_the_pixels_is_left_out() -> None:
+    ds = instance()
+    ds.DataSetTrailingPadding = b"Meier^Anna"
+    data, _ = derived(encoded(ds))
+    assert b"Meier" not in data
+    assert data.endswith(ds.PixelData)
+
+
+def test_a_deflated_file_is_inflated() -> None:
+    plain = encoded(instance())
+    ds = pydicom.dcmread(io.BytesIO(plain))
+    ds.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.1.99")
+    buffer = io.BytesIO()
+    ds.save_as(buffer, enforce_file_format=True)
+    assert derived(buffer.getvalue())[0] == derived(plain)[0]
+    assert refusal(buffer.getvalue()[:-2000]) == "header cannot be read (error)"
+
+
+def members(folder: Path) -> list[Member]:
+    return [Member(str(path), FileStamp.of(path.stat())) for path in sorted(folder.glob("IM*.dcm"))]
+
+
+def test_a_series_is_packed_like_its_original(tmp_path: Path) -> None:
+    write_series(tmp_path / "in", 3)
+    series = SeriesDerivative(members(tmp_path / "in"), KEYS)
+    data = b"".join(series.chunks())
+    assert series.review == ""
+    assert data == b"".join(SeriesDerivative(members(tmp_path / "in"), KEYS).chunks())
+    (tmp_path / "out").mkdir()
+    paths = unpack(io.BytesIO(data), tmp_path / "out")
+    assert [path.name for path in paths] == ["IM000001.dcm", "IM000002.dcm", "IM000003.dcm"]
+    found = [pydicom.dcmread(path) for path in paths]
+    assert [ds.InstanceNumber for ds in found] == [1, 2, 3]
+    assert len({ds.SeriesInstanceUID for ds in found}) == 1
+
+
+def test_a_series_has_all_instances_or_no_derivative(tmp_path: Path) -> None:
+    write_series(tmp_path / "in", 2)
+    (tmp_path / "in" / "IM3.dcm").write_bytes(pydicom_file("test-SR.dcm").read_bytes())
+    series = SeriesDerivative(members(tmp_path / "in"), KEYS)
+    with pytest.raises(NoDerivative, match=r"^not an image \(Comprehensive SR Storage\)$"):
+        series.check()
+    with pytest.raises(NoDerivative):
+        list(series.chunks())
+
+
+def test_one_instance_to_look_at_holds_back_the_series(tmp_path: Path) -> None:
+    write_series(tmp_path / "in", 2)
+    late = instance(3, BurnedInAnnotation="YES")
+    (tmp_path / "in" / "IM3.dcm").write_bytes(encoded(late))
+    series = SeriesDerivative(members(tmp_path / "in"), KEYS)
+    series.check()
+    assert series.review == "text is burned in"
