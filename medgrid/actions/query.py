@@ -53,9 +53,7 @@ def count(grid: Grid, question: Question) -> int:
 
 def explain_question(grid: Grid, question: Question) -> list[Clause]:
     """How many objects each part of the question finds."""
-    from medgrid.catalog.explain import explain
-
-    return explain(grid.catalog.db, question)
+    return grid.catalog.objects.explain(question)
 
 
 def save(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select
 
 from medgrid.catalog.query_fields import ColumnField, DocumentField, RowsField
 from medgrid.catalog.query_sql import Compiler
@@ -21,6 +21,7 @@ from medgrid.catalog.schema import (
     replica,
     storage_element,
 )
+from medgrid.catalog.sight import Sight
 from medgrid.errors import UsageError
 from medgrid.model import JobId
 
@@ -45,6 +46,7 @@ class Columns:
         self._cells: list[Callable[[Row[Any], dict[int, Values]], Any]] = []
         self._loads: dict[int, Load] = {}
         self._document_at: int | None = None
+        self._sight = compiler.sight
         for place, name in enumerate(names):
             self._add(place, compiler, name)
 
@@ -56,9 +58,7 @@ class Columns:
             yield tuple(cell(row, loaded) for cell in self._cells)
 
     def _add(self, place: int, compiler: Compiler, name: str) -> None:
-        special = _SPECIAL.get(name)
-        if special is None and name.startswith("input."):
-            special = _inputs(name.removeprefix("input."))
+        special = self._special(name)
         if special is not None:
             self._load(place, special)
             return
@@ -67,11 +67,20 @@ class Columns:
             self._from_document(field.name)
         elif isinstance(field, ColumnField):
             self._from_column(place, field)
-        elif field.name == "visits":
+        elif isinstance(field, RowsField) and field.name == "visits":
             visits = select(patient.c.visits).where(patient.c.pseudonym == object_.c.patient)
             self._from_expression(visits.correlate(object_).scalar_subquery())
         else:
             self._load(place, _user_values(field))
+
+    def _special(self, name: str) -> Load | None:
+        if name == "derived_from":
+            return _inputs(None, self._sight)
+        if name.startswith("input."):
+            return _inputs(name.removeprefix("input."), self._sight)
+        if name == "job":
+            return _jobs(self._sight)
+        return _SPECIAL.get(name)
 
     def _from_expression(self, expression: ColumnElement[Any]) -> None:
         at = len(self.expressions) + 1
@@ -142,18 +151,23 @@ def _made_by(value: ColumnElement[Any]) -> Load:
     )
 
 
-def _jobs(connection: Connection, ids: Sequence[str]) -> Values:
-    given = value_table(connection, ids)
-    rows = connection.execute(
-        select(derivation_output.c.object_id, derivation.c.submission, derivation.c.job_number)
-        .join(derivation, derivation.c.id == derivation_output.c.derivation)
-        .join(given, given.c.value == derivation_output.c.object_id)
-        .where(derivation.c.submission.is_not(None))
-    )
-    return {made: str(JobId(submission, number)) for made, submission, number in rows}
+def _jobs(sight: Sight) -> Load:
+    def load(connection: Connection, ids: Sequence[str]) -> Values:
+        given = value_table(connection, ids)
+        rows = connection.execute(
+            select(derivation_output.c.object_id, derivation.c.submission, derivation.c.job_number)
+            .join(derivation, derivation.c.id == derivation_output.c.derivation)
+            .join(given, given.c.value == derivation_output.c.object_id)
+            .where(
+                derivation.c.submission.is_not(None), sight.submission_id(derivation.c.submission)
+            )
+        )
+        return {made: str(JobId(submission, number)) for made, submission, number in rows}
+
+    return load
 
 
-def _inputs(role: str | None) -> Load:
+def _inputs(role: str | None, sight: Sight) -> Load:
     """LFNs (ids where there is none) an object was made from, of one role or of all."""
     if role == "":
         raise UsageError("'input.' needs a role", hint="for example input.source")
@@ -168,8 +182,9 @@ def _inputs(role: str | None) -> Load:
             select(made.object_id, func.coalesce(object_.c.lfn, read.object_id))
             .select_from(derivation_output)
             .join(derivation_input, read.derivation == made.derivation)
-            .outerjoin(object_, object_.c.id == read.object_id)
+            .outerjoin(object_, and_(object_.c.id == read.object_id, sight.objects()))
             .where(
+                sight.took_part(derivation_input),
                 made.object_id.in_(select(given.c.value)),
                 ~some.exists() | read.object_id.in_(some),
             )
@@ -187,8 +202,6 @@ def _inputs(role: str | None) -> Load:
 _SPECIAL: dict[str, Load] = {
     "algorithm": _made_by(derivation.c.algorithm_name + "@" + derivation.c.algorithm_version),
     "worker": _made_by(derivation.c.worker),
-    "job": _jobs,
-    "derived_from": _inputs(None),
     "se": _by_object(
         select(replica.c.object_id, replica.c.se)
         .distinct()

@@ -6,13 +6,26 @@ import re
 import time
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, RowMapping, delete, insert, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    and_,
+    delete,
+    exists,
+    insert,
+    not_,
+    select,
+    true,
+)
 
 from medgrid.catalog.attributes import nearest
+from medgrid.catalog.nominative import without_names
 from medgrid.catalog.query import Question
 from medgrid.catalog.query_ast import Compare, OneOf, leaves
 from medgrid.catalog.query_sql import Compiler
 from medgrid.catalog.schema import dataset, dataset_member, object_
+from medgrid.catalog.sight import Sight
 from medgrid.database import Database
 from medgrid.errors import AlreadyExists, NotFound, UsageError
 from medgrid.model import LFN, Dataset
@@ -23,15 +36,19 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
 class DatasetStore:
-    """Queries kept under a name. Each method is one transaction."""
+    """Queries kept under a name, each owner's apart. Each method is one transaction."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, sight: Sight) -> None:
         self._db = db
+        self._sight = sight
 
     def save(
         self, name: str, question: Question, *, freeze: bool = False, replace: bool = False
     ) -> Dataset:
         """Keep a question; with `freeze` also the LFNs that answer it now.
+
+        What names people is not kept: pseudonyms stand in its place, those it was found to hold
+        for (`Question.with_patients`).
 
         Raises
         ------
@@ -47,31 +64,43 @@ class DatasetStore:
             )
         if not freeze and name in _datasets_of(question):
             raise UsageError(f"dataset {name!r} would ask for itself")
+        mine = and_(dataset.c.owner == self._sight.owner, dataset.c.name == name)
         with self._db.write() as connection:
-            taken = connection.scalar(select(dataset.c.name).where(dataset.c.name == name))
+            taken = connection.scalar(select(dataset.c.name).where(mine))
             if taken is not None and not replace:
                 raise AlreadyExists(
                     f"dataset {name!r} already exists",
                     hint="choose another name, or say --replace",
                 )
-            condition = Compiler(connection).where(question)  # a wrong question is not kept
+            condition = Compiler(connection, self._sight).where(
+                question
+            )  # a wrong question is not kept
             members = (
                 connection.execute(select(object_.c.lfn, object_.c.id).where(condition)).all()
                 if freeze
                 else []
             )
             if taken is not None:
-                connection.execute(delete(dataset).where(dataset.c.name == name))
+                connection.execute(delete(dataset).where(mine))
             connection.execute(
                 insert(dataset).values(
-                    name=name, question=str(question), frozen=freeze, created_s=time.time()
+                    owner=self._sight.owner,
+                    name=name,
+                    question=str(without_names(question)),
+                    frozen=freeze,
+                    created_s=time.time(),
                 )
             )
             if members:
                 connection.execute(
                     insert(dataset_member),
                     [
-                        {"dataset": name, "lfn": lfn, "object_id": object_id}
+                        {
+                            "owner": self._sight.owner,
+                            "dataset": name,
+                            "lfn": lfn,
+                            "object_id": object_id,
+                        }
                         for lfn, object_id in members
                     ],
                 )
@@ -80,7 +109,9 @@ class DatasetStore:
     def list(self) -> list[Dataset]:
         """All datasets by name, without their members."""
         with self._db.read() as connection:
-            rows = connection.execute(select(dataset).order_by(dataset.c.name)).mappings()
+            rows = connection.execute(
+                select(dataset).where(dataset.c.owner == self._sight.owner).order_by(dataset.c.name)
+            ).mappings()
             return [_dataset(row, None) for row in rows]
 
     def get(self, name: str) -> Dataset:
@@ -100,8 +131,10 @@ class DatasetStore:
             self._get(connection, name)
             rows = connection.execute(
                 select(dataset_member.c.lfn, dataset_member.c.object_id, object_.c.id)
-                .outerjoin(object_, object_.c.lfn == dataset_member.c.lfn)
-                .where(dataset_member.c.dataset == name)
+                .outerjoin(
+                    object_, and_(object_.c.lfn == dataset_member.c.lfn, self._sight.objects())
+                )
+                .where(self._members(name))
                 .order_by(dataset_member.c.lfn)
             ).all()
         return (
@@ -113,22 +146,36 @@ class DatasetStore:
         """Forget a dataset; the objects stay. Raises `NotFound`."""
         with self._db.write() as connection:
             self._get(connection, name)
-            connection.execute(delete(dataset).where(dataset.c.name == name))
+            connection.execute(
+                delete(dataset).where(dataset.c.owner == self._sight.owner, dataset.c.name == name)
+            )
 
-    @staticmethod
-    def _get(connection: Connection, name: str) -> Dataset:
-        row = connection.execute(select(dataset).where(dataset.c.name == name)).mappings().first()
+    def _members(self, name: str) -> ColumnElement[bool]:
+        return and_(dataset_member.c.owner == self._sight.owner, dataset_member.c.dataset == name)
+
+    def _get(self, connection: Connection, name: str) -> Dataset:
+        mine = select(dataset).where(dataset.c.owner == self._sight.owner)
+        row = connection.execute(mine.where(dataset.c.name == name)).mappings().first()
         if row is None:
-            names = connection.scalars(select(dataset.c.name)).all()
+            names = connection.scalars(mine.with_only_columns(dataset.c.name)).all()
             raise NotFound(
                 f"no dataset {name!r}", hint=nearest(name, names) or "see 'medgrid dataset ls'"
             )
         members = connection.scalars(
             select(dataset_member.c.lfn)
-            .where(dataset_member.c.dataset == name)
+            .where(self._members(name), self._still_seen())
             .order_by(dataset_member.c.lfn)
         ).all()
         return _dataset(row, tuple(LFN(lfn) for lfn in members))
+
+    def _still_seen(self) -> ColumnElement[bool]:
+        """Leave out members whose content the viewer does not see any more."""
+        if self._sight.viewer is None:
+            return true()
+        hidden = select(object_.c.lfn).where(
+            object_.c.lfn == dataset_member.c.lfn, not_(self._sight.objects())
+        )
+        return not_(exists(hidden.correlate(dataset_member)))
 
 
 def _dataset(row: RowMapping, members: tuple[LFN, ...] | None) -> Dataset:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select, true
 
+from medgrid.catalog.nominative import is_nominative
 from medgrid.catalog.query import Question
 from medgrid.catalog.query_ast import And, Compare, Node, Not, OneOf, Or
 from medgrid.catalog.query_fields import ColumnField
 from medgrid.catalog.query_sql import Compiler
 from medgrid.catalog.schema import object_
+from medgrid.catalog.sight import Sight
 from medgrid.database import Database
 
 __all__ = ["Clause", "explain"]
@@ -49,7 +51,7 @@ class Clause:
         return self.alone == 0 or self.together == 0
 
 
-def explain(db: Database, question: Question) -> list[Clause]:
+def explain(db: Database, sight: Sight, question: Question) -> list[Clause]:
     """Count what each part of a question finds, the whole first.
 
     Raises
@@ -58,22 +60,23 @@ def explain(db: Database, question: Question) -> list[Clause]:
         A name is unknown, or a value does not go with it.
     """
     with db.read() as connection:
-        compiler = Compiler(connection)
-        counter = _Counter(connection, compiler, question.text)
+        compiler = Compiler(connection, sight)
+        counter = _Counter(connection, compiler, question)
         if question.root is None:
-            return [Clause("/", 0, counter.count(compiler.where(question)))]
+            return [Clause("/", 0, counter.count(true()))]
         return list(counter.clauses(question.root, 0))
 
 
 class _Counter:
-    def __init__(self, connection: Connection, compiler: Compiler, text: str) -> None:
+    def __init__(self, connection: Connection, compiler: Compiler, question: Question) -> None:
         self._connection = connection
         self._compiler = compiler
-        self._text = text
+        self._text = question.text
+        self._base = compiler.base(question)
 
     def count(self, condition: ColumnElement[bool]) -> int:
         found = self._connection.scalar(
-            select(func.count()).select_from(object_).where(object_.c.lfn.is_not(None), condition)
+            select(func.count()).select_from(object_).where(condition, self._base)
         )
         return int(found or 0)
 
@@ -99,12 +102,14 @@ class _Counter:
             *("algorithm", "dataset", "derived_from", "job", "lfn", "id"),
         ):
             return ""
+        if is_nominative(node.name):
+            return ""
         field = self._compiler.field(node.name)
         if not isinstance(field, ColumnField):
             return ""
         rows = self._connection.execute(
             select(field.column, func.count())
-            .where(object_.c.lfn.is_not(None), field.column.is_not(None))
+            .where(field.column.is_not(None), self._base)
             .group_by(field.column)
             .order_by(func.count().desc(), field.column)
             .limit(_EXAMPLES)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from medgrid.database import Database
 
 if TYPE_CHECKING:
+    from medgrid.catalog.access import AccessStore
     from medgrid.catalog.algorithms import AlgorithmStore
     from medgrid.catalog.datasets import DatasetStore
     from medgrid.catalog.jobs import JobStore
@@ -17,16 +18,25 @@ if TYPE_CHECKING:
     from medgrid.catalog.places import PlaceStore
     from medgrid.catalog.provenance import ProvenanceStore
     from medgrid.catalog.scanned import ScannedStore
+    from medgrid.catalog.sight import Sight
 
 __all__ = ["Catalog"]
 
 
 class Catalog:
-    """An open catalog. Make one with `create` or `open`."""
+    """An open catalog. Make one with `create` or `open`.
 
-    def __init__(self, db: Database, grid_id: str) -> None:
+    Parameters
+    ----------
+    viewer : str, optional
+        Identity it is open for: its stores answer as if nothing else existed than what policy
+        lets this one see. None are the grid's own processes, which see all.
+    """
+
+    def __init__(self, db: Database, grid_id: str, viewer: str | None = None) -> None:
         self.db = db
         self.grid_id = grid_id
+        self.viewer = viewer
 
     @classmethod
     def create(cls, url: str) -> Self:
@@ -43,8 +53,8 @@ class Catalog:
         return cls.open(url)
 
     @classmethod
-    def open(cls, url: str) -> Self:
-        """Open an existing catalog.
+    def open(cls, url: str, viewer: str | None = None) -> Self:
+        """Open an existing catalog, for one identity or for the grid's own processes.
 
         Raises
         ------
@@ -57,7 +67,7 @@ class Catalog:
 
         db = Database(url)
         try:
-            return cls(db, check(db))
+            return cls(db, check(db), viewer)
         except BaseException:
             db.close()
             raise
@@ -71,6 +81,19 @@ class Catalog:
         self.db.close()
 
     @cached_property
+    def _sight(self) -> Sight:
+        from medgrid.catalog.sight import Sight
+
+        return Sight(self.viewer)
+
+    @cached_property
+    def access(self) -> AccessStore:
+        """Care teams and grants."""
+        from medgrid.catalog.access import AccessStore
+
+        return AccessStore(self.db, self._sight)
+
+    @cached_property
     def places(self) -> PlaceStore:
         """Sites, storage elements, workers."""
         from medgrid.catalog.places import PlaceStore
@@ -82,21 +105,21 @@ class Catalog:
         """Objects, LFNs, metadata, replicas, questions."""
         from medgrid.catalog.objects import ObjectStore
 
-        return ObjectStore(self.db)
+        return ObjectStore(self.db, self._sight)
 
     @cached_property
     def datasets(self) -> DatasetStore:
         """Saved queries."""
         from medgrid.catalog.datasets import DatasetStore
 
-        return DatasetStore(self.db)
+        return DatasetStore(self.db, self._sight)
 
     @cached_property
     def provenance(self) -> ProvenanceStore:
         """What was made from what, by which algorithm."""
         from medgrid.catalog.provenance import ProvenanceStore
 
-        return ProvenanceStore(self.db)
+        return ProvenanceStore(self.db, self._sight)
 
     @cached_property
     def algorithms(self) -> AlgorithmStore:
@@ -110,7 +133,7 @@ class Catalog:
         """Submissions, jobs, their states."""
         from medgrid.catalog.jobs import JobStore
 
-        return JobStore(self.db)
+        return JobStore(self.db, self._sight)
 
     @cached_property
     def leases(self) -> LeaseStore:
@@ -124,4 +147,4 @@ class Catalog:
         """Files the importer has seen."""
         from medgrid.catalog.scanned import ScannedStore
 
-        return ScannedStore(self.db)
+        return ScannedStore(self.db, self._sight)

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true
 
 from medgrid.catalog.job_schema import job, submission
+from medgrid.catalog.sight import Sight
 from medgrid.errors import NotFound, UsageError
 
 __all__ = ["Span", "check_spans", "condition", "parse_spans"]
@@ -73,8 +74,8 @@ def parse_spans(words: Iterable[str]) -> list[Span]:
     return spans
 
 
-def check_spans(connection: Connection, spans: Iterable[Span]) -> None:
-    """Raise NotFound when a span names a job that does not exist."""
+def check_spans(connection: Connection, spans: Iterable[Span], sight: Sight) -> None:
+    """Raise NotFound when a span names a job that does not exist, or is not the viewer's."""
     wanted: dict[int, int] = {}
     for span in spans:
         wanted[span.submission] = max(wanted.get(span.submission, 0), span.last or 0)
@@ -85,7 +86,7 @@ def check_spans(connection: Connection, spans: Iterable[Span]) -> None:
         question = (
             select(submission.c.id, func.max(job.c.number))
             .join(job, job.c.submission == submission.c.id)
-            .where(submission.c.id.in_(some))
+            .where(submission.c.id.in_(some), sight.submissions())
             .group_by(submission.c.id)
         )
         sizes.update({row[0]: row[1] for row in connection.execute(question)})

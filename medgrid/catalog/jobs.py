@@ -16,7 +16,9 @@ from medgrid.catalog.job_select import check_spans, condition, in_pieces, parse_
 from medgrid.catalog.job_states import ACTIVE, OPEN, PENDING, Event
 from medgrid.catalog.job_values import Attempt, JobEvent, JobLine, NewSubmission
 from medgrid.catalog.schema import derivation, derivation_output, object_
+from medgrid.catalog.sight import Sight
 from medgrid.database import Database
+from medgrid.errors import Denied
 from medgrid.model import (
     LFN,
     Cause,
@@ -46,10 +48,11 @@ _ASK_TO_CANCEL = (
 
 
 class JobStore:
-    """All submissions and their jobs."""
+    """All submissions and their jobs; a viewer has their own alone."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, sight: Sight) -> None:
         self._db = db
+        self._sight = sight
 
     @cached_property
     def desk(self) -> JobDesk:
@@ -57,7 +60,15 @@ class JobStore:
         return JobDesk(self._db)
 
     def create_submission(self, new: NewSubmission) -> tuple[int, list[JobId]]:
-        """Write a submission and its jobs, in one transaction; return its number and their ids."""
+        """Write a submission and its jobs, in one transaction; return its number and their ids.
+
+        Raises
+        ------
+        Denied
+            A viewer submits in another's name.
+        """
+        if self._sight.viewer not in (None, new.owner):
+            raise Denied(f"{self._sight.viewer} cannot submit as {new.owner}")
         now = time.time()
         with self._db.write() as connection:
             row = {
@@ -114,19 +125,20 @@ class JobStore:
         young = submission.c.created_s >= time.time() - _RECENT_S
         question = (
             select(submission.c.id)
-            .where(submission.c.owner == owner, or_(young, submission.c.id.in_(still_open)))
+            .where(submission.c.owner == owner, self._sight.submissions())
+            .where(or_(young, submission.c.id.in_(still_open)))
             .order_by(submission.c.id)
         )
         with self._db.read() as connection:
             return [str(row[0]) for row in connection.execute(question)]
 
     def open_inputs(self) -> dict[ObjectId, JobId]:
-        """Objects that open jobs still need, and one job each."""
+        """Objects that open jobs, a viewer's own, still need, and one job each."""
         found: dict[ObjectId, JobId] = {}
         with self._db.read() as connection:
             rows = connection.execute(
                 select(job.c.submission, job.c.number, job.c.own_inputs).where(
-                    job.c.state.in_(sorted(OPEN))
+                    job.c.state.in_(sorted(OPEN)), self._sight.submission_id(job.c.submission)
                 )
             ).all()
             firsts = {row.submission: JobId(row.submission, row.number) for row in reversed(rows)}
@@ -153,7 +165,7 @@ class JobStore:
         found: dict[str, int] = {}
         with self._db.read() as connection:
             spans = parse_spans(selectors)
-            check_spans(connection, spans)
+            check_spans(connection, spans, self._sight)
             for some in in_pieces(spans):
                 question = (
                     select(job.c.state, func.count()).where(condition(some)).group_by(job.c.state)
@@ -252,6 +264,7 @@ class JobStore:
                 job_event.c.reason,
             )
             .where(job_event.c.submission == job_id.submission, job_event.c.number == job_id.number)
+            .where(self._sight.submission_id(job_event.c.submission))
             .order_by(job_event.c.id)
         )
         with self._db.read() as connection:
@@ -264,6 +277,7 @@ class JobStore:
         question = (
             select(job_attempt)
             .where(at.submission == job_id.submission, at.number == job_id.number)
+            .where(self._sight.submission_id(at.submission))
             .order_by(at.attempt)
         )
         with self._db.read() as connection:
@@ -328,7 +342,15 @@ class JobStore:
         """Move done jobs to Cleared; return those that were."""
         now = time.time()
         with self._db.write() as connection:
-            rows = job_rows(connection, ids, (job.c.submission, job.c.number, job.c.attempt))
+            own = select(submission.c.id).where(
+                submission.c.id.in_({one.submission for one in ids}), self._sight.submissions()
+            )
+            mine = set(connection.scalars(own))
+            rows = job_rows(
+                connection,
+                [one for one in ids if one.submission in mine],
+                (job.c.submission, job.c.number, job.c.attempt),
+            )
             moves = [
                 Move(JobId(row[0], row[1]), row[2], Event.CLEAR, now, "cleared by its owner")
                 for row in list(rows)
@@ -339,7 +361,7 @@ class JobStore:
         spans = parse_spans(selectors)
         seen: set[tuple[int, int]] | None = set() if len(spans) > 1 else None
         with self._db.read() as connection:
-            check_spans(connection, spans)
+            check_spans(connection, spans, self._sight)
             for some in in_pieces(spans):
                 rows = connection.execute(
                     question.where(condition(some)).order_by(job.c.submission, job.c.number)
@@ -372,6 +394,7 @@ class JobStore:
             )
             .join(derivation_output, derivation_output.c.derivation == derivation.c.id)
             .join(object_, object_.c.id == derivation_output.c.object_id)
+            .where(self._sight.objects())
             .order_by(
                 job.c.submission,
                 job.c.number,

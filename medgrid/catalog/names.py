@@ -18,6 +18,7 @@ __all__ = ["KnownName", "NameBook", "fit_column", "known_names"]
 
 RESERVED = frozenset(
     (
+        *("class", "owner", "review", "original"),
         *("lfn", "id", "kind", "size", "version", "sha256", "filename", "created", "dataset"),
         *("visits", "algorithm", "job", "worker", "derived_from", "se", "se_site", "replicas"),
         *("input", "and", "or", "not", "in", "between", "is", "known", "unknown"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, delete, select, update
 
@@ -26,6 +26,9 @@ from medgrid.catalog.schema import (
 from medgrid.errors import AlreadyExists, NotFound
 from medgrid.model import LFN, GridObject, ObjectId, Replica
 
+if TYPE_CHECKING:
+    from medgrid.catalog.explain import Clause
+
 __all__ = ["Naming", "ObjectStore", "Registration"]
 
 
@@ -33,6 +36,8 @@ __all__ = ["Naming", "ObjectStore", "Registration"]
 _Replicas = list[Replica]
 _Entries = list[str]
 _Versions = list[tuple[int, ObjectId]]
+_Clauses = list["Clause"]
+_Ids = list[str]
 
 
 class ObjectStore(Registrar):
@@ -49,12 +54,13 @@ class ObjectStore(Registrar):
             The LFN, or this version of it, does not exist.
         """
         with self._db.read() as connection:
-            row = connection.execute(select_objects().where(object_.c.lfn == lfn)).first()
+            seen = self._sight.objects()
+            row = connection.execute(select_objects().where(object_.c.lfn == lfn, seen)).first()
             if version is not None and (row is None or row.version != version):
                 row = connection.execute(
                     select_objects()
                     .join(object_version, object_version.c.object_id == object_.c.id)
-                    .where(object_version.c.lfn == lfn, object_version.c.version == version)
+                    .where(object_version.c.lfn == lfn, object_version.c.version == version, seen)
                 ).first()
             if row is None:
                 raise self._not_found(connection, lfn, version)
@@ -65,7 +71,9 @@ class ObjectStore(Registrar):
         with self._db.read() as connection:
             given = value_table(connection, lfns)
             rows = connection.execute(
-                select_objects().join(given, given.c.value == object_.c.lfn)
+                select_objects()
+                .join(given, given.c.value == object_.c.lfn)
+                .where(self._sight.objects())
             ).all()
             return {item.lfn: item for item in objects(connection, rows) if item.lfn is not None}
 
@@ -74,7 +82,9 @@ class ObjectStore(Registrar):
         with self._db.read() as connection:
             given = value_table(connection, ids)
             rows = connection.execute(
-                select_objects().join(given, given.c.value == object_.c.id)
+                select_objects()
+                .join(given, given.c.value == object_.c.id)
+                .where(self._sight.objects())
             ).all()
             return {item.id: item for item in objects(connection, rows)}
 
@@ -83,7 +93,9 @@ class ObjectStore(Registrar):
         with self._db.read() as connection:
             rows = connection.execute(
                 select(object_version.c.version, object_version.c.object_id)
-                .where(object_version.c.lfn == lfn)
+                .where(
+                    object_version.c.lfn == lfn, self._sight.object_id(object_version.c.object_id)
+                )
                 .order_by(object_version.c.version)
             )
             return [(version, ObjectId(object_id)) for version, object_id in rows]
@@ -91,7 +103,7 @@ class ObjectStore(Registrar):
     def exists(self, lfn: LFN) -> bool:
         """Whether `lfn` names an object."""
         with self._db.read() as connection:
-            return self._taken(connection, lfn)
+            return self._names_seen(connection, lfn)
 
     def list(self, prefix: str = "/") -> _Entries:
         """What lies directly below a folder of the catalog.
@@ -115,7 +127,7 @@ class ObjectStore(Registrar):
                 # one index look-up an entry, however much lies below it
                 first = connection.scalar(
                     select(object_.c.lfn)
-                    .where(rest, object_.c.lfn < end)
+                    .where(rest, object_.c.lfn < end, self._sight.objects())
                     .order_by(object_.c.lfn)
                     .limit(1)
                 )
@@ -159,15 +171,21 @@ class ObjectStore(Registrar):
         NotFound
             A dataset does not exist.
         """
-        return questions.select_columns(self._db, question, columns, sort, limit)
+        return questions.select_columns(self._db, self._sight, question, columns, sort, limit)
 
     def count(self, question: Question) -> int:
         """How many named objects answer a question; raises as `select`."""
-        return questions.count(self._db, question)
+        return questions.count(self._db, self._sight, question)
 
     def lfns(self, question: Question, limit: int | None = None) -> Iterator[LFN]:
         """LFNs that answer a question, sorted; raises as `select`."""
-        return questions.lfns(self._db, question, limit)
+        return questions.lfns(self._db, self._sight, question, limit)
+
+    def explain(self, question: Question) -> _Clauses:
+        """Count what each part of a question finds, the whole first; raises as `select`."""
+        from medgrid.catalog.explain import explain
+
+        return explain(self._db, self._sight, question)
 
     # -- renaming and removing ---------------------------------------------------------------------
 
@@ -180,10 +198,11 @@ class ObjectStore(Registrar):
             There is no `lfn`.
         AlreadyExists
             `to` is taken.
+        Denied
+            The viewer may not change it.
         """
         with self._db.write() as connection:
-            if not self._taken(connection, lfn):
-                raise self._not_found(connection, lfn, None)
+            self._require_writable(connection, self._ids_of(connection, lfn))
             if lfn == to:
                 return
             if self._taken(connection, to):
@@ -202,20 +221,19 @@ class ObjectStore(Registrar):
         ------
         NotFound
             There is no such LFN.
+        Denied
+            The viewer may not change it.
         """
         with self._db.write() as connection:
-            ids = list(connection.scalars(select(object_.c.id).where(object_.c.lfn == lfn)))
-            if not ids:
-                raise self._not_found(connection, lfn, None)
-            ids += connection.scalars(
-                select(object_version.c.object_id).where(object_version.c.lfn == lfn)
-            )
+            ids = self._ids_of(connection, lfn)
+            self._require_writable(connection, ids)
             return self._drop(connection, ids)
 
     def discard(self, ids: Iterable[ObjectId]) -> _Replicas:
         """Remove objects that have no LFN, as the unregistered outputs of jobs.
 
-        Those that were given an LFN, or are an older version of one, stay.
+        Those that were given an LFN, or are an older version of one, stay; so do those that the
+        viewer may not change.
         """
         with self._db.write() as connection:
             given = value_table(connection, ids)
@@ -223,7 +241,11 @@ class ObjectStore(Registrar):
                 select(object_.c.id)
                 .join(given, given.c.value == object_.c.id)
                 .outerjoin(object_version, object_version.c.object_id == object_.c.id)
-                .where(object_.c.lfn.is_(None), object_version.c.lfn.is_(None))
+                .where(
+                    object_.c.lfn.is_(None),
+                    object_version.c.lfn.is_(None),
+                    self._sight.writes(),
+                )
             ).all()
             return self._drop(connection, list(unnamed))
 
@@ -244,13 +266,30 @@ class ObjectStore(Registrar):
     def _taken(connection: Connection, lfn: str) -> bool:
         return connection.scalar(select(object_.c.id).where(object_.c.lfn == lfn)) is not None
 
-    @staticmethod
-    def _not_found(connection: Connection, lfn: LFN, version: int | None) -> NotFound:
+    def _names_seen(self, connection: Connection, lfn: str) -> bool:
+        seen = select(object_.c.id).where(object_.c.lfn == lfn, self._sight.objects())
+        return connection.scalar(seen) is not None
+
+    def _ids_of(self, connection: Connection, lfn: LFN) -> _Ids:
+        """Objects of an LFN and of all its versions.
+
+        Raises
+        ------
+        NotFound
+            There is no such LFN.
+        """
+        if not self._names_seen(connection, lfn):
+            raise self._not_found(connection, lfn, None)
+        current = select(object_.c.id).where(object_.c.lfn == lfn)
+        older = select(object_version.c.object_id).where(object_version.c.lfn == lfn)
+        return [*connection.scalars(current), *connection.scalars(older)]
+
+    def _not_found(self, connection: Connection, lfn: LFN, version: int | None) -> NotFound:
         if version is not None:
             return NotFound(f"{lfn} has no version {version}")
         below = connection.scalar(
             select(object_.c.lfn).where(
-                object_.c.lfn > lfn + "/", object_.c.lfn < lfn + AFTER_SLASH
+                object_.c.lfn > lfn + "/", object_.c.lfn < lfn + AFTER_SLASH, self._sight.objects()
             )
         )
         if below is not None:

@@ -16,6 +16,7 @@ from medgrid.catalog.schema import (
     derivation_link,
     derivation_output,
 )
+from medgrid.catalog.sight import Sight
 from medgrid.database import Database
 from medgrid.model import JobId, ObjectId, Sha256
 
@@ -62,8 +63,9 @@ class Derivation:
 class ProvenanceStore:
     """Remembers derivations for ever, also when their objects are gone."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, sight: Sight) -> None:
         self._db = db
+        self._sight = sight
 
     def record(self, new: Derivation) -> None:
         """Enter a derivation."""
@@ -96,30 +98,38 @@ class ProvenanceStore:
         with self._db.read() as connection:
             given = value_table(connection, ids)
             makers = connection.execute(
-                select(derivation_output.c.object_id, derivation_output.c.derivation).join(
-                    given, given.c.value == derivation_output.c.object_id
-                )
+                select(derivation_output.c.object_id, derivation_output.c.derivation)
+                .join(given, given.c.value == derivation_output.c.object_id)
+                .where(self._sight.took_part(derivation_output))
             ).all()
-            found = _load(connection, {maker for _, maker in makers})
+            found = _load(connection, self._sight, {maker for _, maker in makers})
             return {ObjectId(made): found[maker] for made, maker in makers}
 
     def made_from(self, object_id: ObjectId) -> list[Derivation]:
-        """Derivations that read an object, oldest first."""
+        """Derivations that read an object, oldest first, if anything they made is seen."""
         with self._db.read() as connection:
             users = connection.scalars(
                 select(derivation_input.c.derivation)
-                .where(derivation_input.c.object_id == object_id)
+                .where(
+                    derivation_input.c.object_id == object_id,
+                    self._sight.took_part(derivation_input),
+                    self._sight.made_something(derivation_input.c.derivation),
+                )
                 .distinct()
             ).all()
-            found = _load(connection, users)
+            found = _load(connection, self._sight, users)
         return sorted(found.values(), key=lambda one: (one.started_s or 0.0, one.id))
 
 
-def _load(connection: Connection, ids: Iterable[str]) -> dict[str, Derivation]:
+def _load(connection: Connection, sight: Sight, ids: Iterable[str]) -> dict[str, Derivation]:
     """Whole derivations by id, in four statements however many they are."""
     chosen = value_table(connection, ids)
     heads = (
-        connection.execute(select(derivation).join(chosen, chosen.c.value == derivation.c.id))
+        connection.execute(
+            select(derivation, sight.submission_id(derivation.c.submission).label("own")).join(
+                chosen, chosen.c.value == derivation.c.id
+            )
+        )
         .mappings()
         .all()
     )
@@ -129,11 +139,13 @@ def _load(connection: Connection, ids: Iterable[str]) -> dict[str, Derivation]:
         for row in connection.execute(
             select(table)
             .join(chosen, chosen.c.value == table.c.derivation)
+            .where(sight.took_part(table))
             .order_by(table.c.derivation, table.c.role, table.c.position)
         ):
             of_role = by_derivation.setdefault(row.derivation, {}).setdefault(row.role, [])
             of_role.append(ObjectId(row.object_id))
         roles.append(by_derivation)
+    inputs, outputs = roles
     links: dict[ObjectId, list[ObjectId]] = {}
     for output, input_id in connection.execute(
         select(derivation_link.c.output_id, derivation_link.c.input_id)
@@ -142,7 +154,7 @@ def _load(connection: Connection, ids: Iterable[str]) -> dict[str, Derivation]:
         .order_by(derivation_link.c.output_id, derivation_link.c.input_id)
     ):
         links.setdefault(ObjectId(output), []).append(ObjectId(input_id))
-    return {head["id"]: _derivation(head, roles[0], roles[1], links) for head in heads}
+    return {head["id"]: _derivation(head, inputs, outputs, links) for head in heads}
 
 
 def _derivation(
@@ -152,14 +164,16 @@ def _derivation(
     links: Mapping[ObjectId, list[ObjectId]],
 ) -> Derivation:
     made = outputs.get(head["id"], {})
+    given = inputs.get(head["id"], {})
+    seen = {one for ids in given.values() for one in ids}
     job = None
-    if head["submission"] is not None:
+    if head["submission"] is not None and head["own"]:
         job = JobId(head["submission"], head["job_number"])
     return Derivation(
         id=head["id"],
         algorithm=Sha256(head["algorithm"]),
         algorithm_label=f"{head['algorithm_name']}@{head['algorithm_version']}",
-        inputs=inputs.get(head["id"], {}),
+        inputs=given,
         outputs=made,
         parameters=head["parameters"],
         job=job,
@@ -168,7 +182,10 @@ def _derivation(
         ended_s=head["ended_s"],
         exit_code=head["exit_code"],
         output_inputs={
-            output: links[output] for ids in made.values() for output in ids if output in links
+            output: [one for one in links[output] if one in seen]
+            for ids in made.values()
+            for output in ids
+            if output in links
         },
     )
 

@@ -21,7 +21,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from medgrid.catalog.query_ast import (
     KEYWORDS,
@@ -38,6 +38,9 @@ from medgrid.catalog.query_ast import (
     leaves,
 )
 from medgrid.errors import UsageError
+
+if TYPE_CHECKING:
+    from medgrid.catalog.nominative import Resolver
 
 __all__ = ["Question", "QuestionError", "parse"]
 
@@ -117,6 +120,12 @@ class Question:
             return cls(None, "", tuple(wanted))
         text = str(parts[0] if len(parts) == 1 else And(tuple(parts)))
         return cls(parse(text).root, text, tuple(wanted))
+
+    def with_patients(self, resolve: Resolver) -> Question:
+        """Answer the conditions on what names people; see `medgrid.catalog.nominative`."""
+        from medgrid.catalog.nominative import with_patients
+
+        return with_patients(self, resolve)
 
     def also(self, other: Question) -> Question:
         """Question that asks for both."""

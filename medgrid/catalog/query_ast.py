@@ -17,11 +17,13 @@ __all__ = [
     "Between",
     "Compare",
     "Known",
+    "Leaf",
     "Node",
     "Not",
     "OneOf",
     "Or",
     "Path",
+    "Patients",
     "Value",
     "leaves",
 ]
@@ -113,6 +115,21 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
+class Patients:
+    """A condition on what names people, and the pseudonyms it was found to hold for.
+
+    It prints as the condition; no text is read as this node.
+    """
+
+    leaf: Compare | Between | OneOf | Known
+    pseudonyms: frozenset[str]
+    at: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        return str(self.leaf)
+
+
+@dataclass(frozen=True, slots=True)
 class Not:
     """``not PART``."""
 
@@ -142,14 +159,15 @@ class Or:
         return " or ".join(_enclosed(part, Or) for part in self.parts)
 
 
-Node = Compare | Between | OneOf | Known | Path | Not | And | Or
+Leaf = Compare | Between | OneOf | Known
+Node = Leaf | Path | Patients | Not | And | Or
 
 
 def _enclosed(node: Node, *kinds: type[And] | type[Or]) -> str:
     return f"({node})" if isinstance(node, kinds) else str(node)
 
 
-def leaves(node: Node) -> Iterator[Compare | Between | OneOf | Known | Path]:
+def leaves(node: Node) -> Iterator[Leaf | Path | Patients]:
     """Conditions of a question, from left to right."""
     if isinstance(node, Not):
         yield from leaves(node.part)

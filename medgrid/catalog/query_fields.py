@@ -23,6 +23,7 @@ from sqlalchemy import (
     literal,
     literal_column,
     not_,
+    null,
     or_,
     select,
 )
@@ -40,6 +41,7 @@ from medgrid.catalog.schema import (
     replica,
     storage_element,
 )
+from medgrid.catalog.sight import Sight
 from medgrid.model import AttributeType
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "RowsField",
     "column_field",
     "user_field",
+    "visits_field",
 ]
 
 Matches = Callable[[ColumnElement[Any]], ColumnElement[bool]]
@@ -201,9 +204,32 @@ def user_field(name: str, type_: AttributeType) -> RowsField:
     )
 
 
+def visits_field(sight: Sight) -> ColumnField:
+    """Visits of an object's patient: all for who sees all of the patient, else those seen."""
+    other = object_.alias()
+    seen = (
+        select(func.count(func.coalesce(other.c.study_date, other.c.session).distinct()))
+        .where(other.c.patient == object_.c.patient, other.c.lfn.is_not(None), sight.objects(other))
+        .correlate(object_)
+        .scalar_subquery()
+    )
+    every = select(patient.c.visits).where(patient.c.pseudonym == object_.c.patient)
+    visits = case(
+        (object_.c.patient.is_(None), null()),
+        (sight.cares(object_.c.patient), every.correlate(object_).scalar_subquery()),
+        else_=seen,
+    )
+    return ColumnField("visits", visits, values.number, globs=False)
+
+
 def _replica_count() -> ColumnElement[Any]:
     count = select(func.count()).where(replica.c.object_id == object_.c.id)
     return count.correlate(object_).scalar_subquery()
+
+
+def _review() -> ColumnElement[Any]:
+    """Whether a review is needed or done; unknown where none is asked for."""
+    return func.nullif(object_.c.review, literal("", Text))
 
 
 _MADE = select(derivation_output.c.object_id).join(
@@ -215,6 +241,10 @@ VIRTUAL: dict[str, Field] = {
     for field in (
         ColumnField("id", object_.c.id, values.text, globs=True),
         ColumnField("kind", object_.c.kind, values.text, globs=True),
+        ColumnField("class", object_.c.data_class, values.text, globs=False),
+        ColumnField("owner", object_.c.owner, values.text, globs=True),
+        ColumnField("review", _review(), values.text, globs=False),
+        ColumnField("original", object_.c.original, values.text, globs=True),
         ColumnField("filename", object_.c.filename, values.text, globs=True),
         ColumnField("sha256", object_.c.sha256, values.text, globs=True),
         ColumnField("size", object_.c.size_bytes, values.size, globs=False),

@@ -16,6 +16,7 @@ from medgrid.catalog.schema import (
     object_,
     object_version,
 )
+from medgrid.catalog.sight import Sight
 from medgrid.errors import UsageError
 from medgrid.model import LFN, JobId
 
@@ -51,43 +52,52 @@ def algorithm_is(
     return _made_where(found)
 
 
-def job_is(text: str | None) -> ColumnElement[bool]:
+def job_is(text: str | None, sight: Sight) -> ColumnElement[bool]:
     """Made by job ``42.7``, by any of submission ``42``, or by any job at all when None.
+
+    A viewer's own jobs are meant.
 
     Raises
     ------
     UsageError
         `text` is neither.
     """
+    own = sight.submission_id(derivation.c.submission)
     if text is None:
-        return _made_where(derivation.c.submission.is_not(None))
+        return _made_where(and_(derivation.c.submission.is_not(None), own))
     if text.isascii() and text.isdigit() and len(text) < 19:
-        return _made_where(derivation.c.submission == int(text))
+        return _made_where(and_(derivation.c.submission == int(text), own))
     try:
         job = JobId.parse(text)
     except UsageError as error:
         raise UsageError(f"{error.message}; {error.hint}") from error
     return _made_where(
-        and_(derivation.c.submission == job.submission, derivation.c.job_number == job.number)
+        and_(derivation.c.submission == job.submission, derivation.c.job_number == job.number, own)
     )
 
 
-def derived_from(sources: ColumnElement[bool], lfn: LFN | None = None) -> ColumnElement[bool]:
+def derived_from(
+    sources: ColumnElement[bool], sight: Sight, lfn: LFN | None = None
+) -> ColumnElement[bool]:
     """Made, directly or through other results, from an object for which `sources` holds.
 
-    With `lfn`, also from its older versions.
+    With `lfn`, also from its older versions. What a viewer does not see is no source, and no
+    result on the way.
     """
-    start: Select[Any] = select(object_.c.id.label("id")).where(sources)
+    start: Select[Any] = select(object_.c.id.label("id")).where(sources, sight.objects())
     if lfn is not None:
-        older = select(object_version.c.object_id).where(object_version.c.lfn == literal(lfn, Text))
+        older = select(object_version.c.object_id).where(
+            object_version.c.lfn == literal(lfn, Text),
+            sight.object_id(object_version.c.object_id),
+        )
         both = union(start, older).subquery()
         start = select(both.c.id)
-    made = _outputs(start.subquery().c.id).cte(recursive=True)
-    made = made.union(_outputs(made.c.object_id))
+    made = _outputs(start.subquery().c.id, sight).cte(recursive=True)
+    made = made.union(_outputs(made.c.object_id, sight))
     return object_.c.id.in_(select(made.c.object_id))
 
 
-def _outputs(source: ColumnElement[str]) -> Select[Any]:
+def _outputs(source: ColumnElement[str], sight: Sight) -> Select[Any]:
     """Select the ids of what was made from `source`, an id of a table of them.
 
     An output that is linked to some inputs of its derivation was made from these alone.
@@ -100,5 +110,5 @@ def _outputs(source: ColumnElement[str]) -> Select[Any]:
         .select_from(source.table)
         .join(inputs, inputs.c.object_id == source)
         .join(output, output.c.derivation == inputs.c.derivation)
-        .where(or_(not_(linked), to_source))
+        .where(or_(not_(linked), to_source), sight.took_part(output))
     )

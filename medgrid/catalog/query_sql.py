@@ -9,7 +9,7 @@ false, never unknown: ``not`` is pushed down to the conditions, and each field k
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +28,7 @@ from sqlalchemy import (
 from medgrid.catalog import query_values as values
 from medgrid.catalog.attributes import ALIASES, COLUMNS, TAGS, nearest
 from medgrid.catalog.names import KnownName, known_names
+from medgrid.catalog.nominative import is_nominative
 from medgrid.catalog.query import Question, QuestionError, parse
 from medgrid.catalog.query_ast import (
     And,
@@ -39,7 +40,9 @@ from medgrid.catalog.query_ast import (
     OneOf,
     Or,
     Path,
+    Patients,
     Value,
+    leaves,
 )
 from medgrid.catalog.query_fields import (
     VIRTUAL,
@@ -49,32 +52,45 @@ from medgrid.catalog.query_fields import (
     Matches,
     column_field,
     user_field,
+    visits_field,
 )
 from medgrid.catalog.query_links import algorithm_is, derived_from, job_is, made_at_all
 from medgrid.catalog.query_match import below, compare, contains_glob, glob, path_glob
 from medgrid.catalog.query_values import BadValue, Span
+from medgrid.catalog.rows import value_table
 from medgrid.catalog.schema import Text, dataset, dataset_member, object_
+from medgrid.catalog.sight import Sight
 from medgrid.errors import NotFound, UsageError
-from medgrid.model import LFN, AttributeType, ObjectKind
+from medgrid.model import LFN, AttributeType, DataClass, ObjectKind, Review
 
 __all__ = ["Compiler"]
 
 _NEGATIVE = {"!=": "=", "!~": "~"}
 _LINKS = ("algorithm", "dataset", "derived_from", "job", "lfn")
 _MAX_DATASETS = 20
+_WORDS: dict[str, list[str]] = {
+    "kind": list(ObjectKind),
+    "class": list(DataClass),
+    "review": [word for word in Review if word],
+}
+_NOT_ORIGINAL = object_.c.data_class != literal(str(DataClass.NOMINATIVE), Text)
 
 
 class Compiler:
     """Turns questions into conditions on table ``object``, for one connection."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, sight: Sight) -> None:
         self._connection = connection
+        self.sight = sight
         self._dialect = connection.dialect.name
         self._text = ""
         self._open_datasets: tuple[str, ...] = ()
 
     def where(self, question: Question) -> ColumnElement[bool]:
-        """Condition that holds for the objects asked for; only named objects are asked for.
+        """Condition that holds for the objects asked for.
+
+        Only named objects that are seen are asked for; originals only when the question speaks of
+        ``class``, or names one by its whole LFN, or a dataset has it.
 
         Raises
         ------
@@ -83,10 +99,21 @@ class Compiler:
         NotFound
             A dataset does not exist.
         """
-        named = object_.c.lfn.is_not(None)
         if question.root is None:
-            return named
-        return and_(named, self.condition(question.root, question.text))
+            return self.base(question)
+        # the question first: its indexes are what narrows
+        return and_(self.condition(question.root, question.text), self.base(question))
+
+    def base(self, question: Question) -> ColumnElement[bool]:
+        """Condition for what a question may find whatever it asks for; see `where`."""
+        before, self._text = self._text, question.text
+        try:
+            usual = true() if question.root is None else self._usual(question.root)
+        finally:
+            self._text = before
+        if question.root is None:
+            usual = _NOT_ORIGINAL
+        return and_(object_.c.lfn.is_not(None), usual, self.sight.objects())
 
     def condition(self, node: Node, text: str) -> ColumnElement[bool]:
         """Condition for a part of the question `text`."""
@@ -138,6 +165,8 @@ class Compiler:
         if name in COLUMNS:
             lists = self._known.get(name)
             return column_field(COLUMNS[name], lists is not None and lists.place == "list")
+        if name == "visits" and self.sight.viewer is not None:
+            return visits_field(self.sight)
         if name in VIRTUAL:
             return VIRTUAL[name]
         if name == "lfn":
@@ -177,6 +206,23 @@ class Compiler:
             hint=hint or "see medgrid-query(7) for the names",
         )
 
+    def _usual(self, root: Node) -> ColumnElement[bool]:
+        """Leave originals out, but those that the question means."""
+        meant: list[ColumnElement[bool]] = [_NOT_ORIGINAL]
+        for leaf in leaves(root):
+            if isinstance(leaf, Path):
+                pattern = unicodedata.normalize("NFC", leaf.pattern.text)
+                if not contains_glob(pattern):
+                    meant.append(object_.c.lfn == literal(pattern, Text))
+            elif isinstance(leaf, Patients):
+                continue
+            elif leaf.name == "class":
+                return true()
+            elif leaf.name == "dataset":
+                given, _ = self._given(leaf, globs=False)
+                meant += [self._dataset(value, True) for value in given]
+        return or_(*meant)
+
     # -- nodes -------------------------------------------------------------------------------------
 
     def _node(self, node: Node, positive: bool) -> ColumnElement[bool]:
@@ -188,8 +234,12 @@ class Compiler:
         if isinstance(node, Path):
             found = self._path(object_.c.lfn, node.pattern.text)
             return found if positive else not_(found)
+        if isinstance(node, Patients):
+            return self._patients(node.pseudonyms, positive)
         if node.name == "dataset":
             return self._datasets(node, positive)
+        if is_nominative(node.name):
+            return self._patients((), positive)  # nobody opened the seals: it is known of nobody
         if node.name in ("algorithm", "derived_from", "job"):
             found = self._link(node)
             return found if positive else not_(found)
@@ -205,6 +255,15 @@ class Compiler:
         if positive:
             return and_(field.some(known), field.none(matches))
         return or_(field.none(known), field.some(matches))
+
+    def _patients(self, pseudonyms: Collection[str], positive: bool) -> ColumnElement[bool]:
+        if not pseudonyms:
+            return false() if positive else true()
+        given = select(value_table(self._connection, sorted(pseudonyms)).c.value)
+        patient = object_.c.patient
+        if positive:
+            return and_(patient.is_not(None), patient.in_(given))
+        return or_(patient.is_(None), patient.not_in(given))
 
     @staticmethod
     def _is_negative(node: Compare | Between | OneOf) -> bool:
@@ -233,9 +292,11 @@ class Compiler:
         return lambda value: compare(value, operator, span)
 
     def _span(self, field: Field, value: Value) -> Span:
-        if field.name == "kind" and value.text not in list(ObjectKind):
+        words = _WORDS.get(field.name)
+        if words is not None and value.text not in words:
             raise self._wrong(
-                f"kind is one of {', '.join(ObjectKind)}, found {value.text!r}", value.at
+                f"{field.name} is one of {', '.join(words)}, found {value.text!r}",
+                value.at,
             )
         try:
             return field.coerce(value.text)
@@ -269,7 +330,11 @@ class Compiler:
     def _link(self, node: Compare | Between | OneOf | Known) -> ColumnElement[bool]:
         """Conditions on how an object was made; they are true or false, never NULL."""
         name = node.name
-        made = {"algorithm": algorithm_is(None), "job": job_is(None), "derived_from": made_at_all()}
+        made = {
+            "algorithm": algorithm_is(None),
+            "job": job_is(None, self.sight),
+            "derived_from": made_at_all(),
+        }
         if isinstance(node, Known):
             return made[name] if node.known else not_(made[name])
         given, operator = self._given(node, globs=name != "job")
@@ -302,7 +367,7 @@ class Compiler:
             return algorithm_is(None, value.text)
         if name == "job":
             try:
-                return job_is(value.text)
+                return job_is(value.text, self.sight)
             except UsageError as error:
                 raise self._wrong(error.message, value.at) from error
         if not value.text.startswith("/"):
@@ -310,9 +375,9 @@ class Compiler:
                 f"derived_from is compared with an LFN, found {value.text!r}", value.at
             )
         if is_glob:
-            return derived_from(path_glob(object_.c.lfn, value.text, self._dialect))
+            return derived_from(path_glob(object_.c.lfn, value.text, self._dialect), self.sight)
         lfn = LFN(value.text)
-        return derived_from(object_.c.lfn == literal(str(lfn), Text), lfn)
+        return derived_from(object_.c.lfn == literal(str(lfn), Text), self.sight, lfn)
 
     def _datasets(
         self, node: Compare | Between | OneOf | Known, positive: bool
@@ -326,16 +391,21 @@ class Compiler:
     def _dataset(self, value: Value, positive: bool) -> ColumnElement[bool]:
         name = value.text
         row = self._connection.execute(
-            select(dataset.c.question, dataset.c.frozen).where(dataset.c.name == name)
+            select(dataset.c.question, dataset.c.frozen).where(
+                dataset.c.owner == self.sight.owner, dataset.c.name == name
+            )
         ).first()
         if row is None:
-            names = self._connection.scalars(select(dataset.c.name)).all()
+            names = self._connection.scalars(
+                select(dataset.c.name).where(dataset.c.owner == self.sight.owner)
+            ).all()
             raise NotFound(
                 f"no dataset {name!r}", hint=nearest(name, names) or "see 'medgrid dataset ls'"
             )
         if row.frozen:
             members = select(dataset_member.c.lfn).where(
-                dataset_member.c.dataset == literal(name, Text)
+                dataset_member.c.owner == literal(self.sight.owner, Text),
+                dataset_member.c.dataset == literal(name, Text),
             )
             return object_.c.lfn.in_(members) if positive else object_.c.lfn.not_in(members)
         if name in self._open_datasets or len(self._open_datasets) >= _MAX_DATASETS:
@@ -343,11 +413,13 @@ class Compiler:
             raise self._wrong(f"dataset {name!r} asks for itself: {chain}", value.at)
         question = parse(row.question)
         if question.root is None:
-            return true() if positive else false()
+            return _NOT_ORIGINAL if positive else not_(_NOT_ORIGINAL)
         datasets_before, text_before = self._open_datasets, self._text
         self._open_datasets, self._text = (*datasets_before, name), question.text
         try:
-            return self._node(question.root, positive)
+            usual = self._usual(question.root)
+            found = self._node(question.root, positive)
+            return and_(found, usual) if positive else or_(found, not_(usual))
         finally:
             self._open_datasets, self._text = datasets_before, text_before
 

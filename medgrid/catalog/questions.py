@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, func, select
 from medgrid.catalog.query import Question
 from medgrid.catalog.query_sql import Compiler
 from medgrid.catalog.schema import object_
+from medgrid.catalog.sight import Sight
 from medgrid.database import Database
 from medgrid.model import LFN
 
@@ -18,20 +19,20 @@ __all__ = ["count", "lfns", "select_columns"]
 _CHUNK = 2000
 
 
-def count(db: Database, question: Question) -> int:
+def count(db: Database, sight: Sight, question: Question) -> int:
     """How many objects answer."""
     with db.read() as connection:
-        condition = Compiler(connection).where(question)
+        condition = Compiler(connection, sight).where(question)
         found = connection.scalar(select(func.count()).select_from(object_).where(condition))
         return int(found or 0)
 
 
-def lfns(db: Database, question: Question, limit: int | None = None) -> Iterator[LFN]:
+def lfns(db: Database, sight: Sight, question: Question, limit: int | None = None) -> Iterator[LFN]:
     """LFNs of the objects that answer, sorted."""
     with db.read() as connection:
         statement = (
             select(object_.c.lfn)
-            .where(Compiler(connection).where(question))
+            .where(Compiler(connection, sight).where(question))
             .order_by(object_.c.lfn)
             .limit(limit)
         )
@@ -43,6 +44,7 @@ def lfns(db: Database, question: Question, limit: int | None = None) -> Iterator
 
 def select_columns(
     db: Database,
+    sight: Sight,
     question: Question,
     columns: Sequence[str],
     sort: Sequence[str],
@@ -52,7 +54,7 @@ def select_columns(
     from medgrid.catalog.columns import Columns
 
     with db.read() as connection:
-        compiler = Compiler(connection)
+        compiler = Compiler(connection, sight)
         shown = Columns(compiler, columns)
         statement = (
             select(object_.c.id, *shown.expressions)

@@ -14,7 +14,7 @@ from medgrid.catalog.names import NameBook, fit_column
 from medgrid.catalog.replicas import ReplicaBook
 from medgrid.catalog.rows import split, user_rows, value_table
 from medgrid.catalog.schema import attribute, object_, object_version
-from medgrid.errors import AlreadyExists, NotFound, UsageError
+from medgrid.errors import AlreadyExists, Denied, UsageError
 from medgrid.model import LFN, AttributeValue, GridObject, ObjectId, Replica
 
 __all__ = ["AFTER_SLASH", "Naming", "Registrar", "Registration", "count_visits", "refuse_folders"]
@@ -67,7 +67,10 @@ class Registrar(ReplicaBook):
         Raises
         ------
         AlreadyExists
-            An LFN is taken, or is a folder, or lies below an object.
+            An LFN is taken, or is a folder, or lies below an object. It tells a viewer that the
+            name is used, also when they do not see by what: names are one space for the grid.
+        Denied
+            A viewer brings an object that would belong to somebody else.
         UsageError
             Two of `new` have one LFN, or an attribute has another type elsewhere in the grid.
         """
@@ -79,13 +82,17 @@ class Registrar(ReplicaBook):
             rows: list[dict[str, Any]] = []
             values: list[dict[str, Any]] = []
             for item in new:
-                row, many = _row(item, versions)
+                row, many = _row(item, versions, self._sight.owner)
                 rows.append(row)
                 names.note_document(row["attributes"])
                 for name, several in many.items():
                     names.note_list(name)
                     values += user_rows(row["id"], name, COLUMNS[name].type, several)
                 values += _given_by_user(names, item, row)
+            if self._sight.viewer is not None and any(
+                row["owner"] != self._sight.viewer for row in rows
+            ):
+                raise Denied(f"{self._sight.viewer} cannot register what belongs to another")
             patients = sorted({row["patient"] for row in rows if row["patient"]})
             _lock_patients(connection, patients)
             connection.execute(insert(object_), rows)
@@ -107,20 +114,20 @@ class Registrar(ReplicaBook):
             return {}
         given = value_table(connection, wanted)
         taken = connection.execute(
-            select(object_.c.lfn, object_.c.id, object_.c.version).join(
-                given, given.c.value == object_.c.lfn
-            )
+            select(
+                object_.c.lfn, object_.c.id, object_.c.version, self._sight.writes().label("may")
+            ).join(given, given.c.value == object_.c.lfn)
         ).all()
-        if taken and not replace:
+        if taken and not (replace and all(row.may for row in taken)):
             more = f" (and {len(taken) - 1} more)" if len(taken) > 1 else ""
+            new_version = "" if replace else ", or ask for a new version with --replace"
             raise AlreadyExists(
-                f"{taken[0].lfn} already exists{more}",
-                hint="choose another LFN, or ask for a new version with --replace",
+                f"{taken[0].lfn} already exists{more}", hint=f"choose another LFN{new_version}"
             )
         refuse_folders(connection, wanted)
         versions: dict[str, int] = dict.fromkeys(wanted, 1)
         now = time.time()
-        for lfn, object_id, version in taken:
+        for lfn, object_id, version, _ in taken:
             versions[lfn] = version + 1
             connection.execute(update(object_).where(object_.c.id == object_id).values(lfn=None))
             connection.execute(
@@ -151,6 +158,8 @@ class Registrar(ReplicaBook):
             already has one.
         NotFound
             There is no such object.
+        Denied
+            The viewer may not change one.
         UsageError
             Two objects would get one LFN, or an attribute has another type in this grid.
         """
@@ -158,16 +167,14 @@ class Registrar(ReplicaBook):
             return
         ids = [one.object_id for one in namings]
         with self._db.write() as connection:
+            self._require_writable(connection, ids)
             given = value_table(connection, ids)
             rows = connection.execute(
                 select(object_.c.id, object_.c.lfn).join(given, given.c.value == object_.c.id)
             )
-            found = {row.id: row.lfn for row in rows}
-            for object_id in ids:
-                if object_id not in found:
-                    raise NotFound(f"no object {object_id}")
-                if found[object_id] is not None:
-                    raise AlreadyExists(f"object {object_id} is already named {found[object_id]}")
+            for object_id, name in rows:
+                if name is not None:
+                    raise AlreadyExists(f"object {object_id} is already named {name}")
             versions = self._claim(connection, [one.lfn for one in namings], replace)
             connection.execute(
                 update(object_)
@@ -195,11 +202,13 @@ class Registrar(ReplicaBook):
         ------
         NotFound
             There is no such object.
+        Denied
+            The viewer may not change it.
         UsageError
             A name is not allowed, or the attribute has another type in this grid.
         """
         with self._db.write() as connection:
-            self._require(connection, object_id)
+            self._require_writable(connection, [object_id])
             _set_many(connection, [(object_id, values, units or {})])
             _count_visits_of(connection, [object_id])
 
@@ -251,7 +260,9 @@ def _set_many(
         connection.execute(insert(attribute), new)
 
 
-def _row(item: Registration, versions: Mapping[str, int]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _row(
+    item: Registration, versions: Mapping[str, int], owner: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Columns of an object's row, and its column attributes that have several values."""
     found = item.object
     parts = split(found.attributes)
@@ -272,7 +283,7 @@ def _row(item: Registration, versions: Mapping[str, int]) -> tuple[dict[str, Any
         "sha256": found.sha256,
         "created_s": found.created_s or time.time(),
         "data_class": str(found.data_class),
-        "owner": found.owner,
+        "owner": found.owner or owner,
         "digest": found.digest,
         "review": str(found.review),
         "original": found.original,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from sqlalchemy import Connection, delete, insert, select, text
+from sqlalchemy import Connection, and_, delete, insert, select, text
 
 from medgrid.catalog.rows import value_table
 from medgrid.catalog.schema import object_, replica, upload
+from medgrid.catalog.sight import Sight
 from medgrid.database import Database
-from medgrid.errors import NotFound
+from medgrid.errors import Denied, NotFound
 from medgrid.model import LFN, ObjectId, Replica
 
 __all__ = ["ReplicaBook"]
@@ -19,8 +20,9 @@ __all__ = ["ReplicaBook"]
 class ReplicaBook:
     """Which storage elements hold an object's bytes; a part of `ObjectStore`."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, sight: Sight) -> None:
         self._db = db
+        self._sight = sight
 
     # -- replicas ----------------------------------------------------------------------------------
 
@@ -33,6 +35,7 @@ class ReplicaBook:
             for row in connection.execute(
                 select(replica)
                 .join(given, given.c.value == replica.c.object_id)
+                .where(self._sight.object_id(replica.c.object_id))
                 .order_by(replica.c.created_s, replica.c.se)
             ):
                 found[row[0]].append(Replica(*row))
@@ -47,6 +50,7 @@ class ReplicaBook:
                 select(given.c.value, replica)
                 .join(object_, object_.c.lfn == given.c.value)
                 .outerjoin(replica, replica.c.object_id == object_.c.id)
+                .where(self._sight.objects())
                 .order_by(replica.c.created_s, replica.c.se)
             ):
                 copies = found.setdefault(LFN(lfn), [])
@@ -61,26 +65,39 @@ class ReplicaBook:
         ------
         NotFound
             There is no such object.
+        Denied
+            The viewer may not change it.
         """
         with self._db.write() as connection:
-            self._require(connection, new.object_id)
+            self._require_writable(connection, [new.object_id])
             self.remove_replica(new.object_id, new.se, new.pfn)
             self._add_replicas(connection, [new])
 
     def remove_replica(self, object_id: ObjectId, se: str, pfn: str) -> None:
-        """Forget one copy of an object; nothing happens when it is not known."""
+        """Forget one copy of an object; nothing happens when it is not known.
+
+        Raises
+        ------
+        Denied
+            The viewer may not change the object.
+        """
         with self._db.write() as connection:
-            connection.execute(
-                delete(replica).where(
-                    replica.c.object_id == object_id, replica.c.se == se, replica.c.pfn == pfn
-                )
+            chosen = and_(
+                replica.c.object_id == object_id, replica.c.se == se, replica.c.pfn == pfn
             )
+            seen = self._sight.object_id(replica.c.object_id)
+            if connection.scalar(select(replica.c.se).where(chosen, seen)) is None:
+                return
+            self._require_writable(connection, [object_id])
+            connection.execute(delete(replica).where(chosen))
 
     def replicas_on(self, se: str) -> Iterator[Replica]:
         """All replicas a storage element holds, by PFN."""
         with self._db.read() as connection:
             for row in connection.execute(
-                select(replica).where(replica.c.se == se).order_by(replica.c.pfn)
+                select(replica)
+                .where(replica.c.se == se, self._sight.object_id(replica.c.object_id))
+                .order_by(replica.c.pfn)
             ):
                 yield Replica(*row)
 
@@ -89,7 +106,7 @@ class ReplicaBook:
         question = (
             select(object_.c.id)
             .outerjoin(replica, replica.c.object_id == object_.c.id)
-            .where(replica.c.object_id.is_(None))
+            .where(replica.c.object_id.is_(None), self._sight.objects())
             .order_by(object_.c.id)
         )
         with self._db.read() as connection:
@@ -133,12 +150,18 @@ class ReplicaBook:
         with self._db.write() as connection:
             connection.execute(
                 text(
-                    "INSERT INTO upload (se, pfn, object_id, reserved_s)"
-                    " VALUES (:se, :pfn, :object_id, :now)"
+                    "INSERT INTO upload (owner, se, pfn, object_id, reserved_s)"
+                    " VALUES (:owner, :se, :pfn, :object_id, :now)"
                     " ON CONFLICT (se, pfn) DO UPDATE SET reserved_s = excluded.reserved_s"
                 ),
                 [
-                    {"se": se, "pfn": pfn, "object_id": object_id, "now": now}
+                    {
+                        "owner": self._sight.owner,
+                        "se": se,
+                        "pfn": pfn,
+                        "object_id": object_id,
+                        "now": now,
+                    }
                     for object_id, se, pfn in uploads
                 ],
             )
@@ -159,7 +182,29 @@ class ReplicaBook:
             )
             return {pfn: (ObjectId(object_id), since) for pfn, object_id, since in rows}
 
-    @staticmethod
-    def _require(connection: Connection, object_id: str) -> None:
-        if connection.scalar(select(object_.c.id).where(object_.c.id == object_id)) is None:
-            raise NotFound(f"no object {object_id}")
+    def _require_writable(self, connection: Connection, ids: Collection[str]) -> None:
+        """Let nothing be changed by whom policy does not let; all changes of objects ask here.
+
+        Raises
+        ------
+        NotFound
+            There is no such object, or the viewer does not see it.
+        Denied
+            The viewer sees it, and may not change it.
+        """
+        given = value_table(connection, set(ids))
+        rows = connection.execute(
+            select(object_.c.id, object_.c.lfn, self._sight.writes().label("may"))
+            .join(given, given.c.value == object_.c.id)
+            .where(self._sight.objects())
+        ).all()
+        found = {row.id for row in rows}
+        for object_id in ids:
+            if object_id not in found:
+                raise NotFound(f"no object {object_id}")
+        for row in rows:
+            if not row.may:
+                raise Denied(
+                    f"{row.lfn or f'object {row.id}'} is not yours to change",
+                    hint="its owner and the physicians of the patient may",
+                )

@@ -15,8 +15,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from medgrid.catalog.rows import value_table
 from medgrid.catalog.schema import object_, scanned_file
+from medgrid.catalog.sight import Sight
 from medgrid.database import Database
-from medgrid.model import ObjectId, ObjectKind
+from medgrid.model import DataClass, ObjectId, ObjectKind
 
 __all__ = ["ScannedFile", "ScannedStore", "SeriesName"]
 
@@ -49,19 +50,24 @@ _NAMES = tuple(field.name for field in fields(ScannedFile))
 
 
 class ScannedStore:
-    """What the importer remembers of files. Each method is one transaction."""
+    """What the importer remembers of files. Each method is one transaction.
 
-    def __init__(self, db: Database) -> None:
+    A key is a digest that only the importer's home can make: it is found by who has the file.
+    """
+
+    def __init__(self, db: Database, sight: Sight) -> None:
         self._db = db
+        self._sight = sight
 
     def known(self, keys: Iterable[str]) -> dict[str, ScannedFile]:
         """Files by key; those never seen, or whose object is gone since, are absent."""
         with self._db.read() as connection:
             given = value_table(connection, keys)
             rows = connection.execute(
-                select(scanned_file)
+                select(*(scanned_file.c[name] for name in _NAMES))
                 .join(given, given.c.value == scanned_file.c.key)
                 .join(object_, object_.c.id == scanned_file.c.object_id, isouter=True)
+                .where(scanned_file.c.owner == self._sight.owner)
                 .where(or_(scanned_file.c.object_id.is_(None), object_.c.id.is_not(None)))
             )
             return {row.key: ScannedFile(*row) for row in rows}
@@ -74,25 +80,38 @@ class ScannedStore:
             dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
             statement = dialect.insert(scanned_file)
             statement = statement.on_conflict_do_update(
-                index_elements=["key"],
+                index_elements=["owner", "key"],
                 set_={
                     column.name: statement.excluded[column.name]
                     for column in scanned_file.c
-                    if column.name != "key"
+                    if column.name not in ("owner", "key")
                 },
             )
             connection.execute(
-                statement, [{name: getattr(file, name) for name in _NAMES} for file in files]
+                statement,
+                [
+                    {"owner": self._sight.owner, **{name: getattr(file, name) for name in _NAMES}}
+                    for file in files
+                ],
             )
 
     def series(self, series_uids: Iterable[str]) -> dict[SeriesName, ObjectId]:
-        """Series that are in the grid, and the object that holds each now."""
+        """Series that are in the grid, and the original of each, as it came, that is now named.
+
+        Series that the viewer does not see are absent: one who imports for others opens the
+        catalog without a viewer for this.
+        """
         with self._db.read() as connection:
             given = value_table(connection, series_uids)
             rows = connection.execute(
                 select(object_.c.patient, object_.c.study_uid, object_.c.series_uid, object_.c.id)
                 .join(given, given.c.value == object_.c.series_uid)
-                .where(object_.c.lfn.is_not(None), object_.c.kind == str(ObjectKind.SERIES))
-                .order_by(object_.c.created_s)
+                .where(
+                    object_.c.lfn.is_not(None),
+                    object_.c.kind == str(ObjectKind.SERIES),
+                    object_.c.original.is_(None),
+                    self._sight.objects(),
+                )
+                .order_by(object_.c.data_class == str(DataClass.NOMINATIVE), object_.c.created_s)
             )
             return {SeriesName(*row[:3]): ObjectId(row[3]) for row in rows}

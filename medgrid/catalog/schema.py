@@ -17,6 +17,7 @@ from sqlalchemy import (
     Dialect,
     Double,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     MetaData,
@@ -30,9 +31,11 @@ __all__ = [
     "JsonText",
     "Text",
     "metadata",
+    "access_grant",
     "algorithm",
     "attribute",
     "attribute_name",
+    "care",
     "dataset",
     "dataset_member",
     "derivation",
@@ -202,6 +205,8 @@ _INDEXED_WITH_LFN = [
     ["suffix", "task", "run"],
     ["kind"],
     ["created_s"],
+    ["owner"],
+    ["original"],
 ]
 for _names in _INDEXED_WITH_LFN:
     # the LFN in the index spares reading the row
@@ -236,7 +241,8 @@ replica = Table(
 upload = Table(
     "upload",
     metadata,
-    # bytes that are being written and belong to no registered replica yet
+    # bytes that are being written and belong to no registered replica yet; whose they are
+    Column("owner", Text, nullable=False),
     Column("se", ForeignKey("storage_element.name"), primary_key=True),
     Column("pfn", Text, primary_key=True),
     Column("object_id", Text, nullable=False, index=True),
@@ -265,9 +271,40 @@ attribute = Table(
     Index("ix_attribute_name_text_object_id", "name", "text", "object_id"),
 )
 
+# -- who may see -----------------------------------------------------------------------------------
+# Looked up for each object that might answer a question: without rowid, the key is the table.
+
+care = Table(
+    "care",
+    metadata,
+    Column("patient", ForeignKey("patient.pseudonym", ondelete="CASCADE"), primary_key=True),
+    Column("identity", Text, primary_key=True),
+    Column("role", Text, primary_key=True),
+    Index("ix_care_identity_role", "identity", "role"),
+    sqlite_with_rowid=False,
+)
+
+access_grant = Table(
+    "access_grant",
+    metadata,
+    Column("object_id", ForeignKey("object.id", ondelete="CASCADE"), primary_key=True),
+    Column("identity", Text, primary_key=True),
+    Column("granted_by", Text, primary_key=True),
+    Column("dataset", Text, primary_key=True),  # of the giver; empty when it was given by itself
+    Column("until_s", Double),
+    Column("created_s", Double, nullable=False),
+    Index("ix_access_grant_identity_dataset", "identity", "dataset"),
+    Index("ix_access_grant_granted_by", "granted_by"),
+    sqlite_with_rowid=False,
+)
+
+# -- datasets --------------------------------------------------------------------------------------
+
 dataset = Table(
     "dataset",
     metadata,
+    # each owner's names are their own, so that no name tells of another's dataset
+    Column("owner", Text, primary_key=True),
     Column("name", Text, primary_key=True),
     Column("question", Text, nullable=False),
     Column("frozen", Boolean, nullable=False),
@@ -277,9 +314,13 @@ dataset = Table(
 dataset_member = Table(
     "dataset_member",
     metadata,
-    Column("dataset", ForeignKey("dataset.name", ondelete="CASCADE"), primary_key=True),
+    Column("owner", Text, primary_key=True),
+    Column("dataset", Text, primary_key=True),
     Column("lfn", Text, primary_key=True),
     Column("object_id", Text, nullable=False, index=True),
+    ForeignKeyConstraint(
+        ["owner", "dataset"], ["dataset.owner", "dataset.name"], ondelete="CASCADE"
+    ),
 )
 
 # -- provenance ------------------------------------------------------------------------------------
@@ -347,6 +388,7 @@ derivation_link = Table(
 scanned_file = Table(
     "scanned_file",
     metadata,
+    Column("owner", Text, primary_key=True),  # who read it
     Column("key", Text, primary_key=True),  # keyed digest of the absolute path
     Column("size_bytes", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),

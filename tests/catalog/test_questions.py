@@ -6,7 +6,7 @@ import pytest
 
 from medgrid.catalog import Catalog
 from medgrid.catalog.attributes import COLUMNS
-from medgrid.catalog.explain import Clause, explain
+from medgrid.catalog.explain import Clause
 from medgrid.catalog.provenance import Derivation, new_derivation_id
 from medgrid.catalog.query import QuestionError, parse
 from medgrid.errors import AlreadyExists, NotFound, UsageError
@@ -114,11 +114,11 @@ def test_answers(grid: Catalog, made: dict[str, ObjectId], question: str, answer
         ("FlipAngel=1", "unknown attribute 'FlipAngel'", "did you mean FlipAngle"),
         ("qqqq=1", "unknown attribute 'qqqq'", "see medgrid-query(7) for the names"),
         (
-            "PatientName=x",
-            "PatientName names people: the catalog does not hold it",
+            "OperatorsName=x",
+            "OperatorsName names people: the catalog does not hold it",
             "patients are known by pseudonym: PatientID=P-...",
         ),
-        ("(0010,0010)=x", "PatientName names people: the catalog does not hold it", "patients"),
+        ("(0008,0090)=x", "ReferringPhysicianName names people: the catalog does not hold it", ""),
         ("(0099,0010)=x", "there is no public DICOM attribute (0099,0010)", ""),
         ("Rows=many", "Rows is compared with a number, found 'many'", ""),
         ("Rows=1_0", "Rows is compared with a number, found '1_0'", ""),
@@ -244,7 +244,7 @@ def test_datasets_that_cannot_be(grid: Catalog) -> None:
 
 def test_explain_says_which_part_leaves_nothing(grid: Catalog, made: dict[str, ObjectId]) -> None:
     question = parse("/img and Modality=mr and (Rows=10 or not (Rows=9 and Rows=10))")
-    assert explain(grid.db, question) == [
+    assert grid.objects.explain(question) == [
         Clause(str(question), 0, 0),
         Clause("/img", 1, 2, 2),
         Clause("Modality=mr", 1, 0, 0, "there is CT (1), MR (1)"),
@@ -255,8 +255,8 @@ def test_explain_says_which_part_leaves_nothing(grid: Catalog, made: dict[str, O
         Clause("Rows=9", 4, 1, 1),
         Clause("Rows=10", 4, 1, 0),
     ]
-    assert explain(grid.db, parse("/")) == [Clause("/", 0, 5)]
-    assert explain(grid.db, parse("suffix=T1w"))[0].note == "no object has suffix"
+    assert grid.objects.explain(parse("/")) == [Clause("/", 0, 5)]
+    assert grid.objects.explain(parse("suffix=T1w"))[0].note == "no object has suffix"
 
 
 def test_provenance(grid: Catalog, made: dict[str, ObjectId]) -> None:

@@ -35,11 +35,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "dataset",
+        sa.Column("owner", Text(), nullable=False),
         sa.Column("name", Text(), nullable=False),
         sa.Column("question", Text(), nullable=False),
         sa.Column("frozen", sa.Boolean(), nullable=False),
         sa.Column("created_s", sa.Double(), nullable=False),
-        sa.PrimaryKeyConstraint("name", name=op.f("pk_dataset")),
+        sa.PrimaryKeyConstraint("owner", "name", name=op.f("pk_dataset")),
     )
     op.create_table(
         "derivation",
@@ -101,13 +102,14 @@ def upgrade() -> None:
     op.create_index(op.f("ix_patient_visits"), "patient", ["visits"], unique=False)
     op.create_table(
         "scanned_file",
+        sa.Column("owner", Text(), nullable=False),
         sa.Column("key", Text(), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("mtime_ns", sa.BigInteger(), nullable=False),
         sa.Column("inode", sa.BigInteger(), nullable=False),
         sa.Column("object_id", Text(), nullable=True),
         sa.Column("outcome", Text(), nullable=False),
-        sa.PrimaryKeyConstraint("key", name=op.f("pk_scanned_file")),
+        sa.PrimaryKeyConstraint("owner", "key", name=op.f("pk_scanned_file")),
     )
     op.create_table(
         "site",
@@ -144,17 +146,30 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("worker", name=op.f("pk_worker_link")),
     )
     op.create_table(
+        "care",
+        sa.Column("patient", Text(), nullable=False),
+        sa.Column("identity", Text(), nullable=False),
+        sa.Column("role", Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["patient"], ["patient.pseudonym"], name=op.f("fk_care_patient"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("patient", "identity", "role", name=op.f("pk_care")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_care_identity_role", "care", ["identity", "role"], unique=False)
+    op.create_table(
         "dataset_member",
+        sa.Column("owner", Text(), nullable=False),
         sa.Column("dataset", Text(), nullable=False),
         sa.Column("lfn", Text(), nullable=False),
         sa.Column("object_id", Text(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["dataset"],
-            ["dataset.name"],
-            name=op.f("fk_dataset_member_dataset"),
+            ["owner", "dataset"],
+            ["dataset.owner", "dataset.name"],
+            name=op.f("fk_dataset_member_owner"),
             ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("dataset", "lfn", name=op.f("pk_dataset_member")),
+        sa.PrimaryKeyConstraint("owner", "dataset", "lfn", name=op.f("pk_dataset_member")),
     )
     op.create_index(
         op.f("ix_dataset_member_object_id"), "dataset_member", ["object_id"], unique=False
@@ -278,6 +293,8 @@ def upgrade() -> None:
         ["modality", "body_part_examined", "study_date", "lfn"],
         unique=False,
     )
+    op.create_index("ix_object_original", "object", ["original", "lfn"], unique=False)
+    op.create_index("ix_object_owner", "object", ["owner", "lfn"], unique=False)
     op.create_index("ix_object_patient_age", "object", ["patient_age", "lfn"], unique=False)
     op.create_index(
         "ix_object_patient_study_date", "object", ["patient", "study_date", "lfn"], unique=False
@@ -322,6 +339,26 @@ def upgrade() -> None:
         sa.Column("options", JsonText(), nullable=False),
         sa.ForeignKeyConstraint(["site"], ["site.name"], name=op.f("fk_worker_site")),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_worker")),
+    )
+    op.create_table(
+        "access_grant",
+        sa.Column("object_id", Text(), nullable=False),
+        sa.Column("identity", Text(), nullable=False),
+        sa.Column("granted_by", Text(), nullable=False),
+        sa.Column("dataset", Text(), nullable=False),
+        sa.Column("until_s", sa.Double(), nullable=True),
+        sa.Column("created_s", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["object_id"], ["object.id"], name=op.f("fk_access_grant_object_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint(
+            "object_id", "identity", "granted_by", "dataset", name=op.f("pk_access_grant")
+        ),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_access_grant_granted_by", "access_grant", ["granted_by"], unique=False)
+    op.create_index(
+        "ix_access_grant_identity_dataset", "access_grant", ["identity", "dataset"], unique=False
     )
     op.create_table(
         "attribute",
@@ -416,6 +453,7 @@ def upgrade() -> None:
     op.create_index("ix_replica_se_pfn", "replica", ["se", "pfn"], unique=False)
     op.create_table(
         "upload",
+        sa.Column("owner", Text(), nullable=False),
         sa.Column("se", Text(), nullable=False),
         sa.Column("pfn", Text(), nullable=False),
         sa.Column("object_id", Text(), nullable=False),

@@ -1,0 +1,413 @@
+"""Care teams and grants: who is what to which patient, and who was let see which objects."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, delete, or_, select, text
+
+from medgrid.catalog.rows import value_table
+from medgrid.catalog.schema import access_grant, care, object_
+from medgrid.catalog.sight import Sight
+from medgrid.crypto.policy import Care, Kind, Thing
+from medgrid.database import Database
+from medgrid.errors import Denied, NotFound
+from medgrid.model import DataClass, GridObject, ObjectId
+
+__all__ = ["AccessStore", "Grant", "Member"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Member:
+    """What an identity is to a patient."""
+
+    patient: str
+    identity: str
+    role: Care
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One object that `identity` may see and read, until `until_s` unless that is None.
+
+    `dataset` is the giver's dataset it was granted with, None when it was given by itself.
+    """
+
+    object_id: ObjectId
+    identity: str
+    granted_by: str
+    until_s: float | None = None
+    dataset: str | None = None
+    created_s: float = 0.0
+
+    def is_open(self, now_s: float) -> bool:
+        """Whether it has not expired."""
+        return self.until_s is None or self.until_s > now_s
+
+
+class AccessStore:
+    """Care teams and grants. Each method is one transaction.
+
+    A viewer sees the teams of the patients they care for, and the grants they gave, got, or that
+    are on data of a patient they are a physician of; and changes only what policy lets them.
+    """
+
+    def __init__(self, db: Database, sight: Sight) -> None:
+        self._db = db
+        self._sight = sight
+
+    # -- teams -------------------------------------------------------------------------------------
+
+    def add_care(self, *members: Member) -> int:
+        """Enter what identities are to patients; return how many of it was new.
+
+        Raises
+        ------
+        Denied
+            The viewer is no physician of a patient that has a team; nothing is entered.
+        """
+        if not members:
+            return 0
+        patients = sorted({one.patient for one in members})
+        with self._db.write() as connection:
+            self._require_physician(connection, patients, unless_alone=True)
+            connection.execute(
+                text(
+                    "INSERT INTO patient (pseudonym, visits) VALUES (:pseudonym, 0)"
+                    " ON CONFLICT (pseudonym) DO NOTHING"
+                ),
+                [{"pseudonym": pseudonym} for pseudonym in patients],
+            )
+            before = self._count(connection, patients)
+            connection.execute(
+                text(
+                    "INSERT INTO care (patient, identity, role) VALUES (:patient, :identity, :role)"
+                    " ON CONFLICT (patient, identity, role) DO NOTHING"
+                ),
+                [
+                    {"patient": one.patient, "identity": one.identity, "role": str(one.role)}
+                    for one in sorted(members)
+                ],
+            )
+            return self._count(connection, patients) - before
+
+    def drop_care(self, patient: str, identity: str, role: Care | None = None) -> int:
+        """Forget what an identity is to a patient, in all roles or one; return how many it was.
+
+        Raises
+        ------
+        Denied
+            The viewer is no physician of the patient.
+        """
+        with self._db.write() as connection:
+            self._require_physician(connection, [patient])
+            chosen = [care.c.patient == patient, care.c.identity == identity]
+            if role is not None:
+                chosen.append(care.c.role == str(role))
+            return connection.execute(delete(care).where(*chosen)).rowcount
+
+    def team(self, patient: str) -> list[Member]:
+        """Who is what to a patient, by name."""
+        return self.teams([patient]).get(patient, [])
+
+    def teams(self, patients: Iterable[str]) -> dict[str, list[Member]]:
+        """Teams by patient; patients without one, or whose team is not seen, are absent."""
+        found: dict[str, list[Member]] = {}
+        with self._db.read() as connection:
+            given = value_table(connection, set(patients))
+            rows = connection.execute(
+                select(care)
+                .join(given, given.c.value == care.c.patient)
+                .where(self._sight.cares(care.c.patient))
+                .order_by(care.c.patient, care.c.identity, care.c.role)
+            )
+            for patient, identity, role in rows:
+                found.setdefault(patient, []).append(Member(patient, identity, Care(role)))
+        return found
+
+    def patients_of(self, identity: str, role: Care | None = None) -> list[str]:
+        """Patients that an identity cares for, or is, sorted."""
+        question = select(care.c.patient).where(care.c.identity == identity)
+        if role is not None:
+            question = question.where(care.c.role == str(role))
+        question = question.where(self._sight.cares(care.c.patient)).distinct()
+        with self._db.read() as connection:
+            return list(connection.scalars(question.order_by(care.c.patient)))
+
+    def cares_for(self, patients: Iterable[str], identity: str) -> dict[str, frozenset[Care]]:
+        """What an identity is to patients; those it is nothing to are absent."""
+        found: dict[str, set[Care]] = {}
+        with self._db.read() as connection:
+            given = value_table(connection, set(patients))
+            rows = connection.execute(
+                select(care.c.patient, care.c.role)
+                .join(given, given.c.value == care.c.patient)
+                .where(care.c.identity == identity, self._sight.cares(care.c.patient))
+            )
+            for patient, role in rows:
+                found.setdefault(patient, set()).add(Care(role))
+        return {patient: frozenset(roles) for patient, roles in found.items()}
+
+    def without_team(self, patients: Iterable[str]) -> set[str]:
+        """Those of `patients` for whom nobody cares yet."""
+        wanted = set(patients)
+        with self._db.read() as connection:
+            return wanted - self._with_team(connection, wanted)
+
+    # -- grants ------------------------------------------------------------------------------------
+
+    def grant(self, *grants: Grant) -> None:
+        """Enter grants, all or none; one that is there already gets the new end.
+
+        Raises
+        ------
+        Denied
+            The viewer gives in another's name, or is no physician of the patient.
+        NotFound
+            There is no such object.
+        """
+        if not grants:
+            return
+        now = time.time()
+        with self._db.write() as connection:
+            self._require_grantable(connection, grants)
+            connection.execute(
+                text(
+                    "INSERT INTO access_grant"
+                    " (object_id, identity, granted_by, dataset, until_s, created_s) VALUES"
+                    " (:object_id, :identity, :granted_by, :dataset, :until_s, :created_s)"
+                    " ON CONFLICT (object_id, identity, granted_by, dataset)"
+                    " DO UPDATE SET until_s = excluded.until_s"
+                ),
+                [
+                    {
+                        "object_id": one.object_id,
+                        "identity": one.identity,
+                        "granted_by": one.granted_by,
+                        "dataset": one.dataset or "",
+                        "until_s": one.until_s,
+                        "created_s": one.created_s or now,
+                    }
+                    for one in grants
+                ],
+            )
+
+    def revoke(
+        self,
+        identity: str,
+        *,
+        granted_by: str | None = None,
+        dataset: str | None = None,
+        ids: Iterable[ObjectId] | None = None,
+    ) -> list[Grant]:
+        """Take grants of an identity back, of those the viewer may; return what was taken back.
+
+        Parameters
+        ----------
+        identity : str
+            Who had them.
+        granted_by : str, optional
+            Only those this identity gave.
+        dataset : str, optional
+            Only those given with this dataset.
+        ids : iterable of ObjectId, optional
+            Only those on these objects.
+        """
+        with self._db.write() as connection:
+            gone = self._grants(
+                connection, self._chosen(identity, granted_by, dataset), ids, self._gives()
+            )
+            if gone:
+                connection.execute(
+                    text(
+                        "DELETE FROM access_grant WHERE object_id = :object_id AND"
+                        " identity = :identity AND granted_by = :granted_by AND dataset = :dataset"
+                    ),
+                    [
+                        {
+                            "object_id": one.object_id,
+                            "identity": one.identity,
+                            "granted_by": one.granted_by,
+                            "dataset": one.dataset or "",
+                        }
+                        for one in gone
+                    ],
+                )
+            return gone
+
+    def grants(
+        self,
+        identity: str | None = None,
+        *,
+        granted_by: str | None = None,
+        dataset: str | None = None,
+        ids: Iterable[ObjectId] | None = None,
+    ) -> list[Grant]:
+        """Grants that the viewer may know of, expired ones too; by object, identity and giver."""
+        with self._db.read() as connection:
+            return self._grants(
+                connection, self._chosen(identity, granted_by, dataset), ids, self._knows()
+            )
+
+    # -- what policy needs to know -----------------------------------------------------------------
+
+    def things(self, objects: Iterable[GridObject], identity: str) -> dict[ObjectId, Thing]:
+        """Objects as `medgrid.crypto.policy.may` wants them, seen by `identity`."""
+        items = list(objects)
+        cares = self.cares_for({one.patient for one in items if one.patient}, identity)
+        given: dict[ObjectId, list[float | None]] = {}
+        for one in self.grants(identity, ids=[item.id for item in items]):
+            given.setdefault(one.object_id, []).append(one.until_s)
+        found = {}
+        for item in items:
+            ends = given.get(item.id, [])
+            found[item.id] = Thing(
+                kind=_kind(item),
+                data_class=item.data_class,
+                owner=item.owner,
+                patient=item.patient,
+                review=item.review,
+                care=cares.get(item.patient or "", frozenset()),
+                granted=bool(ends),
+                grant_until_s=None if None in ends else max(filter(None, ends), default=None),
+            )
+        return found
+
+    def patient_things(self, patients: Iterable[str], identity: str) -> dict[str, Thing]:
+        """Patients as `medgrid.crypto.policy.may` wants them, seen by `identity`."""
+        wanted = set(patients)
+        cares = self.cares_for(wanted, identity)
+        alone = self.without_team(wanted)
+        return {
+            patient: Thing(
+                Kind.PATIENT,
+                DataClass.NOMINATIVE,
+                patient=patient,
+                care=cares.get(patient, frozenset()),
+                has_team=patient not in alone,
+            )
+            for patient in wanted
+        }
+
+    # -- helpers -----------------------------------------------------------------------------------
+
+    @staticmethod
+    def _chosen(
+        identity: str | None, granted_by: str | None, dataset: str | None
+    ) -> list[ColumnElement[bool]]:
+        return [
+            column == value
+            for column, value in (
+                (access_grant.c.identity, identity),
+                (access_grant.c.granted_by, granted_by),
+                (access_grant.c.dataset, dataset),
+            )
+            if value is not None
+        ]
+
+    def _gives(self) -> ColumnElement[bool]:
+        """Whether the viewer may give or take back the grant of a row."""
+        return or_(
+            access_grant.c.granted_by == self._sight.owner,
+            self._sight.is_physician(object_.c.patient),
+        )
+
+    def _knows(self) -> ColumnElement[bool]:
+        return or_(access_grant.c.identity == self._sight.owner, self._gives())
+
+    @staticmethod
+    def _grants(
+        connection: Connection,
+        chosen: Sequence[ColumnElement[bool]],
+        ids: Iterable[ObjectId] | None,
+        allowed: ColumnElement[bool],
+    ) -> list[Grant]:
+        columns = access_grant.c
+        question: Select[Any] = (
+            select(
+                columns.object_id,
+                columns.identity,
+                columns.granted_by,
+                columns.until_s,
+                columns.dataset,
+                columns.created_s,
+            )
+            .join(object_, object_.c.id == columns.object_id)
+            .where(*chosen, allowed)
+            .order_by(columns.object_id, columns.identity, columns.granted_by, columns.dataset)
+        )
+        if ids is not None:
+            given = value_table(connection, set(ids))
+            question = question.join(given, given.c.value == columns.object_id)
+        return [
+            Grant(ObjectId(row[0]), row[1], row[2], row[3], row[4] or None, row[5])
+            for row in connection.execute(question)
+        ]
+
+    @staticmethod
+    def _count(connection: Connection, patients: Collection[str]) -> int:
+        given = value_table(connection, patients)
+        rows = connection.execute(
+            select(care.c.patient).join(given, given.c.value == care.c.patient)
+        )
+        return len(rows.all())
+
+    @staticmethod
+    def _with_team(connection: Connection, patients: Collection[str]) -> set[str]:
+        given = value_table(connection, patients)
+        return set(
+            connection.scalars(
+                select(care.c.patient).join(given, given.c.value == care.c.patient).distinct()
+            )
+        )
+
+    def _require_physician(
+        self, connection: Connection, patients: Collection[str], *, unless_alone: bool = False
+    ) -> None:
+        """Raise Denied unless the viewer is a physician of all `patients`."""
+        if self._sight.viewer is None:
+            return
+        given = value_table(connection, patients)
+        mine = set(
+            connection.scalars(select(given.c.value).where(self._sight.is_physician(given.c.value)))
+        )
+        strange = set(patients) - mine
+        if unless_alone and strange:
+            strange &= self._with_team(connection, strange)
+        if strange:
+            raise Denied(
+                "only a physician of the patient changes who cares for them",
+                hint="ask one of the care team",
+            )
+
+    def _require_grantable(self, connection: Connection, grants: Sequence[Grant]) -> None:
+        ids = {one.object_id for one in grants}
+        given = value_table(connection, ids)
+        rows = connection.execute(
+            select(object_.c.id, self._sight.controls().label("may"))
+            .join(given, given.c.value == object_.c.id)
+            .where(self._sight.objects())
+        ).all()
+        missing = ids - {row.id for row in rows}
+        if missing:
+            raise NotFound(f"no object {min(missing)}")
+        others = self._sight.viewer is not None and any(
+            one.granted_by != self._sight.viewer for one in grants
+        )
+        if others or not all(row.may for row in rows):
+            raise Denied(
+                "only a physician of the patient grants data", hint="ask one of the care team"
+            )
+
+
+def _kind(item: GridObject) -> Kind:
+    if item.data_class is DataClass.PUBLIC:
+        return Kind.PUBLIC
+    if item.data_class is DataClass.NOMINATIVE:
+        return Kind.ORIGINAL
+    if item.original is not None:
+        return Kind.DERIVATIVE
+    return Kind.SUMMARY if item.patient is None else Kind.RESULT

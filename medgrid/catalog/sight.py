@@ -1,0 +1,172 @@
+"""What the one for whom the catalog is open may see, as SQL: policy's `Verb.SEE`, for many rows.
+
+Every store asks its `Sight`. Without a viewer, as the grid's own processes work, all is seen. With
+one, what is not seen is as if it did not exist: the same answers, the same errors. The rule is
+`medgrid.crypto.policy.may`; ``tests/catalog/test_sight_agrees.py`` compares.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    FromClause,
+    and_,
+    exists,
+    literal,
+    literal_column,
+    or_,
+    select,
+    true,
+)
+
+from medgrid.catalog.job_schema import submission
+from medgrid.catalog.schema import Text, access_grant, care, derivation, derivation_output, object_
+from medgrid.crypto.policy import Care
+from medgrid.model import DataClass, Review
+
+__all__ = ["Sight"]
+
+
+class Sight:
+    """What `viewer`, an identity's name, may see; all of it when None."""
+
+    def __init__(self, viewer: str | None = None) -> None:
+        self.viewer = viewer
+
+    @property
+    def owner(self) -> str:
+        """Whose datasets are meant."""
+        return self.viewer or ""
+
+    @property
+    def _name(self) -> ColumnElement[str]:
+        return literal(self.viewer, Text)
+
+    def objects(self, table: FromClause = object_) -> ColumnElement[bool]:
+        """Whether the object of a row of `table` (``object``, or an alias of it) is seen."""
+        if self.viewer is None:
+            return true()
+        return or_(
+            table.c.data_class == literal(str(DataClass.PUBLIC), Text),
+            table.c.owner == self._name,
+            self.cares(table.c.patient),
+            and_(
+                table.c.data_class == literal(str(DataClass.IMAGE), Text),
+                table.c.review != literal(str(Review.NEEDED), Text),
+                self._granted(table.c.id),
+            ),
+        )
+
+    def cares(self, patient: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Whether the viewer is of the patient's team, or the patient."""
+        if self.viewer is None:
+            return true()
+        mine = care.alias()
+        return exists(
+            select(literal_column("1"))
+            .where(mine.c.patient == patient, mine.c.identity == self._name)
+            .correlate_except(mine)
+        )
+
+    def is_physician(self, patient: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Whether the viewer is a physician of the patient's team."""
+        if self.viewer is None:
+            return true()
+        mine = care.alias()
+        return exists(
+            select(literal_column("1"))
+            .where(
+                mine.c.patient == patient,
+                mine.c.identity == self._name,
+                mine.c.role == literal(str(Care.PHYSICIAN), Text),
+            )
+            .correlate_except(mine)
+        )
+
+    def writes(self, table: FromClause = object_) -> ColumnElement[bool]:
+        """Whether the viewer may change the object: its owner, and the patient's physicians."""
+        if self.viewer is None:
+            return true()
+        return or_(table.c.owner == self._name, self.is_physician(table.c.patient))
+
+    def controls(self, table: FromClause = object_) -> ColumnElement[bool]:
+        """Whether the viewer may grant the object, apart from its class and review.
+
+        What belongs to no single patient is its owner's to decide, if a physician; that they are
+        one their certificate says, not the catalog.
+        """
+        if self.viewer is None:
+            return true()
+        own = and_(table.c.patient.is_(None), table.c.owner == self._name)
+        return or_(own, self.is_physician(table.c.patient))
+
+    def _granted(self, object_id: ColumnElement[Any]) -> ColumnElement[bool]:
+        mine = access_grant.alias()
+        return exists(
+            select(literal_column("1"))
+            .where(
+                mine.c.object_id == object_id,
+                mine.c.identity == self._name,
+                or_(mine.c.until_s.is_(None), mine.c.until_s > literal(time.time(), Double)),
+            )
+            .correlate_except(mine)
+        )
+
+    def object_id(self, object_id: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Whether an id is that of an object that is there and is seen."""
+        if self.viewer is None:
+            return true()
+        seen = object_.alias()
+        return exists(
+            select(literal_column("1"))
+            .where(seen.c.id == object_id, self.objects(seen))
+            .correlate_except(seen)
+        )
+
+    def submissions(self, table: FromClause = submission) -> ColumnElement[bool]:
+        """Whether a submission is seen: its owner's alone."""
+        if self.viewer is None:
+            return true()
+        return table.c.owner == self._name
+
+    def submission_id(self, number: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Whether a number is that of a submission of the viewer."""
+        if self.viewer is None:
+            return true()
+        mine = submission.alias()
+        return exists(
+            select(literal_column("1"))
+            .where(mine.c.id == number, mine.c.owner == self._name)
+            .correlate_except(mine)
+        )
+
+    def made_something(self, key: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Whether anything that derivation `key` made is seen."""
+        if self.viewer is None:
+            return true()
+        made = derivation_output.alias()
+        return exists(
+            select(literal_column("1"))
+            .where(made.c.derivation == key, self.took_part(made))
+            .correlate_except(made)
+        )
+
+    def took_part(self, table: FromClause) -> ColumnElement[bool]:
+        """Whether a row of ``derivation_input`` or ``derivation_output`` is seen.
+
+        It is when its object is, or when the viewer asked for the job: what was given to one's own
+        job, and is gone or not seen any more, one knows.
+        """
+        if self.viewer is None:
+            return true()
+        made = derivation.alias()
+        own = exists(
+            select(literal_column("1"))
+            .where(made.c.id == table.c.derivation, self.submission_id(made.c.submission))
+            .correlate_except(made)
+        )
+        return or_(self.object_id(table.c.object_id), own)
