@@ -14,12 +14,16 @@ import signal
 import time
 from typing import Any, Deque, Dict, Iterable, List, Optional
 
-from . import processes
+from . import libcrypto, processes
 from .container import find_runtime
 from .journal import Journal
 from .keepers import KeeperHandle, Keepers
-from .layout import ATTEMPT_ID, Layout, list_directory, read_json
+from .layout import ATTEMPT_ID, AlreadyClaimed, Layout, list_directory, read_json
 from .prepare import Preparation, Preparations
+from .private import remove_private, sweep_private
+from .protected import LOST_KEYS, NO_CIPHERS, check_protected, is_protected, without_keys
+from .sealed_room import PRIVATE, SEALED
+from .secrecy import drop_empty_groups, forbid_core_dumps, hide_memory
 
 __all__ = ["Attempts"]
 
@@ -56,6 +60,7 @@ class Attempts:
         self._orphans: Dict[str, Dict[str, Any]] = {}  # attempt -> identity of an earlier keeper
         self._orphans_at = 0.0
         self._used_slots = 0
+        self._hidden = False
         self._preparations = Preparations(layout)
         self._keepers = Keepers(layout, selector, agent_id, boot, base_env, self._heard)
         self.slots = os.cpu_count() or 1
@@ -93,8 +98,11 @@ class Attempts:
                 self._adopt(attempt)
             elif rebooted:
                 self._finish(attempt, _lost("the worker's host restarted"))
+            elif is_protected(self._unfinished[attempt]):
+                self._bury(attempt)
             else:
                 self._enqueue(attempt)
+        self._sweep()
         self.tick()
 
     def accept(self, launches: Iterable[Launch]) -> None:
@@ -110,7 +118,10 @@ class Attempts:
         now = time.time()
         for launch in new:
             attempt = launch["attempt"]
-            record = {"attempt": attempt, "event": "accepted", "time_s": now, "launch": launch}
+            record = {"attempt": attempt, "event": "accepted", "time_s": now}
+            record["launch"] = without_keys(launch)
+            if is_protected(launch):
+                self._hide()
             self._journal.append(record)
             self._known[attempt] = "accepted"
             self._unfinished[attempt] = launch
@@ -212,7 +223,8 @@ class Attempts:
             order["bundle"] = self._layout.bundle(launch["bundle"]["sha256"])
         if environment.get("kind") == "python":
             order["venv"] = self._layout.environment(environment["digest"])
-        problem = self._preflight(environment, order)
+        problem = NO_CIPHERS if is_protected(launch) and libcrypto.load() is None else None
+        problem = problem or self._preflight(environment, order)
         if problem is not None:
             self._finish(attempt, {"cause": "environment", "message": problem})
             return
@@ -220,6 +232,7 @@ class Attempts:
             self._record(attempt, "staged")
         self._used_slots += self._slots_of(launch)
         self._running[attempt] = self._keepers.give(order)
+        self._unfinished[attempt] = without_keys(launch)
 
     def _preflight(self, environment: Dict[str, Any], order: Dict[str, Any]) -> Optional[str]:
         programs = environment.get("programs", ())
@@ -247,6 +260,28 @@ class Attempts:
             self._finish(attempt, message["result"])
         self.dispatch()
 
+    def _bury(self, attempt: str) -> None:
+        """End an attempt whose keys are lost, unless a keeper that had them was quicker."""
+        nobody = {"pid": 0, "start": 0, "boot": self._boot}
+        try:
+            self._layout.claim(attempt, nobody, ())
+        except AlreadyClaimed:
+            self._adopt(attempt)
+        else:
+            self._finish(attempt, _lost(LOST_KEYS))
+
+    def _hide(self) -> None:
+        """Keep the keys in this process's memory to itself, from now on."""
+        if not self._hidden:
+            self._hidden = True
+            forbid_core_dumps()
+            hide_memory()
+
+    def _sweep(self) -> None:
+        """Delete what killed keepers left in memory."""
+        sweep_private(self._agent_id, self._boot)
+        drop_empty_groups()
+
     def _adopt(self, attempt: str) -> None:
         """Watch an attempt that a keeper of an earlier agent claimed."""
         keeper = read_json(self._layout.attempt(attempt, "keeper"))
@@ -267,13 +302,18 @@ class Attempts:
             else:
                 result = _lost("the process that kept the job was killed")
             self._kill(attempt)
+        if is_protected(self._unfinished[attempt]):
+            remove_private(self._agent_id, self._layout.attempt(attempt, PRIVATE))
+            self._sweep()
         self._finish(attempt, result)
 
     def _outputs_are_there(self, attempt: str, result: Result) -> bool:
-        work = self._layout.attempt(attempt, "work")
+        protected = is_protected(self._unfinished[attempt])
+        folder = self._layout.attempt(attempt, SEALED if protected else "work")
+        size = "body_bytes" if protected else "size_bytes"
         try:
             return all(
-                os.stat(os.path.join(work, one["path"])).st_size == one["size_bytes"]
+                os.stat(os.path.join(folder, one["path"])).st_size == one[size]
                 for one in result.get("outputs", ())
             )
         except OSError:
@@ -308,4 +348,5 @@ def _checked(launch: Any) -> Launch:
         raise ValueError("a launch names no attempt")
     if not launch.get("argv"):
         raise ValueError("attempt %s has no program" % launch["attempt"])
+    check_protected(launch)
     return launch

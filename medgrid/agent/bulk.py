@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Dict, List, Optional
 
 from .layout import ATTEMPT_ID, Layout, is_sha256
 from .outputs import OutputProblem, open_inside
+from .sealed_room import SEALED
 
 __all__ = ["bulk"]
 
@@ -131,8 +132,9 @@ def _get(layout: Layout, request: Dict[str, Any], replies: BinaryIO) -> None:
         _send(replies, {"error": "%r is not an attempt" % attempt})
         return
     try:
-        top = os.path.realpath(layout.attempt(attempt, "work"))
-        descriptor = open_inside(top, path)
+        work = layout.attempt(attempt, "work")
+        top = work if os.path.isdir(work) else layout.attempt(attempt, SEALED)
+        descriptor = open_inside(os.path.realpath(top), path)
     except OutputProblem as exc:
         _send(replies, {"error": str(exc)})
         return

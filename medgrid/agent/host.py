@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any, Dict
 
-from . import processes
+from . import libcrypto, processes
 from .container import runtimes
 from .layout import Layout, list_directory
 
@@ -16,6 +16,7 @@ __all__ = ["base_environment", "describe", "empty_trash_aside", "log", "python_t
 
 _INHERITED = ("PATH", "LANG", "TZ", "USER", "LOGNAME", "LD_LIBRARY_PATH")
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
+CIPHER = "x25519_chacha20_ietf_poly1305"
 _LOG_BYTES = 1 << 20
 
 
@@ -53,6 +54,7 @@ def describe(path: str) -> Dict[str, Any]:
         "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         "runtimes": runtimes(path),
         "path": path,
+        "ciphers": [CIPHER] if libcrypto.load() is not None else [],
     }
 
 

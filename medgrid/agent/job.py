@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import resource
 import select
 import shutil
 import signal
@@ -15,12 +14,13 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from . import processes
 from .capture import Capture
 from .container import Container
-from .layout import Layout, remove_tree, write_json
+from .layout import Layout, write_json
 from .limits import Watch
-from .outputs import OutputProblem, find_outputs
-from .staging import StageError, changed_inputs, place_inputs
+from .outputs import OutputProblem
+from .room import Room
+from .staging import StageError, changed_inputs
 
-__all__ = ["AlreadyClaimed", "Job"]
+__all__ = ["Job"]
 
 Result = Dict[str, Any]
 
@@ -31,10 +31,6 @@ _FULL_BYTES = 1 << 20
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
-class AlreadyClaimed(Exception):
-    """Somebody else has this attempt."""
-
-
 class Job:
     """The run of one attempt in a directory of its own.
 
@@ -43,6 +39,8 @@ class Job:
     order : dict
         ``attempt``, ``launch`` and what the agent prepared: ``bundle`` (directory), ``venv``
         (directory), ``runtime`` (path of apptainer or podman).
+    room : Room
+        Where its files lie.
     keeper : dict
         Identity of this process.
     marker : str
@@ -55,6 +53,7 @@ class Job:
         self,
         layout: Layout,
         order: Dict[str, Any],
+        room: Room,
         keeper: Dict[str, Any],
         marker: str,
         base_env: Dict[str, str],
@@ -63,8 +62,7 @@ class Job:
         self._order = order
         self._launch: Dict[str, Any] = order["launch"]
         self._directory = layout.attempt(order["attempt"])
-        self._work = os.path.join(self._directory, "work")
-        self._temporary = os.path.join(self._directory, "tmp")
+        self._room = room
         self._keeper = keeper
         self._marker = marker
         self._base_env = base_env
@@ -83,20 +81,7 @@ class Job:
         AlreadyClaimed
             It is there.
         """
-        draft = self._layout.path("run", "draft.%d" % os.getpid())
-        if os.path.lexists(draft):
-            remove_tree(draft)
-        os.mkdir(draft, 0o700)
-        for name in ("work", "tmp"):
-            os.mkdir(os.path.join(draft, name), 0o700)
-        write_json(os.path.join(draft, "keeper"), self._keeper)
-        try:
-            os.rename(draft, self._directory)
-        except OSError as exc:
-            remove_tree(draft)
-            if exc.errno in (errno.ENOTEMPTY, errno.EEXIST):
-                raise AlreadyClaimed(self._order["attempt"]) from exc
-            raise
+        self._layout.claim(self._order["attempt"], self._keeper, self._room.folders)
 
     def run(
         self, wait: Callable[[List[int], float], None], started: Callable[[float], None]
@@ -111,18 +96,31 @@ class Job:
         started : callable
             Told the time when the program was started.
         """
+        try:
+            result = self._run(wait, started)
+            self._room.close_result(result)
+            return result
+        except BaseException:
+            processes.kill_marked(self._marker)
+            raise
+        finally:
+            self._room.leave()
+
+    def _run(
+        self, wait: Callable[[List[int], float], None], started: Callable[[float], None]
+    ) -> Result:
         begun = time.time()
         try:
-            shared = place_inputs(self._layout, self._work, self._launch)
+            shared = self._room.stage()
         except StageError as exc:
-            return _ended("stage-in", str(exc))
+            return _ended(exc.cause, self._room.explain(exc))
         except OSError as exc:
             if exc.errno in _NO_SPACE:
                 return _ended("no-space", "the worker's disk is full: inputs do not fit")
             return _ended("stage-in", "an input cannot be put in place: %s" % exc.strerror)
         if self._verdict:
             return _ended(self._verdict["cause"], self._verdict["message"])
-        watch = Watch(self._launch.get("limits", {}), [self._work, self._temporary])
+        watch = Watch(self._launch.get("limits", {}), [self._room.work, self._room.temporary])
         problem = self._start()
         if problem is not None:
             return problem
@@ -161,7 +159,7 @@ class Job:
         except OSError as exc:
             if exc.errno not in _NO_SPACE:
                 raise
-            remove_tree(self._work)
+            self._room.drop_outputs()
             result.update(outputs=[], **_ended("no-space", "the worker's disk is full"))
             write_json(path, result, durable)
 
@@ -171,9 +169,9 @@ class Job:
         if program is None:
             return _ended("environment", "program %r is not on the worker's PATH" % argv[0])
         self._captures = [
-            Capture(os.path.join(self._directory, name)) for name in ("stdout", "stderr")
+            Capture(os.path.join(self._room.streams, name)) for name in ("stdout", "stderr")
         ]
-        os.chdir(self._work)
+        os.chdir(self._room.work)
         try:
             self._pid = os.posix_spawn(
                 program,
@@ -208,7 +206,7 @@ class Job:
             for part in self._launch["argv"]
         ]
         env = dict(self._base_env)
-        env.update(HOME=self._temporary, TMPDIR=self._temporary)
+        env.update(HOME=self._room.temporary, TMPDIR=self._room.temporary)
         env["OMP_NUM_THREADS"] = str(self._launch.get("slots", 1))
         venv = self._order.get("venv")
         if venv:
@@ -218,7 +216,7 @@ class Job:
         env[processes.MARKER] = self._marker
         runtime = self._order.get("runtime")
         if runtime:
-            binds = {"work": self._work, "tmp": self._temporary, "bundle": bundle}
+            binds = {"work": self._room.work, "tmp": self._room.temporary, "bundle": bundle}
             name = "medgrid-" + self._marker.replace("/", "-")
             image = self._launch["environment"]["image"]
             self._container = Container(runtime, image, name, binds)
@@ -292,6 +290,8 @@ class Job:
     def _judge(self, status: int, watch: Watch) -> Result:
         if self._verdict is not None:
             return _ended(self._verdict["cause"], self._verdict["message"])
+        if self._room.is_gone():
+            return _ended("lost", "the job's directory in memory was removed while it ran")
         breach = watch.check_disk()
         if breach is not None:
             return _ended(*breach)
@@ -306,21 +306,21 @@ class Job:
         if failed:
             return _ended("exit", "exit code %d" % os.WEXITSTATUS(status))
         try:
-            outputs = find_outputs(self._work, self._launch.get("outputs", []))
+            outputs = self._room.outputs()
         except OutputProblem as exc:
-            return _ended("missing-output", str(exc))
+            return _ended("missing-output", self._room.explain(exc))
+        except OSError as exc:
+            if exc.errno not in _NO_SPACE:
+                raise
+            self._room.drop_outputs()
+            return _ended("no-space", "the worker's disk is full")
         result = _ended("ok", "")
         result["outputs"] = outputs
         return result
 
     def _disk_full(self) -> bool:
-        found = os.statvfs(self._directory)
-        return found.f_bavail * found.f_frsize < _FULL_BYTES
-
-
-def forbid_core_dumps() -> None:
-    """A core file would leave a job's memory on the disk."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        found = [os.statvfs(folder) for folder in self._room.folders_to_fill]
+        return any(one.f_blocks and one.f_bavail * one.f_frsize < _FULL_BYTES for one in found)
 
 
 def _ended(cause: str, message: str) -> Result:

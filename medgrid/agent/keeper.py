@@ -14,9 +14,13 @@ import socket
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
-from . import processes
-from .job import AlreadyClaimed, Job, forbid_core_dumps
-from .layout import Layout
+from . import libcrypto, processes
+from .job import Job
+from .layout import AlreadyClaimed, Layout
+from .protected import is_protected
+from .room import Room
+from .sealed_room import SealedRoom
+from .secrecy import avoid_swap, forbid_core_dumps, hide_memory
 
 __all__ = ["Keeper", "fork_keeper"]
 
@@ -61,6 +65,7 @@ class Keeper:
         self._received = b""
         self._job: Optional[Job] = None
         self._attempt = ""
+        self._hidden = False
         self._wake, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -82,7 +87,8 @@ class Keeper:
 
     def _run(self, order: Dict[str, Any]) -> None:
         marker = "%s/%s" % (self._agent_id, order["attempt"])
-        job = Job(self._layout, order, self._identity, marker, self._base_env)
+        room = self._room_for(order)
+        job = Job(self._layout, order, room, self._identity, marker, self._base_env)
         try:
             job.claim()
         except AlreadyClaimed:
@@ -97,8 +103,8 @@ class Keeper:
         try:
             result = job.run(self._wait, self._started)
         except Exception as exc:  # whatever happens, the attempt gets its one result
-            result = {"cause": "lost", "message": "the keeper failed: %r" % exc}
-            processes.kill_marked(marker)
+            what = type(exc).__name__ if room.is_private else repr(exc)
+            result = {"cause": "lost", "message": "the keeper failed: %s" % what}
         self._job = None
         os.chdir(self._layout.root)
         result.setdefault("ended_s", time.time())
@@ -107,6 +113,16 @@ class Keeper:
         except OSError:
             pass
         self._tell({"event": "done", "result": result})
+
+    def _room_for(self, order: Dict[str, Any]) -> Room:
+        library = libcrypto.load() if is_protected(order["launch"]) else None
+        if library is None:
+            return Room(self._layout, order)
+        if not self._hidden:
+            self._hidden = True
+            hide_memory()
+            avoid_swap()
+        return SealedRoom(self._layout, order, self._identity, self._agent_id, library)
 
     def _started(self, when_s: float) -> None:
         self._tell({"event": "started", "time_s": when_s})

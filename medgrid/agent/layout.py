@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
-from typing import Any, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
-__all__ = ["ATTEMPT_ID", "Layout", "is_sha256", "read_json", "write_json"]
+__all__ = ["ATTEMPT_ID", "AlreadyClaimed", "Layout", "is_sha256", "read_json", "write_json"]
 
 ATTEMPT_ID = r"[1-9][0-9]{0,17}\.[1-9][0-9]{0,17}\.[1-9][0-9]{0,8}"
 _DIRECTORIES = ("attempts", "cache", "bundles", "environments", "trash", "run")
+
+
+class AlreadyClaimed(Exception):
+    """Somebody else has this attempt."""
 
 
 class Layout:
@@ -43,6 +48,29 @@ class Layout:
     def attempt(self, attempt: str, *parts: str) -> str:
         """Path in the directory of an attempt."""
         return self.path("attempts", attempt, *parts)
+
+    def claim(self, attempt: str, keeper: Dict[str, Any], folders: Sequence[str]) -> None:
+        """Make an attempt's directory, with the identity of its keeper in it.
+
+        Raises
+        ------
+        AlreadyClaimed
+            It is there.
+        """
+        draft = self.path("run", "draft.%d" % os.getpid())
+        if os.path.lexists(draft):
+            remove_tree(draft)
+        os.mkdir(draft, 0o700)
+        for name in folders:
+            os.mkdir(os.path.join(draft, name), 0o700)
+        write_json(os.path.join(draft, "keeper"), keeper)
+        try:
+            os.rename(draft, self.attempt(attempt))
+        except OSError as exc:
+            remove_tree(draft)
+            if exc.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                raise AlreadyClaimed(attempt) from exc
+            raise
 
     def cached(self, sha256: str) -> str:
         """Path of cached bytes."""
@@ -81,22 +109,25 @@ class Layout:
 def remove_tree(path: str) -> None:
     """Delete a file or directory, also one that a job made unwritable."""
 
-    def retry(function: Any, name: str, _: Any) -> None:
-        try:
-            os.chmod(os.path.dirname(name), 0o700)
-            if os.path.isdir(name) and not os.path.islink(name):
-                os.chmod(name, 0o700)
-            function(name)
-        except OSError:
-            pass
-
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path, onerror=retry)
-        if os.path.isdir(path):  # directories that could not be listed at first
-            shutil.rmtree(path, ignore_errors=True)
-    else:
+    if not os.path.isdir(path) or os.path.islink(path):
         try:
             os.unlink(path)
+        except OSError:
+            pass
+        return
+    shutil.rmtree(path, ignore_errors=True)
+    if os.path.isdir(path):
+        _open_up(path)
+        for folder, names, _ in os.walk(path):
+            for name in names:
+                _open_up(os.path.join(folder, name))
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _open_up(directory: str) -> None:
+    if not os.path.islink(directory):
+        try:
+            os.chmod(directory, 0o700)
         except OSError:
             pass
 

@@ -6,19 +6,43 @@ import glob
 import hashlib
 import os
 import stat
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
-__all__ = ["OutputProblem", "digest_file", "find_outputs"]
+__all__ = ["OutputProblem", "find_outputs", "open_inside"]
 
 _CHUNK_BYTES = 1 << 20
 
 
+Take = Callable[[Dict[str, Any], str, int], Dict[str, Any]]
+"""Given a pattern, a file's name and its open descriptor, which it closes: the output's fields."""
+
+
 class OutputProblem(Exception):
-    """An output is missing or may not be taken; the text says which and why."""
+    """An output is missing or may not be taken; the text says which and why.
+
+    `neutral` says it without the name of a file that the job wrote.
+    """
+
+    def __init__(self, text: str, neutral: Optional[str] = None) -> None:
+        super().__init__(text)
+        self.neutral = text if neutral is None else neutral
 
 
-def find_outputs(work: str, patterns: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+def measure(pattern: Dict[str, Any], name: str, descriptor: int) -> Dict[str, Any]:
+    """Fields of an output that stays as it is."""
+    size, sha256 = digest_file(descriptor)
+    return {"role": pattern["role"], "path": name, "size_bytes": size, "sha256": sha256}
+
+
+def find_outputs(
+    work: str, patterns: List[Dict[str, Any]], take: Take = measure
+) -> List[Dict[str, Any]]:
     """Outputs of a job in directory `work`, in order of `patterns`, then of name.
+
+    Parameters
+    ----------
+    take : callable
+        Makes the fields of each.
 
     Raises
     ------
@@ -41,9 +65,7 @@ def find_outputs(work: str, patterns: List[Dict[str, Any]]) -> List[Dict[str, An
             raise OutputProblem(
                 "output %s: %d files match %r, expected one" % (role, len(names), wanted)
             )
-        for name in names:
-            size, sha256 = digest_file(open_inside(top, name, role))
-            found.append({"role": role, "path": name, "size_bytes": size, "sha256": sha256})
+        found.extend(take(pattern, name, open_inside(top, name, role)) for name in names)
     return found
 
 
@@ -56,17 +78,21 @@ def open_inside(top: str, name: str, role: str = "") -> int:
         It does not, or is no regular file.
     """
     real = os.path.realpath(os.path.join(top, name))
+
+    def problem(what: str) -> OutputProblem:
+        return OutputProblem(
+            "output %s: %r %s" % (role, name, what), "output %s: a file %s" % (role, what)
+        )
+
     if not real.startswith(top + os.sep):
-        raise OutputProblem("output %s: %r leads out of the job's directory" % (role, name))
+        raise problem("leads out of the job's directory")
     try:
         descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as exc:
-        raise OutputProblem(
-            "output %s: %r cannot be read: %s" % (role, name, exc.strerror)
-        ) from exc
+        raise problem("cannot be read: %s" % exc.strerror) from exc
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OutputProblem("output %s: %r is not a regular file" % (role, name))
+        raise problem("is not a regular file")
     return descriptor
 
 

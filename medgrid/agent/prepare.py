@@ -95,7 +95,8 @@ class Preparations:
         try:
             os.mkdir(path, 0o700)
             if path.startswith(self._layout.path("bundles")):
-                unpack(self._layout.cached(launch["bundle"]["sha256"]), path)
+                with open(self._layout.cached(launch["bundle"]["sha256"]), "rb") as archive:
+                    unpack(archive, path)
             else:
                 cause = "environment"
                 self._make_environment(path, launch["environment"])
@@ -117,7 +118,8 @@ class Preparations:
         wheels = os.path.join(path, "wheels")
         _run([sys.executable, "-m", "venv", "--without-pip", path], path)
         os.mkdir(wheels)
-        unpack(self._layout.cached(environment["wheels"]["sha256"]), wheels)
+        with open(self._layout.cached(environment["wheels"]["sha256"]), "rb") as archive:
+            unpack(archive, wheels)
         found = [os.path.join(top, name) for top, _, names in os.walk(wheels) for name in names]
         pip = [file for file in found if os.path.basename(file).startswith("pip-")]
         if not pip:

@@ -16,6 +16,8 @@ from .attempts import Attempts
 from .client import Client
 from .journal import Journal
 from .layout import Layout, is_sha256
+from .private import room_bytes
+from .sealed_room import PRIVATE
 
 __all__ = ["Server"]
 
@@ -183,6 +185,7 @@ class Server:
             self._attempts.dispatch()
         info = dict(self._about, free_bytes=self._free_bytes(), attempts=self._attempts.known())
         info["journal_offset"] = self._journal.offset
+        info["private_memory_bytes"] = room_bytes()
         return {"info": info}
 
     def _missing(self, request: Dict[str, Any]) -> Dict[str, Any]:
@@ -215,12 +218,11 @@ class Server:
         ended = self._attempts.has_ended(attempt)
         data = b""
         if self._attempts.is_known(attempt):
-            try:
-                with open(self._layout.attempt(attempt, stream), "rb") as file:
+            for parts in ((stream,), (PRIVATE, stream)):
+                path = self._layout.attempt(attempt, *parts)
+                with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
                     file.seek(request["offset"])
                     data = file.read(min(int(request["limit"]), 1 << 20))
-            except FileNotFoundError:
-                pass
         return {"data": data.decode("latin-1"), "ended": ended}
 
     def _probe(self, request: Dict[str, Any]) -> Dict[str, Any]:
