@@ -16,6 +16,7 @@ from medgrid.crypto.segments import (
     TAG_BYTES,
     Body,
     TagsDigest,
+    body_size,
     cut,
     key_id,
 )
@@ -50,10 +51,8 @@ class Encryptor:
         self._plain_hasher = hashlib.sha256() if hash_plain else None
         self._body_hasher = hashlib.sha256() if hash_body else None
         self._tags = TagsDigest()
-        self._size_bytes = 0
-        self._body_bytes = 0
         self._begun = False
-        self._ended = False
+        self._size_bytes: int | None = None
 
     def __call__(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Give the body of the content that `chunks` are, one segment a time; only once."""
@@ -66,6 +65,7 @@ class Encryptor:
         encrypt_into, add_tag, random = self._cipher.encrypt_into, self._tags.add, os.urandom
         plain_hasher, body_hasher = self._plain_hasher, self._body_hasher
         room = memoryview(bytearray(SEALED_SEGMENT_BYTES))
+        size_bytes = 0
         for piece in cut(chunks, SEGMENT_BYTES):
             nonce = random(NONCE_BYTES)
             end = OVERHEAD_BYTES + len(piece)
@@ -76,22 +76,19 @@ class Encryptor:
                 plain_hasher.update(piece)
             if body_hasher is not None:
                 body_hasher.update(room[:end])
-            self._size_bytes += len(piece)
-            self._body_bytes += end
+            size_bytes += len(piece)
             yield bytes(room[:end])
-        self._ended = True
+        self._size_bytes = size_bytes
 
     @property
     def size_bytes(self) -> int:
         """Size of the plain content."""
-        self._check_ended()
-        return self._size_bytes
+        return self._known_size()
 
     @property
     def body_bytes(self) -> int:
         """Size of the body."""
-        self._check_ended()
-        return self._body_bytes
+        return body_size(self.size_bytes)
 
     @property
     def plain_sha256(self) -> Sha256:
@@ -106,7 +103,7 @@ class Encryptor:
     @property
     def tags_sha256(self) -> Sha256:
         """Digest of nonce and tag of each segment."""
-        self._check_ended()
+        self._known_size()
         return self._tags.sha256()
 
     def body(self, body_sha256: Sha256 | None = None) -> Body:
@@ -122,11 +119,12 @@ class Encryptor:
         )
 
     def _digest(self, hasher: hashlib._Hash | None, option: str) -> Sha256:
-        self._check_ended()
+        self._known_size()
         if hasher is None:
             raise RuntimeError(f"this digest needs {option}")
         return Sha256(hasher.hexdigest())
 
-    def _check_ended(self) -> None:
-        if not self._ended:
+    def _known_size(self) -> int:
+        if self._size_bytes is None:
             raise RuntimeError("known only when the whole body was taken")
+        return self._size_bytes
