@@ -10,10 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Self
 
 from medgrid.crypto.identity import Identity, PublicIdentity, check_identity_name
+from medgrid.crypto.policy import Role
 from medgrid.crypto.signed import (
     BadDocument,
     check_signature,
@@ -31,16 +31,6 @@ CLOCK_SKEW_S = 300
 
 _REQUEST = "medgrid.identity-request/1"
 _CERTIFICATE = "medgrid.certificate/1"
-
-
-class Role(StrEnum):
-    """What an identity is in the grid; the policy says what each may do."""
-
-    PHYSICIAN = "physician"
-    RESEARCHER = "researcher"
-    PATIENT = "patient"
-    BROKER = "broker"
-    REGISTRAR = "registrar"
 
 
 @dataclass(frozen=True, slots=True)
