@@ -37,6 +37,7 @@ class Settings:
 
     home: Path
     catalog: str = ""  # SQLAlchemy URL; the default is SQLite in the grid home
+    passphrase_file: str = ""  # holds the passphrase of this user's identity; the default is to ask
     user: str = field(default_factory=_user)
     default_se: str = ""  # where outputs and imports go; the default is the first enabled one
     known_hosts: str = ""  # the default is <home>/known_hosts, then ~/.ssh/known_hosts

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from medgrid.config import Settings, private_dir
 from medgrid.crypto.certificate import Certificate, Request, Role
@@ -18,7 +19,6 @@ from medgrid.crypto.identity_files import (
     adopt_ssh_key,
     certificate_file,
     create_identity,
-    has_identity,
     identity_names,
     load_request,
     request_file,
@@ -39,9 +39,13 @@ from medgrid.crypto.roster import (
     Roster,
     archive_name,
     open_roster,
+    remember,
     remembered,
 )
 from medgrid.errors import Denied, MedgridError, NotFound, UsageError
+
+if TYPE_CHECKING:
+    from medgrid.crypto.keystore import KeyStore
 
 __all__ = [
     "Certified",
@@ -52,6 +56,7 @@ __all__ = [
     "certify",
     "list_identities",
     "make_identity",
+    "open_directory",
     "pin",
     "publish",
     "read_request",
@@ -113,6 +118,19 @@ class Pin:
     is_new: bool
 
 
+def open_directory(settings: Settings) -> KeyStore:
+    """Open the key store, which keeps the directory; the caller closes it.
+
+    Raises
+    ------
+    ConfigError
+        There is none.
+    """
+    from medgrid.crypto.keystore import KeyStore
+
+    return KeyStore.open(f"sqlite:///{settings.home / 'keystore.db'}", settings.user)
+
+
 def make_identity(
     settings: Settings,
     name: str,
@@ -154,9 +172,11 @@ def read_request(keys_dir: Path, word: str) -> tuple[Request, Path]:
         The file is no request.
     """
     file = Path(word)
-    if not file.exists() and "/" not in word:
-        own = keys_dir / "identities" / f"{word}.pub"
-        file = own if own.exists() else file
+    if not file.exists():
+        own = request_file(keys_dir, word) if "/" not in word else file
+        if not own.exists():
+            raise NotFound(f"{word}: no such file, and no identity of this home")
+        file = own
     try:
         return Request.from_bytes(_read(file)), file
     except Denied as exc:
@@ -235,7 +255,8 @@ def _publish_certificate(
             )
         directory.put_certificate(archive_name(current), current.blob)
     directory.put_certificate(new.name, blob)
-    if has_identity(keys_dir, new.name) and load_request(keys_dir, new.name) == new.public:
+    own = request_file(keys_dir, new.name)
+    if own.exists() and load_request(keys_dir, new.name) == new.public:
         replace_private(certificate_file(keys_dir, new.name), blob)
     return Published("certificate", new.name, new)
 
@@ -290,7 +311,8 @@ def revoke(
     compromised : bool
         A stranger may have had the keys: what they signed counts no more either.
     file : Path, optional
-        Write the list there, for 'identity add', and not into the directory.
+        Write the list there, for 'identity add', and not into the directory. A list that is there
+        already is gone on from.
 
     Raises
     ------
@@ -304,18 +326,23 @@ def revoke(
         if directory is not None and name not in have:
             raise NotFound(f"no identity {name!r}", hint="see 'medgrid identity ls'")
     key = registrar()
-    known = remembered(keys_dir, key.public)
-    there = RevocationList() if directory is None else _published_list(directory, key.public)
-    newest, older = (known, there) if known.number >= there.number else (there, known)
+    lists = [remembered(keys_dir, key.public)]
+    if directory is not None:
+        lists.append(_published_list(directory, key.public))
+    if file is not None and file.exists():
+        lists.append(RevocationList.verified(_read(file), key.public))
+    newest = max(lists, key=lambda found: found.number)
+    # what is on any of them stays revoked: two registrars may have revoked at once
     entry = Revocation(time.time_ns() // 1000, compromised)
-    # what is on either list stays revoked: two registrars may have revoked at once
-    entries = older.with_entries(dict.fromkeys(names, entry)).entries
-    made = newest.followed_by(entries, newest.number + 1, key.sign)
+    merged = newest.with_entries(dict.fromkeys(names, entry))
+    for other in lists:
+        merged = merged.with_entries(other.entries)
+    made = newest.followed_by(merged.entries, newest.number + 1, key.sign)
     if file is not None:
         replace_private(file, made.blob)
     elif directory is not None:
         directory.put_certificate(REVOKED, made.blob)
-        open_roster(keys_dir, directory)
+    remember(private_dir(keys_dir), key.public, made)
     return made
 
 

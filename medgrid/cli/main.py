@@ -47,6 +47,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "clear": ("clear", "Jobs", "Discard the unregistered outputs of ended jobs."),
     "list-match": ("match", "Jobs", "Rank the workers for a job on an LFN."),
     "explain": ("match", "Jobs", "Say why a job waits."),
+    "identity": ("identity", "People", "Who is who: keys and certificates."),
+    "passphrase": ("passphrase", "People", "Set, change or remove the passphrase of your key."),
     "broker": ("broker", "Grid", "The process that moves jobs."),
     "worker": ("worker", "Grid", "The hosts that run jobs."),
     "se": ("se", "Grid", "The places that keep replicas."),
@@ -107,11 +109,22 @@ class LazyGroup(click.Group):
 @click.option("--home", type=click.Path(file_okay=False), help="Grid home [$MEDGRID_HOME].")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, here or after any command.")
 @click.option("--noint", is_flag=True, help="Never ask, whatever stdin is.")
+@click.option(
+    "--passphrase-file",
+    metavar="FILE",
+    help="File with your passphrase, which nobody else may read [$MEDGRID_PASSPHRASE_FILE].",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no warnings.")
 @click.option("--debug", is_flag=True, help="Show where an unexpected error came from.")
 @click.pass_context
 def cli(
-    ctx: click.Context, home: str | None, as_json: bool, noint: bool, quiet: bool, debug: bool
+    ctx: click.Context,
+    home: str | None,
+    as_json: bool,
+    noint: bool,
+    passphrase_file: str | None,
+    quiet: bool,
+    debug: bool,
 ) -> None:
     """Turn a question about medical images into jobs on the machines you have.
 
@@ -122,7 +135,14 @@ def cli(
     """
     from medgrid.cli.params import Session
 
-    ctx.obj = Session(home=home, as_json=as_json, interactive=not noint, quiet=quiet, debug=debug)
+    ctx.obj = Session(
+        home=home,
+        as_json=as_json,
+        interactive=not noint,
+        quiet=quiet,
+        debug=debug,
+        passphrase_file=passphrase_file,
+    )
 
 
 def entry(argv: Sequence[str] | None = None) -> NoReturn:
@@ -299,7 +319,9 @@ def _drop_stdout() -> None:
 
 
 def _plain(message: str) -> str:
-    message = message.rstrip().removesuffix(".").replace(". Did you mean", "; did you mean")
+    message = " ".join(message.split()).removesuffix(".")
+    message = message.replace(". Did you mean", "; did you mean")
+    message = message.replace(". Choose from:", "; choose from")
     message, found, names = message.partition(". (Did you mean one of: ")
     if found:
         message += f"; did you mean {names.removesuffix(')')}"

@@ -15,8 +15,9 @@ from medgrid.errors import UsageError
 
 if TYPE_CHECKING:
     from medgrid.actions.grid import Grid
+    from medgrid.config import Settings
 
-__all__ = ["SIZE", "Session", "input_option", "pass_session", "read_words"]
+__all__ = ["SIZE", "UNTIL", "Session", "input_option", "pass_session", "read_words"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,13 +31,19 @@ class Session:
     interactive: bool
     quiet: bool
     debug: bool
+    passphrase_file: str | None = None
+
+    def settings(self) -> Settings:
+        """Settings of the grid home that is named."""
+        from medgrid.config import load_settings
+
+        return load_settings(Path(self.home) if self.home else None)
 
     def open_grid(self) -> Grid:
         """Open the grid; closed when the command ends."""
         from medgrid.actions.grid import Grid
-        from medgrid.config import load_settings
 
-        grid = Grid(load_settings(Path(self.home) if self.home else None))
+        grid = Grid(self.settings())
         click.get_current_context().call_on_close(grid.close)
         return grid
 
@@ -60,18 +67,28 @@ class Session:
 def pass_session(command: F) -> F:
     """Hand the `Session` to a command as its first argument.
 
-    Lets ``--json`` and ``--noint`` stand after the command, too.
+    Lets ``--json``, ``--noint`` and ``--passphrase-file`` stand after the command, too.
     """
 
     @click.option("--json", "_json", is_flag=True, help="Print JSON.")
     @click.option("--noint", "_noint", is_flag=True, hidden=True)
+    @click.option("--passphrase-file", "_passphrase_file", hidden=True)
     @click.pass_context
     @wraps(command)
-    def inner(ctx: click.Context, /, *args: Any, _json: bool, _noint: bool, **kwargs: Any) -> Any:
+    def inner(
+        ctx: click.Context,
+        /,
+        *args: Any,
+        _json: bool,
+        _noint: bool,
+        _passphrase_file: str | None,
+        **kwargs: Any,
+    ) -> Any:
         session = ctx.find_object(Session)
         assert session is not None  # noqa: S101 - set by the group
         session.as_json = session.as_json or _json
         session.interactive = session.interactive and not _noint
+        session.passphrase_file = _passphrase_file or session.passphrase_file
         return ctx.invoke(command, session, *args, **kwargs)
 
     return inner  # type: ignore[return-value]
@@ -96,6 +113,28 @@ class SizeType(click.ParamType[int]):
 
 
 SIZE = SizeType()
+
+
+class UntilType(click.ParamType[int]):
+    """The last day of something, such as ``2027-06-30``; its last second (UTC), since 1970."""
+
+    name = "date"
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        if isinstance(value, int):
+            return value
+        from datetime import UTC, datetime, time
+
+        try:
+            day = datetime.strptime(value, "%Y-%m-%d").date()
+        except ValueError:
+            self.fail(f"{value!r} is no date such as 2027-06-30", param, ctx)
+        return int(datetime.combine(day, time(23, 59, 59), UTC).timestamp())
+
+
+UNTIL = UntilType()
 
 
 def input_option(what: str) -> Callable[[F], F]:

@@ -118,7 +118,7 @@ def load_registrar(
                 "the registration key is another than the one pinned here",
                 hint=f"the pin is {pin_file(keys_dir)}",
             )
-    else:
+    elif file is None:
         put_pin(keys_dir, registrar.public)
     return registrar
 

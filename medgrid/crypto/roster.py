@@ -25,6 +25,7 @@ __all__ = [
     "Roster",
     "archive_name",
     "open_roster",
+    "remember",
     "remembered",
 ]
 
@@ -201,7 +202,7 @@ def open_roster(keys_dir: Path, directory: CertificateDirectory) -> Roster:
     pin = load_pin(keys_dir)
     blobs = dict(directory.certificates())
     found = RevocationList.verified(blobs[REVOKED], pin) if REVOKED in blobs else RevocationList()
-    _remember(keys_dir, pin, found)
+    remember(keys_dir, pin, found)
     return Roster(pin, blobs, found)
 
 
@@ -213,7 +214,14 @@ def remembered(keys_dir: Path, pin: bytes) -> RevocationList:
     return RevocationList.verified(read_private(file, "list", public=True), pin)
 
 
-def _remember(keys_dir: Path, pin: bytes, found: RevocationList) -> None:
+def remember(keys_dir: Path, pin: bytes, found: RevocationList) -> None:
+    """Keep a list that this home has seen when it is newer.
+
+    Raises
+    ------
+    Denied
+        It is older than one that was seen before, or does not follow it.
+    """
     known = remembered(keys_dir, pin)
     _check_follows(keys_dir, known, found)
     if found.number > known.number:
