@@ -39,13 +39,18 @@ class Container:
         Unique on the host.
     binds : dict
         ``work``, ``tmp`` and, when there is one, ``bundle``: directories on the host.
+    is_private : bool
+        Whether nothing that the job writes or prints may come to lie on the runtime's disk.
     """
 
-    def __init__(self, runtime: str, image: str, name: str, binds: Dict[str, str]) -> None:
+    def __init__(
+        self, runtime: str, image: str, name: str, binds: Dict[str, str], is_private: bool = False
+    ) -> None:
         self._runtime = runtime
         self._image = image
         self._name = name
         self._binds = binds
+        self._is_private = is_private
         self._is_podman = os.path.basename(runtime) == "podman"
 
     def argv(self, argv: List[str], env: Dict[str, str]) -> List[str]:
@@ -66,6 +71,8 @@ class Container:
             # the container's root is this user, so the job's files belong to us
             options = ["run", "--rm", "--name=" + self._name, "--network=none", "--user=0:0"]
             options += ["--pull=missing", "--security-opt=label=disable", "--workdir=" + _WORK]
+            if self._is_private:  # /tmp and the like become tmpfs; the standard output is not kept
+                options += ["--read-only", "--read-only-tmpfs=true", "--log-driver=none"]
             options += ["--volume=%s:%s:%s" % bind for bind in binds]
             return [self._runtime, *options, *variables, "--entrypoint=", self._image, *argv]
         options = ["exec", "--containall", "--net", "--network=none", "--pwd=" + _WORK]

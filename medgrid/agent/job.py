@@ -219,7 +219,7 @@ class Job:
             binds = {"work": self._room.work, "tmp": self._room.temporary, "bundle": bundle}
             name = "medgrid-" + self._marker.replace("/", "-")
             image = self._launch["environment"]["image"]
-            self._container = Container(runtime, image, name, binds)
+            self._container = Container(runtime, image, name, binds, self._room.is_private)
             argv = self._container.argv(argv, env)
             env = self._container.env(env)
         self._env = env

@@ -18,6 +18,7 @@ from medgrid.model import Cause, Sha256, Worker
 from medgrid.workers.base import Bundle, Environment, Launch, OutputPattern, WorkerLink
 from tests.lab.hosts import Lab
 from tests.workers.conftest import settings_for
+from tests.workers.owner import Owner
 from tests.workers.places import Place, collected, follow_until, local_shell, run, script
 from tests.workers.test_contract import stage_item, tar_of
 
@@ -191,6 +192,22 @@ def test_a_job_in_a_container(lab_place: Place, hosts: Lab) -> None:
     assert (record.cause, record.stderr_tail) == (Cause.OK, "")
     assert record.stdout_tail == "bundled\ntext\nlo\n"
     assert collected(link, record) == [b"/medgrid/work\n"]
+    owner = Owner()
+    private = owner.script(
+        lab_place.attempt(3),
+        "cat in; touch /tmp/scratch; touch /no 2>/dev/null || echo read-only; pwd > out",
+        inputs=(owner.give(link, b"JANE-DOE-4711\n", "in"),),
+        outputs=(OutputPattern("o", "out"),),
+        environment=Environment("container", image="localhost/mini:1"),
+    )
+    record = run(link, private)
+    assert (record.cause, record.message) == (Cause.OK, "")
+    assert owner.told(record)["stdout_tail"] == "JANE-DOE-4711\nread-only\n"
+    assert owner.collect(link, record) == [b"/medgrid/work\n"]
+    assert (
+        host.exec("grep -rl JANE-DOE-4711 /root/agent /scratch /var/log /run /dev/shm || true")
+        == ""
+    )
     endless = script(
         lab_place.attempt(2),
         "sleep 4711",
@@ -234,6 +251,16 @@ def test_python_3_8_is_enough(tmp_path: Path) -> None:
         place.kill_agent()
         link = place.open()
         assert follow_until(link, [running.attempt])[running.attempt].stdout_tail == "still here\n"
+        owner = Owner()
+        private = owner.script(
+            place.attempt(4),
+            "cat in | tee out",
+            inputs=(owner.give(link, b"secret" * 20000, "in"),),
+            outputs=(OutputPattern("o", "out"),),
+        )
+        record = run(link, private)
+        assert owner.collect(link, record) == [b"secret" * 20000]
+        assert owner.told(record)["stdout_tail"].endswith("secret")
         sleeper = script(place.attempt(3), "setsid sleep 60 & sleep 60")
         link.launch([sleeper])
         link.cancel([sleeper.attempt])
