@@ -97,7 +97,7 @@ def _header(data: bytes) -> Any:
         raise ValueError("not a NIfTI file")
     kind = nibabel.Nifti2Header if is_second else nibabel.Nifti1Header
     try:
-        return kind.from_fileobj(io.BytesIO(data), check=False)
+        return kind(data[: kind.sizeof_hdr], check=False)  # its extensions are nobody's business
     except Exception as exc:  # nibabel meets broken headers with errors of many kinds
         raise ValueError(f"header cannot be read ({type(exc).__name__})") from None
 
@@ -201,12 +201,12 @@ def _derived(stream: Any) -> Iterator[bytes]:
         offset, left = int(header.get_data_offset()), _data_bytes(header)
         yield _new_header(header)
         voxels = start[offset:]
-        while len(start) < offset:  # extensions longer than all that was read
-            start = stream.read(min(offset, _CHUNK_BYTES))
-            if not start:
+        skip = offset - len(start)  # of extensions longer than all that was read
+        while skip > 0:
+            chunk = stream.read(min(skip, _CHUNK_BYTES))
+            if not chunk:
                 raise ValueError("voxels end early")
-            offset -= len(start)
-            voxels = b""
+            skip -= len(chunk)
         while left:
             chunk = voxels[:left] or stream.read(min(left, _CHUNK_BYTES))
             if not chunk:

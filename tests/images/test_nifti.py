@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from medgrid.images.nifti import clean_volume, geometry
+from medgrid.images.nifti import clean_volume, derive_volume, geometry
 from tests.lab.niftis import nibabel_file, write_nifti
 
 
@@ -121,3 +122,88 @@ def test_half_a_volume_is_not_cleaned(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ValueError, match="voxels end early"):
         clean_volume(path, tmp_path / "b.nii.gz")
+
+
+def telling_volume(kind: str, order: str, tail: bytes = b"") -> tuple[bytes, Any]:
+    """A volume whose every field of text, extension and tail hold a name."""
+    nifti: Any = nibabel.nifti2 if kind == "2" else nibabel.nifti1
+    header = getattr(nifti, f"Nifti{kind}Header")(endianness=order)
+    voxels = np.arange(120, dtype=f"{order}i2").reshape(2, 3, 4, 5)
+    header.set_data_dtype(voxels.dtype)
+    image = getattr(nifti, f"Nifti{kind}Image")(voxels, np.diag([-2.0, 2.0, 3.0, 1.0]), header)
+    header = image.header
+    header.set_xyzt_units("mm", "sec")
+    header.set_zooms((2.0, 2.0, 3.0, 1.5))
+    header.set_qform(np.diag([-2.0, 2.0, 3.0, 1.0]), 1)
+    header.set_intent("t test", (9,))
+    for name in ("descrip", "aux_file", "intent_name", "db_name", "data_type", "unused_str"):
+        if name in header.keys():  # noqa: SIM118 - iterating a header gives no names
+            header[name] = b"Meier^Anna"
+    for name in ("extents", "session_error"):
+        if name in header.keys():  # noqa: SIM118
+            header[name] = 4711
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"Meier^Anna" * 9))
+    data = bytearray(image.to_bytes() + tail)
+    at, form = (176, "2d") if kind == "2" else (112, "2f")
+    struct.pack_into(f"{order}{form}", data, at, 0.5, 3.0)  # scl_slope, scl_inter
+    return bytes(data), image
+
+
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", ["1", "2"])
+def test_a_derived_volume_has_its_geometry_and_voxels_alone(
+    kind: str, order: str, compressed: bool
+) -> None:
+    plain, image = telling_volume(kind, order, tail=b"Meier^Anna")
+    assert plain.count(b"Meier") > 10
+    data = gzip.compress(plain) if compressed else plain
+    found = b"".join(derive_volume(io.BytesIO(data)))
+    assert found == b"".join(derive_volume(io.BytesIO(gzip.compress(plain, 1))))
+    assert found[:9] == b"\x1f\x8b\x08\x00" + bytes(4) + found[8:9], "no name, no time"
+    clean = gzip.decompress(found)
+    assert b"Meier" not in clean
+    assert (4711).to_bytes(4, "little") not in clean
+    after = type(image).from_bytes(clean)
+    before = type(image).from_bytes(plain)
+    assert after.header.endianness == order
+    assert after.dataobj.get_unscaled().tobytes() == before.dataobj.get_unscaled().tobytes()
+    assert np.array_equal(after.get_fdata(), before.get_fdata())
+    assert np.array_equal(after.affine, before.affine)
+    assert after.header.get_zooms() == before.header.get_zooms()
+    assert after.header.get_xyzt_units() == before.header.get_xyzt_units()
+    assert after.header.get_intent()[:2] == ("t test", (9.0,))
+    for name in ("qform_code", "sform_code", "slice_code", "cal_max", "toffset"):
+        assert after.header[name] == before.header[name]
+    assert list(after.header.extensions) == []
+    assert b"".join(derive_volume(io.BytesIO(found))) == found
+
+
+def test_voxels_behind_long_extensions_are_found() -> None:
+    _, image = telling_volume("1", "<")
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"x" * 9_000_000))
+    plain = image.to_bytes()
+    clean = gzip.decompress(b"".join(derive_volume(io.BytesIO(plain))))
+    assert clean[352:] == plain[-240:]
+
+
+@pytest.mark.parametrize("name", ["anatomical.nii", "example_nifti2.nii.gz", "functional.nii"])
+def test_nibabels_files_stay_what_they_show(name: str) -> None:
+    path = nibabel_file(name)
+    found = gzip.decompress(b"".join(derive_volume(io.BytesIO(path.read_bytes()))))
+    before: Any = nibabel.loadsave.load(path)
+    after = type(before).from_bytes(found)
+    assert np.array_equal(before.get_fdata(), after.get_fdata(), equal_nan=True)
+    assert np.array_equal(before.affine, after.affine)
+
+
+def test_what_is_no_volume_is_not_derived() -> None:
+    plain, _ = telling_volume("1", "<")
+    for data, reason in (
+        (b"hello", "too short for a NIfTI header"),
+        (plain[:-1], "voxels end early"),
+        (gzip.compress(plain)[:-20], "compressed data end early"),
+        (gzip.compress(plain)[:-5] + b"wrong", "compressed data are damaged"),
+    ):
+        with pytest.raises(ValueError, match=f"^{reason}$"):
+            list(derive_volume(io.BytesIO(data)))
