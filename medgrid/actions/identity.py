@@ -61,6 +61,7 @@ __all__ = [
     "publish",
     "read_request",
     "revoke",
+    "still_held",
 ]
 
 _MAX_BYTES = 1024 * 1024
@@ -97,7 +98,7 @@ class Listed:
     """One identity that the directory or this home knows.
 
     `state` is ``valid``, ``ended``, ``revoked``, ``refused`` (forged, or for another name) or
-    ``uncertified`` (kept here, not in the directory).
+    ``uncertified`` (kept here, not in the directory). `is_here` says whether its private key is.
     """
 
     name: str
@@ -333,7 +334,8 @@ def revoke(
         lists.append(RevocationList.verified(_read(file), key.public))
     newest = max(lists, key=lambda found: found.number)
     # what is on any of them stays revoked: two registrars may have revoked at once
-    entry = Revocation(time.time_ns() // 1000, compromised)
+    now = time.time_ns() // 1000
+    entry = Revocation(now, now if compromised else 0)
     merged = newest.with_entries(dict.fromkeys(names, entry))
     for other in lists:
         merged = merged.with_entries(other.entries)
@@ -346,6 +348,12 @@ def revoke(
     return made
 
 
+def still_held(store: KeyStore, name: str) -> tuple[int, int]:
+    """How many objects somebody has grants on, and of how many patients they have the key."""
+    patients = {one.patient for one in store.compartments_of(name)}
+    return len({one.object_id for one in store.grants(name)}), len(patients)
+
+
 def list_identities(keys_dir: Path, directory: CertificateDirectory | None) -> list[Listed]:
     """All identities that the directory or this home knows, by name."""
     here = set(identity_names(keys_dir))
@@ -353,32 +361,30 @@ def list_identities(keys_dir: Path, directory: CertificateDirectory | None) -> l
     roster = open_roster(keys_dir, directory) if directory is not None else None
     for name in roster.names() if roster is not None else ():
         assert roster is not None  # noqa: S101 - for the type checker
-        found[name] = _listed(roster, name, name in here)
+        found[name] = _listed(roster, name, _own(keys_dir, name) if name in here else None)
     for name in here - found.keys():
         found[name] = _own(keys_dir, name)
     return [found[name] for name in sorted(found)]
 
 
-def _listed(roster: Roster, name: str, is_here: bool) -> Listed:
+def _listed(roster: Roster, name: str, own: Listed | None) -> Listed:
     certificate = _current(roster, name)
     problem = roster.problem(name)
     if certificate is None:
-        return Listed(name, "refused", (), None, None, is_here, problem)
+        return Listed(name, "refused", (), None, None, own is not None, problem)
     state = "valid"
     if problem is not None:
         state = "revoked" if roster.is_revoked(certificate) else "ended"
-    return Listed(
-        name,
-        state,
-        tuple(sorted(certificate.roles)),
-        certificate.not_after_s,
-        certificate.public.fingerprint,
-        is_here,
-        problem,
-    )
+    shown = certificate.public.fingerprint
+    roles = tuple(sorted(certificate.roles))
+    is_here = own is not None and own.fingerprint == shown
+    if own is not None and not is_here:
+        problem = own.problem or Denied(f"this home has other keys of {name}")
+    return Listed(name, state, roles, certificate.not_after_s, shown, is_here, problem)
 
 
 def _own(keys_dir: Path, name: str) -> Listed:
+    """What this home knows of an identity whose private key it has."""
     try:
         shown = load_request(keys_dir, name).fingerprint
     except MedgridError as exc:

@@ -17,8 +17,8 @@ from medgrid.errors import MedgridError, UsageError
 
 if TYPE_CHECKING:
     from medgrid.actions.identity import Certified, Listed
+    from medgrid.crypto.keystore import KeyStore
     from medgrid.crypto.registration import Registrar
-    from medgrid.crypto.roster import CertificateDirectory
 
 __all__ = ["identity"]
 
@@ -214,7 +214,7 @@ def ls(session: Session) -> None:
     found = list_identities(session.settings().keys_dir, _directory(session))
     emit(session, "identity/1", map(_listed_row, found), COLUMNS)
     for one in found:
-        if one.state == "refused" and one.problem is not None:
+        if one.problem is not None and one.state not in ("ended", "revoked"):
             warn(session, one.problem.message, hint=one.problem.hint)
 
 
@@ -256,18 +256,21 @@ def revoke(
 ) -> None:
     """Revoke the certificates that these identities have now.
 
-    From then on nothing is encrypted to them, and nothing is given out to them. What they have
-    decrypted or copied before stays with them: see 'medgrid rekey'. What they signed stays good,
-    unless you say --compromised. A certificate that is made later holds.
+    From then on nothing new is encrypted to them, and they act in no role. What was encrypted to
+    them before is taken back with 'medgrid revoke' and 'medgrid team rm'; a warning says how much
+    there is. What they have decrypted or copied stays with them. What they signed stays good, since
+    nothing tells when it was signed, unless you say --compromised. A certificate that is made later
+    holds.
 
     With -o nothing of the grid is needed but the list that it has now: the newest one that a home
     has seen is keys/revoked.json. Copy that to FILE; what FILE has stays revoked.
     """
     from medgrid.actions.identity import revoke as revoke_names
 
+    store = _directory(session) if output is None else None
     made = revoke_names(
         session.settings().keys_dir,
-        _directory(session) if output is None else None,
+        store,
         names,
         lambda: _registrar(session, key),
         compromised=compromised,
@@ -276,7 +279,20 @@ def revoke(
     for name in names:
         document = {"name": name, "state": "revoked", "list": made.number}
         emit_done(session, "identity/1", document)
+        _warn_of_held(session, store, name)
     note(session, f"the list of revocations is number {made.number} now")
+
+
+def _warn_of_held(session: Session, store: KeyStore | None, name: str) -> None:
+    from medgrid.actions.identity import still_held
+
+    objects, patients = still_held(store, name) if store is not None else (0, 0)
+    if objects or patients:
+        warn(
+            session,
+            f"{name} still has grants on {objects} objects and keys of {patients} patients",
+            hint="take them back with 'medgrid revoke' and 'medgrid team rm'",
+        )
 
 
 @identity.command()
@@ -299,8 +315,8 @@ def pin(session: Session, file: Path | None) -> None:
         emit_table([(found.fingerprint, str(found.file))], ("fingerprint", "file"))
 
 
-def _directory(session: Session) -> CertificateDirectory:
-    """Open the grid's directory of certificates; closed when the command ends."""
+def _directory(session: Session) -> KeyStore:
+    """Open the key store, which keeps the directory; closed when the command ends."""
     from medgrid.actions.identity import open_directory
 
     store = open_directory(session.settings())

@@ -24,7 +24,7 @@ _FIRST_LINE = b"-----BEGIN CRYPT4GH PRIVATE KEY-----"
 _LAST_LINE = b"-----END CRYPT4GH PRIVATE KEY-----"
 _NONE, _CIPHER = b"none", b"chacha20_poly1305"
 _SALT_BYTES, _NONCE_BYTES = 16, 12
-_MAX_ROUNDS = {b"scrypt": 0, b"bcrypt": 10_000, b"pbkdf2_hmac_sha256": 10_000_000}
+_MAX_ROUNDS = {b"scrypt": 0, b"bcrypt": 1000, b"pbkdf2_hmac_sha256": 10_000_000}
 
 
 class BadKeyFile(ValueError):
@@ -156,8 +156,11 @@ def _next(words: list[bytes]) -> bytes:
 
 
 def _derive(kdf: bytes, passphrase: bytes, salt: bytes, rounds: int) -> bytes:
-    if kdf == b"scrypt":  # the format fixes its cost
-        return hashlib.scrypt(passphrase, salt=salt, n=1 << 14, r=8, p=1, dklen=SECRET_BYTES)
+    if kdf == b"scrypt":
+        from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+        # the format fixes its cost
+        return Scrypt(salt=salt, length=SECRET_BYTES, n=1 << 14, r=8, p=1).derive(passphrase)
     if kdf == b"bcrypt":
         import bcrypt
 

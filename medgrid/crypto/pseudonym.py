@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 from pathlib import Path
 
 from medgrid.config import private_dir
+from medgrid.crypto.private_file import create_private, read_private
 from medgrid.errors import ConfigError
 
 __all__ = ["keyed_digest", "load_key", "neutral_label", "pseudonym"]
@@ -41,41 +41,16 @@ def load_key(keys_dir: Path, *, create: bool = False) -> bytes:
     """
     file = keys_dir / _KEY_FILE
     if create and not file.exists():
-        _draw(private_dir(keys_dir), file)
-    try:
-        with file.open("rb") as stream:
-            mode = os.fstat(stream.fileno()).st_mode
-            key = stream.read(_KEY_BYTES + 1)
-    except FileNotFoundError:
+        private_dir(keys_dir)
+        create_private(file, secrets.token_bytes(_KEY_BYTES))
+    if not file.exists():
         raise ConfigError(
             f"{file}: no such key", hint="make the grid with 'medgrid init', or restore the key"
-        ) from None
-    except OSError as exc:
-        raise ConfigError(f"{file}: cannot be read: {exc.strerror}") from exc
-    if mode & 0o077:
-        raise ConfigError(f"{file}: others can read it", hint=f"chmod 600 {file}")
+        )
+    key = read_private(file, "key")
     if len(key) != _KEY_BYTES:
         raise ConfigError(f"{file}: not a key of {_KEY_BYTES} bytes", hint="restore the key")
     return key
-
-
-def _draw(folder: Path, file: Path) -> None:
-    """Write a new key under a name of its own, then link it: an existing key always stays."""
-    draft = folder / f".{_KEY_FILE}.{secrets.token_hex(8)}"
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(secrets.token_bytes(_KEY_BYTES))
-            stream.flush()
-            os.fsync(stream.fileno())
-        try:
-            os.link(draft, file)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    except OSError as exc:
-        raise ConfigError(f"{file}: cannot be written: {exc.strerror}") from exc
 
 
 def keyed_digest(key: bytes, purpose: str, *parts: str | bytes) -> bytes:

@@ -22,12 +22,12 @@ _SCHEMA = "medgrid.revocations/1"
 class Revocation:
     """Certificates up to `serial` are revoked.
 
-    When a stranger may have had the keys (`compromised`), what they signed counts no more either;
-    else what was signed before stays good.
+    What was signed with them stays good, since nothing tells when it was; but a stranger may have
+    had the keys of certificates up to `compromised`, and nothing counts that those signed.
     """
 
     serial: int
-    compromised: bool = False
+    compromised: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,9 @@ class RevocationList:
         merged = dict(self.entries)
         for name, entry in entries.items():
             old = merged.get(name, entry)
-            compromised = old.compromised or entry.compromised
-            merged[name] = Revocation(max(old.serial, entry.serial), compromised)
+            merged[name] = Revocation(
+                max(old.serial, entry.serial), max(old.compromised, entry.compromised)
+            )
         return RevocationList(self.number, merged)
 
     @classmethod
@@ -95,6 +96,6 @@ def _entry(value: Any) -> Revocation:
     if not isinstance(value, dict) or set(value) != {"serial", "compromised"}:
         raise BadDocument("its fields are not the expected ones")
     serial, compromised = value["serial"], value["compromised"]
-    if type(serial) is not int or type(compromised) is not bool:
+    if type(serial) is not int or type(compromised) is not int:
         raise BadDocument("its fields are not the expected ones")
     return Revocation(serial, compromised)

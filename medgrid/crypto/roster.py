@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from medgrid.crypto.certificate import Certificate, Role
+from medgrid.crypto.identity import PublicIdentity
 from medgrid.crypto.private_file import locked, read_private, replace_private
 from medgrid.crypto.registration import load_pin
 from medgrid.crypto.revocation import RevocationList
@@ -73,6 +74,24 @@ class Roster:
             raise Denied(f"{name} is no {' or '.join(roles)} of this grid")
         return found
 
+    def check_own(self, own: PublicIdentity) -> Certificate:
+        """Certificate of an identity whose private key is here; it must be for that key.
+
+        Raises
+        ------
+        NotFound
+            The grid has no such identity.
+        Denied
+            As `find`, or the certificate is for other keys.
+        """
+        found = self.find(own.name)
+        if not found.public.has_keys_of(own):
+            raise Denied(
+                f"the grid knows other keys of {own.name} than this home has",
+                hint=f"copy the right ones here, or choose another name than {own.name}",
+            )
+        return found
+
     def certificate(self, name: str) -> Certificate:
         """Certificate of an identity, also when it has ended or is revoked.
 
@@ -130,7 +149,7 @@ class Roster:
                 problem = exc
                 continue
             entry = self.revoked.entries.get(name)
-            if entry is None or not entry.compromised or certificate.serial > entry.serial:
+            if entry is None or certificate.serial > entry.compromised:
                 good.append(certificate)
         if not good:
             raise problem

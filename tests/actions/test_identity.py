@@ -305,7 +305,8 @@ def test_list(grid: Settings, bob: Settings, table: Table, tmp_path: Path) -> No
     publish(grid.keys_dir, table, certified(grid, bob, "bob"))
     revoke(grid.keys_dir, table, ["bob"], lambda: load_registrar(grid.keys_dir))
     table["eve"] = table["alice"]
-    make_identity(grid, "spare")
+    for name in ("spare", "bob"):
+        make_identity(grid, name)
     found = list_identities(grid.keys_dir, table)
     assert [(one.name, one.state, one.is_here) for one in found] == [
         ("alice", "valid", True),
@@ -314,6 +315,8 @@ def test_list(grid: Settings, bob: Settings, table: Table, tmp_path: Path) -> No
         ("eve", "refused", False),
         ("spare", "uncertified", True),
     ]
+    assert found[1].problem is not None
+    assert found[1].problem.message == "this home has other keys of bob"
     assert found[3].problem is not None
     assert found[3].problem.message == (
         "what the directory has for eve is the certificate of alice"

@@ -10,6 +10,7 @@ import pytest
 
 from medgrid.actions.identity_init import make_grid_identities
 from medgrid.crypto.keystore import KeyStore
+from medgrid.model import DataClass
 from tests.lab.prompt import Prompt
 
 ROLES = "physician, researcher, patient, broker, registrar"
@@ -204,6 +205,18 @@ def test_an_offline_registration_key(registrar: Prompt, tmp_path: Path) -> None:
     registrar.ok("identity", "add", tmp_path / "list")
     rows = registrar.ok("identity", "ls").rows
     assert [row[:2] for row in rows[1:]] == [["broker", "revoked"], ["carol", "revoked"]]
+
+
+def test_what_a_revoked_one_still_has_is_told(registrar: Prompt) -> None:
+    store = KeyStore.open(f"sqlite:///{registrar.home}/keystore.db", "alice")
+    store.put_wrap("P-1", DataClass.IMAGE, 1, "broker", b"sealed")
+    store.close()
+    ran = registrar("identity", "revoke", "broker")
+    assert (ran.code, ran.err) == (
+        0,
+        "medgrid: warning: broker still has grants on 0 objects and keys of 1 patients\n"
+        "medgrid: hint: take them back with 'medgrid revoke' and 'medgrid team rm'\n",
+    )
 
 
 def test_a_pin_stays(registrar: Prompt, bob: Prompt, tmp_path: Path) -> None:

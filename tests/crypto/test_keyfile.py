@@ -10,6 +10,8 @@ import bcrypt
 import pytest
 from crypt4gh.keys import c4gh, get_private_key
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from medgrid.crypto.keyfile import BadKeyFile, WrongPassphrase, is_locked, read_key, write_key
 
@@ -99,6 +101,15 @@ def test_what_is_no_key(data: bytes, message: str) -> None:
     with pytest.raises(BadKeyFile) as caught:
         read_key(data, b"pass")
     assert str(caught.value) == message
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.binary(max_size=40), max_size=5))
+def test_no_bytes_break_the_reader(words: list[bytes]) -> None:
+    data = _file(*words)
+    for tried in (data, data[:-1], b"".join(words)):
+        with pytest.raises((BadKeyFile, WrongPassphrase)):
+            read_key(tried, b"pass")
 
 
 def test_no_changed_byte_goes_unnoticed() -> None:
