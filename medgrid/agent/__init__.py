@@ -31,6 +31,19 @@ Below ROOT (0700)::
 An attempt's directory is claimed by renaming a directory that holds the keeper's identity to its
 name, which succeeds once. Identity is pid, start time and boot id.
 
+Protected launches
+------------------
+A launch with ``seal_to`` (an X25519 public key, base64) is protected. Its inputs may have ``key``
+(base64), ``plain_bytes`` and ``tags_sha256``: what the cache holds of them is a Crypt4GH body. Keys
+are in the memory of the agent until a keeper has them, and of that keeper until the job has ended;
+both hide it from the user's other processes. They are never on a disk, a command line or in an
+environment, so an agent that is started anew ends the protected attempts that no keeper had yet.
+
+Plain files of such a job, what it prints included, lie in a directory of their own on a tmpfs
+(``attempts/ID/private`` is a link to it), or on the disk where the host has no tmpfs. It is deleted
+before the end is told; what a killed keeper left is deleted when its death is noticed. Only
+ciphertext remains, in ``attempts/ID/sealed/``.
+
 Journal
 -------
 One JSON object a line. A record is flushed to disk before anybody is told of it; several share one
@@ -38,7 +51,8 @@ flush. Offsets are bytes. A torn last line is cut when the agent starts. The fir
 ``{"event": "journal", "agent_id": ...}``; all others have ``attempt``, ``event``, ``time_s``:
 
 ``accepted``
-    the agent has it durably (``launch``: the whole order, not shown to followers);
+    the agent has it durably (``launch``: the whole order, not shown to followers; of a protected
+    one its attempt and slots);
 ``staged``
     what it needs is on the host;
 ``started``
@@ -46,6 +60,8 @@ flush. Offsets are bytes. A torn last line is cut when the agent starts. The fir
 ``done``
     it ended: ``cause`` (`medgrid.model.Cause`), ``message``, ``exit_code``, ``outputs``,
     ``stdout_tail``, ``stderr_tail``, ``started_s``, ``ended_s``, ``max_rss_bytes``, ``cpu_s``.
+    Of a protected attempt ``sealed_tails`` (base64) instead of the tails, and of its outputs also
+    ``header``, ``sealed_digest`` (base64), ``tags_sha256`` and ``body_bytes``.
 
 Every accepted attempt gets exactly one ``done``; a cancelled one that was never accepted too.
 

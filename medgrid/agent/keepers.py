@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from .keeper import fork_keeper
 from .layout import Layout
+from .protected import is_protected
 
 __all__ = ["KeeperHandle", "Keepers"]
 
@@ -18,12 +19,16 @@ Heard = Callable[[str, Optional[Dict[str, Any]]], None]
 
 
 class KeeperHandle:
-    """One keeper, and the attempt it has, if any."""
+    """One keeper, and the attempt it has, if any.
+
+    `is_last` says that this attempt is its last: its memory has held keys.
+    """
 
     def __init__(self, pid: int, channel: socket.socket) -> None:
         self.pid = pid
         self.channel = channel
         self.attempt: Optional[str] = None
+        self.is_last = False
         self.received = b""
 
     def send(self, message: Dict[str, Any]) -> None:
@@ -67,6 +72,7 @@ class Keepers:
         """Give an order (it has an ``attempt``) to an idle keeper or a new one."""
         keeper = self._idle.pop() if self._idle else self._new()
         keeper.attempt = order["attempt"]
+        keeper.is_last = is_protected(order["launch"])
         keeper.send(order)
         return keeper
 
@@ -97,7 +103,10 @@ class Keepers:
             assert attempt is not None
             if message["event"] != "started":
                 keeper.attempt = None
-                self._idle.append(keeper)
+                if keeper.is_last:
+                    self._forget(keeper)
+                else:
+                    self._idle.append(keeper)
             self._heard(attempt, message)
 
     def _died(self, keeper: KeeperHandle) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import secrets
 import stat
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from . import processes
 from .layout import list_directory, remove_tree
@@ -102,7 +102,7 @@ def _places() -> Iterator[str]:
     """Directories on a tmpfs where we may make others, and nobody may rename ours."""
     named = [os.environ.get("XDG_RUNTIME_DIR"), "/dev/shm", "/run/user/%d" % os.geteuid()]  # noqa: S108
     named += [os.environ.get("TMPDIR"), "/tmp"]  # noqa: S108
-    seen: List[int] = []
+    seen: List[Tuple[int, int]] = []
     in_memory: Optional[List[str]] = None
     for path in named:
         if not path or not os.path.isabs(path):
@@ -114,11 +114,11 @@ def _places() -> Iterator[str]:
         shared = found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX
         if shared or found.st_uid not in (0, os.geteuid()) or not stat.S_ISDIR(found.st_mode):
             continue
-        if not os.access(path, os.W_OK | os.X_OK) or found.st_dev in seen:
+        if not os.access(path, os.W_OK | os.X_OK) or (found.st_dev, found.st_ino) in seen:
             continue
         in_memory = _memory_devices() if in_memory is None else in_memory
         if "%d:%d" % (os.major(found.st_dev), os.minor(found.st_dev)) in in_memory:
-            seen.append(found.st_dev)
+            seen.append((found.st_dev, found.st_ino))
             yield path
 
 

@@ -16,7 +16,7 @@ from medgrid.workers.base import Launch, OutputPattern, WorkerLink
 from tests.lab.hosts import Lab
 from tests.lab.sshd import wait_for
 from tests.workers.owner import Owner
-from tests.workers.places import Place, follow_until, run
+from tests.workers.places import Place, follow_until, run, script
 from tests.workers.test_faults import dones, wait_for_death
 
 LOST_KEYS = "the worker lost the keys of this attempt before it started"
@@ -128,7 +128,7 @@ def test_keys_that_an_agent_lost_end_the_attempt(place: Place) -> None:
 
 def test_a_keeper_that_wakes_up_late_starts_nothing(place: Place) -> None:
     link, owner = place.open(), Owner()
-    first = busy(owner, place, link, 1, 0)
+    first = script(place.attempt(1), "true")
     run(link, first)
     keeper = place.keeper(first.attempt)
     place.shell(f"kill -STOP {keeper}")
