@@ -122,7 +122,8 @@ class Compartments:
             draft = Compartment(id_, public, self._identity.name, b"")
             made.append(replace(draft, signature=self._identity.sign(draft.signed_bytes())))
             wraps += [
-                make_wrap(id_, name, key, private) for name, key in {**recipients, **own}.items()
+                make_wrap(id_, name, key, private)
+                for name, key in {**own, **recipients, **own}.items()
             ]
             self._public.pop((id_.patient, id_.data_class), None)
         with self._store.transaction():

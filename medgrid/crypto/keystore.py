@@ -20,6 +20,7 @@ from medgrid.crypto.keystore_delegations import DelegationStore
 from medgrid.crypto.keystore_door import Door, LocalDoor
 from medgrid.crypto.keystore_headers import HeaderStore
 from medgrid.crypto.keystore_people import PeopleStore
+from medgrid.crypto.keystore_users import UserStore
 from medgrid.database import Database
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["KeyStore"]
 
 
-class KeyStore(PeopleStore, CompartmentStore, HeaderStore, DelegationStore):
+class KeyStore(PeopleStore, UserStore, CompartmentStore, HeaderStore, DelegationStore):
     """An open key store that acts for one identity. Make one with `create` or `open`.
 
     What it gives out is for that identity. Where each user has a role of the database, the server
@@ -60,24 +61,39 @@ class KeyStore(PeopleStore, CompartmentStore, HeaderStore, DelegationStore):
         Unreachable
             The database server does not answer.
         """
+        from medgrid.crypto.keystore_server import identity_of_session
         from medgrid.crypto.keystore_upgrade import check
 
         db = Database(url, what="key store")
         if db.is_sqlite:
             event.listen(db.engine, "connect", _forget_what_is_deleted)
         try:
-            return cls(db, check(db), who, cls._door_of(db, who))
+            store_id = check(db)
+            who = who if db.is_sqlite else identity_of_session(db, who)
+            return cls(db, store_id, who, cls._door_of(db, who))
         except BaseException:
             db.close()
             raise
 
     def acting(self, who: str) -> Self:
-        """The same open store, acting for another identity."""
+        """The same open store, acting for another identity.
+
+        Raises
+        ------
+        Denied
+            The database knows its user by name, and it is another one.
+        """
+        if not self.db.is_sqlite:
+            from medgrid.crypto.keystore_server import identity_of_session
+
+            identity_of_session(self.db, who)
         return type(self)(self.db, self.store_id, who, self._door_of(self.db, who))
 
     @staticmethod
     def _door_of(db: Database, who: str) -> Door:
-        return LocalDoor(db, who)
+        from medgrid.crypto.keystore_server import ServerDoor
+
+        return LocalDoor(db, who) if db.is_sqlite else ServerDoor(db, who)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -165,7 +165,8 @@ class LocalDoor:
                     select(wrap).where(wrap.c.recipient == self._who, wrap.c.patient.in_(some))
                 )
                 found += [row for row in map(_wrap, rows) if row.id in wanted]
-            self.append(connection, [_wraps_event(keys)] if keys else [])
+            patients = sorted({key.patient for key in keys})
+            self.append(connection, [_many("unwrap", patients, "")] if keys else [])
         return found
 
     def recovery(self, purpose: str) -> tuple[list[WrapRow], list[Released]]:
@@ -200,39 +201,33 @@ class LocalDoor:
                     .where(seal.c.patient.in_(some))
                 )
                 found += [Seal(row.patient, row.revision, row.sealed) for row in rows]
-            self.append(connection, [_seals_event(patients, purpose)] if patients else [])
+            self.append(connection, [_many("name", patients, purpose)] if patients else [])
         return found
 
     def delegation(
         self, submission: int, numbers: Sequence[int] | None
     ) -> tuple[bytes | None, list[tuple[DelegatedKey, bytes | None]]]:
-        is_mine = select(delegation.c.submission).where(
-            delegation.c.submission == submission, delegation.c.owner == self._who
-        )
+        key, box = delegation_key.c, delegation_box.c
         with self._db.write() as connection:
-            sealed = connection.scalar(
-                select(delegation_key.c.sealed).where(
-                    delegation_key.c.submission == submission,
-                    delegation_key.c.recipient == self._who,
-                )
+            sealed: bytes | None = connection.scalar(
+                select(key.sealed).where(key.submission == submission, key.recipient == self._who)
+            )
+            owner = connection.scalar(
+                select(delegation.c.owner).where(delegation.c.submission == submission)
             )
             rows: list[Row[Any]] = []
-            if sealed is not None or connection.scalar(is_mine) is not None:
+            if sealed is not None or owner == self._who:
                 question = (
                     select(delegation_box, protected.c.manifest)
-                    .outerjoin(protected, protected.c.object_id == delegation_box.c.object_id)
-                    .where(delegation_box.c.submission == submission)
+                    .outerjoin(protected, protected.c.object_id == box.object_id)
+                    .where(box.submission == submission)
+                    .order_by(box.number, box.object_id)
                 )
-                if numbers is None:
-                    rows += connection.execute(question)
-                else:
-                    for some in chunks(numbers):
-                        rows += connection.execute(
-                            question.where(delegation_box.c.number.in_(some))
-                        )
-            self.append(
-                connection, [Event("delegated", str(submission), detail=f"{len(rows)} keys")]
-            )
+                wanted = [None] if numbers is None else [box.number.in_(n) for n in chunks(numbers)]
+                for some in wanted:
+                    rows += connection.execute(question if some is None else question.where(some))
+            verb = "borrow" if rows else "refuse"
+            self.append(connection, [Event(verb, str(submission), detail=f"{len(rows)} keys")])
         return sealed, [
             (DelegatedKey(row.number, ObjectId(row.object_id), row.box), row.manifest)
             for row in rows
@@ -280,16 +275,11 @@ def _event(released: Released | None, object_id: str, purpose: str) -> Event:
     return Event("release", object_id, released.patient or "", purpose)
 
 
-def _wraps_event(keys: Sequence[CompartmentId]) -> Event:
-    patients = {key.patient for key in keys}
-    patient = patients.pop() if len(patients) == 1 else ""
-    return Event("unwrap", "", patient, f"{len(keys)} compartments")
-
-
-def _seals_event(patients: Sequence[str], purpose: str) -> Event:
+def _many(verb: str, patients: Sequence[str], purpose: str) -> Event:
+    """One patient is recorded by pseudonym; of many, how many they were."""
     if len(patients) == 1:
-        return Event("name", "", patients[0], purpose)
-    return Event("names", "", "", f"{purpose}: {len(patients)} patients")
+        return Event(verb, "", patients[0], purpose)
+    return Event(verb, "", "", f"{purpose} ({len(patients)} patients)".strip())
 
 
 def _wrap(row: Row[Any]) -> WrapRow:

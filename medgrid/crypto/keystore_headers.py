@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, select
 
 from medgrid.crypto.audit_record import Event
 from medgrid.crypto.keystore_base import StoreBase
 from medgrid.crypto.keystore_door import chunks, now_us
-from medgrid.crypto.keystore_schema import grant_header, header, protected
+from medgrid.crypto.keystore_schema import RECOVERY, grant_header, header, protected
 from medgrid.crypto.keystore_values import GrantRow, HeaderRow, Released
 from medgrid.errors import AlreadyExists
 from medgrid.model import DataClass, ObjectId
@@ -46,15 +47,7 @@ class HeaderStore(StoreBase):
             One of the headers is there, or the object has another manifest; nothing was kept.
         """
         rows = [HeaderRow(*row) for row in rows]
-        objects = {
-            row.object_id: {
-                "object_id": row.object_id,
-                "patient": row.patient,
-                "data_class": DataClass(row.data_class).value,
-                "manifest": row.manifest,
-            }
-            for row in rows
-        }
+        objects = self._objects(rows)
         event = Event("replace" if replace else "keep", detail=f"{len(objects)} objects")
         if len(objects) == 1:
             event = event._replace(thing=rows[0].object_id, patient=rows[0].patient or "")
@@ -64,12 +57,11 @@ class HeaderStore(StoreBase):
             for some in chunks(list(objects)):
                 kept = connection.execute(select(protected).where(protected.c.object_id.in_(some)))
                 for row in kept:
-                    if objects.pop(ObjectId(row.object_id)) != row._asdict():
+                    if objects.pop(ObjectId(row.object_id))["manifest"] != row.manifest:
                         raise AlreadyExists(
                             f"the key store has another manifest of object {row.object_id}"
                         )
-            if objects:
-                connection.execute(insert(protected), list(objects.values()))
+            self._enter(connection, protected, list(objects.values()), "one of these objects")
             self._enter(
                 connection,
                 header,
@@ -84,6 +76,24 @@ class HeaderStore(StoreBase):
                 ],
                 "a header of one of these objects",
             )
+
+    def _objects(self, rows: Sequence[HeaderRow]) -> dict[ObjectId, dict[str, Any]]:
+        """What is kept of each object; its owner is whom a header is sealed to, or who acts."""
+        found: dict[ObjectId, dict[str, Any]] = {}
+        for row in rows:
+            one = found.setdefault(
+                row.object_id,
+                {
+                    "object_id": row.object_id,
+                    "patient": row.patient,
+                    "data_class": DataClass(row.data_class).value,
+                    "owner": self.who,
+                    "manifest": row.manifest,
+                },
+            )
+            if row.recipient and row.recipient != RECOVERY:
+                one["owner"] = row.recipient
+        return found
 
     def release(self, object_ids: Sequence[ObjectId], purpose: str) -> dict[ObjectId, Released]:
         """Give this identity a header of each object that it may open.

@@ -123,6 +123,7 @@ protected = Table(
     Column("object_id", String, primary_key=True),
     Column("patient", String),
     Column("data_class", String, nullable=False),
+    Column("owner", String, nullable=False),
     Column("manifest", LargeBinary, nullable=False),
     Index("ix_protected_patient", "patient"),
 )
@@ -197,7 +198,6 @@ checkpoint = Table(
     Column("time_us", BigInteger, nullable=False),
     Column("root", LargeBinary, nullable=False),
     Column("signature", LargeBinary, nullable=False),
-    Column("frontier", LargeBinary, nullable=False),
 )
 
 # -- one of several stores -------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy import Connection, exc, insert, select, text, update
 
 from medgrid.crypto.keystore_schema import VERSION, metadata, store
+from medgrid.crypto.keystore_server import install
 from medgrid.database import Database
 from medgrid.errors import ConfigError
 
@@ -41,6 +42,8 @@ def make(url: str) -> None:
             if _version(db) is not None:
                 return
             metadata.create_all(connection)
+            if not db.is_sqlite:
+                install(connection)
             _fill(connection)
     except BaseException:
         db.close()

@@ -1,0 +1,267 @@
+"""The key store: what it keeps, and what it gives to whom, on both databases."""
+
+from __future__ import annotations
+
+import stat
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from medgrid.crypto.compartments import Compartments
+from medgrid.crypto.delegation import borrow, lend
+from medgrid.crypto.keystore import KeyStore
+from medgrid.crypto.keystore_values import GrantRow, HeaderRow, Released
+from medgrid.crypto.seals import Seals
+from medgrid.errors import AlreadyExists, ConfigError, Denied, UsageError
+from medgrid.model import DataClass, ObjectId
+from tests.crypto.people import People, Person
+
+IMAGE, NAMES = DataClass.IMAGE, DataClass.NOMINATIVE
+
+
+def object_id(number: int) -> ObjectId:
+    return ObjectId(f"{number:032x}")
+
+
+def image(number: int, header: bytes = b"header") -> HeaderRow:
+    return HeaderRow(object_id(number), "P-1", IMAGE, 1, None, header, b"manifest")
+
+
+@pytest.fixture
+def images(store: KeyStore, people: People, alice: Person) -> list[ObjectId]:
+    """Three images of P-1, in alice's care."""
+    Compartments(store, alice, people.trust).create("P-1", IMAGE)
+    store.put_headers([image(number) for number in range(3)])
+    return [object_id(number) for number in range(3)]
+
+
+def test_a_store_is_a_private_file(tmp_path: Path) -> None:
+    path = tmp_path / "keystore.db"
+    with pytest.raises(ConfigError) as caught:
+        KeyStore.open(f"sqlite:///{path}")
+    assert caught.value.message == f"there is no key store at {path}"
+    KeyStore.create(f"sqlite:///{path}").close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    again = KeyStore.create(f"sqlite:///{path}", "alice")
+    assert again.who == "alice"
+    again.close()
+
+
+def test_another_database_is_no_key_store(catalog_url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        KeyStore.open(catalog_url)
+    assert caught.value.message.endswith(" holds no key store")
+
+
+def test_a_newer_store_is_refused(store: KeyStore, empty_url: str) -> None:
+    with store.db.write() as connection:
+        connection.execute(text("UPDATE store SET version = 99"))
+    with pytest.raises(ConfigError) as caught:
+        KeyStore.open(empty_url)
+    assert caught.value.message == (
+        f"the key store {store.db.name} has schema 99, newer than this medgrid's 1"
+    )
+    assert caught.value.hint == "install the newer medgrid that made it"
+
+
+def test_certificates_and_documents(store: KeyStore) -> None:
+    assert store.document("revocations") is None
+    store.put_certificate("bob", b"one")
+    store.put_certificate("bob", b"two")
+    store.put_document("revocations", b"list")
+    assert store.certificates() == {"bob": b"two"}
+    assert store.document("revocations") == b"list"
+    with pytest.raises(UsageError) as caught:
+        store.put_certificate("recovery", b"")
+    assert caught.value.message == "'recovery' cannot be the name of an identity"
+
+
+def test_a_header_is_released_to_who_holds_the_compartment(
+    store: KeyStore, images: list[ObjectId]
+) -> None:
+    found = store.release([images[0], images[0], object_id(9)], "fetch")
+    assert found == {
+        images[0]: Released(images[0], "P-1", IMAGE, 1, "", b"header", b"manifest"),
+    }
+    assert found[images[0]].compartment == ("P-1", IMAGE, 1)
+    assert store.acting("carol").release(images, "fetch") == {}
+    seen = [
+        (one.who, one.verb, one.thing, one.patient, one.detail)
+        for one in store.audit.records()
+        if one.detail == "fetch"
+    ]
+    assert seen == [
+        ("alice", "release", images[0], "P-1", "fetch"),
+        ("alice", "refuse", object_id(9), "", "fetch"),
+        *(("carol", "refuse", one, "", "fetch") for one in images),
+    ]
+
+
+def test_a_header_of_ones_own_comes_first(store: KeyStore, images: list[ObjectId]) -> None:
+    row = image(0)._replace(recipient="alice", header=b"mine")
+    store.put_headers([row])
+    found = store.release(images[:1], "fetch")[images[0]]
+    assert (found.recipient, found.header, found.compartment) == ("alice", b"mine", None)
+
+
+def test_a_grant_ends(store: KeyStore, images: list[ObjectId]) -> None:
+    soon = time.time() + 0.5
+    store.put_grant_headers(
+        [
+            GrantRow(images[0], "bob", time.time() + 100, "alice", b"for bob"),
+            GrantRow(images[1], "bob", soon, "alice", b"for bob"),
+            GrantRow(images[2], "bob", time.time() - 1, "alice", b"for bob"),
+        ]
+    )
+    bob = store.acting("bob")
+    found = bob.release(images, "fetch")
+    assert [(one.header, one.recipient, one.compartment) for one in found.values()] == [
+        (b"for bob", "bob", None)
+    ] * 2
+    assert found[images[1]].until_s == pytest.approx(soon, abs=1e-5)
+    time.sleep(max(0, soon - time.time()) + 0.05)
+    assert list(bob.release(images, "fetch")) == images[:1]
+    assert store.drop_ended_grants() == 2
+    assert [(one.object_id, one.recipient) for one in store.grants("bob")] == [(images[0], "bob")]
+    assert store.drop_grants("bob", images) == 1
+    assert bob.release(images, "fetch") == {}
+
+
+def test_what_names_a_patient_is_never_granted(
+    store: KeyStore, people: People, alice: Person
+) -> None:
+    Compartments(store, alice, people.trust).create("P-1", NAMES)
+    store.put_headers([image(0)._replace(data_class=NAMES)])
+    store.put_grant_headers([GrantRow(object_id(0), "bob", time.time() + 9, "alice", b"no")])
+    assert store.acting("bob").release([object_id(0)], "fetch") == {}
+
+
+def test_a_grant_can_be_given_again(store: KeyStore, images: list[ObjectId]) -> None:
+    for days in (1, 2):
+        until_s = time.time() + days * 86400
+        store.put_grant_headers([GrantRow(images[0], "bob", until_s, "alice", b"%d" % days)])
+    assert [one.header for one in store.acting("bob").release(images, "").values()] == [b"2"]
+
+
+def test_headers_are_kept_once_and_whole(store: KeyStore, images: list[ObjectId]) -> None:
+    with pytest.raises(AlreadyExists) as caught:
+        store.put_headers([image(7), image(0)])
+    assert caught.value.message == "the key store has a header of one of these objects already"
+    with pytest.raises(AlreadyExists) as caught:
+        store.put_headers([image(8), image(0)._replace(manifest=b"other", recipient="alice")])
+    assert caught.value.message == f"the key store has another manifest of object {images[0]}"
+    assert store.objects_of("P-1") == images
+
+
+def test_a_new_key_destroys_the_old_one_and_its_grants(
+    store: KeyStore, images: list[ObjectId]
+) -> None:
+    store.put_grant_headers([GrantRow(images[0], "bob", time.time() + 100, "alice", b"old")])
+    store.put_headers([image(0)._replace(header=b"new", manifest=b"new manifest")], replace=True)
+    assert store.acting("bob").release(images, "fetch") == {}
+    found = store.release(images, "fetch")[images[0]]
+    assert (found.header, found.manifest) == (b"new", b"new manifest")
+
+
+def test_dropped_keys_are_gone(store: KeyStore, images: list[ObjectId]) -> None:
+    store.drop([images[0], object_id(9)])
+    assert list(store.release(images, "fetch")) == images[1:]
+    store.put_headers([image(0)])
+
+
+def test_a_transaction_is_whole_or_nothing(store: KeyStore, images: list[ObjectId]) -> None:
+    before = len(list(store.audit.records()))
+    with pytest.raises(ZeroDivisionError), store.transaction():
+        store.put_headers([image(7)])
+        store.drop(images)
+        raise ZeroDivisionError
+    assert store.objects_of("P-1") == images
+    assert len(list(store.audit.records())) == before
+    with pytest.raises(RuntimeError), store.transaction():
+        store.release(images, "fetch")
+
+
+def test_results_of_several_patients_are_their_owners(store: KeyStore) -> None:
+    rows = [
+        HeaderRow(object_id(5), None, IMAGE, None, recipient, recipient.encode(), b"manifest")
+        for recipient in ("bob", "recovery")
+    ]
+    store.put_headers(rows)
+    assert store.release([object_id(5)], "fetch") == {}
+    found = store.acting("bob").release([object_id(5)], "fetch")[object_id(5)]
+    assert (found.header, found.patient, found.compartment) == (b"bob", None, None)
+
+
+def test_names_open_for_the_care_team_alone(store: KeyStore, people: People, alice: Person) -> None:
+    mine = Compartments(store, alice, people.trust)
+    mine.ensure(["P-1", "P-2"], NAMES)
+    seals = Seals(store, alice, mine, people.trust)
+    names: dict[str, dict[str, Any]] = {
+        "P-1": {"PatientName": "DOE^JANE"},
+        "P-2": {"PatientName": "ÅS^Ö", "n": [1]},
+    }
+    seals.put(names)
+    assert seals.open(["P-1", "P-2", "P-3"], "query") == names
+    for name in ("bob", "carol", "rita"):
+        person, own = people[name], store.acting(name)
+        theirs = Seals(own, person, Compartments(own, person, people.trust), people.trust)
+        assert theirs.open(["P-1", "P-2"], "query") == {}
+    assert [(one.who, one.patient, one.detail) for one in store.audit.records(what="name")] == [
+        ("alice", "", "query (3 patients)"),
+        *((name, "", "query (2 patients)") for name in ("bob", "carol", "rita")),
+    ]
+    assert seals.open(["P-1"], "whois") == {"P-1": {"PatientName": "DOE^JANE"}}
+    assert [one.detail for one in store.audit.records(what="P-1", who="alice")][-1] == "whois"
+    assert not any("DOE" in str(one) for one in store.audit.records())
+    store.drop_seal("P-1")
+    assert seals.open(["P-1"], "whois") == {}
+
+
+def test_brokers_borrow_keys_while_jobs_last(
+    store: KeyStore, people: People, images: list[ObjectId]
+) -> None:
+    broker = people["broker"]
+    keys = [(number, one, bytes([number]) * 32) for number, one in enumerate(images)]
+    lend(store, 42, {"broker": broker.encryption_public}, keys)
+    with pytest.raises(AlreadyExists) as caught:
+        lend(store, 42, {"broker": broker.encryption_public}, keys)
+    assert caught.value.message == "the key store has a delegation of submission 42 already"
+    theirs = store.acting("broker")
+    found = borrow(theirs, broker, 42)
+    assert [(one.number, one.object_id, one.data_key) for one in found] == keys
+    assert {one.manifest for one in found} == {b"manifest"}
+    assert "\\x" not in repr(found[0])
+    assert [one.number for one in borrow(theirs, broker, 42, [1])] == [1]
+    with pytest.raises(Denied) as caught_denied:
+        borrow(store.acting("bob"), people["bob"], 42)
+    assert caught_denied.value.message == "no keys are lent to bob for submission 42"
+    theirs.drop_delegation(42, [0, 1])
+    assert [one.number for one in borrow(theirs, broker, 42)] == [2]
+    assert store.delegations() == {42: [(2, images[2])]}
+    theirs.drop_delegation(42, [2])
+    assert store.delegations() == {}
+    with pytest.raises(Denied):
+        borrow(theirs, broker, 42)
+
+
+def test_ten_thousand_keys_take_about_a_second(
+    store: KeyStore, people: People, alice: Person
+) -> None:
+    Compartments(store, alice, people.trust).create("P-1", IMAGE)
+    rows = [image(number, bytes(124)) for number in range(10_000)]
+    lent = [(number, row.object_id, bytes(32)) for number, row in enumerate(rows)]
+    broker = people["broker"]
+    started = time.perf_counter()
+    store.put_headers(rows)
+    kept = time.perf_counter()
+    assert len(store.release([row.object_id for row in rows], "submit")) == 10_000
+    released = time.perf_counter()
+    lend(store, 1, {"broker": broker.encryption_public}, lent)
+    assert len(borrow(store.acting("broker"), broker, 1)) == 10_000
+    ended = time.perf_counter()
+    assert kept - started < 5
+    assert released - kept < 5
+    assert ended - released < 6
