@@ -12,7 +12,7 @@ import click
 from medgrid.cli.failures import finish
 from medgrid.cli.output import emit, emit_done, emit_json, emit_table, note, warn
 from medgrid.cli.params import UNTIL, Session, pass_session
-from medgrid.cli.secrets import file_of_new, new_passphrase, passphrase_of
+from medgrid.cli.secrets import new_passphrase, passphrase_file, passphrase_of
 from medgrid.errors import MedgridError, UsageError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def create(session: Session, name: str, from_ssh: Path | None, no_passphrase: bo
         )
     else:
         passphrase = new_passphrase(
-            session, title, file_of_new(session), "--no-passphrase", "--passphrase-file"
+            session, title, passphrase_file(session), "--no-passphrase", "--passphrase-file"
         )
     ask = passphrase_of(session, title)
     made = make_identity(settings, name, passphrase, ssh_file=from_ssh, ask=ask)

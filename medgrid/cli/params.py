@@ -34,10 +34,15 @@ class Session:
     passphrase_file: str | None = None
 
     def settings(self) -> Settings:
-        """Settings of the grid home that is named."""
+        """Settings of the grid home that is named; what the command line says wins."""
+        from dataclasses import replace
+
         from medgrid.config import load_settings
 
-        return load_settings(Path(self.home) if self.home else None)
+        found = load_settings(Path(self.home) if self.home else None)
+        if self.passphrase_file is None:
+            return found
+        return replace(found, passphrase_file=self.passphrase_file)
 
     def open_grid(self) -> Grid:
         """Open the grid; closed when the command ends."""

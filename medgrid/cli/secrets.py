@@ -15,7 +15,7 @@ from medgrid.errors import UsageError
 if TYPE_CHECKING:
     from medgrid.cli.params import Session
 
-__all__ = ["file_of_new", "new_passphrase", "passphrase", "passphrase_of"]
+__all__ = ["new_passphrase", "passphrase", "passphrase_file", "passphrase_of"]
 
 
 def passphrase_of(session: Session, title: str) -> Callable[[], bytes]:
@@ -33,7 +33,7 @@ def passphrase(session: Session, title: str) -> bytes:
     ConfigError
         The file cannot be used.
     """
-    file = _file(session)
+    file = passphrase_file(session)
     if file is not None:
         return _first_line(file)
     hint = "say --passphrase-file FILE, or set MEDGRID_PASSPHRASE_FILE"
@@ -70,13 +70,9 @@ def new_passphrase(
     return typed
 
 
-def file_of_new(session: Session) -> Path | None:
-    """File that gives a new key its passphrase, where no other is named for that."""
-    return _file(session)
-
-
-def _file(session: Session) -> Path | None:
-    named = session.passphrase_file or session.settings().passphrase_file
+def passphrase_file(session: Session) -> Path | None:
+    """File that the command line or the settings name for a passphrase."""
+    named = session.settings().passphrase_file
     return Path(named).expanduser() if named else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,26 @@ def test_nobody_is_asked_who_cannot_answer(alice: Prompt, tmp_path: Path) -> Non
         "medgrid: error: the passphrase of identity alice cannot be asked here\n"
         "medgrid: hint: say --passphrase-file FILE, or set MEDGRID_PASSPHRASE_FILE\n",
     )
+
+
+def test_the_terminal_is_asked_while_stdin_is_a_pipe(alice: Prompt, tmp_path: Path) -> None:
+    """As in ``medgrid query ... | medgrid submit ... -``."""
+
+    class Piped(Prompt):
+        def command(self, *words: str | Path) -> list[str]:
+            code = (
+                "import os, sys; os.dup2(os.open(os.devnull, os.O_RDONLY), 0); "
+                "os.execv(sys.argv[1], sys.argv[1:])"
+            )
+            return [sys.executable, "-c", code, *super().command(*words)]
+
+    alice.ok("passphrase", "--new-passphrase-file", a_file(tmp_path, "one"))
+    piped = Piped(alice.home, alice.env)
+    asked = "passphrase of identity alice: "
+    ran = piped.on_terminal("passphrase", "--remove", typed=[(asked, "one\n")])
+    assert ran.code == 0
+    assert ran.out.startswith(asked)
+    assert opens(alice, "")
 
 
 def test_the_registration_key(alice: Prompt, tmp_path: Path) -> None:
