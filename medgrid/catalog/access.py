@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, or_, select, text
 
+from medgrid.catalog.registering import hold_patients
 from medgrid.catalog.rows import value_table
 from medgrid.catalog.schema import access_grant, care, object_
 from medgrid.catalog.sight import Sight
@@ -74,13 +75,7 @@ class AccessStore:
         patients = sorted({one.patient for one in members})
         with self._db.write() as connection:
             self._require_physician(connection, patients, unless_alone=True)
-            connection.execute(
-                text(
-                    "INSERT INTO patient (pseudonym, visits) VALUES (:pseudonym, 0)"
-                    " ON CONFLICT (pseudonym) DO NOTHING"
-                ),
-                [{"pseudonym": pseudonym} for pseudonym in patients],
-            )
+            hold_patients(connection, patients, self._sight)
             before = self._count(connection, patients)
             connection.execute(
                 text(
@@ -89,10 +84,15 @@ class AccessStore:
                 ),
                 [
                     {"patient": one.patient, "identity": one.identity, "role": str(one.role)}
-                    for one in sorted(members)
+                    for one in sorted(members, key=self._own_first)
                 ],
             )
             return self._count(connection, patients) - before
+
+    def _own_first(self, member: Member) -> tuple[bool, Member]:
+        """Who begins a team is of it first, and lets others in then."""
+        begins = member.identity == self._sight.viewer and member.role is Care.PHYSICIAN
+        return not begins, member
 
     def drop_care(self, patient: str, identity: str, role: Care | None = None) -> int:
         """Forget what an identity is to a patient, in all roles or one; return how many it was.
@@ -355,8 +355,10 @@ class AccessStore:
         )
         return len(rows.all())
 
-    @staticmethod
-    def _with_team(connection: Connection, patients: Collection[str]) -> set[str]:
+    def _with_team(self, connection: Connection, patients: Collection[str]) -> set[str]:
+        if self._sight.is_guarded:
+            alone = text("SELECT p FROM unnest(:given) AS g(p) WHERE medgrid.begins(p)")
+            return set(patients) - set(connection.scalars(alone, {"given": list(patients)}))
         given = value_table(connection, patients)
         return set(
             connection.scalars(

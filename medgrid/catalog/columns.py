@@ -158,9 +158,7 @@ def _jobs(sight: Sight) -> Load:
             select(derivation_output.c.object_id, derivation.c.submission, derivation.c.job_number)
             .join(derivation, derivation.c.id == derivation_output.c.derivation)
             .join(given, given.c.value == derivation_output.c.object_id)
-            .where(
-                derivation.c.submission.is_not(None), sight.submission_id(derivation.c.submission)
-            )
+            .where(derivation.c.submission.is_not(None), sight.asked_for())
         )
         return {made: str(JobId(submission, number)) for made, submission, number in rows}
 

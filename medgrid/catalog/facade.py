@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from medgrid.database import Database
+from medgrid.errors import Denied
 
 if TYPE_CHECKING:
     from medgrid.catalog.access import AccessStore
@@ -31,12 +32,18 @@ class Catalog:
     viewer : str, optional
         Identity it is open for: its stores answer as if nothing else existed than what policy
         lets this one see. None are the grid's own processes, which see all.
+    is_guarded : bool
+        Whether the database itself shows no more than that: it is PostgreSQL, and connected is
+        the viewer's own role (see `medgrid.catalog.row_security`).
     """
 
-    def __init__(self, db: Database, grid_id: str, viewer: str | None = None) -> None:
+    def __init__(
+        self, db: Database, grid_id: str, viewer: str | None = None, *, is_guarded: bool = False
+    ) -> None:
         self.db = db
         self.grid_id = grid_id
         self.viewer = viewer
+        self._is_guarded = is_guarded
 
     @classmethod
     def create(cls, url: str) -> Self:
@@ -60,6 +67,8 @@ class Catalog:
         ------
         ConfigError
             There is none, or its schema is older or newer than this medgrid's.
+        Denied
+            The server knows this user as somebody else than `viewer`.
         Unreachable
             The database server does not answer.
         """
@@ -67,7 +76,14 @@ class Catalog:
 
         db = Database(url)
         try:
-            return cls(db, check(db), viewer)
+            grid_id = check(db)
+            guarded = _guarded_as(db)
+            if guarded is not None and viewer not in (None, guarded):
+                raise Denied(
+                    f"the catalog {db.name} is open for {guarded}, not for {viewer}",
+                    hint="connect as the role that is called like your identity",
+                )
+            return cls(db, grid_id, guarded or viewer, is_guarded=guarded is not None)
         except BaseException:
             db.close()
             raise
@@ -84,7 +100,7 @@ class Catalog:
     def _sight(self) -> Sight:
         from medgrid.catalog.sight import Sight
 
-        return Sight(self.viewer)
+        return Sight(self.viewer, is_guarded=self._is_guarded)
 
     @cached_property
     def access(self) -> AccessStore:
@@ -148,3 +164,14 @@ class Catalog:
         from medgrid.catalog.scanned import ScannedStore
 
         return ScannedStore(self.db, self._sight)
+
+
+def _guarded_as(db: Database) -> str | None:
+    """Whose rows alone the database shows, None when it shows all."""
+    if db.is_sqlite:
+        return None
+    with db.read() as connection:
+        if not connection.exec_driver_sql("SELECT row_security_active('object')").scalar():
+            return None
+        found = connection.exec_driver_sql("SELECT medgrid.viewer()").scalar()
+        return None if found is None else str(found)

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, delete, func, insert, literal, select, upd
 from medgrid.catalog.job_moves import Move, apply, job_rows
 from medgrid.catalog.job_schema import job, job_attempt, job_event, submission, worker_link
 from medgrid.catalog.job_states import ACTIVE, OPEN, PENDING
+from medgrid.catalog.sight import Sight
 from medgrid.database import Database
 from medgrid.model import JobId, JobState, ObjectId, Sha256
 
@@ -93,10 +94,14 @@ class WorkerLinkState:
 
 
 class JobDesk:
-    """The broker's side of the jobs. Each change is made inside `LeaseStore.writing`."""
+    """The broker's side of the jobs. Each change is made inside `LeaseStore.writing`.
 
-    def __init__(self, db: Database) -> None:
+    A viewer may look at the load; jobs of others are not counted then.
+    """
+
+    def __init__(self, db: Database, sight: Sight) -> None:
         self._db = db
+        self._sight = sight
 
     def apply(self, moves: Sequence[Move]) -> list[Move]:
         """Make those of `moves` happen that may; return them."""
@@ -239,7 +244,9 @@ class JobDesk:
 
     def open_count(self) -> int:
         """How many jobs are not final."""
-        question = select(func.count()).where(job.c.state.in_(sorted(OPEN)))
+        question = select(func.count()).where(
+            job.c.state.in_(sorted(OPEN)), self._sight.submission_id(job.c.submission)
+        )
         with self._db.read() as connection:
             return int(connection.execute(question).scalar_one())
 
@@ -247,7 +254,7 @@ class JobDesk:
         """How many jobs each worker has."""
         question = (
             select(job.c.worker, func.count())
-            .where(job.c.state.in_(sorted(ACTIVE)))
+            .where(job.c.state.in_(sorted(ACTIVE)), self._sight.submission_id(job.c.submission))
             .group_by(job.c.worker)
         )
         with self._db.read() as connection:

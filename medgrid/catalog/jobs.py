@@ -57,7 +57,7 @@ class JobStore:
     @cached_property
     def desk(self) -> JobDesk:
         """The broker's side of the jobs."""
-        return JobDesk(self._db)
+        return JobDesk(self._db, self._sight)
 
     def create_submission(self, new: NewSubmission) -> tuple[int, list[JobId]]:
         """Write a submission and its jobs, in one transaction; return its number and their ids.

@@ -16,6 +16,7 @@ from medgrid.catalog.registering import (
     Registration,
     count_visits,
     refuse_folders,
+    unseen_names,
 )
 from medgrid.catalog.rows import objects, select_objects, value_table
 from medgrid.catalog.schema import (
@@ -207,7 +208,7 @@ class ObjectStore(Registrar):
                 return
             if self._taken(connection, to):
                 raise AlreadyExists(f"{to} already exists", hint="choose another LFN")
-            refuse_folders(connection, [to])
+            refuse_folders(connection, [to], self._sight)
             for table in (object_, object_version, dataset_member):
                 connection.execute(update(table).where(table.c.lfn == lfn).values(lfn=to))
 
@@ -257,13 +258,14 @@ class ObjectStore(Registrar):
             select(object_.c.patient).where(object_.c.id.in_(chosen)).distinct()
         ).all()
         connection.execute(delete(object_).where(object_.c.id.in_(chosen)))
-        count_visits(connection, sorted(filter(None, patients)))
+        count_visits(connection, sorted(filter(None, patients)), self._sight)
         return gone
 
     # -- helpers -----------------------------------------------------------------------------------
 
-    @staticmethod
-    def _taken(connection: Connection, lfn: str) -> bool:
+    def _taken(self, connection: Connection, lfn: str) -> bool:
+        if self._sight.is_guarded:
+            return bool(unseen_names(connection, [lfn]))
         return connection.scalar(select(object_.c.id).where(object_.c.lfn == lfn)) is not None
 
     def _names_seen(self, connection: Connection, lfn: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Table, insert, select
 
+from medgrid.catalog.job_schema import submission
 from medgrid.catalog.rows import value_table
 from medgrid.catalog.schema import (
     derivation,
@@ -72,9 +73,11 @@ class ProvenanceStore:
         self.record_many([new])
 
     def record_many(self, new: Sequence[Derivation]) -> None:
-        """Enter derivations, all or none."""
+        """Enter derivations, all or none.
+
+        Each belongs to the viewer; those of jobs, which a broker enters, to who asked for the job.
+        """
         tables: dict[Table, list[dict[str, Any]]] = {
-            derivation: [_row(one) for one in new],
             derivation_input: [row for one in new for row in _role_rows(one.id, one.inputs)],
             derivation_output: [row for one in new for row in _role_rows(one.id, one.outputs)],
             derivation_link: [
@@ -85,9 +88,27 @@ class ProvenanceStore:
             ],
         }
         with self._db.write() as connection:
+            owners = self._owners(connection, new)
+            heads = [_row(one, owners.get(one.id, self._sight.owner)) for one in new]
+            if heads:
+                connection.execute(insert(derivation), heads)
             for table, rows in tables.items():
                 if rows:
                     connection.execute(insert(table), rows)
+
+    @staticmethod
+    def _owners(connection: Connection, new: Sequence[Derivation]) -> dict[str, str]:
+        """Who asked for the jobs that derivations come from."""
+        numbers = {one.job.submission for one in new if one.job is not None}
+        rows = connection.execute(
+            select(submission.c.id, submission.c.owner).where(submission.c.id.in_(numbers))
+        )
+        owners = {row.id: row.owner for row in rows}
+        return {
+            one.id: owners[one.job.submission]
+            for one in new
+            if one.job is not None and one.job.submission in owners
+        }
 
     def made_by(self, object_id: ObjectId) -> Derivation | None:
         """Derivation that made an object, None for what was brought from outside."""
@@ -126,7 +147,7 @@ def _load(connection: Connection, sight: Sight, ids: Iterable[str]) -> dict[str,
     chosen = value_table(connection, ids)
     heads = (
         connection.execute(
-            select(derivation, sight.submission_id(derivation.c.submission).label("own")).join(
+            select(derivation, sight.asked_for().label("own")).join(
                 chosen, chosen.c.value == derivation.c.id
             )
         )
@@ -190,10 +211,11 @@ def _derivation(
     )
 
 
-def _row(new: Derivation) -> dict[str, Any]:
+def _row(new: Derivation, owner: str) -> dict[str, Any]:
     name, _, version = new.algorithm_label.partition("@")
     return {
         "id": new.id,
+        "owner": owner,
         "algorithm": new.algorithm,
         "algorithm_name": name,
         "algorithm_version": version,

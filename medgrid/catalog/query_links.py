@@ -62,7 +62,7 @@ def job_is(text: str | None, sight: Sight) -> ColumnElement[bool]:
     UsageError
         `text` is neither.
     """
-    own = sight.submission_id(derivation.c.submission)
+    own = sight.asked_for()
     if text is None:
         return _made_where(and_(derivation.c.submission.is_not(None), own))
     if text.isascii() and text.isdigit() and len(text) < 19:

@@ -14,10 +14,20 @@ from medgrid.catalog.names import NameBook, fit_column
 from medgrid.catalog.replicas import ReplicaBook
 from medgrid.catalog.rows import split, user_rows, value_table
 from medgrid.catalog.schema import attribute, object_, object_version
+from medgrid.catalog.sight import Sight
 from medgrid.errors import AlreadyExists, Denied, UsageError
 from medgrid.model import LFN, AttributeValue, GridObject, ObjectId, Replica
 
-__all__ = ["AFTER_SLASH", "Naming", "Registrar", "Registration", "count_visits", "refuse_folders"]
+__all__ = [
+    "AFTER_SLASH",
+    "Naming",
+    "Registrar",
+    "Registration",
+    "count_visits",
+    "hold_patients",
+    "refuse_folders",
+    "unseen_names",
+]
 
 AFTER_SLASH = chr(ord("/") + 1)
 
@@ -94,12 +104,12 @@ class Registrar(ReplicaBook):
             ):
                 raise Denied(f"{self._sight.viewer} cannot register what belongs to another")
             patients = sorted({row["patient"] for row in rows if row["patient"]})
-            _lock_patients(connection, patients)
+            hold_patients(connection, patients, self._sight)
             connection.execute(insert(object_), rows)
             if values:
                 connection.execute(insert(attribute), values)
             self._add_replicas(connection, [found for item in new for found in item.replicas])
-            count_visits(connection, patients)
+            count_visits(connection, patients, self._sight)
         self._db.note_growth(len(new))
 
     def _claim(
@@ -118,13 +128,16 @@ class Registrar(ReplicaBook):
                 object_.c.lfn, object_.c.id, object_.c.version, self._sight.writes().label("may")
             ).join(given, given.c.value == object_.c.lfn)
         ).all()
-        if taken and not (replace and all(row.may for row in taken)):
-            more = f" (and {len(taken) - 1} more)" if len(taken) > 1 else ""
+        names = {row.lfn for row in taken}
+        if self._sight.is_guarded:
+            names |= unseen_names(connection, wanted)
+        if names and not (replace and len(names) == len(taken) and all(row.may for row in taken)):
+            more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
             new_version = "" if replace else ", or ask for a new version with --replace"
             raise AlreadyExists(
-                f"{taken[0].lfn} already exists{more}", hint=f"choose another LFN{new_version}"
+                f"{min(names)} already exists{more}", hint=f"choose another LFN{new_version}"
             )
-        refuse_folders(connection, wanted)
+        refuse_folders(connection, wanted, self._sight)
         versions: dict[str, int] = dict.fromkeys(wanted, 1)
         now = time.time()
         for lfn, object_id, version, _ in taken:
@@ -185,8 +198,12 @@ class Registrar(ReplicaBook):
                     for one in namings
                 ],
             )
-            _set_many(connection, [(one.object_id, one.attributes, one.units) for one in namings])
-            _count_visits_of(connection, ids)
+            _set_many(
+                connection,
+                [(one.object_id, one.attributes, one.units) for one in namings],
+                self._sight,
+            )
+            _count_visits_of(connection, ids, self._sight)
 
     # -- attributes --------------------------------------------------------------------------------
 
@@ -209,21 +226,23 @@ class Registrar(ReplicaBook):
         """
         with self._db.write() as connection:
             self._require_writable(connection, [object_id])
-            _set_many(connection, [(object_id, values, units or {})])
-            _count_visits_of(connection, [object_id])
+            _set_many(connection, [(object_id, values, units or {})], self._sight)
+            _count_visits_of(connection, [object_id], self._sight)
 
 
 def _set_many(
     connection: Connection,
     changes: Sequence[tuple[str, Mapping[str, AttributeValue | list[Any]], Mapping[str, str]]],
+    sight: Sight,
 ) -> None:
     """Set attributes: (object id, values by name, units by name), each object once."""
     names = NameBook(connection)
     gone: list[dict[str, Any]] = []
     new: list[dict[str, Any]] = []
-    _lock_patients(
+    hold_patients(
         connection,
         sorted({str(values["PatientID"]) for _, values, _ in changes if values.get("PatientID")}),
+        sight,
     )
     for object_id, values, units in changes:
         columns: dict[str, Any] = {}
@@ -312,7 +331,13 @@ def _given_by_user(
     return found
 
 
-def refuse_folders(connection: Connection, lfns: Sequence[str]) -> None:
+def unseen_names(connection: Connection, lfns: Sequence[str]) -> set[str]:
+    """Those of `lfns` that are taken, as a guarded database tells them, seen or not."""
+    taken = text("SELECT * FROM medgrid.names_taken(:lfns)")
+    return set(connection.scalars(taken, {"lfns": list(lfns)}))
+
+
+def refuse_folders(connection: Connection, lfns: Sequence[str], sight: Sight) -> None:
     """Refuse an LFN that is a folder of others, or lies below an object."""
     parents: set[str] = set()
     for lfn in lfns:
@@ -328,6 +353,8 @@ def refuse_folders(connection: Connection, lfns: Sequence[str]) -> None:
         above = connection.scalar(
             select(object_.c.lfn).join(given, given.c.value == object_.c.lfn).limit(1)
         )
+        if above is None and sight.is_guarded:
+            above = min(unseen_names(connection, sorted(parents)), default=None)
         if above is not None:
             raise AlreadyExists(
                 f"{above} is an object, nothing can lie below it", hint="choose another LFN"
@@ -342,13 +369,19 @@ def refuse_folders(connection: Connection, lfns: Sequence[str]) -> None:
         )
         .limit(1)
     )
+    if folder is None and sight.is_guarded:
+        full = text("SELECT * FROM medgrid.folders_of(:lfns)")
+        folder = connection.scalar(full, {"lfns": list(lfns)})
     if folder is not None:
         raise AlreadyExists(f"{folder} is a folder", hint="choose another LFN")
 
 
-def _lock_patients(connection: Connection, pseudonyms: Sequence[str]) -> None:
+def hold_patients(connection: Connection, pseudonyms: Sequence[str], sight: Sight) -> None:
     """Make sure the patients are there, and keep other writers from them until the end."""
-    if pseudonyms:
+    if pseudonyms and sight.is_guarded:
+        held = text("SELECT medgrid.hold_patients(:pseudonyms)")
+        connection.execute(held, {"pseudonyms": list(pseudonyms)})
+    elif pseudonyms:
         connection.execute(
             text(
                 "INSERT INTO patient (pseudonym, visits) VALUES (:pseudonym, 0)"
@@ -358,17 +391,20 @@ def _lock_patients(connection: Connection, pseudonyms: Sequence[str]) -> None:
         )
 
 
-def _count_visits_of(connection: Connection, ids: Iterable[str]) -> None:
+def _count_visits_of(connection: Connection, ids: Iterable[str], sight: Sight) -> None:
     given = value_table(connection, ids)
     patients = connection.scalars(
         select(object_.c.patient).join(given, given.c.value == object_.c.id).distinct()
     ).all()
-    count_visits(connection, sorted(filter(None, patients)))
+    count_visits(connection, sorted(filter(None, patients)), sight)
 
 
-def count_visits(connection: Connection, pseudonyms: Sequence[str]) -> None:
+def count_visits(connection: Connection, pseudonyms: Sequence[str], sight: Sight) -> None:
     """Count each patient's visits anew: distinct study dates, else BIDS sessions."""
-    if pseudonyms:
+    if pseudonyms and sight.is_guarded:
+        counted = text("SELECT medgrid.count_visits(:pseudonyms)")
+        connection.execute(counted, {"pseudonyms": list(pseudonyms)})
+    elif pseudonyms:
         connection.execute(
             text(
                 "UPDATE patient SET visits = (SELECT count(DISTINCT"

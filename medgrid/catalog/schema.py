@@ -343,6 +343,7 @@ derivation = Table(
     "derivation",
     metadata,
     Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),  # who asked for it
     Column("algorithm", Text, nullable=False, index=True),
     Column("algorithm_name", Text, nullable=False),
     Column("algorithm_version", Text, nullable=False),

@@ -34,8 +34,9 @@ __all__ = ["Sight"]
 class Sight:
     """What `viewer`, an identity's name, may see; all of it when None."""
 
-    def __init__(self, viewer: str | None = None) -> None:
+    def __init__(self, viewer: str | None = None, *, is_guarded: bool = False) -> None:
         self.viewer = viewer
+        self.is_guarded = is_guarded  # the database itself shows the viewer no more
 
     @property
     def owner(self) -> str:
@@ -144,6 +145,12 @@ class Sight:
             .correlate_except(mine)
         )
 
+    def asked_for(self, table: FromClause = derivation) -> ColumnElement[bool]:
+        """Whether the viewer asked for a derivation, by a job or an import."""
+        if self.viewer is None:
+            return true()
+        return table.c.owner == self._name
+
     def made_something(self, key: ColumnElement[Any]) -> ColumnElement[bool]:
         """Whether anything that derivation `key` made is seen."""
         if self.viewer is None:
@@ -158,15 +165,15 @@ class Sight:
     def took_part(self, table: FromClause) -> ColumnElement[bool]:
         """Whether a row of ``derivation_input`` or ``derivation_output`` is seen.
 
-        It is when its object is, or when the viewer asked for the job: what was given to one's own
-        job, and is gone or not seen any more, one knows.
+        It is when its object is, or when the viewer asked for the derivation: what was given to
+        one's own job, and is gone or not seen any more, one knows.
         """
         if self.viewer is None:
             return true()
         made = derivation.alias()
         own = exists(
             select(literal_column("1"))
-            .where(made.c.id == table.c.derivation, self.submission_id(made.c.submission))
+            .where(made.c.id == table.c.derivation, self.asked_for(made))
             .correlate_except(made)
         )
         return or_(self.object_id(table.c.object_id), own)

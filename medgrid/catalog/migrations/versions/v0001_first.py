@@ -45,6 +45,7 @@ def upgrade() -> None:
     op.create_table(
         "derivation",
         sa.Column("id", Text(), nullable=False),
+        sa.Column("owner", Text(), nullable=False),
         sa.Column("algorithm", Text(), nullable=False),
         sa.Column("algorithm_name", Text(), nullable=False),
         sa.Column("algorithm_version", Text(), nullable=False),

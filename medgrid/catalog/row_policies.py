@@ -1,0 +1,221 @@
+"""Who may see and change which rows, as PostgreSQL is to hold it: tables, functions, policies.
+
+Policies say what `medgrid.catalog.sight` says, for the role that is connected (``session_user``,
+which a connection cannot change), whatever statements it sends. Policies that would ask each other
+in a circle ask functions instead, which run as the grid's group role; each of them answers for the
+connected role alone, so that calling one by hand tells no more than a question would.
+"""
+
+# ruff: noqa: S608 - made of this file's own words
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["FUNCTIONS", "GUARDED", "OPEN", "SCHEMA", "SEQUENCES", "VIEWER", "Guard"]
+
+SCHEMA = "medgrid"
+"""Schema of the functions."""
+
+_ME = "session_user::text"
+_OWN = f"owner = {_ME}"
+
+_CARES = f"EXISTS (SELECT 1 FROM care c WHERE c.patient = {{of}}.patient AND c.identity = {_ME})"
+_PHYSICIAN = (
+    f"EXISTS (SELECT 1 FROM care c WHERE c.patient = {{of}}.patient AND c.identity = {_ME}"
+    " AND c.role = 'physician')"
+)
+_GRANTED = (
+    "EXISTS (SELECT 1 FROM access_grant g WHERE g.object_id = {of}.id"
+    f" AND g.identity = {_ME}"
+    " AND (g.until_s IS NULL OR g.until_s > extract(epoch FROM clock_timestamp())))"
+)
+_SEES = (
+    f"({{of}}.data_class = 'public' OR {{of}}.owner = {_ME} OR {_CARES}"
+    f" OR ({{of}}.data_class = 'image' AND {{of}}.review <> 'needed' AND {_GRANTED}))"
+)
+_WRITES = f"({{of}}.owner = {_ME} OR {_PHYSICIAN})"
+_ATTACHES = "(patient IS NULL OR medgrid.attaches(patient))"
+
+
+def _object(column: str, condition: str = "true") -> str:
+    """Whether the object that `column` of a row names is seen, and `condition` holds for it."""
+    return f"EXISTS (SELECT 1 FROM object o WHERE o.id = {column} AND {condition})"
+
+
+def _submission(table: str) -> str:
+    return f"EXISTS (SELECT 1 FROM submission s WHERE s.id = {table}.submission)"
+
+
+_WRITTEN = _WRITES.format(of="o")
+_ASKED = "medgrid.asked_for({table}.derivation)"
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What a user's role may do with the rows of a table; None is nothing.
+
+    Attributes
+    ----------
+    see, add, change, remove : str or None
+        Conditions of SELECT, INSERT, UPDATE and DELETE.
+    fixed : tuple of str
+        Columns that UPDATE may not set.
+    keep : str or None
+        What must hold of a row after UPDATE; `change` when None.
+    """
+
+    see: str | None = None
+    add: str | None = None
+    change: str | None = None
+    remove: str | None = None
+    fixed: tuple[str, ...] = ()
+    keep: str | None = None
+
+
+_FIXED_OF_OBJECT = ("id", "owner", "data_class", "original", "created_s")
+"""What nobody changes of an object that is there."""
+
+GUARDED: dict[str, Guard] = {
+    "patient": Guard(see=_CARES.format(of="patient").replace("patient.patient", "pseudonym")),
+    "object": Guard(
+        see=_SEES.format(of="object"),
+        add=f"{_OWN} AND {_ATTACHES}",
+        change=_WRITES.format(of="object"),
+        keep=f"{_WRITES.format(of='object')} AND {_ATTACHES}",
+        remove=_WRITES.format(of="object"),
+        fixed=_FIXED_OF_OBJECT,
+    ),
+    "object_version": Guard(
+        see=_object("object_id"),
+        add=_object("object_id", _WRITTEN),
+        change=_object("object_id", _WRITTEN),
+        remove=_object("object_id", _WRITTEN),
+    ),
+    "replica": Guard(
+        see=_object("object_id"),
+        add=_object("object_id", _WRITTEN),
+        remove=_object("object_id", _WRITTEN),
+    ),
+    "attribute": Guard(
+        see=_object("object_id"),
+        add=_object("object_id", _WRITTEN),
+        remove=_object("object_id", _WRITTEN),
+    ),
+    "upload": Guard(see=_OWN, add=_OWN, change=_OWN, remove=_OWN),
+    "care": Guard(
+        see=f"identity = {_ME} OR medgrid.cares(patient)",
+        add="medgrid.is_physician(patient) OR medgrid.begins(patient)",
+        remove="medgrid.is_physician(patient)",
+    ),
+    "access_grant": Guard(
+        see=f"identity = {_ME} OR granted_by = {_ME} OR medgrid.physician_of(object_id)",
+        add=f"granted_by = {_ME} AND medgrid.grants(object_id)",
+        change=f"granted_by = {_ME} AND medgrid.grants(object_id)",
+        remove=f"granted_by = {_ME} OR medgrid.physician_of(object_id)",
+        fixed=("object_id", "identity", "granted_by", "dataset", "created_s"),
+    ),
+    "dataset": Guard(see=_OWN, add=_OWN, change=_OWN, remove=_OWN),
+    "dataset_member": Guard(see=_OWN, add=_OWN, change=_OWN, remove=_OWN),
+    "scanned_file": Guard(see=_OWN, add=_OWN, change=_OWN, remove=_OWN),
+    "derivation": Guard(
+        see=f"{_OWN} OR EXISTS (SELECT 1 FROM derivation_output x WHERE x.derivation = id)",
+        add=_OWN,
+    ),
+    "derivation_input": Guard(
+        see=f"{_object('object_id')} OR {_ASKED.format(table='derivation_input')}",
+        add=_ASKED.format(table="derivation_input"),
+    ),
+    "derivation_output": Guard(
+        see=f"{_object('object_id')} OR {_ASKED.format(table='derivation_output')}",
+        add=f"{_ASKED.format(table='derivation_output')} AND {_object('object_id', _WRITTEN)}",
+    ),
+    "derivation_link": Guard(
+        see="EXISTS (SELECT 1 FROM derivation_output x WHERE x.object_id = output_id)"
+        " AND EXISTS (SELECT 1 FROM derivation_input y WHERE y.object_id = input_id)",
+        add=_object("output_id", _WRITTEN),
+    ),
+    "submission": Guard(see=_OWN, add=_OWN),
+    "job": Guard(
+        see=_submission("job"),
+        add=_submission("job"),
+        change=_submission("job"),
+        fixed=("submission", "number", "own_inputs"),
+    ),
+    "job_attempt": Guard(see=_submission("job_attempt")),
+    "job_event": Guard(see=_submission("job_event"), add=_submission("job_event")),
+}
+"""Tables that hold data of patients or jobs."""
+
+OPEN: dict[str, str] = {
+    "alembic_version": "SELECT",
+    "grid": "SELECT",
+    "site": "SELECT",
+    "storage_element": "SELECT",
+    "worker": "SELECT",
+    "worker_link": "SELECT",
+    "lease": "SELECT",
+    "algorithm": "SELECT, INSERT",
+    "attribute_name": "SELECT, INSERT, UPDATE",
+}
+"""What users may do with the other tables: places, programs, names of attributes."""
+
+SEQUENCES = ("submission_id_seq", "job_event_id_seq")
+
+VIEWER = f"""
+SELECT CASE WHEN row_security_active('{{tables}}.object')
+    AND NOT pg_has_role(session_user, {{grid}}, 'MEMBER') THEN {_ME} END
+"""
+"""Body of the function that says whose rows the connection sees; NULL is everybody's."""
+
+FUNCTIONS: dict[str, str] = {
+    # each runs as the grid's group role, which sees all rows, and answers for who is connected
+    "cares(patient text) RETURNS boolean": f"""
+SELECT EXISTS (SELECT 1 FROM care c WHERE c.patient = $1 AND c.identity = {_ME})
+""",
+    "is_physician(patient text) RETURNS boolean": f"""
+SELECT EXISTS (SELECT 1 FROM care c
+    WHERE c.patient = $1 AND c.identity = {_ME} AND c.role = 'physician')
+""",
+    "begins(patient text) RETURNS boolean": """
+SELECT (pg_has_role(session_user, {physician}, 'MEMBER')
+        OR pg_has_role(session_user, {registrar}, 'MEMBER'))
+    AND NOT EXISTS (SELECT 1 FROM care c WHERE c.patient = $1)
+""",
+    "attaches(patient text) RETURNS boolean": f"""
+SELECT pg_has_role(session_user, {{registrar}}, 'MEMBER')
+    OR medgrid.begins($1)
+    OR EXISTS (SELECT 1 FROM object o WHERE o.patient = $1 AND {_SEES.format(of="o")})
+    OR medgrid.is_physician($1)
+""",
+    "physician_of(object_id text) RETURNS boolean": f"""
+SELECT EXISTS (SELECT 1 FROM object o WHERE o.id = $1 AND {_PHYSICIAN.format(of="o")})
+""",
+    "grants(object_id text) RETURNS boolean": f"""
+SELECT EXISTS (SELECT 1 FROM object o WHERE o.id = $1
+    AND o.data_class = 'image' AND o.review <> 'needed'
+    AND ({_PHYSICIAN.format(of="o")} OR (o.patient IS NULL AND o.owner = {_ME}
+         AND pg_has_role(session_user, {{physician}}, 'MEMBER'))))
+""",
+    "asked_for(derivation text) RETURNS boolean": f"""
+SELECT EXISTS (SELECT 1 FROM derivation d WHERE d.id = $1 AND d.owner = {_ME})
+""",
+    "names_taken(lfns text[]) RETURNS SETOF text": """
+SELECT o.lfn FROM unnest($1) AS given(lfn) JOIN object o ON o.lfn = given.lfn
+""",
+    "folders_of(lfns text[]) RETURNS SETOF text": """
+SELECT given.lfn FROM unnest($1) AS given(lfn) WHERE EXISTS (
+    SELECT 1 FROM object o
+    WHERE o.lfn > given.lfn || '/' COLLATE "C" AND o.lfn < given.lfn || '0' COLLATE "C")
+""",
+    "hold_patients(pseudonyms text[]) RETURNS void": """
+INSERT INTO patient (pseudonym, visits) SELECT one, 0 FROM unnest($1) AS given(one) ORDER BY one
+ON CONFLICT (pseudonym) DO UPDATE SET visits = patient.visits
+""",
+    "count_visits(pseudonyms text[]) RETURNS void": """
+UPDATE patient SET visits = (
+    SELECT count(DISTINCT coalesce(o.study_date, o.session)) FROM object o
+    WHERE o.patient = pseudonym AND o.lfn IS NOT NULL)
+WHERE pseudonym = ANY ($1)
+""",
+}
