@@ -131,6 +131,7 @@ class DatasetStore:
             self._get(connection, name)
             rows = connection.execute(
                 select(dataset_member.c.lfn, dataset_member.c.object_id, object_.c.id)
+                .select_from(dataset_member)
                 .outerjoin(
                     object_, and_(object_.c.lfn == dataset_member.c.lfn, self._sight.objects())
                 )

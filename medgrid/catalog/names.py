@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, Select, exists, literal_column, select, text, update
 
 from medgrid.catalog.attributes import ALIASES, COLUMNS, AttributeColumn, check_name, type_of
-from medgrid.catalog.rows import as_column
-from medgrid.catalog.schema import attribute_name
+from medgrid.catalog.rows import as_column, value_table
+from medgrid.catalog.schema import attribute, attribute_name, object_
+from medgrid.catalog.sight import Sight
 from medgrid.errors import UsageError
 from medgrid.model import AttributeType
 
-__all__ = ["KnownName", "NameBook", "fit_column", "known_names"]
+__all__ = ["KnownName", "NameBook", "fit_column", "known_names", "seen_names"]
 
 RESERVED = frozenset(
     (
@@ -54,6 +55,21 @@ def known_names(connection: Connection) -> dict[str, KnownName]:
     return {
         name: KnownName(name, AttributeType(kind), place, unit) for name, kind, place, unit in rows
     }
+
+
+def seen_names(connection: Connection, sight: Sight, names: Iterable[str]) -> set[str]:
+    """Those of `names`, which users gave, that some object has which is seen."""
+    if sight.viewer is None:
+        return set(names)
+    given = value_table(connection, names)
+    has: Select[Any] = (
+        select(literal_column("1"))
+        .select_from(attribute)
+        .join(object_, object_.c.id == attribute.c.object_id)
+        .where(attribute.c.name == given.c.value, sight.objects())
+        .correlate(given)
+    )
+    return set(connection.scalars(select(given.c.value).where(exists(has))))
 
 
 class NameBook:

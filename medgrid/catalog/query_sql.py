@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from medgrid.catalog import query_values as values
 from medgrid.catalog.attributes import ALIASES, COLUMNS, TAGS, nearest
-from medgrid.catalog.names import KnownName, known_names
+from medgrid.catalog.names import KnownName, known_names, seen_names
 from medgrid.catalog.nominative import is_nominative
 from medgrid.catalog.query import Question, QuestionError, parse
 from medgrid.catalog.query_ast import (
@@ -153,8 +153,14 @@ class Compiler:
         return self.field(name).sort_key()
 
     def names(self) -> list[str]:
-        """All names a question may use in this grid, beside DICOM keywords no object has."""
-        return [*COLUMNS, *ALIASES, *VIRTUAL, *_LINKS, *self._known]
+        """All names a question may use in this grid, beside DICOM keywords no object has.
+
+        Of those that users gave, a viewer knows the ones on objects that they see.
+        """
+        users = [name for name, known in self._known.items() if known.place == "user"]
+        seen = seen_names(self._connection, self.sight, users)
+        others = [name for name in self._known if name not in users or name in seen]
+        return [*COLUMNS, *ALIASES, *VIRTUAL, *_LINKS, *others]
 
     @cached_property
     def _known(self) -> dict[str, KnownName]:
@@ -175,6 +181,8 @@ class Compiler:
         if known is None:
             return None
         if known.place == "user":
+            if not seen_names(self._connection, self.sight, [name]):
+                return None
             return user_field(name, known.type)
         return DocumentField(name, known.type, self._dialect)
 

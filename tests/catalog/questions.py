@@ -19,6 +19,7 @@ from medgrid.catalog.query_ast import (
     OneOf,
     Or,
     Path,
+    Patients,
     Value,
 )
 
@@ -109,6 +110,7 @@ def holds(node: Node, lfn: str, attributes: Mapping[str, Any]) -> bool:
         return any(holds(part, lfn, attributes) for part in node.parts)
     if isinstance(node, Path):
         return _path(node.pattern.text, lfn)
+    assert not isinstance(node, Patients)
     found = attributes.get(node.name)
     values = found if isinstance(found, list) else [] if found is None else [found]
     if isinstance(node, Known):
