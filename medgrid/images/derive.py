@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from medgrid.images.clean import BINARY_BYTES, Cleaner
-from medgrid.images.deidentify import age_years, first_value, scrubber_of
+from medgrid.images.deidentify import Scrubber, age_years, first_value, scrubber_of
 from medgrid.images.dicom import full_header, quiet_pydicom
 from medgrid.images.encode import EXPLICIT_LITTLE, Element, Syntax, elements, file_meta, item
 from medgrid.images.kept import CODE_SCHEMES, DUMMIES, EMPTIED, is_kept, is_text
@@ -123,36 +123,57 @@ def derive(source: BinaryIO, keys: PatientKeys, words: Iterable[str] = ()) -> De
         It is no image, broken, or of a kind that nobody can judge.
     """
     try:
-        ds = full_header(source)
+        with quiet_pydicom():
+            return _derive(source, keys, words)
+    except (NoDerivative, MemoryError):
+        raise
+    except NoPixels as exc:
+        raise NoDerivative(str(exc)) from None
+    except Exception as exc:  # pydicom meets broken bytes with errors of every kind
+        raise NoDerivative(f"header cannot be read ({type(exc).__name__})") from None
+
+
+def _derive(source: BinaryIO, keys: PatientKeys, words: Iterable[str]) -> Derivative:
+    try:
+        ds: Dataset = full_header(source)
     except ValueError as exc:
         raise NoDerivative(str(exc)) from None
-    with quiet_pydicom():
-        sop_class = _image_class(ds)
-        sop_uid = keys.uid(_undecoded(ds, 0x00080018))
-        if not sop_uid:
-            raise NoDerivative("no SOPInstanceUID")
-        declared = str(getattr(ds.file_meta, "TransferSyntaxUID", ""))
-        if declared and not is_standard_uid(declared):
-            raise NoDerivative("its transfer syntax is not known")
-        if declared == _DEFLATED:
-            ds, source = _inflated(source)
-            declared = EXPLICIT_LITTLE
-        syntax = _syntax(ds, declared)
-        try:
-            pixels = find_pixels(source, syntax)
-        except NoPixels as exc:
-            raise NoDerivative(str(exc)) from None
-        if pixels.is_encapsulated != _is_compressed(syntax):
-            raise NoDerivative("pixel data contradict the transfer syntax")
-        writer = _Writer(Cleaner(keys, scrubber_of(ds, words)), syntax, _is_signed(ds))
-        found = writer.dataset(ds)
-        found += _age(ds, found)
-        found += stamp(keys, syntax)
-        if writer.is_unicode:
-            found.append((0x00080005, "CS", b"ISO_IR 192"))
-        review = review_reason(ds) or _pixel_reason(ds, pixels)
-        header = file_meta(sop_class, sop_uid, syntax) + elements(found, syntax)
+    sop_class = _image_class(ds)
+    sop_uid = keys.uid(_undecoded(ds, 0x00080018))
+    if not sop_uid:
+        raise NoDerivative("no SOPInstanceUID")
+    declared = str(getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", ""))
+    if declared and not is_standard_uid(declared):
+        raise NoDerivative("its transfer syntax is not known")
+    if declared == _DEFLATED:
+        ds, source = _inflated(source)
+        declared = EXPLICIT_LITTLE
+    syntax = _syntax(ds, declared)
+    pixels = find_pixels(source, syntax)
+    if pixels.is_encapsulated != _is_compressed(syntax):
+        raise NoDerivative("pixel data contradict the transfer syntax")
+    scrub = _scrubber(ds, words)
+    writer = _Writer(Cleaner(keys, scrub), syntax, _is_signed(ds))
+    found = writer.dataset(ds)
+    found += _age(ds, found)
+    found += stamp(keys, syntax)
+    if writer.is_unicode:
+        found.append((0x00080005, "CS", b"ISO_IR 192"))
+    header = file_meta(sop_class, sop_uid, syntax) + elements(found, syntax)
+    review = review_reason(ds) or _pixel_reason(ds, pixels)
     return Derivative(sop_uid, len(header) + pixels.size_bytes, review, header, pixels, source)
+
+
+def _scrubber(ds: Dataset, words: Iterable[str]) -> Scrubber:
+    """Scrubber of a header's words; without them nothing can be cut."""
+    for keyword in ("PatientName", "PatientID"):
+        try:
+            ds.get(keyword)
+        except Exception:
+            raise NoDerivative(f"its {keyword} cannot be read") from None
+        if keyword in ds and ds[keyword].VR not in ("PN", "LO", "SH"):
+            raise NoDerivative(f"its {keyword} cannot be read")
+    return scrubber_of(ds, words)
 
 
 def _image_class(ds: Dataset) -> str:

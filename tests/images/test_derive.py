@@ -8,6 +8,8 @@ from typing import Any
 
 import pydicom
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID
@@ -272,3 +274,33 @@ def test_one_instance_to_look_at_holds_back_the_series(tmp_path: Path) -> None:
     series = SeriesDerivative(members(tmp_path / "in"), KEYS)
     series.check()
     assert series.review == "text is burned in"
+
+
+@given(st.data())
+def test_damaged_bytes_are_derived_or_refused(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(["MR_small.dcm", "MR_small_implicit.dcm", "liver_1frame.dcm"]))
+    damaged = bytearray(pydicom_file(name).read_bytes())
+    header = st.integers(128, min(len(damaged), 4000) - 1)
+    for place, value in data.draw(st.lists(st.tuples(header, st.integers(0, 255)), max_size=8)):
+        damaged[place] = value
+    cut = data.draw(st.integers(0, len(damaged)))
+    whole = data.draw(st.booleans())
+    try:
+        found, _ = derived(bytes(damaged) if whole else bytes(damaged[:cut]))
+    except NoDerivative:
+        return
+    assert found[128:132] == b"DICM"
+    pydicom.dcmread(io.BytesIO(found))
+
+
+def test_an_element_of_no_representation_is_dropped() -> None:
+    damaged = bytearray(pydicom_file("liver_1frame.dcm").read_bytes())
+    at = damaged.index(b"\x12\0\x50\0LO")  # ClinicalTrialTimePointID
+    damaged[at + 5] = 0
+    assert b"DICM" in derived(bytes(damaged))[0]
+
+
+def test_without_a_readable_name_text_cannot_be_scrubbed() -> None:
+    data = encoded(instance())
+    at = data.index(b"\x10\0\x10\0PN")
+    assert refusal(data[: at + 4] + b"FD" + data[at + 6 :]) == "its PatientName cannot be read"
