@@ -39,6 +39,7 @@ _MAX_INFLATED_BYTES: Final = 2 * 1024**3
 _MAX_DEPTH: Final = 16
 _PER_FRAME: Final = 0x52009230
 _PACKED: Final = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
+_PATIENT_AGE: Final = 0x00101010
 _CODE: Final = (0x00080100, 0x00080119, 0x00080102, 0x00080104)
 _IMAGES: Final = frozenset(
     """
@@ -154,9 +155,9 @@ def _derive(source: BinaryIO, keys: PatientKeys, words: Iterable[str]) -> Deriva
         raise NoDerivative("pixel data contradict the transfer syntax")
     scrub = _scrubber(ds, words)
     writer = _Writer(Cleaner(keys, scrub), syntax, _is_signed(ds))
-    found = writer.dataset(ds)
-    found += _age(ds, found)
-    found += stamp(keys, syntax)
+    found = _age(ds, writer.dataset(ds))
+    has = {tag for tag, _, _ in found}
+    found += [one for one in stamp(keys, syntax) if one[0] not in has]
     if writer.is_unicode:
         found.append((0x00080005, "CS", b"ISO_IR 192"))
     header = file_meta(sop_class, sop_uid, syntax) + elements(found, syntax)
@@ -259,14 +260,15 @@ def _pixel_reason(ds: Dataset, pixels: Pixels) -> str:
 
 
 def _age(ds: Dataset, found: list[Element]) -> list[Element]:
-    """Age, which takes the birth date's place, where a file gives no age."""
-    if any(tag == 0x00101010 and value for tag, _, value in found):
-        return []
+    """Elements with the age, which takes the birth date's place, where a file gives none."""
+    if any(tag == _PATIENT_AGE and value for tag, _, value in found):
+        return found
     years = age_years("", first_value(ds, "PatientBirthDate"), first_value(ds, "StudyDate"))
     if years is None:
-        return []
+        return found
     text = f"{int(years):03d}Y" if years >= 2 else f"{int(years * 12):03d}M"
-    return [(0x00101010, "AS", text.encode("ascii"))]
+    others = [one for one in found if one[0] != _PATIENT_AGE]
+    return [*others, (_PATIENT_AGE, "AS", text.encode("ascii"))]
 
 
 class _Writer:
