@@ -37,7 +37,10 @@ class Settings:
 
     home: Path
     catalog: str = ""  # SQLAlchemy URL; the default is SQLite in the grid home
+    keystore: str = ""  # URL of the key store, several with spaces between; the default is SQLite
+    keystore_threshold: int = 1  # of several key stores, how many are needed to open anything
     passphrase_file: str = ""  # holds the passphrase of this user's identity; the default is to ask
+    care_team: str = ""  # identities, with spaces between, that care for patients who are new
     user: str = field(default_factory=_user)
     default_se: str = ""  # where outputs and imports go; the default is the first enabled one
     known_hosts: str = ""  # the default is <home>/known_hosts, then ~/.ssh/known_hosts
@@ -53,6 +56,11 @@ class Settings:
     def catalog_url(self) -> str:
         """SQLAlchemy URL of the catalog."""
         return self.catalog or f"sqlite:///{self.home / 'catalog.db'}"
+
+    @property
+    def keystore_urls(self) -> tuple[str, ...]:
+        """SQLAlchemy URLs of the key stores."""
+        return tuple(self.keystore.split()) or (f"sqlite:///{self.home / 'keystore.db'}",)
 
     @property
     def keys_dir(self) -> Path:

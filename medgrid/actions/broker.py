@@ -61,7 +61,7 @@ def broker_status(grid: Grid) -> BrokerStatus:
     """Look at the broker."""
     from medgrid.broker.process import gone_process
 
-    catalog = grid.catalog
+    catalog = grid.whole
     holder = catalog.leases.holder(BROKER)
     if gone_process(holder) is not None:
         holder = None
@@ -88,10 +88,10 @@ def ensure_broker(grid: Grid) -> MissingBroker | None:
     """
     from medgrid.broker.process import gone_process, is_starting, last_error, start_in_background
 
-    holder = grid.catalog.leases.holder(BROKER)
+    holder = grid.whole.leases.holder(BROKER)
     if holder is not None and gone_process(holder) is None:
         return None
-    open_jobs = grid.catalog.jobs.desk.open_count()
+    open_jobs = grid.whole.jobs.desk.open_count()
     if not open_jobs:
         return None
     settings = grid.settings
@@ -132,7 +132,13 @@ def run_broker(
     """
     from medgrid.broker.loop import Broker
 
-    broker = Broker(grid.catalog, grid.settings, idle_s=idle_s, until_stuck=until_stuck)
+    broker = Broker(
+        grid.whole,
+        grid.settings,
+        grid.broker_vault,
+        idle_s=idle_s,
+        until_stuck=until_stuck,
+    )
     if on_stop is not None:
         on_stop(broker.stop)
     broker.run()
@@ -148,7 +154,7 @@ def stop_broker(grid: Grid, timeout_s: float = 30.0) -> bool:
     """
     if not broker_status(grid).running:
         return False
-    leases = grid.catalog.leases
+    leases = grid.whole.leases
     leases.ask_to_stop(BROKER)
     until_s = time.monotonic() + timeout_s
     while broker_status(grid).running:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from medgrid.actions.broker import BrokerStatus, broker_status
 from medgrid.actions.grid import Grid
+from medgrid.actions.keys import readable
 from medgrid.actions.match import candidates
 from medgrid.broker.matching import Match, need_of, rank
 from medgrid.catalog.job_states import PENDING
@@ -30,7 +31,7 @@ class Explanation:
 def explain_job(grid: Grid, job_id: JobId) -> Explanation:
     """Gather all about one job; raises `NotFound` when there is none of this id."""
     catalog = grid.catalog
-    job = catalog.jobs.job(job_id)
+    job = readable(grid, catalog.jobs.job(job_id))
     ids = [one for many in job.inputs.values() for one in many]
     objects = catalog.objects.by_ids(ids)
     ranking: list[Match] = []

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from medgrid.actions.files import atomic_file, free_path, local_error, make_folder
 from medgrid.actions.grid import Grid
+from medgrid.actions.keys import readable
 from medgrid.actions.outcome import Failure, job_problem
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.transfer import BadReplica, fetch_file
@@ -30,16 +31,12 @@ _AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A file, or the folder of an unpacked series, that lies here now.
-
-    `sha256` is that of the object; None for the last words of a job.
-    """
+    """A file, or the folder of an unpacked series, that lies here now."""
 
     path: Path
     source: str  # LFN or job id
     role: str | None = None
     size_bytes: int = 0
-    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +78,7 @@ def fetch(
     for is_lfn, many in groupby(dict.fromkeys(words), lambda word: word.startswith("/")):
         (plan.add_lfns if is_lfn else plan.add_jobs)(list(many))
     wanted, told = plan.wanted, plan.told
+    grid.keys([one.item for one in wanted], "fetch")
     replicas = grid.catalog.objects.replicas({one.item.id for one in wanted})
     progress.total(sum(one.item.size_bytes for one in wanted), "B")
     with _Crew(grid, replicas, packed, force, on_bad, progress) as crew:
@@ -99,6 +97,7 @@ class _Plan:
     """What is to be brought, and what is to be said before which of it."""
 
     def __init__(self, grid: Grid, folder: Path, packed: bool, force: bool) -> None:
+        self._grid = grid
         self._catalog = grid.catalog
         self._folder = folder
         self._packed = packed
@@ -150,6 +149,7 @@ class _Plan:
     def _texts(self, job: Job) -> None:
         """Write the last words of a job."""
         taken = {output.filename for output in job.outputs}
+        job = readable(self._grid, job)
         for name, text in (("stdout.txt", job.stdout_tail), ("stderr.txt", job.stderr_tail)):
             if not text or name in taken or not job.state.is_final:
                 continue
@@ -243,14 +243,13 @@ class _Crew:
                 self._file(wanted.item, wanted.path)
         except MedgridError as error:
             return Failure(wanted.source, error)
-        item = wanted.item
-        return Fetched(wanted.path, wanted.source, wanted.role, item.size_bytes, item.sha256)
+        return Fetched(wanted.path, wanted.source, wanted.role, wanted.item.size_bytes)
 
     def _file(self, item: GridObject, path: Path) -> None:
         try:
             self._bring(item, path, self._force)
         except AlreadyExists:
-            if not _is_there(item, path):
+            if not _is_there(self._grid, item, path):
                 raise
             self.advance(item.size_bytes)
 
@@ -290,14 +289,17 @@ class _Crew:
                 shutil.rmtree(work)
 
 
-def _is_there(item: GridObject, path: Path) -> bool:
-    """Whether a file here holds an object already."""
+def _is_there(grid: Grid, item: GridObject, path: Path) -> bool:
+    """Whether a file here holds an object already; what cannot be compared does not count."""
     try:
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode) or found.st_size != item.size_bytes:
             return False
         with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest() == item.sha256
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        if item.is_protected:
+            return item.digest is not None and grid.keyed(sha256) == item.digest
+        return sha256 == item.sha256
     except OSError:
         return False
 

@@ -3,37 +3,60 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from medgrid.config import Settings, load_settings
-from medgrid.errors import ConfigError, NotFound
+from medgrid.errors import ConfigError, IntegrityError, NotFound
 
 if TYPE_CHECKING:
     from medgrid.catalog import Catalog
-    from medgrid.model import StorageElement
+    from medgrid.crypto.vault import ObjectKey, Sealing, Vault
+    from medgrid.model import GridObject, ObjectId, StorageElement
     from medgrid.storage.base import Storage
 
 __all__ = ["Grid"]
 
 
 class Grid:
-    """A grid home and what belongs to it. Use as a context manager, or call `close`."""
+    """A grid home and what belongs to it. Use as a context manager, or call `close`.
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    Parameters
+    ----------
+    settings : Settings, optional
+    ask : callable, optional
+        Gives the passphrase of an identity, by its name, when there is somebody to ask.
+    """
+
+    def __init__(
+        self, settings: Settings | None = None, ask: Callable[[str], bytes] | None = None
+    ) -> None:
         self.settings = settings or load_settings()
+        self._ask = ask
         self._storages: dict[str, Storage] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @cached_property
     def catalog(self) -> Catalog:
-        """The open catalog.
+        """The catalog as this user may see it.
 
         Raises
         ------
         ConfigError
             There is no grid here yet.
         """
+        return self._open_catalog(self.settings.user)
+
+    @cached_property
+    def whole(self) -> Catalog:
+        """The catalog with all that is in it, for work that must not pass anything over.
+
+        Nothing of it may be shown: `catalog` is for that.
+        """
+        return self._open_catalog(None)
+
+    def _open_catalog(self, viewer: str | None) -> Catalog:
         from medgrid.catalog import Catalog
 
         if not self.settings.catalog and not (self.settings.home / "catalog.db").exists():
@@ -41,7 +64,77 @@ class Grid:
                 f"no grid at {self.settings.home}",
                 hint="make one with 'medgrid init', or set MEDGRID_HOME",
             )
-        return Catalog.open(self.settings.catalog_url)
+        return Catalog.open(self.settings.catalog_url, viewer)
+
+    # -- keys --------------------------------------------------------------------------------------
+
+    @cached_property
+    def vault(self) -> Vault:
+        """What this user's identity can seal and open.
+
+        Raises
+        ------
+        ConfigError
+            There is no key store, or no identity here.
+        """
+        from medgrid.actions.keys import open_vault
+
+        with self._lock:
+            return open_vault(self.settings, self._ask)
+
+    @cached_property
+    def broker_vault(self) -> Vault:
+        """What the broker's identity can seal and open; raises as `vault`."""
+        from medgrid.actions.keys import BROKER, open_vault
+
+        return open_vault(self.settings, None, BROKER)
+
+    def key(self, item: GridObject) -> ObjectKey | None:
+        """What opens an object, None when it is stored in the clear.
+
+        Raises
+        ------
+        Denied
+            The key store has nothing for this user.
+        IntegrityError
+            The key is that of other bytes than the catalog's.
+        """
+        if not item.is_protected:
+            return None
+        found = self.vault.key(item.key_id)
+        if found.manifest.body_sha256 != item.sha256:
+            raise IntegrityError(
+                f"{item.lfn or item.id}: the catalog and the key store speak of different bytes",
+                hint="one of them was put back to an earlier state",
+            )
+        return found
+
+    def keys(self, items: Iterable[GridObject], purpose: str) -> None:
+        """Ask for the keys of many objects at once; `key` then has them at hand.
+
+        What is denied is passed over: `key` says so.
+        """
+        wanted = [item.key_id for item in items if item.is_protected]
+        if wanted:
+            self.vault.preload(wanted, purpose)
+
+    def keep(self, new: Iterable[Sealing]) -> None:
+        """Make the keys of sealed objects last; before the catalog hears of the objects."""
+        new = list(new)
+        if new:
+            self.vault.keep(new)
+
+    def forget_keys(self, ids: Iterable[ObjectId]) -> None:
+        """Destroy what opens objects that are no more, or never came to be."""
+        gone = list(ids)
+        if gone:
+            self.vault.forget(gone)
+
+    def keyed(self, sha256: str) -> str | None:
+        """Keyed digest of a content, from its plain one; None where this home has no key."""
+        return self.vault.keyed(sha256)
+
+    # -- places ------------------------------------------------------------------------------------
 
     def default_se(self) -> StorageElement:
         """Storage element for what names none."""
@@ -70,9 +163,9 @@ class Grid:
         for storage in self._storages.values():
             storage.close()
         self._storages.clear()
-        if "catalog" in self.__dict__:
-            self.catalog.close()
-            del self.__dict__["catalog"]
+        for name in ("catalog", "whole", "vault", "broker_vault"):
+            if name in self.__dict__:
+                self.__dict__.pop(name).close()
 
     def __enter__(self) -> Self:
         return self

@@ -127,9 +127,9 @@ def open_directory(settings: Settings) -> KeyStore:
     ConfigError
         There is none.
     """
-    from medgrid.crypto.keystore import KeyStore
+    from medgrid.actions.keys import open_keystore
 
-    return KeyStore.open(f"sqlite:///{settings.home / 'keystore.db'}", settings.user)
+    return open_keystore(settings, settings.user)
 
 
 def make_identity(

@@ -16,6 +16,7 @@ from medgrid.actions.transfer import Uploads, fetch_file
 from medgrid.algorithms.descriptor import algorithm_digest
 from medgrid.catalog.objects import Registration
 from medgrid.catalog.provenance import Derivation
+from medgrid.crypto.vault import Sealing, Whose
 from medgrid.errors import MedgridError
 from medgrid.images.convert import Converted, convert, converter, converter_version
 from medgrid.images.pack import unpack
@@ -43,7 +44,8 @@ def convert_series(
     ----------
     grid : Grid
     ids : iterable of ObjectId
-        Objects; those that are no series, or have no LFN, are passed over.
+        Originals, or their de-identified twins, which are what is converted; what is no series, or
+        has no LFN, is passed over.
     se : str
         Storage element for the volumes.
     on_new : callable
@@ -57,7 +59,7 @@ def convert_series(
         dcm2niix is not installed.
     """
     program = _program()
-    found = grid.catalog.objects.by_ids(ids).values()
+    found = grid.catalog.objects.twins(ids)
     series = [
         item
         for item in found
@@ -120,29 +122,38 @@ def _convert_one(
     """Convert one series and register what comes of it, in one transaction."""
     started_s = time.time()
     earlier = {object_id for _, object_id in grid.catalog.objects.versions(lfn)}
-    whose: list[Any] = [item.attributes.get(name) for name in _WHOSE]
+    names: list[Any] = [item.attributes.get(name) for name in _WHOSE]
     new: list[Registration] = []
+    keys: list[Sealing] = []
     outputs: dict[str, list[ObjectId]] = {}
     with scratch_folder(grid.settings) as folder, Uploads(grid) as uploads:
         volumes = _volumes(grid, item, folder)
         ended_s = time.time()
         for file in _files(lfn, volumes):
-            object_id = new_object_id()
-            replica = uploads.put(object_id, se, file.chunks)
+            whose = Whose(item.data_class, item.patient, () if item.patient else (item.owner,))
+            sealed = uploads.seal(new_object_id(), se, file.chunks, whose)
             place, version = _place(grid, file.name, earlier)
+            object_id = sealed.replica.object_id
+            keys.append(sealed.sealing)
             made = GridObject(
                 id=object_id,
                 lfn=place,
                 version=version,
                 kind=ObjectKind.VOLUME if file.role == "volume" else ObjectKind.FILE,
                 filename=file.filename,
-                size_bytes=replica.size_bytes,
-                sha256=replica.sha256,
+                size_bytes=sealed.size_bytes,
+                sha256=sealed.replica.sha256,
                 created_s=ended_s,
                 attributes=file.attributes,
+                data_class=item.data_class,
+                owner=item.owner,
+                patient=item.patient,
+                digest=sealed.digest,
+                review=item.review,
             )
             outputs.setdefault(file.role, []).append(object_id)
-            new.append(Registration(made, (replica,), *whose))
+            new.append(Registration(made, (sealed.replica,), *names))
+        grid.keep(keys)
         with grid.catalog.transaction():
             grid.catalog.objects.register(new, replace=True)
             grid.catalog.provenance.record(

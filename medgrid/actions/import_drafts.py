@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from medgrid.actions.import_twins import Twin, series_twin, volume_twin
 from medgrid.catalog.scanned import SeriesName
 from medgrid.crypto.pseudonym import keyed_digest, neutral_label, pseudonym
 from medgrid.images.deidentify import keyed, label, metadata, scrubber_of
 from medgrid.images.dicom import SeriesKey, full_header, series_key
+from medgrid.images.nominative import nominative
 from medgrid.images.pack import (
     SERIES_FILENAME,
     Changed,
@@ -75,11 +77,12 @@ class SeriesFiles:
 
 @dataclass(slots=True)
 class Draft:
-    """An object to be made.
+    """An object to be made, the bytes as they came, and its de-identified twin.
 
-    `chunks` gives its bytes, `expected` their digest when it is known beforehand. `files` are the
-    files whose content it holds. `replaces` is the LFN it becomes a new version of, `base` the
-    object that names it now.
+    `chunks` gives its bytes, `expected` their digest when it is known beforehand; `derive` makes
+    the twin. `names` is what names the patient.
+    `files` are the files whose content it holds. `replaces` is the LFN it becomes a new version of,
+    `base` the object that names it now; `folder` and `label` are those of the twin.
     """
 
     kind: ObjectKind
@@ -90,6 +93,8 @@ class Draft:
     chunks: Callable[[], Iterable[bytes]]
     size_bytes: int
     files: list[tuple[str, FileStamp]]
+    derive: Callable[[], Twin]
+    names: Mapping[str, str] = field(default_factory=dict)
     patient: str | None = None
     study_uid: str | None = None
     series_uid: str | None = None
@@ -260,6 +265,8 @@ def series_draft(files: SeriesFiles, namer: Namer) -> Draft:
         chunks=lambda: pack(members),
         size_bytes=packed_size([one.stamp.size_bytes for one in members]),
         files=[(one.path, one.stamp) for one in files.files],
+        derive=lambda: series_twin(members, keys),
+        names=nominative(ds),
         patient=patient,
         study_uid=study_uid,
         series_uid=series_uid,
@@ -304,6 +311,8 @@ def volume_draft(
         chunks=lambda: file_chunks(path, stamp),
         size_bytes=stamp.size_bytes,
         files=[(path, stamp)],
+        derive=lambda: volume_twin(path, stamp),
+        names=volume.nominative,
         patient=patient,
         study_uid=attributes.get("StudyInstanceUID"),
         series_uid=attributes.get("SeriesInstanceUID"),

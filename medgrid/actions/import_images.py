@@ -24,12 +24,14 @@ from medgrid.actions.import_drafts import (
     volume_draft,
 )
 from medgrid.actions.import_merge import merged_draft
+from medgrid.actions.import_twins import ORIGINAL_SUFFIX
 from medgrid.actions.import_writer import Names, Writer, remembered
+from medgrid.actions.patients import Patients
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.scratch import scratch_folder
 from medgrid.catalog.scanned import ScannedFile
 from medgrid.crypto.pseudonym import load_key
-from medgrid.errors import NotFound, UsageError
+from medgrid.errors import Denied, NotFound, UsageError
 from medgrid.images.convert import converter
 from medgrid.images.deidentify import segment
 from medgrid.images.pack import Changed, FileStamp
@@ -66,6 +68,8 @@ class ImportRequest:
         Processes that read headers; 0 is one per processor.
     dry_run : bool
         Change nothing.
+    team : sequence of str
+        Identities that care for the patients who are new; empty is as the settings say.
     """
 
     paths: Sequence[str]
@@ -76,6 +80,7 @@ class ImportRequest:
     keep_names: bool = False
     jobs: int = 0
     dry_run: bool = False
+    team: Sequence[str] = ()
 
 
 class Listener(Protocol):
@@ -167,7 +172,8 @@ class _Import:
         self.before: dict[str, ObjectId] = {}  # changed files -> object of their old content
         self._notes: list[ScannedFile] = []
         self._names = Names(grid)
-        self._writer = Writer(grid, se, namer, self._is_new, self._failed)
+        patients = Patients(grid, request.team)
+        self._writer = Writer(grid, se, namer, patients, self._is_new, self._failed)
 
     def run(self, roots: list[str], progress: Progress) -> None:
         files = list(self._changed(walk(roots, self._is_home())))
@@ -229,7 +235,7 @@ class _Import:
             if len(self.request.paths) > 1:
                 seen |= stamps.keys()
             self.summary.files += len(stamps)
-            known = self.grid.catalog.scanned.known(stamps)
+            known = self.grid.whole.scanned.known(stamps)
             for key, (entry, stamp) in stamps.items():
                 if not self._is_unchanged(entry.path, stamp, known.get(key)):
                     yield entry.path, entry.root
@@ -275,7 +281,7 @@ class _Import:
         self, series: list[SeriesFiles], volumes: list[Scanned], progress: Progress
     ) -> Iterator[Draft]:
         names = [self.namer.series_name(files.key) for files in series]
-        held = self.grid.catalog.scanned.series(name.series_uid or "" for name in names)
+        held = self.grid.whole.scanned.series(name.series_uid or "" for name in names)
         for files, name in zip(series, names, strict=True):
             try:
                 base = held.get(name)
@@ -288,13 +294,17 @@ class _Import:
             except ValueError as exc:
                 for one in files.files:
                     self._failed(Failure(one.path, str(exc)))
+            except Denied:
+                for one in files.files:
+                    reason = "the grid has its series; only the patient's care team can add to it"
+                    self._failed(Failure(one.path, reason))
             progress.advance()
         for volume in volumes:
             yield from self._volume(volume)
             progress.advance()
 
     def _next_version(self, files: SeriesFiles, base: ObjectId) -> Iterator[Draft]:
-        item = self.grid.catalog.objects.by_ids([base])[base]
+        item = self.grid.whole.objects.by_ids([base])[base]
 
         def contradicts(one: Instance, reason: str) -> None:
             self._failed(Failure(one.path, reason))
@@ -315,11 +325,12 @@ class _Import:
         assert one.volume is not None  # noqa: S101 - asked for volumes only
         own_name = _own_name(one) if self.request.keep_names else ()
         draft = volume_draft(one.path, one.stamp, one.volume, self.namer, own_name)
-        objects = self.grid.catalog.objects
-        lfn = draft.folder.child(draft.label)
+        objects = self.grid.whole.objects
+        digest = self.grid.keyed(one.volume.sha256)
+        lfn = draft.folder.child(draft.label + ORIGINAL_SUFFIX)
         number = 1
         while (item := objects.get_many([lfn]).get(lfn)) is not None:
-            if item.sha256 == one.volume.sha256:
+            if item.digest == digest:
                 self.summary.known += 1
                 key = self.namer.file_key(one.path)
                 self._notes.append(remembered(key, one.stamp, item.id))
@@ -328,7 +339,7 @@ class _Import:
                 draft.replaces, draft.base = lfn, item.id
                 break
             number += 1
-            lfn = draft.folder.child(f"{draft.label}-{number}")
+            lfn = draft.folder.child(f"{draft.label}-{number}{ORIGINAL_SUFFIX}")
         yield draft
 
     # -- telling -----------------------------------------------------------------------------------
@@ -341,7 +352,10 @@ class _Import:
         self.listener.new(item)
 
     def _would_be_new(self, draft: Draft) -> None:
-        lfn = draft.replaces or self._names.free(draft.folder, draft.label)
+        if draft.replaces:
+            lfn = LFN(draft.replaces.removesuffix(ORIGINAL_SUFFIX))
+        else:
+            lfn = self._names.free(draft.folder, draft.label)
         item = GridObject(
             id=ObjectId(""),
             lfn=lfn,
@@ -374,7 +388,7 @@ class _Import:
 
     def _flush_notes(self) -> None:
         if not self.request.dry_run:
-            self.grid.catalog.scanned.note(self._notes)
+            self.grid.whole.scanned.note(self._notes)
         self._notes.clear()
 
 

@@ -57,7 +57,7 @@ def merged_draft(
     ValueError
         The header cannot be read.
     """
-    if _is_packed(files, base):
+    if _is_packed(grid, files, base):
         return None
     held = _unpacked(grid, base, folder)
     new: list[Instance] = []
@@ -78,7 +78,7 @@ def merged_draft(
     return draft
 
 
-def _is_packed(files: SeriesFiles, base: GridObject) -> bool:
+def _is_packed(grid: Grid, files: SeriesFiles, base: GridObject) -> bool:
     """Whether `files` pack to the very bytes of `base`."""
     members = [Member(one.path, one.stamp) for one in files.instances]
     if packed_size([one.stamp.size_bytes for one in members]) != base.size_bytes:
@@ -86,13 +86,13 @@ def _is_packed(files: SeriesFiles, base: GridObject) -> bool:
     digest = hashlib.sha256()
     for chunk in pack(members):
         digest.update(chunk)
-    return digest.hexdigest() == base.sha256
+    return grid.keyed(digest.hexdigest()) == base.digest
 
 
 def _unpacked(grid: Grid, base: GridObject, folder: Path) -> dict[str, Instance]:
     """Instances of a series the grid holds, by SOPInstanceUID."""
     tar = folder / "series.tar"
-    fetch_file(grid, base, grid.catalog.objects.replicas([base.id])[base.id], tar)
+    fetch_file(grid, base, grid.whole.objects.replicas([base.id])[base.id], tar)
     inner = folder / "instances"
     inner.mkdir()
     with tar.open("rb") as stream:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from medgrid.actions.grid import Grid
 from medgrid.actions.import_drafts import Draft, Failure, Namer
-from medgrid.actions.transfer import Uploads
+from medgrid.actions.import_twins import ORIGINAL_SUFFIX, NoDerivative
+from medgrid.actions.patients import Patients
+from medgrid.actions.transfer import Sealed, Uploads
 from medgrid.catalog.objects import Registration
 from medgrid.catalog.scanned import ScannedFile
+from medgrid.crypto.vault import Whose
 from medgrid.errors import AlreadyExists, MedgridError, NotFound
 from medgrid.images.pack import Changed, FileStamp
-from medgrid.model import LFN, GridObject, ObjectId, Replica, new_object_id
+from medgrid.model import LFN, DataClass, GridObject, ObjectId, Review, new_object_id
 
 __all__ = ["Names", "Writer", "remembered"]
 
@@ -31,7 +34,7 @@ def remembered(
 
 
 class Names:
-    """Finds free LFNs: a label that is taken gets ``-2``, ``-3``."""
+    """Finds free LFNs: a label that is taken, also by an original, gets ``-2``, ``-3``."""
 
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
@@ -42,13 +45,13 @@ class Names:
         taken = self._taken.get(folder)
         if taken is None:
             try:
-                listing = self._grid.catalog.objects.list(folder)
+                listing = self._grid.whole.objects.list(folder)
             except NotFound:
                 listing = []
             taken = self._taken[folder] = {name.rstrip("/") for name in listing}
         lfn = folder.child(label)
         number = 1
-        while lfn in taken:
+        while lfn in taken or lfn + ORIGINAL_SUFFIX in taken:
             number += 1
             lfn = folder.child(f"{label}-{number}")
         taken.add(lfn)
@@ -56,11 +59,13 @@ class Names:
 
 
 class Stored(NamedTuple):
-    """A draft whose bytes are in storage."""
+    """A draft whose bytes are in storage, with those of its twin when it has one."""
 
     draft: Draft
-    object_id: ObjectId
-    replica: Replica
+    original: Sealed
+    twin: Sealed | None
+    twin_filename: str = ""
+    review: Review = Review.NONE
 
 
 @dataclass(slots=True)
@@ -73,6 +78,8 @@ class Writer:
     se : str
         Storage element the bytes go to.
     namer : Namer
+    patients : Patients
+        Makes those who are new known to their care team.
     on_new : callable
         Told of each object, with its draft, when it is in the catalog for good.
     on_failed : callable
@@ -82,6 +89,7 @@ class Writer:
     grid: Grid
     se: str
     namer: Namer
+    patients: Patients
     on_new: Callable[[GridObject, Draft], None]
     on_failed: Callable[[Failure], None]
 
@@ -111,22 +119,43 @@ class Writer:
                     if draft is None:
                         more = False
                         break
-                    object_id = new_object_id()
                     try:
-                        replica = uploads.put(object_id, self.se, draft.chunks(), draft.expected)
+                        stored.append(self._store(uploads, draft))
                     except Changed as exc:
                         self.on_failed(Failure(exc.path, str(exc)))
-                        continue
-                    stored.append(Stored(draft, object_id, replica))
+                    except ValueError as exc:
+                        for path, _ in draft.files:
+                            self.on_failed(Failure(path, str(exc)))
             except MedgridError:
                 self._register(stored)
                 raise
             self._register(stored)
         return more
 
+    def _store(self, uploads: Uploads, draft: Draft) -> Stored:
+        """Encrypt a draft's bytes, and those of its twin, to the storage element."""
+        readers = () if draft.patient else (self.grid.settings.user,)
+        whose = Whose(DataClass.NOMINATIVE, draft.patient, readers)
+        original = uploads.seal(new_object_id(), self.se, draft.chunks(), whose, draft.expected)
+        twin = draft.derive()
+        whose = Whose(DataClass.IMAGE, draft.patient, readers)
+        try:
+            sealed = uploads.seal(new_object_id(), self.se, twin.chunks(), whose)
+        except NoDerivative:
+            return Stored(draft, original, None)
+        return Stored(draft, original, sealed, twin.filename, twin.review())
+
     def _register(self, stored: Sequence[Stored]) -> None:
         if not stored:
             return
+        names: dict[str, list[Mapping[str, str]]] = {}
+        for one in stored:
+            if one.draft.patient:
+                names.setdefault(one.draft.patient, []).append(one.draft.names)
+        self.patients.meet(names)
+        self.grid.keep(
+            copy.sealing for one in stored for copy in (one.original, one.twin) if copy is not None
+        )
         for attempt in range(1, _TRIES + 1):
             try:
                 done = self._commit(stored)
@@ -140,7 +169,7 @@ class Writer:
             return
 
     def _commit(self, stored: Sequence[Stored]) -> list[tuple[GridObject, Draft]]:
-        catalog = self.grid.catalog
+        catalog = self.grid.whole
         names = Names(self.grid)
         fresh: list[tuple[GridObject, Draft]] = []
         versions: list[Registration] = []
@@ -156,24 +185,25 @@ class Writer:
                 if draft.series is not None and now.get(draft.series) != draft.base:
                     overtaken.append(draft)
                     continue
-                lfn = draft.replaces or names.free(draft.folder, draft.label)
-                item = GridObject(
-                    id=one.object_id,
-                    lfn=lfn,
-                    kind=draft.kind,
-                    filename=draft.filename,
-                    size_bytes=one.replica.size_bytes,
-                    sha256=one.replica.sha256,
-                    created_s=time.time(),
-                    attributes=draft.attributes,
+                lfn = _twin_lfn(draft.replaces) or names.free(draft.folder, draft.label)
+                original = self._object(draft, one.original, LFN(lfn + ORIGINAL_SUFFIX))
+                made = [(original, one.original.replica)]
+                if one.twin is not None:
+                    twin = replace(
+                        self._object(draft, one.twin, lfn),
+                        data_class=DataClass.IMAGE,
+                        filename=one.twin_filename,
+                        review=one.review,
+                        original=original.id,
+                    )
+                    made.append((twin, one.twin.replica))
+                (versions if draft.replaces else firsts).extend(
+                    Registration(item, (copy,), draft.patient, draft.study_uid, draft.series_uid)
+                    for item, copy in made
                 )
-                registration = Registration(
-                    item, (one.replica,), draft.patient, draft.study_uid, draft.series_uid
-                )
-                (versions if draft.replaces else firsts).append(registration)
-                fresh.append((item, draft))
+                fresh.append((made[-1][0], draft))
                 files += [
-                    remembered(self.namer.file_key(path), stamp, one.object_id)
+                    remembered(self.namer.file_key(path), stamp, original.id)
                     for path, stamp in draft.files
                 ]
             catalog.objects.register(firsts)
@@ -183,3 +213,23 @@ class Writer:
             for path, _ in draft.files:
                 self.on_failed(Failure(path, "another import brings its series; import again"))
         return fresh
+
+    def _object(self, draft: Draft, copy: Sealed, lfn: LFN) -> GridObject:
+        return GridObject(
+            id=copy.replica.object_id,
+            lfn=lfn,
+            kind=draft.kind,
+            filename=draft.filename,
+            size_bytes=copy.size_bytes,
+            sha256=copy.replica.sha256,
+            created_s=time.time(),
+            attributes=draft.attributes,
+            data_class=DataClass.NOMINATIVE,
+            owner="" if draft.patient else self.grid.settings.user,
+            patient=draft.patient,
+            digest=copy.digest,
+        )
+
+
+def _twin_lfn(original: LFN | None) -> LFN | None:
+    return None if original is None else LFN(original.removesuffix(ORIGINAL_SUFFIX))

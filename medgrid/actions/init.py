@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from medgrid.actions.grid import Grid
+from medgrid.actions.identity_init import make_grid_identities
+from medgrid.actions.keys import open_keystore
 from medgrid.catalog import Catalog
 from medgrid.config import private_dir
 from medgrid.crypto import pseudonym
+from medgrid.crypto.keystore import KeyStore
 from medgrid.errors import UsageError
 from medgrid.model import Site, SiteClass, StorageElement, Worker
 
@@ -59,7 +63,9 @@ def initialise(grid: Grid, slots: int | None = None) -> list[Part]:
     is_used = bool(grid.catalog.places.sites())
     return [
         Part("catalog", grid.catalog.grid_id, _shown(settings.catalog_url), _made(is_new_file)),
+        *_keystores(grid),
         _key(grid, is_used),
+        *_identities(grid),
         _site(grid),
         _storage(grid),
         _worker(grid, slots),
@@ -78,6 +84,26 @@ def _key(grid: Grid, is_used: bool) -> Part:
     private_dir(keys_dir)
     pseudonym.load_key(keys_dir, create=True)
     return Part("key", "pseudonym", str(file), "made")
+
+
+def _keystores(grid: Grid) -> list[Part]:
+    found = []
+    for url in grid.settings.keystore_urls:
+        file = url.removeprefix("sqlite:///") if url.startswith("sqlite:") else ""
+        is_new = bool(file) and not Path(file).exists()
+        KeyStore.create(url, grid.settings.user).close()
+        found.append(Part("key store", grid.settings.user, _shown(url), _made(is_new)))
+    return found
+
+
+def _identities(grid: Grid) -> list[Part]:
+    """The registration key, and who works in this home."""
+    store = open_keystore(grid.settings, grid.settings.user)
+    try:
+        made = make_grid_identities(grid.settings.keys_dir, grid.settings.user, store)
+    finally:
+        store.close()
+    return [Part(one.what, one.name, str(one.file), one.state) for one in made]
 
 
 def _site(grid: Grid) -> Part:

@@ -206,12 +206,21 @@ def remove(grid: Grid, lfns: Sequence[LFN], *, force: bool = False) -> list[Fail
     with grid.catalog.transaction():
         if not force:
             _refuse_needed(grid, lfns)
+        keys = _keys(objects, lfns)
         gone = {lfn: objects.remove(lfn) for lfn in lfns}
+    grid.forget_keys(keys)
     owners = {replica: lfn for lfn, replicas in gone.items() for replica in replicas}
     return [
         Failure(f"bytes of {owners[replica]} at {replica.se}", error)
         for replica, error in delete_bytes(grid, owners).items()
     ]
+
+
+def _keys(objects: ObjectStore, lfns: Sequence[LFN]) -> list[ObjectId]:
+    """What the key store calls the keys of LFNs and their older versions."""
+    older = [object_id for lfn in lfns for _, object_id in objects.versions(lfn)]
+    items = [*objects.get_many(lfns).values(), *objects.by_ids(older).values()]
+    return [item.key_id for item in items if item.is_protected]
 
 
 def _refuse_needed(grid: Grid, lfns: Sequence[LFN]) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 from medgrid.actions.grid import Grid
+from medgrid.actions.keys import readable
 from medgrid.errors import NotFound
 from medgrid.model import Job, JobId, JobState
 
@@ -39,7 +40,7 @@ def peek(
         time.sleep(_PAUSE_S)
         job = grid.catalog.jobs.job(job_id)
     if job.state.is_final:
-        yield _tail(job, stream)
+        yield _tail(grid, job, stream)
         return
     if job.state not in _ON_WORKER or job.worker is None:
         raise NotFound(
@@ -76,7 +77,7 @@ def _result(grid: Grid, job: Job, stream: str) -> bytes:
         if now.attempt != job.attempt:
             break
         if now.state.is_final:
-            return _tail(now, stream)
+            return _tail(grid, now, stream)
         time.sleep(_PAUSE_S / 5)
     return b""
 
@@ -97,6 +98,7 @@ def _rest(tail: bytes, seen: bytes, offset: int) -> bytes:
     return tail if not offset else b""
 
 
-def _tail(job: Job, stream: str) -> bytes:
+def _tail(grid: Grid, job: Job, stream: str) -> bytes:
+    job = readable(grid, job)
     text = job.stderr_tail if stream == "stderr" else job.stdout_tail
     return text.encode("utf-8", "surrogateescape")

@@ -20,11 +20,20 @@ from medgrid.actions.outcome import Failure
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.register_files import LocalFile, look_at
 from medgrid.actions.register_jobs import JobResult, results_of
-from medgrid.actions.transfer import OnBad, Uploads, ignore_bad
+from medgrid.actions.transfer import OnBad, Sealed, Uploads, ignore_bad
 from medgrid.catalog.attributes import check_name
 from medgrid.catalog.objects import Naming, Registration
-from medgrid.errors import AlreadyExists, UsageError
-from medgrid.model import LFN, AttributeValue, GridObject, ObjectId, Replica, new_object_id
+from medgrid.crypto.vault import Whose
+from medgrid.errors import AlreadyExists, NotFound, UsageError
+from medgrid.model import (
+    LFN,
+    AttributeValue,
+    DataClass,
+    GridObject,
+    ObjectId,
+    Replica,
+    new_object_id,
+)
 
 __all__ = ["Meta", "Registered", "parse_meta", "register"]
 
@@ -109,6 +118,7 @@ def register(
     meta: Meta | None = None,
     replace: bool = False,
     role: str | None = None,
+    public: bool = False,
     on_bad: OnBad = ignore_bad,
     progress: Progress = SILENT,
 ) -> tuple[list[Registered], list[Failure]]:
@@ -124,6 +134,8 @@ def register(
         the grid's default).
     role : str, optional
         Register only outputs of this role.
+    public : bool
+        The files are nobody's data: store them in the clear, for everybody to see.
 
     Returns
     -------
@@ -148,9 +160,10 @@ def register(
     )
     _check_free(grid, [*files, *(one.lfn for one in results)], replace)
     home = target or (grid.default_se().name if files else "")
-    carrier = _Carrier(on_bad, progress)
+    whose = _whose(grid, meta, public)
+    carrier = _Carrier(grid, on_bad, progress)
     with Uploads(grid) as uploads:
-        entries = carrier.store(uploads, files, home, meta)
+        entries = carrier.store(uploads, files, home, meta, whose)
         copies = carrier.copy(uploads, results, target) if target else []
         with grid.catalog.transaction():
             objects = grid.catalog.objects
@@ -211,22 +224,33 @@ def _check_free(grid: Grid, lfns: Sequence[LFN], replace: bool) -> None:
 class _Carrier:
     """Brings bytes to storage elements, several at a time."""
 
-    def __init__(self, on_bad: OnBad, progress: Progress) -> None:
+    def __init__(self, grid: Grid, on_bad: OnBad, progress: Progress) -> None:
+        self._grid = grid
         self._on_bad = on_bad
         self._progress = progress
 
     def store(
-        self, uploads: Uploads, files: Mapping[LFN, LocalFile], se: str, meta: Meta
+        self,
+        uploads: Uploads,
+        files: Mapping[LFN, LocalFile],
+        se: str,
+        meta: Meta,
+        whose: Whose,
     ) -> list[Registration]:
         """Write files of this host to `se`."""
         ids = {lfn: new_object_id() for lfn in files}
         uploads.reserve(ids.values(), se)
+        owner = self._grid.settings.user
 
-        def one(lfn: LFN) -> Registration:
-            replica = uploads.put(ids[lfn], se, files[lfn].chunks())
-            return _entry(lfn, files[lfn], replica, meta)
+        def one(lfn: LFN) -> tuple[LFN, Replica | Sealed]:
+            chunks = files[lfn].chunks()
+            if whose.data_class is DataClass.PUBLIC:
+                return lfn, uploads.put(ids[lfn], se, chunks)
+            return lfn, uploads.seal(ids[lfn], se, chunks, whose)
 
-        return self._each(one, list(files))
+        done = self._each(one, list(files))
+        self._grid.keep(copy.sealing for _, copy in done if isinstance(copy, Sealed))
+        return [_entry(lfn, files[lfn], copy, meta, whose, owner) for lfn, copy in done]
 
     def copy(self, uploads: Uploads, results: Sequence[JobResult], se: str) -> list[Replica]:
         """Write outputs that are elsewhere to `se`, too."""
@@ -246,14 +270,41 @@ class _Carrier:
         return done
 
 
-def _entry(lfn: LFN, file: LocalFile, replica: Replica, meta: Meta) -> Registration:
+def _whose(grid: Grid, meta: Meta, public: bool) -> Whose:
+    """Who shall be able to open files: the care team of the patient they are said to be of."""
+    if public:
+        return Whose(DataClass.PUBLIC)
+    user = grid.settings.user
+    patient = str(meta.values.get("PatientID") or "") or None
+    if patient is not None and patient not in grid.catalog.access.cares_for([patient], user):
+        raise NotFound(
+            f"no patient {patient} in your care",
+            hint="register it without PatientID: then it is yours alone",
+        )
+    return Whose(DataClass.IMAGE, patient, () if patient else (user,))
+
+
+def _entry(
+    lfn: LFN, file: LocalFile, copy: Replica | Sealed, meta: Meta, whose: Whose, owner: str
+) -> Registration:
+    replica = copy.replica if isinstance(copy, Sealed) else copy
     item = GridObject(
         id=replica.object_id,
         lfn=lfn,
         kind=file.kind,
         filename=file.filename,
-        size_bytes=replica.size_bytes,
+        size_bytes=copy.size_bytes,
         sha256=replica.sha256,
         attributes=file.attributes,
+        data_class=whose.data_class,
+        owner=owner,
+        patient=whose.patient,
+        digest=copy.digest if isinstance(copy, Sealed) else None,
     )
-    return Registration(item, (replica,), user_attributes=dict(meta.values), units=dict(meta.units))
+    return Registration(
+        item,
+        (replica,),
+        whose.patient,
+        user_attributes=dict(meta.values),
+        units=dict(meta.units),
+    )

@@ -194,6 +194,7 @@ def _look_at(
     items = objects.by_ids({one.output.object_id for one in outputs})
     replicas = objects.replicas(items)
     sources = objects.by_ids({source for one in outputs for source in one.sources})
+    grid.keys(items.values(), "register")
 
     def look(one: _Output) -> JobResult | _BadOutput:
         job, output = one.job.id, one.output
@@ -201,6 +202,8 @@ def _look_at(
         copies = replicas[item.id]
         about = [sources[source] for source in one.sources if source in sources]
         attributes = inherited(about) if len(about) == len(one.sources) else {}
+        if item.is_protected and attributes.get("PatientID") != item.patient:
+            attributes = {}  # it is of others, too: their images are in it
         try:
             if one.measures:
                 content = read_small(grid, item, copies, on_bad=on_bad)

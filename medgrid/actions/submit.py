@@ -59,6 +59,8 @@ def submit(
         An LFN, the algorithm or the storage element does not exist.
     UsageError
         Inputs or parameters do not fit the algorithm.
+    Denied
+        The key store has no key of an input for this user.
     """
     catalog = grid.catalog
     algorithm = catalog.algorithms.find(label)
@@ -86,20 +88,36 @@ def submit(
             {key: [InputRef(one.filename, one.kind) for one in many] for key, many in refs.items()},
             typed,
         )
-    number, jobs = catalog.jobs.create_submission(
-        NewSubmission(
-            algorithm=algorithm.digest,
-            algorithm_label=str(algorithm),
-            owner=grid.settings.user,
-            items=[[one.id for one in group] for group in groups],
-            item_role=role,
-            inputs={key: [one.id for one in many] for key, many in given.items()},
-            parameters=typed,
-            priority=priority,
-            se=se,
-            name=name,
-        )
+    new = NewSubmission(
+        algorithm=algorithm.digest,
+        algorithm_label=str(algorithm),
+        owner=grid.settings.user,
+        items=[[one.id for one in group] for group in groups],
+        item_role=role,
+        inputs={key: [one.id for one in many] for key, many in given.items()},
+        parameters=typed,
+        priority=priority,
+        se=se,
+        name=name,
     )
+    shared_objects = [one for many in given.values() for one in many]
+    protected = [one for one in objects.values() if one.is_protected]
+    grid.keys(protected, f"submit {algorithm}")
+    for item in protected:
+        grid.key(item)  # denied now, not when the job is to start
+    with catalog.transaction():
+        number, jobs = catalog.jobs.create_submission(new)
+        if protected:
+            # jobs that the catalog then does not keep leave keys that nobody can use
+            grid.vault.lend(
+                number,
+                {
+                    job.number: [
+                        one.key_id for one in (*group, *shared_objects) if one.is_protected
+                    ]
+                    for job, group in zip(jobs, groups, strict=True)
+                },
+            )
     return Submitted(number, tuple(jobs), algorithm)
 
 

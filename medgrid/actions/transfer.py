@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 from medgrid.actions.files import atomic_file
 from medgrid.actions.grid import Grid
 from medgrid.actions.progress import SILENT
+from medgrid.crypto.vault import ObjectKey, Sealing, Whose, decrypted, sealing
 from medgrid.errors import IntegrityError, MedgridError, NotFound, Unreachable
 from medgrid.model import GridObject, ObjectId, Replica, Sha256
 from medgrid.storage.base import Stored, physical_name, read_chunks
@@ -20,6 +21,7 @@ from medgrid.storage.base import Stored, physical_name, read_chunks
 __all__ = [
     "BadReplica",
     "OnBad",
+    "Sealed",
     "Uploads",
     "delete_bytes",
     "fetch_file",
@@ -80,15 +82,16 @@ def _first_good(
     replicas: Sequence[Replica],
     use: Callable[[Iterator[bytes]], T],
     on_bad: OnBad,
+    key: ObjectKey | None = None,
 ) -> T:
     """Give `use` the bytes of one replica after the other, until it takes them.
 
-    The chunks end in an IntegrityError when they were not those of `item`: `use` must release
-    nothing before it has seen the end.
+    They are the bytes as stored, or with `key` the content. The chunks end in an IntegrityError
+    when they were not those of `item`: `use` must release nothing before it has seen the end.
     """
     failures: list[BadReplica] = []
     for replica in nearest(grid, replicas):
-        chunks = _Verified(grid, item, replica)
+        chunks = _Verified(grid, item, replica, key)
         try:
             result = use(iter(chunks))
         except MedgridError as error:
@@ -115,15 +118,18 @@ def _first_good(
 class _Verified:
     """Chunks of a replica; the last `next` raises when they were not the object's bytes."""
 
-    def __init__(self, grid: Grid, item: GridObject, replica: Replica) -> None:
+    def __init__(
+        self, grid: Grid, item: GridObject, replica: Replica, key: ObjectKey | None
+    ) -> None:
         self._grid = grid
         self._item = item
         self._replica = replica
+        self._key = key
         self.error: MedgridError | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from self._read()
+            yield from self._read() if self._key is None else decrypted(self._read(), self._key)
         except MedgridError as error:
             self.error = error
             raise
@@ -136,13 +142,13 @@ class _Verified:
             for chunk in read_chunks(stream):
                 hasher.update(chunk)
                 size_bytes += len(chunk)
-                if size_bytes > item.size_bytes:
+                if size_bytes > item.stored_bytes:
                     break
                 yield chunk
         start = f"storage element {replica.se}: {replica.pfn}"
-        if size_bytes != item.size_bytes:
-            found = "more" if size_bytes > item.size_bytes else f"{size_bytes} bytes"
-            raise IntegrityError(f"{start}: expected {item.size_bytes} bytes, found {found}")
+        if size_bytes != item.stored_bytes:
+            found = "more" if size_bytes > item.stored_bytes else f"{size_bytes} bytes"
+            raise IntegrityError(f"{start}: expected {item.stored_bytes} bytes, found {found}")
         if hasher.hexdigest() != item.sha256:
             raise IntegrityError(
                 f"{start}: expected digest {item.sha256}, found {hasher.hexdigest()}"
@@ -159,7 +165,7 @@ def fetch_file(
     on_bad: OnBad = ignore_bad,
     advance: Callable[[int], None] = SILENT.advance,
 ) -> None:
-    """Write an object to the file `target`, which appears when its digest is right.
+    """Write the content of an object to the file `target`, which appears when it is verified.
 
     Parameters
     ----------
@@ -170,9 +176,12 @@ def fetch_file(
     ------
     AlreadyExists
         `target` exists and `force` is not given.
+    Denied
+        The key store does not release its key.
     MedgridError
         No replica is usable, or the file cannot be written.
     """
+    key = grid.key(item)
 
     def use(chunks: Iterator[bytes]) -> None:
         with atomic_file(target, force=force) as stream:
@@ -180,7 +189,7 @@ def fetch_file(
                 stream.write(chunk)
                 advance(len(chunk))
 
-    _first_good(grid, item, replicas, use, on_bad)
+    _first_good(grid, item, replicas, use, on_bad, key)
 
 
 def read_small(
@@ -202,7 +211,7 @@ def read_small(
         raise IntegrityError(
             f"{label(item)}: expected at most {limit_bytes} bytes, found {item.size_bytes}"
         )
-    return _first_good(grid, item, replicas, b"".join, on_bad)
+    return _first_good(grid, item, replicas, b"".join, on_bad, grid.key(item))
 
 
 def _copy(
@@ -230,6 +239,19 @@ def repair(grid: Grid, item: GridObject, replicas: Sequence[Replica], bad: Repli
     _copy(grid, item, replicas, bad.se, bad.pfn, ignore_bad)
 
 
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """An encrypted object whose body is in storage, before it is known anywhere.
+
+    `digest` is the keyed digest of its content, None where this home has no key for it.
+    """
+
+    replica: Replica
+    size_bytes: int
+    digest: str | None
+    sealing: Sealing
+
+
 class Uploads:
     """Bytes in storage that the catalog does not have yet. Use as a context manager.
 
@@ -249,6 +271,7 @@ class Uploads:
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
         self._reserved: dict[tuple[ObjectId, str, str], None] = {}
+        self._sealed: set[ObjectId] = set()
 
     def reserve(self, ids: Iterable[ObjectId], se: str) -> None:
         """Reserve places for many objects at once; after that, any thread may put or copy them."""
@@ -267,6 +290,29 @@ class Uploads:
         storage = self._grid.storage(se)
         pfn = self._reserve(object_id, se)
         return _replica(object_id, se, storage.put(pfn, chunks, expected))
+
+    def seal(
+        self,
+        object_id: ObjectId,
+        se: str,
+        chunks: Iterable[bytes],
+        whose: Whose,
+        expected: str | None = None,
+    ) -> Sealed:
+        """Encrypt a new object to storage element `se`; `Grid.keep` makes its key last.
+
+        Raises
+        ------
+        IntegrityError
+            SHA-256 of the content is not `expected`.
+        """
+        work = sealing(object_id, whose)
+        self._sealed.add(object_id)
+        replica = self.put(object_id, se, work.encrypt(chunks))
+        work.stored(replica.sha256)
+        if expected is not None and work.plain_sha256 != expected:
+            raise IntegrityError(f"expected digest {expected}, found {work.plain_sha256}")
+        return Sealed(replica, work.size_bytes, self._grid.keyed(work.plain_sha256), work)
 
     def copy(
         self,
@@ -309,6 +355,7 @@ class Uploads:
                     taken_back.append(object_id)
             if taken_back:
                 objects.release(*taken_back)
+                self._grid.forget_keys(self._sealed.intersection(taken_back))
 
 
 def _replica(object_id: ObjectId, se: str, stored: Stored) -> Replica:

@@ -10,19 +10,22 @@ from queue import Queue
 from medgrid.broker.collecting import Collector
 from medgrid.broker.driver import Driver
 from medgrid.broker.matching import Candidate, Need, need_of, objection
-from medgrid.broker.messages import BundleSource, Report, Work
+from medgrid.broker.messages import BundleSource, Collected, Report, Work, split_attempt
+from medgrid.broker.ownership import Owners, drop_ended
 from medgrid.broker.staging import Stager, Wheels
 from medgrid.broker.station import Station
 from medgrid.broker.storages import Storages
 from medgrid.catalog import Catalog
 from medgrid.catalog.job_desk import SubmissionHead, WorkerLinkState
-from medgrid.catalog.objects import Registration
+from medgrid.catalog.job_moves import AttemptEnd
 from medgrid.catalog.provenance import Derivation
 from medgrid.config import Settings
+from medgrid.crypto.vault import Vault
 from medgrid.errors import NotFound
 from medgrid.model import (
     Algorithm,
     GridObject,
+    JobId,
     ObjectId,
     Replica,
     Sha256,
@@ -43,13 +46,19 @@ class Board:
     ----------
     catalog : Catalog
     settings : Settings
+    vault : Vault
+        What the broker's identity was given.
     reports : Queue
         Where drivers put what they have to say.
     """
 
-    def __init__(self, catalog: Catalog, settings: Settings, reports: Queue[Report]) -> None:
+    def __init__(
+        self, catalog: Catalog, settings: Settings, vault: Vault, reports: Queue[Report]
+    ) -> None:
         self.catalog = catalog
         self.settings = settings
+        self._vault = vault
+        self._owners = Owners(vault, catalog.objects)
         self.desk = catalog.jobs.desk
         self.grid_id = catalog.grid_id
         self.stations: dict[str, Station] = {}
@@ -208,6 +217,17 @@ class Board:
             if gone:
                 raise NotFound(f"an object given as {role} is no longer in the grid")
             inputs[role] = tuple(objects[one] for one in ids)
+        protected = {
+            one.key_id: one.id for many in inputs.values() for one in many if one.is_protected
+        }
+        keys = {}
+        if protected:
+            lent = self._vault.delegated(split_attempt(attempt)[0], protected)
+            if len(lent) < len(protected):
+                raise NotFound("the key of an input is not lent to this job any more")
+            keys = {protected[name]: key for name, key in lent.items()}
+            if any(keys[one].body_sha256 != objects[one].sha256 for one in keys):
+                raise NotFound("the key of an input is that of other bytes than the catalog's")
         return Work(
             attempt,
             self.algorithm(head.algorithm),
@@ -216,6 +236,8 @@ class Board:
             {one.id: tuple(replicas.get(one.id, ())) for many in inputs.values() for one in many},
             head.parameters,
             self.element(head.se),
+            keys,
+            self._vault.public if protected else None,
         )
 
     def _bundle(self, digest: Sha256) -> BundleSource | None:
@@ -233,13 +255,26 @@ class Board:
 
     # -- writing -----------------------------------------------------------------------------------
 
-    def keep(
-        self, registrations: Sequence[Registration], derivations: Sequence[Derivation]
-    ) -> None:
-        """Enter outputs and how they were made."""
-        self.catalog.objects.register(registrations)
-        if derivations:
-            self.catalog.provenance.record_many(derivations)
+    def keep(self, made: Sequence[tuple[Derivation, Sequence[Collected]]]) -> None:
+        """Enter outputs and how they were made; their keys first."""
+        if not made:
+            return
+        owners = {
+            one.object_id: self.head(derivation.job.submission).owner if derivation.job else ""
+            for derivation, outputs in made
+            for one in outputs
+        }
+        found = self._owners.keep(made, owners, self.catalog.access)
+        self.catalog.objects.register(found)
+        self.catalog.provenance.record_many([derivation for derivation, _ in made])
+
+    def tails(self, job: JobId, end: AttemptEnd, sealed: bytes) -> AttemptEnd:
+        """How an attempt ended, with its last words for its owner alone."""
+        return self._owners.tails(end, sealed, self.head(job.submission).owner) if sealed else end
+
+    def drop_delegations(self) -> None:
+        """Forget the keys that were lent to jobs which have ended."""
+        drop_ended(self.desk, self._vault)
 
     def save_link(self, station: Station, down_since_s: float | None = None) -> None:
         """Remember how far a worker's journal was read, and whether it answers."""

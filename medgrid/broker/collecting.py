@@ -6,10 +6,12 @@ import hashlib
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePosixPath
 
 from medgrid.broker.messages import Collected
 from medgrid.broker.storages import Storages
 from medgrid.catalog.job_moves import AttemptEnd
+from medgrid.crypto.vault import SealedOutput
 from medgrid.errors import IntegrityError, MedgridError, Unreachable
 from medgrid.model import Cause, ObjectId, StorageElement
 from medgrid.storage.base import physical_name
@@ -120,8 +122,22 @@ class Collector:
                 pass
             raise _StorageTrouble(f"{se}: {exc.message}") from exc
         name = _UNUSUAL.sub("_", one.path.rsplit("/", 1)[-1]) or "output"
+        sealed = None
+        if one.header:
+            sealed = SealedOutput(one.header, one.tags_sha256 or "", one.sealed_digest)
+            # the program may have named its file after the patient; its role says enough
+            name = one.role + "".join(PurePosixPath(name).suffixes)
         return Collected(
-            one.role, one.path, name, object_id, se, stored.pfn, stored.size_bytes, stored.sha256
+            one.role,
+            one.path,
+            name,
+            object_id,
+            se,
+            stored.pfn,
+            one.size_bytes,
+            stored.size_bytes,
+            stored.sha256,
+            sealed,
         )
 
 

@@ -20,6 +20,7 @@ from medgrid.broker.station import Station
 from medgrid.catalog import Catalog
 from medgrid.catalog.leases import BROKER, Lease, LeaseLost
 from medgrid.config import Settings
+from medgrid.crypto.vault import Vault
 from medgrid.errors import Busy, Unreachable
 
 __all__ = ["Broker"]
@@ -42,6 +43,8 @@ class Broker:
     ----------
     catalog, settings
         The grid.
+    vault : Vault
+        What the broker's identity was given.
     idle_s : float, optional
         End when no job has been open for so long; None never ends.
     until_stuck : bool
@@ -53,12 +56,14 @@ class Broker:
         self,
         catalog: Catalog,
         settings: Settings,
+        vault: Vault,
         *,
         idle_s: float | None = None,
         until_stuck: bool = False,
     ) -> None:
         self._catalog = catalog
         self._settings = settings
+        self._vault = vault
         self._idle_s = idle_s
         self._until_stuck = until_stuck
         self._stopping = threading.Event()
@@ -94,7 +99,12 @@ class Broker:
             session: _Session | None = None
             try:
                 session = _Session(
-                    self._catalog, self._settings, lease, self._stopping, self._until_stuck
+                    self._catalog,
+                    self._settings,
+                    self._vault,
+                    lease,
+                    self._stopping,
+                    self._until_stuck,
                 )
                 session.serve(self._idle_s)
                 return
@@ -125,6 +135,7 @@ class _Session:
         self,
         catalog: Catalog,
         settings: Settings,
+        vault: Vault,
         lease: Lease,
         stopping: threading.Event,
         until_stuck: bool,
@@ -134,7 +145,7 @@ class _Session:
         self._stopping = stopping
         self._until_stuck = until_stuck
         self._reports: Queue[Report] = Queue()
-        self._board = Board(catalog, settings, self._reports)
+        self._board = Board(catalog, settings, vault, self._reports)
         self._assigner = Assigner(self._board)
         self._settler = Settler(self._board, settings.max_attempts)
         self._linker = Linker(self._board, self._settler, self._assigner)
@@ -146,6 +157,8 @@ class _Session:
 
     def close(self) -> None:
         """Stop the drivers."""
+        with suppress(Busy, Unreachable):  # then the next broker does it
+            self._board.drop_delegations()
         self._board.close(_CLOSE_S)
 
     def serve(self, idle_s: float | None) -> None:
@@ -229,6 +242,7 @@ class _Session:
                 commands = self._linker.cancel()
             for station, command in commands:
                 station.send(command)
+            self._board.drop_delegations()
             holder = self._leases.holder(self._lease.name)
             if holder is not None and holder.stop_asked:
                 self._stopping.set()

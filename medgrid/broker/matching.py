@@ -122,7 +122,7 @@ def bytes_to_move(
             continue
         sites = {se_sites.get(one.se) for one in replicas.get(item.id, ())}
         if candidate.worker.site not in sites:
-            total += item.size_bytes
+            total += item.stored_bytes
     return total
 
 

@@ -7,11 +7,12 @@ new `Inbox` with each connection, so that nothing meant for an old connection re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
 from medgrid.catalog.job_moves import AttemptEnd
+from medgrid.crypto.vault import InputKey, SealedOutput
 from medgrid.model import Algorithm, GridObject, JobId, ObjectId, Replica, Sha256, StorageElement
 from medgrid.workers.base import AttemptId, Bundle, JournalRecord, WorkerInfo
 
@@ -61,7 +62,11 @@ class BundleSource:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """An attempt to be staged and launched."""
+    """An attempt to be staged and launched.
+
+    `keys` open those inputs that are encrypted; when `seal_to` is set, an X25519 public key, what
+    the job writes is encrypted before it leaves the worker.
+    """
 
     attempt: AttemptId
     algorithm: Algorithm
@@ -70,6 +75,8 @@ class Work:
     replicas: Mapping[ObjectId, tuple[Replica, ...]]
     parameters: Mapping[str, Any]
     se: StorageElement  # where its outputs go
+    keys: Mapping[ObjectId, InputKey] = field(default_factory=dict)
+    seal_to: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +121,11 @@ Inbox = SimpleQueue[Command]
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """An output that lies safe on a storage element."""
+    """An output that lies safe on a storage element.
+
+    `stored_bytes` and `sha256` describe what lies there, `size_bytes` the content. `sealed` is what
+    the worker says of an encrypted one, None of one in the clear.
+    """
 
     role: str
     path: str  # where the job wrote it
@@ -123,7 +134,9 @@ class Collected:
     se: str
     pfn: str
     size_bytes: int
+    stored_bytes: int
     sha256: Sha256
+    sealed: SealedOutput | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,8 @@ from medgrid.broker.station import Station
 from medgrid.catalog.job_desk import CurrentJob
 from medgrid.catalog.job_moves import AttemptEnd, Move
 from medgrid.catalog.job_states import Event
-from medgrid.catalog.objects import Registration
 from medgrid.catalog.provenance import Derivation
-from medgrid.model import Algorithm, Cause, GridObject, JobId, ObjectId, ObjectKind, Replica, Sha256
+from medgrid.model import Algorithm, Cause, JobId, ObjectId, Sha256
 from medgrid.workers.base import AttemptId, JournalRecord
 
 if TYPE_CHECKING:
@@ -36,8 +35,6 @@ __all__ = ["Settler"]
 
 _BACK_OFF_S = 2.0
 _LONGEST_BACK_OFF_S = 300.0
-_TABLES = (".csv", ".tsv", ".json")
-_VOLUMES = (".nii", ".nii.gz")
 
 
 @dataclass(slots=True)
@@ -159,6 +156,7 @@ class Settler:
             if attempt not in station.live:
                 return  # two workers share an agent, and this one is the other's
             end = report.failed.get(attempt) or _end(record)
+            end = self._board.tails(job, end, record.sealed_tails)
             stopped = end.cause is Cause.CANCELLED and not at.cancel_asked
             if stopped:
                 end = replace(end, cause=Cause.LOST, message="it was stopped from outside")
@@ -226,18 +224,16 @@ class Settler:
         self, batch: _Batch, accepted: Sequence[Move], current: Mapping[JobId, CurrentJob]
     ) -> None:
         kept = {(move.job, move.attempt) for move in accepted if move.event is Event.END}
-        registrations: list[Registration] = []
-        derivations: list[Derivation] = []
+        made: list[tuple[Derivation, Sequence[Collected]]] = []
         for key, (station, record, outputs) in batch.results.items():
             if key not in kept:
                 if outputs:
                     batch.drops.append((station, outputs))
                 continue
             outputs = tuple(sorted(outputs, key=lambda one: (one.role, _natural(one.path))))
-            registrations += [_registration(one, record.time_s) for one in outputs]
             items = current[key[0]].items
-            derivations.append(self._derivation(key[0], items, station, record, outputs))
-        self._board.keep(registrations, derivations)
+            made.append((self._derivation(key[0], items, station, record, outputs), outputs))
+        self._board.keep(made)
 
     def _derivation(
         self,
@@ -303,21 +299,6 @@ def _reason(end: AttemptEnd) -> str:
 
 def _natural(text: str) -> list[Any]:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
-
-
-def _registration(one: Collected, created_s: float) -> Registration:
-    name = one.filename.lower()
-    kind = ObjectKind.FILE
-    if name.endswith(_VOLUMES):
-        kind = ObjectKind.VOLUME
-    elif name.endswith(_TABLES):
-        kind = ObjectKind.TABLE
-    return Registration(
-        GridObject(
-            one.object_id, None, kind, one.filename, one.size_bytes, one.sha256, 1, created_s
-        ),
-        (Replica(one.object_id, one.se, one.pfn, one.size_bytes, one.sha256, created_s),),
-    )
 
 
 def _output_inputs(

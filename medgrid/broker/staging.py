@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 from medgrid.algorithms.invocation import InputRef, Invocation, JobEnvironment, compose
 from medgrid.broker.messages import Work
 from medgrid.broker.storages import Storages
+from medgrid.crypto.vault import InputKey
 from medgrid.errors import MedgridError
-from medgrid.model import Replica, Sha256, Worker
+from medgrid.model import GridObject, ObjectId, Replica, Sha256, Worker
 from medgrid.workers.base import (
     Bundle,
     Environment,
@@ -111,11 +112,9 @@ class Stager:
         inputs: list[InputFile] = []
         for role, paths in invocation.paths.items():
             for path, item in zip(paths, work.inputs[role], strict=True):
-                inputs.append(
-                    InputFile(item.sha256, item.size_bytes, path, path in invocation.unpack)
-                )
+                inputs.append(_input(item, path, path in invocation.unpack, work.keys))
                 items[item.sha256] = self._item(
-                    item.sha256, item.size_bytes, work.replicas.get(item.id, ())
+                    item.sha256, item.stored_bytes, work.replicas.get(item.id, ())
                 )
         bundle = None
         if work.bundle is not None:
@@ -199,6 +198,23 @@ def _open_file(path: Path) -> AbstractContextManager[BinaryIO]:
     return path.open("rb")
 
 
+def _input(
+    item: GridObject, path: str, unpack: bool, keys: Mapping[ObjectId, InputKey]
+) -> InputFile:
+    key = keys.get(item.id)
+    if key is None:
+        return InputFile(item.sha256, item.stored_bytes, path, unpack)
+    return InputFile(
+        item.sha256,
+        item.stored_bytes,
+        path,
+        unpack,
+        key=key.data_key,
+        plain_bytes=item.size_bytes,
+        tags_sha256=Sha256(key.tags_sha256),
+    )
+
+
 def _launch(
     work: Work,
     invocation: Invocation,
@@ -221,4 +237,5 @@ def _launch(
         bundle=bundle,
         environment=environment,
         slots=invocation.slots,
+        seal_to=work.seal_to,
     )

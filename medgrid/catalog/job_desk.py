@@ -31,6 +31,7 @@ class SubmissionHead:
     inputs: Mapping[str, tuple[ObjectId, ...]]
     parameters: Mapping[str, Any]
     se: str | None
+    owner: str = ""
 
     def inputs_of(self, items: tuple[ObjectId, ...]) -> dict[str, tuple[ObjectId, ...]]:
         """All inputs of a job whose own objects are `items`, by role."""
@@ -197,6 +198,7 @@ class JobDesk:
             {role: tuple(ids) for role, ids in row.inputs.items()},
             row.parameters,
             row.se,
+            row.owner,
         )
 
     def live(self, *conditions: ColumnElement[bool]) -> list[LiveJob]:
@@ -241,6 +243,15 @@ class JobDesk:
                 JobId(row[0], row[1]): CurrentJob(row[2], JobState(row[3]), row[4], tuple(row[5]))
                 for row in job_rows(connection, set(ids), columns)
             }
+
+    def ended(self, number: int, jobs: Iterable[int]) -> list[int]:
+        """Which of these jobs of a submission are final, or do not exist."""
+        wanted = set(jobs)
+        question = select(job.c.number).where(
+            job.c.submission == number, job.c.state.in_(sorted(OPEN))
+        )
+        with self._db.read() as connection:
+            return sorted(wanted.difference(connection.scalars(question)))
 
     def open_count(self) -> int:
         """How many jobs are not final."""

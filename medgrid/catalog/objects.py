@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, literal, select, update
 
 from medgrid.catalog import questions
 from medgrid.catalog.query import Question
@@ -20,12 +20,13 @@ from medgrid.catalog.registering import (
 )
 from medgrid.catalog.rows import objects, select_objects, value_table
 from medgrid.catalog.schema import (
+    Text,
     dataset_member,
     object_,
     object_version,
 )
 from medgrid.errors import AlreadyExists, NotFound
-from medgrid.model import LFN, GridObject, ObjectId, Replica
+from medgrid.model import LFN, DataClass, GridObject, ObjectId, Replica
 
 if TYPE_CHECKING:
     from medgrid.catalog.explain import Clause
@@ -39,6 +40,7 @@ _Entries = list[str]
 _Versions = list[tuple[int, ObjectId]]
 _Clauses = list["Clause"]
 _Ids = list[str]
+_Objects = list[GridObject]
 
 
 class ObjectStore(Registrar):
@@ -88,6 +90,24 @@ class ObjectStore(Registrar):
                 .where(self._sight.objects())
             ).all()
             return {item.id: item for item in objects(connection, rows)}
+
+    def twins(self, ids: Iterable[ObjectId]) -> _Objects:
+        """De-identified twins of originals by id; what is no original stands for itself."""
+        with self._db.read() as connection:
+            given = value_table(connection, set(ids))
+            rows = [
+                row
+                for column in (object_.c.original, object_.c.id)
+                for row in connection.execute(
+                    select_objects()
+                    .join(given, given.c.value == column)
+                    .where(
+                        self._sight.objects(),
+                        object_.c.data_class != literal(str(DataClass.NOMINATIVE), Text),
+                    )
+                )
+            ]
+            return list({item.id: item for item in objects(connection, rows)}.values())
 
     def versions(self, lfn: LFN) -> _Versions:
         """Older versions of an LFN and the objects they named, oldest first."""

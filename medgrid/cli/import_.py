@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 @click.option(
     "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes that read headers."
 )
+@click.option(
+    "--team", multiple=True, metavar="NAME", help="Who cares for patients who are new; repeat."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be imported, change nothing.")
 @pass_session
 def import_(
@@ -45,6 +48,7 @@ def import_(
     nifti: bool,
     keep_names: bool,
     jobs: int | None,
+    team: tuple[str, ...],
     dry_run: bool,
 ) -> None:
     """Bring DICOM and NIfTI images into the grid, and print the LFNs of what is new.
@@ -58,7 +62,7 @@ def import_(
     from medgrid.actions.import_images import ImportRequest, import_images
     from medgrid.model import LFN
 
-    request = ImportRequest(paths, LFN(to), se, issuer, nifti, keep_names, jobs or 0, dry_run)
+    request = ImportRequest(paths, LFN(to), se, issuer, nifti, keep_names, jobs or 0, dry_run, team)
     telling = _Telling(session)
     summary = import_images(
         session.open_grid(), request, telling, progress(session, "reading headers")

@@ -47,8 +47,9 @@ class Session:
     def open_grid(self) -> Grid:
         """Open the grid; closed when the command ends."""
         from medgrid.actions.grid import Grid
+        from medgrid.cli.secrets import passphrase
 
-        grid = Grid(self.settings())
+        grid = Grid(self.settings(), lambda name: passphrase(self, f"identity {name}"))
         click.get_current_context().call_on_close(grid.close)
         return grid
 
@@ -67,6 +68,15 @@ class Session:
         if not (self.interactive and sys.stdin.isatty() and sys.stderr.isatty()):
             raise UsageError(f"{question} cannot be asked here", hint="say --yes to go on")
         click.confirm(question, abort=True, err=True)
+
+
+def _has_terminal() -> bool:
+    """Whether somebody can type, also while stdin is a pipe."""
+    try:
+        with Path("/dev/tty").open("rb"):
+            return True
+    except OSError:
+        return False
 
 
 def pass_session(command: F) -> F:

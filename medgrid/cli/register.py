@@ -20,6 +20,7 @@ __all__ = ["register"]
     "--meta", "metas", multiple=True, metavar="NAME=VALUE[:UNIT]", help="Metadata of all; repeat."
 )
 @click.option("--role", metavar="NAME", help="Of jobs, only the outputs of this name.")
+@click.option("--public", is_flag=True, help="Files are nobody's data: keep them in the clear.")
 @click.option("--replace", is_flag=True, help="Where an LFN exists, give it a new version.")
 @pass_session
 def register(
@@ -30,6 +31,7 @@ def register(
     se: str | None,
     metas: tuple[str, ...],
     role: str | None,
+    public: bool,
     replace: bool,
 ) -> None:
     """Give outputs of jobs, or local files, an LFN and metadata; prints the LFNs.
@@ -37,7 +39,9 @@ def register(
     SOURCE is a submission (42), a job (42.7) or a file (write ./42 for a file of that name); also
     from '-i FILE' or stdin ('-'). Outputs become FOLDER/42.7/ROLE, with the numbers that their
     algorithm measures and the patient of their image as metadata. A file becomes LFN; or
-    FOLDER/NAME when there are several, FOLDER exists or ends with '/'.
+    FOLDER/NAME when there are several, FOLDER exists or ends with '/'. It is encrypted for you
+    alone; with --meta PatientID=P-..., for that patient's care team; a template, an atlas or a
+    table of nobody's can be --public.
 
     Nothing is changed when a name is taken. Jobs that failed or are not done are listed, and the
     exit code is 3.
@@ -59,6 +63,7 @@ def register(
         meta=parse_meta(metas),
         replace=replace,
         role=role,
+        public=public,
         on_bad=lambda bad: bar.warn(str(bad)),
         progress=bar,
     )

@@ -18,7 +18,6 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from medgrid.images import allowed
@@ -209,19 +208,13 @@ def _date_words(value: str) -> Iterator[str]:
 
 def _is_telling(ds: Dataset, tag: BaseTag) -> bool:
     """Whether an element may hold words of the patient, seen without decoding it."""
-    is_telling, known = _of_dictionary(int(tag))
-    found = getattr(ds.get_item(tag), "VR", None)
-    return is_telling or (known if found in (None, "UN") else found) in ("SQ", "PN")
-
-
-@cache
-def _of_dictionary(tag: int) -> tuple[bool, str]:
-    """Whether an element tells who a patient is, and its value representation."""
     from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_VR
 
-    if not dictionary_has_tag(tag):
-        return False, "UN"
-    return dictionary_keyword(tag) in _TELLING, dictionary_VR(tag)
+    is_known = dictionary_has_tag(tag)
+    found = getattr(ds.get_item(tag), "VR", None)
+    if found in (None, "UN"):
+        found = dictionary_VR(tag) if is_known else "UN"
+    return found in ("SQ", "PN") or (is_known and dictionary_keyword(tag) in _TELLING)
 
 
 def _elements(
@@ -229,9 +222,9 @@ def _elements(
 ) -> Iterator[DataElement]:
     """Elements that can be read; one that cannot is passed over."""
     for tag in list(ds.keys()):
+        if wanted is not None and not wanted(ds, tag):
+            continue
         try:
-            if wanted is not None and not wanted(ds, tag):
-                continue
             element = ds[tag]
         except MemoryError:
             raise

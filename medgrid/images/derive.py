@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from medgrid.images.clean import BINARY_BYTES, Cleaner
-from medgrid.images.deidentify import Scrubber, age_years, first_value, scrubber_of
+from medgrid.images.deidentify import age_years, first_value, scrubber_of
 from medgrid.images.dicom import full_header, quiet_pydicom
 from medgrid.images.encode import EXPLICIT_LITTLE, Element, Syntax, elements, file_meta, item
 from medgrid.images.kept import CODE_SCHEMES, DUMMIES, EMPTIED, is_kept, is_text
@@ -39,7 +39,6 @@ _MAX_INFLATED_BYTES: Final = 2 * 1024**3
 _MAX_DEPTH: Final = 16
 _PER_FRAME: Final = 0x52009230
 _PACKED: Final = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
-_PATIENT_AGE: Final = 0x00101010
 _CODE: Final = (0x00080100, 0x00080119, 0x00080102, 0x00080104)
 _IMAGES: Final = frozenset(
     """
@@ -124,57 +123,36 @@ def derive(source: BinaryIO, keys: PatientKeys, words: Iterable[str] = ()) -> De
         It is no image, broken, or of a kind that nobody can judge.
     """
     try:
-        with quiet_pydicom():
-            return _derive(source, keys, words)
-    except (NoDerivative, MemoryError):
-        raise
-    except NoPixels as exc:
-        raise NoDerivative(str(exc)) from None
-    except Exception as exc:  # pydicom meets broken bytes with errors of every kind
-        raise NoDerivative(f"header cannot be read ({type(exc).__name__})") from None
-
-
-def _derive(source: BinaryIO, keys: PatientKeys, words: Iterable[str]) -> Derivative:
-    try:
-        ds: Dataset = full_header(source)
+        ds = full_header(source)
     except ValueError as exc:
         raise NoDerivative(str(exc)) from None
-    sop_class = _image_class(ds)
-    sop_uid = keys.uid(_undecoded(ds, 0x00080018))
-    if not sop_uid:
-        raise NoDerivative("no SOPInstanceUID")
-    declared = str(getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", ""))
-    if declared and not is_standard_uid(declared):
-        raise NoDerivative("its transfer syntax is not known")
-    if declared == _DEFLATED:
-        ds, source = _inflated(source)
-        declared = EXPLICIT_LITTLE
-    syntax = _syntax(ds, declared)
-    pixels = find_pixels(source, syntax)
-    if pixels.is_encapsulated != _is_compressed(syntax):
-        raise NoDerivative("pixel data contradict the transfer syntax")
-    scrub = _scrubber(ds, words)
-    writer = _Writer(Cleaner(keys, scrub), syntax, _is_signed(ds))
-    found = _age(ds, writer.dataset(ds))
-    has = {tag for tag, _, _ in found}
-    found += [one for one in stamp(keys, syntax) if one[0] not in has]
-    if writer.is_unicode:
-        found.append((0x00080005, "CS", b"ISO_IR 192"))
-    header = file_meta(sop_class, sop_uid, syntax) + elements(found, syntax)
-    review = review_reason(ds) or _pixel_reason(ds, pixels)
-    return Derivative(sop_uid, len(header) + pixels.size_bytes, review, header, pixels, source)
-
-
-def _scrubber(ds: Dataset, words: Iterable[str]) -> Scrubber:
-    """Scrubber of a header's words; without them nothing can be cut."""
-    for keyword in ("PatientName", "PatientID"):
+    with quiet_pydicom():
+        sop_class = _image_class(ds)
+        sop_uid = keys.uid(_undecoded(ds, 0x00080018))
+        if not sop_uid:
+            raise NoDerivative("no SOPInstanceUID")
+        declared = str(getattr(ds.file_meta, "TransferSyntaxUID", ""))
+        if declared and not is_standard_uid(declared):
+            raise NoDerivative("its transfer syntax is not known")
+        if declared == _DEFLATED:
+            ds, source = _inflated(source)
+            declared = EXPLICIT_LITTLE
+        syntax = _syntax(ds, declared)
         try:
-            ds.get(keyword)
-        except Exception:
-            raise NoDerivative(f"its {keyword} cannot be read") from None
-        if keyword in ds and ds[keyword].VR not in ("PN", "LO", "SH"):
-            raise NoDerivative(f"its {keyword} cannot be read")
-    return scrubber_of(ds, words)
+            pixels = find_pixels(source, syntax)
+        except NoPixels as exc:
+            raise NoDerivative(str(exc)) from None
+        if pixels.is_encapsulated != _is_compressed(syntax):
+            raise NoDerivative("pixel data contradict the transfer syntax")
+        writer = _Writer(Cleaner(keys, scrubber_of(ds, words)), syntax, _is_signed(ds))
+        found = writer.dataset(ds)
+        found += _age(ds, found)
+        found += stamp(keys, syntax)
+        if writer.is_unicode:
+            found.append((0x00080005, "CS", b"ISO_IR 192"))
+        review = review_reason(ds) or _pixel_reason(ds, pixels)
+        header = file_meta(sop_class, sop_uid, syntax) + elements(found, syntax)
+    return Derivative(sop_uid, len(header) + pixels.size_bytes, review, header, pixels, source)
 
 
 def _image_class(ds: Dataset) -> str:
@@ -260,15 +238,14 @@ def _pixel_reason(ds: Dataset, pixels: Pixels) -> str:
 
 
 def _age(ds: Dataset, found: list[Element]) -> list[Element]:
-    """Elements with the age, which takes the birth date's place, where a file gives none."""
-    if any(tag == _PATIENT_AGE and value for tag, _, value in found):
-        return found
+    """Age, which takes the birth date's place, where a file gives no age."""
+    if any(tag == 0x00101010 and value for tag, _, value in found):
+        return []
     years = age_years("", first_value(ds, "PatientBirthDate"), first_value(ds, "StudyDate"))
     if years is None:
-        return found
+        return []
     text = f"{int(years):03d}Y" if years >= 2 else f"{int(years * 12):03d}M"
-    others = [one for one in found if one[0] != _PATIENT_AGE]
-    return [*others, (_PATIENT_AGE, "AS", text.encode("ascii"))]
+    return [(0x00101010, "AS", text.encode("ascii"))]
 
 
 class _Writer:
