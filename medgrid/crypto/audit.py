@@ -7,7 +7,7 @@ what is remembered of the tree, and signs the root. Verifying reads all records 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select
@@ -17,40 +17,14 @@ from medgrid.crypto.audit_record import Event, Record
 from medgrid.crypto.keystore_door import Door, now_us
 from medgrid.crypto.keystore_schema import checkpoint as table
 from medgrid.crypto.keystore_values import Signer, Trust
-from medgrid.crypto.merkle import EMPTY_ROOT, Frontier, consistency_proof, inclusion_proof
-from medgrid.errors import Denied, IntegrityError, NotFound
+from medgrid.crypto.merkle import Frontier, consistency_proof, inclusion_proof
+from medgrid.errors import IntegrityError, NotFound
 
 if TYPE_CHECKING:
+    from medgrid.crypto.audit_report import AuditReport
     from medgrid.database import Database
 
-__all__ = ["AuditLog", "AuditReport"]
-
-_PROBLEMS_MAX = 100
-
-
-@dataclass(slots=True)
-class AuditReport:
-    """What `AuditLog.verify` found: a log is whole when there are no `problems`.
-
-    `signed` is how many of its records are covered by a checkpoint.
-    """
-
-    size: int = 0
-    root: bytes = b""
-    signed: int = 0
-    problems: list[str] = field(default_factory=list)
-
-    def check(self) -> None:
-        """Raise `IntegrityError` when there are problems."""
-        if self.problems:
-            error = IntegrityError(f"the audit log is not whole: {self.problems[0]}")
-            error.detail = tuple(self.problems[1:])
-            raise error
-
-    def add(self, problem: str) -> None:
-        """Note a problem; of very many the first ones are enough."""
-        if len(self.problems) < _PROBLEMS_MAX:
-            self.problems.append(problem)
+__all__ = ["AuditLog"]
 
 
 class AuditLog:
@@ -96,17 +70,30 @@ class AuditLog:
                     continue
                 yield record
 
+    def all_records(self, start: int = 0) -> Iterator[list[Record]]:
+        """Records that this identity may see from number `start` on, some at a time."""
+        return self._door.records(start)
+
+    def leaves(self, start: int = 0) -> Iterator[list[tuple[int, bytes]]]:
+        """Numbers and leaf hashes of all records from number `start` on, some at a time."""
+        return self._door.leaves(start)
+
     # -- checkpoints -------------------------------------------------------------------------------
 
     def checkpoint(self, identity: Signer, memory: Memory) -> Checkpoint:
         """Sign the log's state, keep the checkpoint in the store, and remember it.
+
+        Nothing is signed when there is nothing new.
 
         Raises
         ------
         IntegrityError
             The log is not a continuation of what is remembered; nothing is signed.
         """
-        frontier = self._since(memory)
+        remembered = memory.recall(self.store_id)
+        frontier = self._since(remembered)
+        if remembered is not None and remembered[0].size == frontier.size:
+            return remembered[0]
         draft = Checkpoint(self.store_id, frontier.size, frontier.root(), now_us(), identity.name)
         made = Checkpoint(
             *(draft.store_id, draft.size, draft.root, draft.time_us, draft.signer),
@@ -116,9 +103,8 @@ class AuditLog:
         memory.remember(made, frontier)
         return made
 
-    def _since(self, memory: Memory) -> Frontier:
+    def _since(self, remembered: tuple[Checkpoint, Frontier] | None) -> Frontier:
         """The tree now, grown from what is remembered: what was cut off does not go unnoticed."""
-        remembered = memory.recall(self.store_id)
         frontier = Frontier() if remembered is None else remembered[1].copy()
         start = frontier.size
         expected = max(start - 1, 0)
@@ -185,72 +171,19 @@ class AuditLog:
 
     # -- verifying ---------------------------------------------------------------------------------
 
-    def verify(self, trust: Trust, others: Sequence[Checkpoint] = ()) -> AuditReport:
-        """Read the whole log again, and compare it with all checkpoints that are known.
+    def verify(
+        self, trust: Trust, memory: Memory | None = None, copies: Sequence[Path] = ()
+    ) -> AuditReport:
+        """Read the whole log again; see `medgrid.crypto.audit_verify.verify`."""
+        from medgrid.crypto.audit_verify import verify
 
-        Parameters
-        ----------
-        trust : callable
-            Gives the certified keys of those who signed checkpoints.
-        others : sequence of Checkpoint
-            Known from elsewhere: remembered, or from a copy.
+        return verify(self, trust, memory, copies)
 
-        Returns
-        -------
-        AuditReport
-        """
-        report = AuditReport()
-        known = [one for one in self.checkpoints() if self._is_signed(one, trust, report)]
-        for one in others:
-            if one.store_id != self.store_id:
-                report.add(f"the checkpoint of {one.signer} belongs to another key store")
-            elif self._is_signed(one, trust, report):
-                known.append(one)
-        self._read(known, report)
-        return report
+    def copy_to(self, path: Path) -> int:
+        """Add what is new to a copy; see `medgrid.crypto.audit_copy.copy_to`."""
+        from medgrid.crypto.audit_copy import copy_to
 
-    def _is_signed(self, checkpoint: Checkpoint, trust: Trust, report: AuditReport) -> bool:
-        try:
-            checkpoint.verify(trust(checkpoint.signer).signing_public)
-        except (IntegrityError, Denied, NotFound) as error:
-            report.add(error.message)
-            return False
-        return True
-
-    def _read(self, known: Sequence[Checkpoint], report: AuditReport) -> None:
-        sizes = {one.size for one in known}
-        frontier, roots = Frontier(), {0: EMPTY_ROOT}
-        for leaf in self._checked_leaves(report):
-            frontier.extend((leaf,))
-            if frontier.size in sizes:
-                roots[frontier.size] = frontier.root()
-        report.size, report.root = frontier.size, frontier.root()
-        for one in known:
-            when = f"the checkpoint that {one.signer} signed of {one.size} records"
-            if one.size > report.size:
-                report.add(
-                    f"its end is cut off: {when} is known, and there are {report.size} records"
-                )
-            elif roots[one.size] != one.root:
-                report.add(f"records were changed before {when}")
-            else:
-                report.signed = max(report.signed, one.size)
-
-    def _checked_leaves(self, report: AuditReport) -> Iterator[bytes]:
-        """Leaf hashes in order; records that can be read are hashed again."""
-        records = (record for rows in self._door.records(0) for record in rows)
-        record = next(records, None)
-        expected = 0
-        for leaves in self._door.leaves(0):
-            for seq, leaf in leaves:
-                if seq != expected:
-                    report.add(f"records are missing or misplaced before record {seq}")
-                expected = seq + 1
-                while record is not None and record.seq <= seq:
-                    if record.seq == seq and record.leaf() != leaf:
-                        report.add(f"record {seq} was changed")
-                    record = next(records, None)
-                yield leaf
+        return copy_to(self, path)
 
 
 def _broken(how: str) -> IntegrityError:

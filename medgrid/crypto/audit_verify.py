@@ -1,0 +1,110 @@
+"""Verifying the audit log: all of it is read and hashed again.
+
+Changed, missing, moved and inserted records show in the hashes and numbers of the records. Whoever
+changes the hashes too, or cuts records off at the end, is found out by a checkpoint that covers
+them: those in the store, the one that this client remembers, those in copies. What came after the
+last checkpoint is covered by none yet: sign one after each command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from medgrid.crypto.audit import AuditLog
+from medgrid.crypto.audit_checkpoint import Checkpoint, Memory
+from medgrid.crypto.audit_report import AuditReport
+from medgrid.crypto.keystore_values import Trust
+from medgrid.crypto.merkle import EMPTY_ROOT, Frontier
+from medgrid.errors import Denied, IntegrityError, NotFound
+
+__all__ = ["verify"]
+
+
+def verify(
+    log: AuditLog, trust: Trust, memory: Memory | None = None, copies: Sequence[Path] = ()
+) -> AuditReport:
+    """Read a log again and compare it with all that is known of it.
+
+    Parameters
+    ----------
+    log : AuditLog
+    trust : callable
+        Gives the certified keys of those who signed checkpoints.
+    memory : Memory, optional
+        What this client remembers.
+    copies : sequence of Path
+        Copies at other sites.
+
+    Raises
+    ------
+    ConfigError
+        What is remembered, or a copy, cannot be read.
+    IntegrityError
+        A copy is damaged itself.
+    """
+    from medgrid.crypto.audit_copy import verify_against
+
+    report = AuditReport()
+    others: list[Checkpoint] = []
+    for path in copies:
+        others += verify_against(log, path, report)
+    remembered = memory.recall(log.store_id) if memory is not None else None
+    if remembered is not None:
+        others.append(remembered[0])
+    known = [
+        one
+        for one in dict.fromkeys((*log.checkpoints(), *others))
+        if _is_signed(one, log.store_id, trust, report)
+    ]
+    _read(log, known, report)
+    return report
+
+
+def _is_signed(checkpoint: Checkpoint, store_id: str, trust: Trust, report: AuditReport) -> bool:
+    if checkpoint.store_id != store_id:
+        report.add(f"a checkpoint of {checkpoint.signer} belongs to another key store")
+        return False
+    try:
+        checkpoint.verify(trust(checkpoint.signer).signing_public)
+    except (IntegrityError, Denied, NotFound) as error:
+        report.add(error.message)
+        return False
+    return True
+
+
+def _read(log: AuditLog, known: Sequence[Checkpoint], report: AuditReport) -> None:
+    sizes = {one.size for one in known}
+    frontier, roots = Frontier(), {0: EMPTY_ROOT}
+    for leaf in _checked_leaves(log, report):
+        frontier.extend((leaf,))
+        if frontier.size in sizes:
+            roots[frontier.size] = frontier.root()
+    report.size, report.root = frontier.size, frontier.root()
+    for one in known:
+        if one.size > report.size:
+            report.add(
+                f"its end is cut off: {one.signer} signed {one.size} records, and there are "
+                f"{report.size}"
+            )
+        elif roots[one.size] != one.root:
+            report.add(f"the first {one.size} records are not those that {one.signer} signed")
+        else:
+            report.signed = max(report.signed, one.size)
+
+
+def _checked_leaves(log: AuditLog, report: AuditReport) -> Iterator[bytes]:
+    """Leaf hashes in order; records that this identity may see are hashed again."""
+    records = (record for rows in log.all_records() for record in rows)
+    record = next(records, None)
+    expected = 0
+    for leaves in log.leaves():
+        for seq, leaf in leaves:
+            if seq != expected:
+                report.add(f"records are missing or misplaced before record {seq}")
+            expected = seq + 1
+            while record is not None and record.seq <= seq:
+                if record.seq == seq and record.leaf() != leaf:
+                    report.add(f"record {seq} was changed")
+                record = next(records, None)
+            yield leaf
