@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import json
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,10 @@ from typing import Any
 import pytest
 
 from medgrid.actions.grid import Grid
+from medgrid.actions.identity_init import make_grid_identities
+from medgrid.actions.patients import Patients
 from medgrid.actions.transfer import Uploads
+from medgrid.broker.ownership import of_result
 from medgrid.catalog import Catalog
 from medgrid.catalog.job_moves import AttemptEnd, Move
 from medgrid.catalog.job_states import Event
@@ -23,11 +27,15 @@ from medgrid.catalog.jobs import NewSubmission
 from medgrid.catalog.objects import Registration
 from medgrid.catalog.provenance import Derivation, new_derivation_id
 from medgrid.cli.main import run
-from medgrid.config import Settings, load_settings
+from medgrid.config import Settings, load_settings, private_dir
+from medgrid.crypto.keystore import KeyStore
+from medgrid.crypto.pseudonym import load_key
+from medgrid.crypto.vault import Whose
 from medgrid.model import (
     LFN,
     Algorithm,
     Cause,
+    DataClass,
     GridObject,
     JobId,
     ObjectId,
@@ -40,6 +48,9 @@ from medgrid.model import (
     new_object_id,
 )
 from tests.lab.prompt import Ran
+
+ME = "me"
+"""Identity of the grid's user: a physician and researcher, and its registrar."""
 
 MEASURE: Mapping[str, Any] = {
     "name": "measure",
@@ -119,22 +130,57 @@ class DataGrid:
         kind: ObjectKind = ObjectKind.FILE,
         filename: str = "file.bin",
         attributes: Mapping[str, Any] | None = None,
+        data_class: DataClass = DataClass.PUBLIC,
+        patient: str | None = None,
+        owner: str = ME,
     ) -> GridObject:
-        """Put an object into the grid."""
+        """Put an object into the grid, encrypted unless it is public.
+
+        It is sealed to the care team of `patient`, whom `meet` made known, or else to `owner`.
+        """
         with self.grid() as grid, Uploads(grid) as uploads:
             object_id = new_object_id()
-            replica = uploads.put(object_id, se, [content])
+            digest = None
+            if data_class is DataClass.PUBLIC:
+                replica = uploads.put(object_id, se, [content])
+            else:
+                whose = Whose(data_class, patient, () if patient else (owner,))
+                sealed = uploads.seal(object_id, se, [content], whose)
+                grid.keep([sealed.sealing])
+                replica, digest = sealed.replica, sealed.digest
             item = GridObject(
                 object_id,
                 LFN(lfn) if lfn else None,
                 kind,
                 filename,
                 len(content),
-                Sha256(hashlib.sha256(content).hexdigest()),
+                replica.sha256,
                 attributes=attributes or {},
+                data_class=data_class,
+                owner=owner,
+                patient=patient,
+                digest=digest,
             )
-            grid.catalog.objects.register([Registration(item, (replica,))])
+            grid.catalog.objects.register([Registration(item, (replica,), patient)])
         return item
+
+    def meet(self, patient: str, *team: str) -> str:
+        """Make a patient known, whom `team` cares for, by default this user."""
+        with self.grid() as grid:
+            Patients(grid, team).meet({patient: [{"PatientName": f"Name of {patient}"}]})
+        return patient
+
+    def identity(self, name: str) -> None:
+        """Make another identity, as able as this user."""
+        with self.grid() as grid:
+            make_grid_identities(self.settings.keys_dir, name, grid.vault.store)
+
+    @contextlib.contextmanager
+    def acting_as(self, name: str) -> Iterator[None]:
+        """Run commands as another identity of this home."""
+        with self.monkeypatch.context() as patch:
+            patch.setenv("MEDGRID_USER", name)
+            yield
 
     def replicas(self, lfn: str) -> list[str]:
         """Storage elements that hold an LFN, by the catalog."""
@@ -162,7 +208,7 @@ class DataGrid:
                 NewSubmission(
                     algorithm=digest,
                     algorithm_label="measure@1.0",
-                    owner="me",
+                    owner=ME,
                     items=items,
                     item_role="targets",
                     inputs={"source": [source]} if source else {},
@@ -180,13 +226,7 @@ class DataGrid:
         stderr: str = "",
     ) -> dict[str, list[ObjectId]]:
         """End a job: (file name, bytes) of its outputs by role; their objects have no LFN."""
-        made = {
-            role: [
-                self.put(None, content, filename=name, kind=_kind(name)).id
-                for name, content in many
-            ]
-            for role, many in (outputs or {}).items()
-        }
+        made = self._outputs(job, outputs or {})
         exit_code = 0 if cause is Cause.OK else 1
         now = time.time()
         end = AttemptEnd(cause, exit_code, "", stdout, stderr, now - 1, now)
@@ -219,6 +259,32 @@ class DataGrid:
                 )
         return made
 
+    def _outputs(
+        self, job: JobId, outputs: Mapping[str, Sequence[tuple[str, bytes]]]
+    ) -> dict[str, list[ObjectId]]:
+        """Objects for the outputs of a job, of the class and the patient that its inputs say."""
+        with self.grid() as grid:
+            found = grid.catalog.jobs.job(job)
+            inputs = grid.catalog.objects.by_ids(
+                {one for many in found.inputs.values() for one in many}
+            )
+        result = of_result(inputs.values())
+        return {
+            role: [
+                self.put(
+                    None,
+                    content,
+                    filename=name,
+                    kind=_kind(name),
+                    data_class=result.data_class,
+                    patient=result.patient,
+                    owner=found.owner,
+                ).id
+                for name, content in many
+            ]
+            for role, many in outputs.items()
+        }
+
 
 def _kind(name: str) -> ObjectKind:
     if name.endswith((".nii", ".nii.gz")):
@@ -241,14 +307,30 @@ def measures(*values: Mapping[str, Any]) -> list[tuple[str, bytes]]:
     return [(f"m-{n}.json", json.dumps(value).encode()) for n, value in enumerate(values, 1)]
 
 
+@pytest.fixture(scope="session")
+def _home_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A grid home with keys and a key store, for `ME`."""
+    home = tmp_path_factory.mktemp("template") / "grid"
+    settings = Settings(home, user=ME)
+    private_dir(home)
+    private_dir(settings.keys_dir)
+    load_key(settings.keys_dir, create=True)
+    store = KeyStore.create(settings.keystore_urls[0], ME)
+    make_grid_identities(settings.keys_dir, ME, store)
+    store.close()
+    return home
+
+
 def _make(
     home: Path,
+    template: Path,
     url: str,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> DataGrid:
-    home.mkdir(mode=0o700)
+    shutil.copytree(template, home)
     monkeypatch.setenv("MEDGRID_CATALOG", url)
+    monkeypatch.setenv("MEDGRID_USER", ME)
     made = DataGrid(home, capsys, monkeypatch)
     catalog = Catalog.open(url)
     catalog.places.put_site(Site("here", SiteClass.KEYS))
@@ -266,21 +348,23 @@ def data(
     home: Path,
     tmp_path: Path,
     _sqlite_template: Path,
+    _home_template: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> DataGrid:
     """A grid for data, on SQLite."""
     path = tmp_path / "catalog.db"
     path.write_bytes(_sqlite_template.read_bytes())
-    return _make(home, f"sqlite:///{path}", capsys, monkeypatch)
+    return _make(home, _home_template, f"sqlite:///{path}", capsys, monkeypatch)
 
 
 @pytest.fixture
 def any_data(
     home: Path,
     catalog_url: str,
+    _home_template: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> DataGrid:
     """A grid for data, on each kind of database."""
-    return _make(home, catalog_url, capsys, monkeypatch)
+    return _make(home, _home_template, catalog_url, capsys, monkeypatch)
