@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.lab.postgres",
     "tests.lab.field",
     "tests.lab.datagrid",
+    "tests.lab.hospital",
 ]
 
 

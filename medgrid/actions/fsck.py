@@ -8,7 +8,7 @@ younger than a limit.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -17,7 +17,7 @@ from medgrid.actions.outcome import Failure
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.replica import Check, Verdict, check_replica
 from medgrid.actions.transfer import label, repair
-from medgrid.errors import MedgridError, Unreachable
+from medgrid.errors import Denied, MedgridError, Unreachable
 from medgrid.model import ObjectId, Replica, StorageElement
 from medgrid.storage.base import Storage
 
@@ -121,7 +121,14 @@ def check_grid(
     ------
     NotFound
         A storage element does not exist.
+    Denied
+        The catalog's database does not show all to this user.
     """
+    if grid.whole.viewer is not None:
+        raise Denied(
+            f"the catalog shows {grid.whole.viewer} a part of what it has: the rest would be DARK",
+            hint="connect as a role that sees all, as brokers do",
+        )
     places = grid.catalog.places
     chosen = [places.se(name) for name in names] or [one for one in places.ses() if one.enabled]
     orders = _Orders(deep, mend, dry_run, min_age_s)
@@ -145,12 +152,16 @@ def check_grid(
 
 
 def _without_replica(grid: Grid) -> Iterator[Finding]:
-    objects = grid.catalog.objects
-    ids = objects.without_replica()
-    found = objects.by_ids(ids)
-    for object_id in ids:
-        if object_id in found:
-            yield Finding(Kind.NO_REPLICA, "", name=label(found[object_id]), detail="no copy left")
+    ids = grid.whole.objects.without_replica()
+    for object_id, name in _names(grid, ids).items():
+        yield Finding(Kind.NO_REPLICA, "", name=name, detail="no copy left")
+
+
+def _names(grid: Grid, ids: Collection[ObjectId]) -> dict[ObjectId, str]:
+    """How findings call objects: those that the user does not see have a number only."""
+    there = grid.whole.objects.by_ids(ids)
+    seen = grid.catalog.objects.by_ids(there)
+    return {one: label(seen[one]) if one in seen else f"object {one}" for one in there}
 
 
 class _Element:
@@ -170,7 +181,7 @@ class _Element:
         self._report = report
         self._progress = progress
         self._storage: Storage = grid.storage(element.name)
-        self._objects = grid.catalog.objects
+        self._objects = grid.whole.objects
 
     def findings(self) -> Iterator[Finding]:
         before = {one.pfn for one in self._objects.replicas_on(self._se)}
@@ -216,7 +227,8 @@ class _Element:
         item = self._objects.by_ids([bad.object_id]).get(bad.object_id)
         if item is None:
             return Finding(kind, self._se, bad.pfn, detail=check.detail)
-        finding = Finding(kind, self._se, bad.pfn, label(item), check.detail)
+        name = _names(self._grid, [item.id])[item.id]
+        finding = Finding(kind, self._se, bad.pfn, name, check.detail)
         others = [
             one
             for one in self._objects.replicas([item.id])[item.id]

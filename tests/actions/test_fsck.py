@@ -15,6 +15,7 @@ from medgrid.catalog.objects import Registration
 from medgrid.model import LFN, GridObject, ObjectId, ObjectKind, new_object_id
 from medgrid.storage.base import physical_name
 from tests.lab.datagrid import DataGrid
+from tests.lab.hospital import OTHER, Hospital
 
 OLD = (1_000_000_000, 1_000_000_000)
 
@@ -190,3 +191,27 @@ def test_beside_imports_and_removals_nothing_is_found_or_touched(data: DataGrid)
     assert errors == []
     assert [one for one in found if one.kind in (Kind.LOST, Kind.CORRUPT, Kind.DARK)] == []
     assert data.ok("fsck", "--deep").out == ""
+
+
+def test_what_the_user_does_not_see_is_not_dark(hospital: Hospital) -> None:
+    """Whoever runs it, all objects count; those of others are named by number only."""
+    item = hospital.objects[f"/trial/{OTHER}/T1w"]
+    before = hospital.stored()
+    for path in before:
+        os.utime(path, OLD)
+    for who in ("alice", "bob"):
+        assert hospital.people[who].ok("fsck", "--deep", "--repair").out == ""
+    assert hospital.stored() == before
+    (body,) = [path for path in before if path.name == item.id]
+    body.unlink()
+    assert hospital.alice.run("fsck").rows == [
+        [
+            "LOST",
+            "near",
+            f"object {item.id}",
+            str(body.relative_to(hospital.root_of("near"))),
+            "not there",
+            "nothing: there is no other replica",
+        ]
+    ]
+    assert hospital.carol.run("fsck").rows[0][2] == f"/trial/{OTHER}/T1w"
