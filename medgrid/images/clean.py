@@ -100,7 +100,7 @@ class Cleaner:
         if keyword == "Modality":
             return parts if parts[0] in MODALITIES and len(parts) == 1 else None
         if keyword == "PatientSex":
-            return parts if parts[0] in _SEX and len(parts) == 1 else None
+            return parts if parts[0] in _SEX and len(parts) == 1 else [""]
         parts = [part.strip("\0 ") for part in parts]
         if vr == "UI":
             if keyword in _REGISTERED and not all(map(is_standard_uid, parts)):

@@ -18,6 +18,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from medgrid.images import allowed
@@ -26,9 +27,8 @@ from medgrid.images.dicom import quiet_pydicom
 from medgrid.images.patient import PatientKeys
 
 if TYPE_CHECKING:
-    from pydicom.dataelem import DataElement
+    from pydicom.dataelem import DataElement, RawDataElement
     from pydicom.dataset import Dataset
-    from pydicom.tag import BaseTag
 
 __all__ = ["Scrubber", "age_years", "keyed", "label", "metadata", "scrubber_of"]
 
@@ -135,6 +135,8 @@ def _fold(text: str) -> str:
 
 def _fold_with_places(text: str) -> tuple[str, list[int]]:
     """Text without case and accents, and for each of its characters its place in `text`."""
+    if text.isascii():
+        return text.casefold(), list(range(len(text)))
     folded: list[str] = []
     places: list[int] = []
     for place, char in enumerate(text):
@@ -206,23 +208,28 @@ def _date_words(value: str) -> Iterator[str]:
             yield sep.join((m, d, y))
 
 
-def _is_telling(ds: Dataset, tag: BaseTag) -> bool:
+def _is_telling(tag: int, found: DataElement | RawDataElement) -> bool:
     """Whether an element may hold words of the patient, seen without decoding it."""
+    is_telling, known = _of_dictionary(tag)
+    return is_telling or (known if found.VR in (None, "UN") else found.VR) in ("SQ", "PN")
+
+
+@cache
+def _of_dictionary(tag: int) -> tuple[bool, str]:
+    """Whether an element tells who a patient is, and its value representation."""
     from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_VR
 
-    is_known = dictionary_has_tag(tag)
-    found = getattr(ds.get_item(tag), "VR", None)
-    if found in (None, "UN"):
-        found = dictionary_VR(tag) if is_known else "UN"
-    return found in ("SQ", "PN") or (is_known and dictionary_keyword(tag) in _TELLING)
+    if not dictionary_has_tag(tag):
+        return False, "UN"
+    return dictionary_keyword(tag) in _TELLING, dictionary_VR(tag)
 
 
 def _elements(
-    ds: Dataset, wanted: Callable[[Dataset, BaseTag], bool] | None = None
+    ds: Dataset, wanted: Callable[[int, DataElement | RawDataElement], bool] | None = None
 ) -> Iterator[DataElement]:
     """Elements that can be read; one that cannot is passed over."""
-    for tag in list(ds.keys()):
-        if wanted is not None and not wanted(ds, tag):
+    for tag, found in list(ds.items()):
+        if wanted is not None and not wanted(int(tag), found):
             continue
         try:
             element = ds[tag]

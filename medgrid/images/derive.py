@@ -17,10 +17,11 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from medgrid.images.clean import BINARY_BYTES, Cleaner
-from medgrid.images.deidentify import age_years, first_value, scrubber_of
+from medgrid.images.deidentify import Scrubber, age_years, first_value, scrubber_of
 from medgrid.images.dicom import full_header, quiet_pydicom
 from medgrid.images.encode import EXPLICIT_LITTLE, Element, Syntax, elements, file_meta, item
 from medgrid.images.kept import CODE_SCHEMES, DUMMIES, EMPTIED, is_kept, is_text
@@ -39,6 +40,7 @@ _MAX_INFLATED_BYTES: Final = 2 * 1024**3
 _MAX_DEPTH: Final = 16
 _PER_FRAME: Final = 0x52009230
 _PACKED: Final = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
+_PATIENT_AGE: Final = 0x00101010
 _CODE: Final = (0x00080100, 0x00080119, 0x00080102, 0x00080104)
 _IMAGES: Final = frozenset(
     """
@@ -123,36 +125,57 @@ def derive(source: BinaryIO, keys: PatientKeys, words: Iterable[str] = ()) -> De
         It is no image, broken, or of a kind that nobody can judge.
     """
     try:
-        ds = full_header(source)
+        with quiet_pydicom():
+            return _derive(source, keys, words)
+    except (NoDerivative, MemoryError):
+        raise
+    except NoPixels as exc:
+        raise NoDerivative(str(exc)) from None
+    except Exception as exc:  # pydicom meets broken bytes with errors of every kind
+        raise NoDerivative(f"header cannot be read ({type(exc).__name__})") from None
+
+
+def _derive(source: BinaryIO, keys: PatientKeys, words: Iterable[str]) -> Derivative:
+    try:
+        ds: Dataset = full_header(source)
     except ValueError as exc:
         raise NoDerivative(str(exc)) from None
-    with quiet_pydicom():
-        sop_class = _image_class(ds)
-        sop_uid = keys.uid(_undecoded(ds, 0x00080018))
-        if not sop_uid:
-            raise NoDerivative("no SOPInstanceUID")
-        declared = str(getattr(ds.file_meta, "TransferSyntaxUID", ""))
-        if declared and not is_standard_uid(declared):
-            raise NoDerivative("its transfer syntax is not known")
-        if declared == _DEFLATED:
-            ds, source = _inflated(source)
-            declared = EXPLICIT_LITTLE
-        syntax = _syntax(ds, declared)
-        try:
-            pixels = find_pixels(source, syntax)
-        except NoPixels as exc:
-            raise NoDerivative(str(exc)) from None
-        if pixels.is_encapsulated != _is_compressed(syntax):
-            raise NoDerivative("pixel data contradict the transfer syntax")
-        writer = _Writer(Cleaner(keys, scrubber_of(ds, words)), syntax, _is_signed(ds))
-        found = writer.dataset(ds)
-        found += _age(ds, found)
-        found += stamp(keys, syntax)
-        if writer.is_unicode:
-            found.append((0x00080005, "CS", b"ISO_IR 192"))
-        review = review_reason(ds) or _pixel_reason(ds, pixels)
-        header = file_meta(sop_class, sop_uid, syntax) + elements(found, syntax)
+    sop_class = _image_class(ds)
+    sop_uid = keys.uid(_undecoded(ds, 0x00080018))
+    if not sop_uid:
+        raise NoDerivative("no SOPInstanceUID")
+    declared = str(getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", ""))
+    if declared and not is_standard_uid(declared):
+        raise NoDerivative("its transfer syntax is not known")
+    if declared == _DEFLATED:
+        ds, source = _inflated(source)
+        declared = EXPLICIT_LITTLE
+    syntax = _syntax(ds, declared)
+    pixels = find_pixels(source, syntax)
+    if pixels.is_encapsulated != _is_compressed(syntax):
+        raise NoDerivative("pixel data contradict the transfer syntax")
+    scrub = _scrubber(ds, words)
+    writer = _Writer(Cleaner(keys, scrub), syntax, _is_signed(ds))
+    found = _age(ds, writer.dataset(ds))
+    has = {tag for tag, _, _ in found}
+    found += [one for one in stamp(keys, syntax) if one[0] not in has]
+    if writer.is_unicode:
+        found.append((0x00080005, "CS", b"ISO_IR 192"))
+    header = file_meta(sop_class, sop_uid, syntax) + elements(found, syntax)
+    review = review_reason(ds) or _pixel_reason(ds, pixels)
     return Derivative(sop_uid, len(header) + pixels.size_bytes, review, header, pixels, source)
+
+
+def _scrubber(ds: Dataset, words: Iterable[str]) -> Scrubber:
+    """Scrubber of a header's words; without them nothing can be cut."""
+    for keyword in ("PatientName", "PatientID"):
+        try:
+            ds.get(keyword)
+        except Exception:
+            raise NoDerivative(f"its {keyword} cannot be read") from None
+        if keyword in ds and ds[keyword].VR not in ("PN", "LO", "SH"):
+            raise NoDerivative(f"its {keyword} cannot be read")
+    return scrubber_of(ds, words)
 
 
 def _image_class(ds: Dataset) -> str:
@@ -196,8 +219,7 @@ def _syntax(ds: Dataset, declared: str) -> Syntax:
     """Syntax the dataset is written in, whatever its file meta information declares."""
     from pydicom.dataelem import RawDataElement
 
-    for tag in ds.keys():  # noqa: SIM118 - iterating a dataset decodes it
-        raw = ds.get_item(tag)
+    for raw in ds.values():
         if isinstance(raw, RawDataElement):
             return Syntax.of(
                 declared, is_implicit=raw.is_implicit_VR, is_little=raw.is_little_endian
@@ -238,14 +260,15 @@ def _pixel_reason(ds: Dataset, pixels: Pixels) -> str:
 
 
 def _age(ds: Dataset, found: list[Element]) -> list[Element]:
-    """Age, which takes the birth date's place, where a file gives no age."""
-    if any(tag == 0x00101010 and value for tag, _, value in found):
-        return []
+    """Elements with the age, which takes the birth date's place, where a file gives none."""
+    if any(tag == _PATIENT_AGE and value for tag, _, value in found):
+        return found
     years = age_years("", first_value(ds, "PatientBirthDate"), first_value(ds, "StudyDate"))
     if years is None:
-        return []
+        return found
     text = f"{int(years):03d}Y" if years >= 2 else f"{int(years * 12):03d}M"
-    return [(0x00101010, "AS", text.encode("ascii"))]
+    others = [one for one in found if one[0] != _PATIENT_AGE]
+    return [*others, (_PATIENT_AGE, "AS", text.encode("ascii"))]
 
 
 class _Writer:
@@ -260,9 +283,9 @@ class _Writer:
     def dataset(self, ds: Dataset, depth: int = 0) -> list[Element]:
         """Elements that stay of a dataset or an item."""
         found: list[Element] = []
-        for tag in ds.keys():  # noqa: SIM118 - iterating a dataset decodes it
+        for tag, raw in list(ds.items()):
             try:
-                one = self._element(ds, int(tag), depth)
+                one = self._element(ds, int(tag), raw, depth)
             except MemoryError:
                 raise
             except Exception:  # noqa: S112 - a broken element is dropped
@@ -273,22 +296,19 @@ class _Writer:
             found = [one for one in found if one[0] not in _CODE]
         return found
 
-    def _element(self, ds: Dataset, tag: int, depth: int) -> Element | None:
-        from pydicom.datadict import dictionary_VR, keyword_for_tag
-
+    def _element(self, ds: Dataset, tag: int, raw: Any, depth: int) -> Element | None:
         if not is_kept(tag):
             return _placeholder(tag, depth)
-        vr = dictionary_VR(tag)
+        keyword, vr = _of_dictionary(tag)
         if vr == "SQ":
             return self._sequence(ds, tag, depth)
         if is_text(tag):
             return self._text(ds, tag, vr)
-        one = ds.get_item(tag)
-        vr = self._resolved(vr, one.VR)
-        data = self._encoded(one, vr)
+        vr = self._resolved(vr, raw.VR)
+        data = self._encoded(raw, vr)
         if data is None:
             return None
-        value = self._clean.value(keyword_for_tag(tag), vr, data)
+        value = self._clean.value(keyword, vr, data)
         return None if value is None else (tag, vr, value)
 
     def _encoded(self, one: Any, vr: str) -> bytes | None:
@@ -343,6 +363,14 @@ class _Writer:
         said = {tag: value.decode("utf-8") for tag, _, value in found if tag in _CODE}
         code = said.get(0x00080100) or said.get(0x00080119)
         return bool(code) and said.get(0x00080102) in CODE_SCHEMES
+
+
+@cache
+def _of_dictionary(tag: int) -> tuple[str, str]:
+    """Keyword and value representation of an element."""
+    from pydicom.datadict import dictionary_VR, keyword_for_tag
+
+    return keyword_for_tag(tag), dictionary_VR(tag)
 
 
 def _placeholder(tag: int, depth: int) -> Element | None:

@@ -316,7 +316,7 @@ _DERIVED: Final = _words(
     SegmentedPropertyTypeModifierCodeSequence SegmentIdentificationSequence
     RecommendedDisplayGrayscaleValue RecommendedDisplayCIELabValue TrackingUID
     DoseUnits DoseType DoseSummationType DoseGridScaling GridFrameOffsetVector
-    NormalizationPoint TissueHeterogeneityCorrection SpatialTransformOfDose
+    ReferencedRTPlanSequence NormalizationPoint TissueHeterogeneityCorrection SpatialTransformOfDose
     MeasurementUnitsCodeSequence PurposeOfReferenceCodeSequence DerivationCodeSequence
     ConceptNameCodeSequence ConceptCodeSequence ValueType NumericValue
     CodeValue LongCodeValue CodingSchemeDesignator CodeMeaning MappingResource ContextIdentifier
@@ -351,10 +351,19 @@ _KEPT: Final = (
     | _DERIVED
 )
 
-EMPTIED: Final = {0x00700084: "PN"}  # ContentCreatorName
+EMPTIED: Final = {
+    0x00400518: "SQ",  # IssuerOfTheContainerIdentifierSequence
+    0x00400555: "SQ",  # AcquisitionContextSequence
+    0x00700081: "LO",  # ContentDescription
+    0x00700084: "PN",  # ContentCreatorName
+}
 """Stay without a value where a file has them: objects of some classes must have them (type 2)."""
 
-DUMMIES: Final = {0x00181000: ("LO", b"0")}  # DeviceSerialNumber
+DUMMIES: Final = {
+    0x00181000: ("LO", b"0"),  # DeviceSerialNumber
+    0x00400512: ("LO", b"0"),  # ContainerIdentifier
+    0x00700080: ("CS", b"CONTENT"),  # ContentLabel
+}
 """Stay with a value that says nothing, for the same reason (type 1)."""
 
 CODE_SCHEMES: Final = _words(

@@ -26,7 +26,7 @@ _JPEG_TEXT: Final = frozenset((0xFE, *range(0xE1, 0xE8), *range(0xE9, 0xEE), 0xE
 """Comment and application segments but those of JFIF, SPIFF and Adobe, which hold no text."""
 _ENCODER: Final = re.compile(
     rb"(created by |creator: ?)?(openjpeg|kakadu|kdu|jasper|lead |aware|pegasus|accusoft|lavc|"
-    rb"ffmpeg|intel|imagemagick|gdcm|dcmtk|offis|pvrg|matlab|lossless|quality)",
+    rb"ffmpeg|grok|dcm4che|intel|imagemagick|gdcm|dcmtk|offis|pvrg|matlab|lossless|quality)",
     re.IGNORECASE,
 )
 

@@ -22,13 +22,14 @@ _EMPTY: Final = (
     (0x00080050, "SH"),  # AccessionNumber
     (0x00080090, "PN"),  # ReferringPhysicianName
     (0x00100030, "DA"),  # PatientBirthDate
+    (0x00100040, "CS"),  # PatientSex
     (0x00200010, "SH"),  # StudyID
 )
 """Elements that every image must have and that may be empty (type 2)."""
 
 
 def stamp(keys: PatientKeys, syntax: Syntax) -> list[Element]:
-    """Elements every de-identified image gets."""
+    """Elements that every de-identified image gets, unless it has them."""
     pseudonym = keys.pseudonym.encode("ascii")
     return [
         *((tag, vr, b"") for tag, vr in _EMPTY),

@@ -179,6 +179,15 @@ def test_a_derived_volume_has_its_geometry_and_voxels_alone(
     assert b"".join(derive_volume(io.BytesIO(found))) == found
 
 
+def test_fields_beyond_the_dimensions_are_not_kept() -> None:
+    plain, _ = telling_volume("1", "<")
+    changed = bytearray(plain)
+    changed[40 + 2 * 7 : 42 + 2 * 7] = b"An"  # dim[7]
+    changed[76 + 4 * 7 : 80 + 4 * 7] = b"Anna"  # pixdim[7]
+    clean = gzip.decompress(b"".join(derive_volume(io.BytesIO(changed))))
+    assert b"An" not in clean[:352]
+
+
 def test_voxels_behind_long_extensions_are_found() -> None:
     _, image = telling_volume("1", "<")
     image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"x" * 9_000_000))

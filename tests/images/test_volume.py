@@ -92,6 +92,9 @@ def test_a_side_car_beside_a_file_of_any_name_counts(tmp_path: Path) -> None:
         "SeriesDescription": "T1w Meier pat-4711",
         "ManufacturersModelName": "Prisma",
         "StationName": "MR1",
+        "AcquisitionTime": "10:11:12",
+        "AcquisitionDate": "2021-03-04",
+        "ContentDate": "2021-03-04",
         "SliceTiming": [0.0, 0.5],
         "Nested": {"PatientName": "Meier"},
     }
@@ -103,6 +106,7 @@ def test_a_side_car_beside_a_file_of_any_name_counts(tmp_path: Path) -> None:
     assert found.attributes["ManufacturerModelName"] == "Prisma"
     assert found.attributes["SliceTiming"] == [0.0, 0.5]
     assert found.attributes["PatientAge"] == 71.0
+    assert not {"AcquisitionTime", "AcquisitionDate", "ContentDate"} & found.attributes.keys()
     assert found.nominative == {
         "PatientID": "PAT-4711",
         "PatientName": "Meier^Anna",
