@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from medgrid.crypto.hpke import binding, hpke_open, hpke_seal, key_pair, public_of
 from medgrid.crypto.keystore_schema import RECOVERY
 from medgrid.crypto.keystore_values import Compartment, CompartmentId, Signer, Trust, WrapRow
-from medgrid.errors import Denied, IntegrityError, NotFound
+from medgrid.errors import AlreadyExists, Denied, IntegrityError, NotFound
 from medgrid.model import DataClass
 
 if TYPE_CHECKING:
@@ -101,13 +101,24 @@ class Compartments:
         data_class: DataClass,
         recipients: Iterable[tuple[str, bytes]] = (),
     ) -> dict[str, Compartment]:
-        """Compartments of many patients, verified; those that are missing are made."""
+        """Compartments of many patients, verified; those that are missing are made.
+
+        Raises
+        ------
+        Denied
+            A patient has one that this identity may not see, or nobody vouches for it.
+        """
         wanted = list(dict.fromkeys(patients))
         others = dict(recipients)
         with self._store.transaction():
             there = self._store.current(wanted, data_class)
             missing = [one for one in wanted if one not in there]
-            self._make([CompartmentId(one, data_class, 1) for one in missing], others)
+            try:
+                self._make([CompartmentId(one, data_class, 1) for one in missing], others)
+            except AlreadyExists:
+                raise Denied(
+                    f"{self._identity.name} may not see the keys of one of these patients"
+                ) from None
         return self.publics(wanted, data_class)
 
     def _make(

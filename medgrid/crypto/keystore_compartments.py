@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, func, select
+from sqlalchemy import Connection, Row, and_, delete, select
 
 from medgrid.crypto.audit_record import Event
 from medgrid.crypto.keystore_base import StoreBase
 from medgrid.crypto.keystore_door import chunks
 from medgrid.crypto.keystore_schema import compartment, seal, wrap
-from medgrid.crypto.keystore_values import Compartment, CompartmentId, Seal, WrapRow
+from medgrid.crypto.keystore_values import Compartment, CompartmentId, Released, Seal, WrapRow
 from medgrid.model import DataClass
 
 __all__ = ["CompartmentStore"]
@@ -213,10 +213,41 @@ class CompartmentStore(StoreBase):
         with self._recorded(Event("seal-drop", patient=patient)) as connection:
             connection.execute(delete(seal).where(seal.c.patient == patient))
 
-    def count_patients(self) -> int:
-        """How many patients have compartments."""
+    # -- all of a patient --------------------------------------------------------------------------
+
+    def all_compartments(self) -> dict[CompartmentId, Compartment]:
+        """Every compartment that this identity may know of, by patient."""
+        question = select(compartment).order_by(
+            compartment.c.patient, compartment.c.data_class, compartment.c.revision
+        )
         with self.db.read() as connection:
-            return connection.scalar(select(func.count(compartment.c.patient.distinct()))) or 0
+            return {one.id: one for one in map(_compartment, connection.execute(question))}
+
+    def recovery(self, purpose: str) -> tuple[list[WrapRow], list[Released]]:
+        """All that is sealed to the recovery key; that it was read is recorded before.
+
+        Raises
+        ------
+        Denied
+            Neither a registrar asks nor the owner of the store.
+        RuntimeError
+            Asked inside a transaction: the record would not be kept before the answer.
+        """
+        self._check_alone()
+        return self._door.recovery(purpose)
+
+    def drop_compartments(self, patient: str) -> int:
+        """Destroy a patient's name and compartments: what is sealed to them never opens again.
+
+        Returns
+        -------
+        int
+            How many wraps were destroyed.
+        """
+        with self._recorded(Event("forget", patient=patient)) as connection:
+            connection.execute(delete(seal).where(seal.c.patient == patient))
+            connection.execute(delete(compartment).where(compartment.c.patient == patient))
+            return connection.execute(delete(wrap).where(wrap.c.patient == patient)).rowcount
 
 
 def _key(id_: CompartmentId) -> dict[str, Any]:

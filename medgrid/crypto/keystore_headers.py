@@ -62,37 +62,24 @@ class HeaderStore(StoreBase):
                             f"the key store has another manifest of object {row.object_id}"
                         )
             self._enter(connection, protected, list(objects.values()), "one of these objects")
-            self._enter(
-                connection,
-                header,
-                [
-                    {
-                        "object_id": row.object_id,
-                        "recipient": row.recipient or "",
-                        "revision": None if row.recipient else row.revision,
-                        "sealed": row.header,
-                    }
-                    for row in rows
-                ],
-                "a header of one of these objects",
-            )
+            self._enter(connection, header, _values(rows), "a header of one of these objects")
 
     def _objects(self, rows: Sequence[HeaderRow]) -> dict[ObjectId, dict[str, Any]]:
-        """What is kept of each object; its owner is whom a header is sealed to, or who acts."""
+        """What is kept of each object; its owner is the first person sealed to, or who acts."""
         found: dict[ObjectId, dict[str, Any]] = {}
         for row in rows:
-            one = found.setdefault(
-                row.object_id,
-                {
+            if row.object_id not in found:
+                found[row.object_id] = {
                     "object_id": row.object_id,
                     "patient": row.patient,
                     "data_class": DataClass(row.data_class).value,
-                    "owner": self.who,
+                    "owner": "",
                     "manifest": row.manifest,
-                },
-            )
+                }
             if row.recipient and row.recipient != RECOVERY:
-                one["owner"] = row.recipient
+                found[row.object_id]["owner"] = found[row.object_id]["owner"] or row.recipient
+        for one in found.values():
+            one["owner"] = one["owner"] or self.who
         return found
 
     def release(self, object_ids: Sequence[ObjectId], purpose: str) -> dict[ObjectId, Released]:
@@ -127,6 +114,26 @@ class HeaderStore(StoreBase):
     def objects_of(self, patient: str) -> list[ObjectId]:
         """Objects of a patient that have keys here."""
         question = select(protected.c.object_id).where(protected.c.patient == patient)
+        with self.db.read() as connection:
+            return [ObjectId(found) for found in connection.scalars(question)]
+
+    def reseal(self, rows: Sequence[HeaderRow]) -> None:
+        """Exchange headers for the same objects and recipients; their manifests stay."""
+        event = Event("reseal", detail=f"{len(rows)} headers")
+        with self._recorded(*([event] if rows else [])) as connection:
+            for recipient in {row.recipient for row in rows}:
+                ids = [row.object_id for row in rows if row.recipient == recipient]
+                for some in chunks(ids):
+                    connection.execute(
+                        delete(header).where(
+                            header.c.recipient == (recipient or ""), header.c.object_id.in_(some)
+                        )
+                    )
+            self._enter(connection, header, _values(rows), "a header of one of these objects")
+
+    def owned(self, owner: str) -> list[ObjectId]:
+        """Objects with a header that is sealed to `owner`."""
+        question = select(header.c.object_id).where(header.c.recipient == owner)
         with self.db.read() as connection:
             return [ObjectId(found) for found in connection.scalars(question)]
 
@@ -217,3 +224,15 @@ class HeaderStore(StoreBase):
                 GrantKey(ObjectId(row.object_id), row.recipient, row.until_us / 1e6, row.granted_by)
                 for row in connection.execute(question)
             ]
+
+
+def _values(rows: Sequence[HeaderRow]) -> list[dict[str, Any]]:
+    return [
+        {
+            "object_id": row.object_id,
+            "recipient": row.recipient or "",
+            "revision": None if row.recipient else row.revision,
+            "sealed": row.header,
+        }
+        for row in rows
+    ]

@@ -65,13 +65,18 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
         WHERE recipient = keystore_me() AND patient = p AND (c IS NULL OR data_class = c))
 $$;
 
--- a compartment that the session's identity just made, and that nobody can open yet
-CREATE FUNCTION keystore_is_new(p text, c text, r integer) RETURNS boolean
+-- whether the session's identity made a compartment, and whether nobody can open it yet
+CREATE FUNCTION keystore_made(p text, c text, r integer) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM compartment WHERE patient = p AND data_class = c AND revision = r
-            AND signer = keystore_me())
-        AND NOT EXISTS (SELECT FROM wrap WHERE patient = p AND data_class = c AND revision = r);
+        AND signer = keystore_me());
+END $$;
+
+CREATE FUNCTION keystore_is_new(p text, c text, r integer) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
+BEGIN
+    RETURN NOT EXISTS (SELECT FROM wrap WHERE patient = p AND data_class = c AND revision = r);
 END $$;
 
 -- whether it may read an object, as far as keys tell
@@ -384,7 +389,8 @@ CREATE POLICY destroy ON document FOR DELETE USING (keystore_is('registrar'));
 
 ALTER TABLE compartment ENABLE ROW LEVEL SECURITY;
 CREATE POLICY look ON compartment FOR SELECT
-    USING (signer = keystore_me() OR keystore_is('broker') OR keystore_holds(patient, NULL));
+    USING (signer = keystore_me() OR keystore_is('broker') OR keystore_is('registrar')
+        OR keystore_held(patient, NULL));
 CREATE POLICY enter ON compartment FOR INSERT WITH CHECK (
     signer = keystore_me() AND (keystore_is('physician') OR keystore_is('registrar'))
     AND (revision = 1 OR keystore_heads(patient, data_class, revision - 1)));
@@ -395,19 +401,24 @@ CREATE POLICY look ON wrap FOR SELECT
     USING (recipient = keystore_me() OR keystore_held(patient, data_class));
 CREATE POLICY enter ON wrap FOR INSERT WITH CHECK (
     keystore_heads(patient, data_class, revision)
-    OR recipient = keystore_me() AND keystore_is_new(patient, data_class, revision));
-CREATE POLICY destroy ON wrap FOR DELETE USING (keystore_headed(patient, data_class));
+    OR keystore_made(patient, data_class, revision) AND (
+        keystore_holds(patient, data_class, revision)
+        OR recipient = keystore_me() AND keystore_is_new(patient, data_class, revision)));
+CREATE POLICY destroy ON wrap FOR DELETE
+    USING (keystore_headed(patient, data_class)
+        OR recipient = keystore_me() AND keystore_made(patient, data_class, revision));
 
 ALTER TABLE seal ENABLE ROW LEVEL SECURITY;
 CREATE POLICY look ON seal FOR SELECT USING (keystore_holds(patient, 'nominative'));
-CREATE POLICY enter ON seal FOR INSERT WITH CHECK (keystore_heads(patient, 'nominative', revision));
+CREATE POLICY enter ON seal FOR INSERT WITH CHECK (
+    keystore_is('registrar') OR keystore_heads(patient, 'nominative', revision));
 CREATE POLICY destroy ON seal FOR DELETE USING (keystore_heads(patient, 'nominative'));
 
 ALTER TABLE protected ENABLE ROW LEVEL SECURITY;
 CREATE POLICY look ON protected FOR SELECT
     USING (owner = keystore_me() OR keystore_may_read(object_id));
 CREATE POLICY enter ON protected FOR INSERT WITH CHECK (
-    keystore_is('broker')
+    keystore_is('broker') OR keystore_is('registrar')
     OR owner = keystore_me() AND (patient IS NULL OR keystore_heads(patient, data_class)));
 CREATE POLICY destroy ON protected FOR DELETE USING (keystore_may_manage(object_id));
 

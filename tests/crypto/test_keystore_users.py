@@ -203,6 +203,7 @@ def test_what_concerns_others_is_absent(clinic: Clinic) -> None:
         **{("alice", table): 2 for table in ("compartment", "wrap")},
         **{("bob", table): 1 for table in ("protected", "header", "grant_header")},
         ("broker", "compartment"): 2,
+        ("rita", "compartment"): 2,
     }
 
 
@@ -359,6 +360,35 @@ def test_brokers_keep_results_for_their_owners(clinic: Clinic) -> None:
     assert list(clinic.store("alice").release([ObjectId("7" * 32)], "fetch"))
     bob.drop([RESULT])
     assert bob.release([RESULT], "fetch") == {}
+
+
+def test_a_registrar_brings_data_in_for_others(clinic: Clinic) -> None:
+    alice, rita = clinic.people["alice"], clinic.store("rita")
+    mine = clinic.compartments("rita")
+    with rita.transaction():
+        for data_class in (IMAGE, NAMES):
+            mine.ensure(["P-2"], data_class, [("alice", alice.encryption_public)])
+        assert rita.drop_wraps("P-2", None, "rita") == 2
+    clinic.seals("rita").put({"P-2": {"PatientName": "ROE^JOE"}})
+    scans = [ObjectId(f"{number:032x}") for number in range(2)]
+    rita.put_headers(
+        [
+            HeaderRow(scan, patient, IMAGE, 1, None, b"h", b"m")
+            for scan, patient in zip(scans, ("P-1", "P-2"), strict=True)
+        ]
+    )
+    assert clinic.store("alice").members("P-2", IMAGE) == {1: ["alice"]}
+    assert clinic.seals("alice").open(["P-2"], "whois") == {"P-2": {"PatientName": "ROE^JOE"}}
+    assert list(clinic.store("alice").release(scans, "fetch")) == scans
+    assert rita.release(scans, "peep") == {}
+    assert clinic.seals("rita").open(["P-2"], "peep") == {}
+    for attempt in (
+        lambda: rita.put_wraps([WrapRow(CompartmentId("P-2", IMAGE, 1), "rita", b"again")]),
+        lambda: rita.put_seal("P-2", 1, b"false"),
+        lambda: clinic.compartments("rita").rotate("P-2", IMAGE),
+    ):
+        with pytest.raises(MedgridError):
+            attempt()
 
 
 def test_records_are_for_those_they_concern(clinic: Clinic) -> None:
