@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Select, delete, insert, or_, select, text
 
 from medgrid.catalog.registering import hold_patients
 from medgrid.catalog.rows import value_table
@@ -76,18 +76,19 @@ class AccessStore:
         with self._db.write() as connection:
             self._require_physician(connection, patients, unless_alone=True)
             hold_patients(connection, patients, self._sight)
-            before = self._count(connection, patients)
-            connection.execute(
-                text(
-                    "INSERT INTO care (patient, identity, role) VALUES (:patient, :identity, :role)"
-                    " ON CONFLICT (patient, identity, role) DO NOTHING"
-                ),
-                [
-                    {"patient": one.patient, "identity": one.identity, "role": str(one.role)}
-                    for one in sorted(members, key=self._own_first)
-                ],
-            )
-            return self._count(connection, patients) - before
+            given = value_table(connection, patients)
+            rows = connection.execute(select(care).join(given, given.c.value == care.c.patient))
+            known = {Member(row.patient, row.identity, Care(row.role)) for row in rows}
+            new = sorted({*members} - known, key=self._own_first)
+            if new:
+                connection.execute(
+                    insert(care),
+                    [
+                        {"patient": one.patient, "identity": one.identity, "role": str(one.role)}
+                        for one in new
+                    ],
+                )
+            return len(new)
 
     def _own_first(self, member: Member) -> tuple[bool, Member]:
         """Who begins a team is of it first, and lets others in then."""
@@ -347,17 +348,11 @@ class AccessStore:
             for row in connection.execute(question)
         ]
 
-    @staticmethod
-    def _count(connection: Connection, patients: Collection[str]) -> int:
-        given = value_table(connection, patients)
-        rows = connection.execute(
-            select(care.c.patient).join(given, given.c.value == care.c.patient)
-        )
-        return len(rows.all())
-
     def _with_team(self, connection: Connection, patients: Collection[str]) -> set[str]:
         if self._sight.is_guarded:
-            alone = text("SELECT p FROM unnest(:given) AS g(p) WHERE medgrid.begins(p)")
+            alone = text(
+                "SELECT p FROM unnest(CAST(:given AS text[])) AS g(p) WHERE medgrid.begins(p)"
+            )
             return set(patients) - set(connection.scalars(alone, {"given": list(patients)}))
         given = value_table(connection, patients)
         return set(

@@ -123,7 +123,9 @@ GUARDED: dict[str, Guard] = {
         add=_OWN,
     ),
     "derivation_input": Guard(
-        see=f"{_object('object_id')} OR {_ASKED.format(table='derivation_input')}",
+        see=f"{_object('object_id')}"
+        " AND EXISTS (SELECT 1 FROM derivation d WHERE d.id = derivation_input.derivation)"
+        f" OR {_ASKED.format(table='derivation_input')}",
         add=_ASKED.format(table="derivation_input"),
     ),
     "derivation_output": Guard(
