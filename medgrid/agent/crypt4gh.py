@@ -20,7 +20,7 @@ __all__ = ["SEGMENT_BYTES", "Opener", "body_size", "new_key", "seal", "seal_head
 SEGMENT_BYTES = 65536
 _SEALED_BYTES = NONCE_BYTES + SEGMENT_BYTES + TAG_BYTES
 _AT_ONCE = 16
-"""Segments for each read and write."""
+"""Segments for each read and write, at most."""
 
 
 def new_key() -> bytes:
@@ -52,8 +52,14 @@ def seal(
     data_key: bytes,
     source: Callable[[memoryview], Optional[int]],
     write: Callable[[memoryview], Any],
+    size_hint: int,
 ) -> Dict[str, Any]:
     """Encrypt what `source` reads into a buffer, until it reads nothing.
+
+    Parameters
+    ----------
+    size_hint : int
+        How much that will be, about.
 
     Returns
     -------
@@ -62,7 +68,8 @@ def seal(
         and ``tags_sha256`` of the body.
     """
     cipher = Cipher(library, data_key, True)
-    plain, body = bytearray(_AT_ONCE * SEGMENT_BYTES), bytearray(_AT_ONCE * _SEALED_BYTES)
+    at_once = _segments_at_once(size_hint)
+    plain, body = bytearray(at_once * SEGMENT_BYTES), bytearray(at_once * _SEALED_BYTES)
     plain_view, body_view = memoryview(plain), memoryview(body)
     source_at, target_at = _address(plain), _address(body)
     content, sealed, tags = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
@@ -71,7 +78,7 @@ def seal(
         filled = _fill(source, plain_view)
         content.update(plain_view[:filled])
         size += filled
-        nonces = os.urandom(_AT_ONCE * NONCE_BYTES)
+        nonces = os.urandom(at_once * NONCE_BYTES)
         end = 0
         for number, start in enumerate(range(0, filled, SEGMENT_BYTES)):
             length = min(SEGMENT_BYTES, filled - start)
@@ -99,7 +106,8 @@ def seal_small(library: Libcrypto, reader: bytes, content: bytes) -> bytes:
     """A whole Crypt4GH file, header and body, for the holder of `reader`."""
     data_key = new_key()
     parts = [seal_header(library, data_key, reader)]
-    seal(library, data_key, io.BytesIO(content).readinto, lambda view: parts.append(bytes(view)))
+    source = io.BytesIO(content)
+    seal(library, data_key, source.readinto, lambda view: parts.append(bytes(view)), len(content))
     return b"".join(parts)
 
 
@@ -170,7 +178,8 @@ class Opener(io.RawIOBase):
             pass
 
     def _open(self) -> Iterator[memoryview]:
-        plain, body = bytearray(_AT_ONCE * SEGMENT_BYTES), bytearray(_AT_ONCE * _SEALED_BYTES)
+        at_once = _segments_at_once(self._plain_bytes)
+        plain, body = bytearray(at_once * SEGMENT_BYTES), bytearray(at_once * _SEALED_BYTES)
         plain_view, body_view = memoryview(plain), memoryview(body)
         source_at, target_at = _address(body), _address(plain)
         size = 0
@@ -194,6 +203,10 @@ class Opener(io.RawIOBase):
                 break
         if size != self._plain_bytes or self._tags.hexdigest() != self._expected:
             raise CipherError("bytes are missing, too many, or in another order")
+
+
+def _segments_at_once(plain_bytes: int) -> int:
+    return min(_AT_ONCE, plain_bytes // SEGMENT_BYTES + 1)
 
 
 def _fill(read: Callable[[memoryview], Optional[int]], view: memoryview) -> int:

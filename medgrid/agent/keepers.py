@@ -19,16 +19,13 @@ Heard = Callable[[str, Optional[Dict[str, Any]]], None]
 
 
 class KeeperHandle:
-    """One keeper, and the attempt it has, if any.
-
-    `is_last` says that this attempt is its last: its memory has held keys.
-    """
+    """One keeper, and the attempt it has, if any; `has_held_keys` as long as it lives."""
 
     def __init__(self, pid: int, channel: socket.socket) -> None:
         self.pid = pid
         self.channel = channel
         self.attempt: Optional[str] = None
-        self.is_last = False
+        self.has_held_keys = False
         self.received = b""
 
     def send(self, message: Dict[str, Any]) -> None:
@@ -72,7 +69,7 @@ class Keepers:
         """Give an order (it has an ``attempt``) to an idle keeper or a new one."""
         keeper = self._idle.pop() if self._idle else self._new()
         keeper.attempt = order["attempt"]
-        keeper.is_last = is_protected(order["launch"])
+        keeper.has_held_keys = keeper.has_held_keys or is_protected(order["launch"])
         keeper.send(order)
         return keeper
 
@@ -103,11 +100,11 @@ class Keepers:
             assert attempt is not None
             if message["event"] != "started":
                 keeper.attempt = None
-                if keeper.is_last:
-                    self._forget(keeper)
-                else:
-                    self._idle.append(keeper)
+                self._idle.append(keeper)
             self._heard(attempt, message)
+            if keeper.has_held_keys and keeper in self._idle:  # nothing to do next: keys go
+                self._idle.remove(keeper)
+                self._forget(keeper)
 
     def _died(self, keeper: KeeperHandle) -> None:
         attempt = keeper.attempt

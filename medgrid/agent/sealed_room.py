@@ -153,7 +153,8 @@ class SealedRoom(Room):
             os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             with open(os.open(target, flags, 0o600), "wb", buffering=1 << 20) as body:
-                about = crypt4gh.seal(self._library, data_key, source.readinto, body.write)
+                size = os.fstat(descriptor).st_size
+                about = crypt4gh.seal(self._library, data_key, source.readinto, body.write, size)
         nonce = os.urandom(12)
         digest = Cipher(self._library, data_key, True).message(
             nonce, about.pop("digest"), _DIGEST_PURPOSE

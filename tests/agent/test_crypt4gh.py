@@ -30,7 +30,11 @@ SIZES = [0, 1, 65535, 65536, 65537, 16 * 65536, 16 * 65536 + 1, 40 * 65536 - 7]
 def sealed(content: bytes, key: bytes) -> tuple[bytes, dict[str, object]]:
     parts: list[bytes] = []
     about = crypt4gh.seal(
-        LIBRARY, key, io.BytesIO(content).readinto, lambda view: parts.append(bytes(view))
+        LIBRARY,
+        key,
+        io.BytesIO(content).readinto,
+        lambda view: parts.append(bytes(view)),
+        len(content) // 2,
     )
     return b"".join(parts), about
 
