@@ -115,9 +115,10 @@ class Keeper:
         self._tell({"event": "done", "result": result})
 
     def _room_for(self, order: Dict[str, Any]) -> Room:
-        library = libcrypto.load() if is_protected(order["launch"]) else None
-        if library is None:
+        if not is_protected(order["launch"]):
             return Room(self._layout, order)
+        library = libcrypto.load()
+        assert library is not None  # the agent gives no such order on a host without
         if not self._hidden:
             self._hidden = True
             hide_memory()
