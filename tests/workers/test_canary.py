@@ -26,7 +26,9 @@ from tests.workers.owner import Owner
 from tests.workers.places import Place, all_records, follow_until
 from tests.workers.test_contract import stage_item, tar_of
 
-CANARIES = [f"CANARY-{name}-77317" for name in ("input", "stdout", "stderr", "file", "text", "own")]
+CANARIES = [  # tests run beside others on this machine
+    f"CANARY-{name}-{os.getpid()}" for name in ("input", "stdout", "stderr", "file", "text", "own")
+]
 PIPES = "import os\nfor name in open('in/words').read().split(): os.mkfifo('a-' + name)\n"
 
 
@@ -76,7 +78,7 @@ class Sampler(threading.Thread):
 
     def __init__(self, secrets: dict[str, bytes]) -> None:
         super().__init__(daemon=True)
-        self._secrets = secrets
+        self.secrets = secrets
         self._over = threading.Event()
         self.found: set[str] = set()
         self.looks = 0
@@ -90,7 +92,7 @@ class Sampler(threading.Thread):
                     continue
                 for name in ("cmdline", "environ"):
                     with contextlib.suppress(OSError):
-                        found = leaks((process / name).read_bytes(), self._secrets)
+                        found = leaks((process / name).read_bytes(), self.secrets)
                         self.found.update(f"{one} in {name}" for one in found)
 
     def stop(self) -> None:
@@ -149,7 +151,7 @@ def test_no_canary_and_no_key_is_found_on_the_host(near_place: Place) -> None:
         return attempt
 
     secrets = {name: name.encode() for name in CANARIES}
-    sampler = Sampler(secrets)
+    sampler = Sampler(dict(secrets))
     sampler.start()
     try:
         good = launch("sleep 0.3")
@@ -165,6 +167,7 @@ def test_no_canary_and_no_key_is_found_on_the_host(near_place: Place) -> None:
         for attempt in (cancelled, killed):
             wait_for(lambda a=attempt: ready(place, a), "the job to write")
         secrets.update({f"key {number}": key for number, key in enumerate(owner.keys)})
+        sampler.secrets = dict(secrets)
         time.sleep(0.1)
         link.cancel([cancelled])
         place.shell(f"kill -9 {place.keeper(killed)}")
