@@ -27,6 +27,7 @@ from medgrid.images.encode import EXPLICIT_LITTLE, Element, Syntax, elements, fi
 from medgrid.images.kept import CODE_SCHEMES, DUMMIES, EMPTIED, is_kept, is_text
 from medgrid.images.patient import PatientKeys, is_standard_uid
 from medgrid.images.pixels import PIXEL_TAGS, NoPixels, Pixels, find_pixels
+from medgrid.images.private import DIRECTIONS, SAFE_PRIVATE
 from medgrid.images.review import review_reason
 from medgrid.images.stamp import stamp
 
@@ -283,6 +284,7 @@ class _Writer:
     def dataset(self, ds: Dataset, depth: int = 0) -> list[Element]:
         """Elements that stay of a dataset or an item."""
         found: list[Element] = []
+        blocks: dict[int, Element] = {}
         for tag, raw in list(ds.items()):
             try:
                 one = self._element(ds, int(tag), raw, depth)
@@ -292,11 +294,17 @@ class _Writer:
                 continue
             if one is not None:
                 found.append(one)
+                if one[0] >> 16 & 1:
+                    creator = _creator_tag(one[0])
+                    blocks[creator] = (creator, "LO", _undecoded(ds, creator).encode("ascii"))
+        found += blocks.values()
         if any(tag in _CODE for tag, _, _ in found) and not self._is_public_code(found):
             found = [one for one in found if one[0] not in _CODE]
         return found
 
     def _element(self, ds: Dataset, tag: int, raw: Any, depth: int) -> Element | None:
+        if tag >> 16 & 1:
+            return self._private(ds, tag, raw)
         if not is_kept(tag):
             return _placeholder(tag, depth)
         keyword, vr = _of_dictionary(tag)
@@ -310,6 +318,20 @@ class _Writer:
             return None
         value = self._clean.value(keyword, vr, data)
         return None if value is None else (tag, vr, value)
+
+    def _private(self, ds: Dataset, tag: int, raw: Any) -> Element | None:
+        """One of the few numbers of vendors that are known to be safe."""
+        if tag & 0xFFFF < 0x1000:
+            return None
+        creator = SAFE_PRIVATE.get(_undecoded(ds, _creator_tag(tag)), {})
+        vr = creator.get(tag >> 16 << 8 | tag & 0xFF)
+        if vr is None or raw.VR not in (vr, "UN", None):
+            return None
+        data = self._encoded(raw, vr)
+        value = None if data is None else self._clean.value("", vr, data)
+        if value is None or (vr == "CS" and value.decode("ascii") not in DIRECTIONS):
+            return None
+        return tag, vr, value
 
     def _encoded(self, one: Any, vr: str) -> bytes | None:
         """Value as a file has it; pydicom decodes a few elements for its own use."""
@@ -363,6 +385,11 @@ class _Writer:
         said = {tag: value.decode("utf-8") for tag, _, value in found if tag in _CODE}
         code = said.get(0x00080100) or said.get(0x00080119)
         return bool(code) and said.get(0x00080102) in CODE_SCHEMES
+
+
+def _creator_tag(tag: int) -> int:
+    """Tag of the element that says whose a private element is (PS3.5 7.8.1)."""
+    return tag & 0xFFFF0000 | tag >> 8 & 0xFF
 
 
 @cache

@@ -17,6 +17,7 @@ _METHODS: Final = (
     ("113105", "Clean Descriptors Option"),
     ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),
     ("113108", "Retain Patient Characteristics Option"),
+    ("113111", "Retain Safe Private Option"),
 )
 _EMPTY: Final = (
     (0x00080050, "SH"),  # AccessionNumber
