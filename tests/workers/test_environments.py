@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -220,6 +221,38 @@ def test_a_job_in_a_container(lab_place: Place, hosts: Lab) -> None:
     assert follow_until(link, [endless.attempt])[endless.attempt].cause is Cause.CANCELLED
     assert host.exec("pgrep -f '[s]leep 4711' || true") == ""
     assert host.exec("podman ps -aq") == ""
+
+
+@pytest.mark.lab
+def test_a_python_without_ciphers_gets_no_protected_job(tmp_path: Path) -> None:
+    code = "import _hashlib; print(open('/proc/self/maps').read())"
+    maps = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout
+    library = re.search(r"/\S*/libcrypto\S*", maps)
+    if library is None:
+        pytest.skip("needs a Python with a libcrypto of its own file")
+    folder = str(Path(library.group()).parent)
+    python = tmp_path / "python"
+    python.write_text(
+        "#!/bin/sh\nexec unshare -m sh -c '"
+        f'for f in {folder}/libcrypto.so*; do mount --bind /dev/null "$f"; done; '
+        f'exec {sys.executable} "$@"\' python "$@"\n'
+    )
+    python.chmod(0o755)
+    worker = Worker("bare", "local:", "site", slots=2, options={"python": str(python)})
+    place = Place(worker, settings_for(tmp_path), str(tmp_path / "agent" / "bare"), local_shell)
+    try:
+        link, owner = place.open(), Owner()
+        assert link.info.ciphers == ()
+        record = run(link, owner.script(place.attempt(1), "true"))
+        assert (record.cause, record.message) == (
+            Cause.ENVIRONMENT,
+            "the worker's python has no ciphers for protected data",
+        )
+        assert run(link, script(place.attempt(2), "true")).cause is Cause.OK
+    finally:
+        place.close()
 
 
 def test_python_3_8_is_enough(tmp_path: Path) -> None:
