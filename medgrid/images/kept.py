@@ -1,9 +1,10 @@
 """The allow-list of the de-identified image: which elements it keeps, at any depth.
 
 What is not named here is dropped, and so are private elements but a few numbers
-(`medgrid.images.private`). How an element is cleaned follows from its value representation in the data dictionary (`medgrid.images.clean`), never from
-what a file says. Of DICOM PS3.15 table E.1-1 the lists name only what the options retain or clean
-that `medgrid.images.stamp` declares; ``tests/images/test_derive_oracle.py`` names each of them.
+(`medgrid.images.private`). How an element is cleaned follows from its value representation in the
+data dictionary (`medgrid.images.clean`), never from what a file says. Of DICOM PS3.15 table E.1-1
+the lists name only what the options retain or clean that `medgrid.images.stamp` declares;
+``tests/images/test_derive_oracle.py`` names each of them.
 
 The lists follow the modules of PS3.3 annex C.
 """
