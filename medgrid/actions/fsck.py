@@ -153,7 +153,7 @@ def check_grid(
 
 def _without_replica(grid: Grid) -> Iterator[Finding]:
     ids = grid.whole.objects.without_replica()
-    for object_id, name in _names(grid, ids).items():
+    for name in _names(grid, ids).values():
         yield Finding(Kind.NO_REPLICA, "", name=name, detail="no copy left")
 
 

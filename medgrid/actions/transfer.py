@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -272,6 +272,7 @@ class Uploads:
         self._grid = grid
         self._reserved: dict[tuple[ObjectId, str, str], None] = {}
         self._sealed: set[ObjectId] = set()
+        self._new_keys: dict[ObjectId, ObjectId] = {}  # key -> object that is to have it
 
     def reserve(self, ids: Iterable[ObjectId], se: str) -> None:
         """Reserve places for many objects at once; after that, any thread may put or copy them."""
@@ -288,7 +289,8 @@ class Uploads:
     ) -> Replica:
         """Write the bytes of a new object to storage element `se`."""
         storage = self._grid.storage(se)
-        pfn = self._reserve(object_id, se)
+        pfn = physical_name(object_id)
+        self._reserve(object_id, se, pfn)
         return _replica(object_id, se, storage.put(pfn, chunks, expected))
 
     def seal(
@@ -323,14 +325,45 @@ class Uploads:
     ) -> Replica:
         """Write another replica of an object to storage element `se`."""
         self._grid.storage(se)
-        pfn = self._reserve(item.id, se)
+        pfn = physical_name(item.key_id)
+        self._reserve(item.id, se, pfn)
         return _replica(item.id, se, _copy(self._grid, item, replicas, se, pfn, on_bad))
 
-    def _reserve(self, object_id: ObjectId, se: str) -> str:
-        pfn = physical_name(object_id)
-        if (object_id, se, pfn) not in self._reserved:
-            self.reserve([object_id], se)
-        return pfn
+    def rekey(
+        self,
+        item: GridObject,
+        replicas: Sequence[Replica],
+        key_id: ObjectId,
+        se: str,
+        whose: Whose,
+        on_bad: OnBad = ignore_bad,
+    ) -> Sealed:
+        """Encrypt an object anew to storage element `se`, under a new key called `key_id`.
+
+        Its own replicas stay as they are until the catalog says otherwise (`ObjectStore.rekey`).
+        """
+        self._grid.storage(se)
+        self._new_keys[key_id] = item.id
+
+        def seal(chunks: Iterator[bytes]) -> Sealed:
+            return self.seal(key_id, se, chunks, whose)
+
+        made = _first_good(self._grid, item, replicas, seal, on_bad, self._grid.key(item))
+        return replace(made, replica=replace(made.replica, object_id=item.id))
+
+    def copy_rekeyed(self, item: GridObject, made: Replica, key_id: ObjectId, se: str) -> Replica:
+        """Write a second replica of what `rekey` made to storage element `se`."""
+        self._grid.storage(se)
+        pfn = physical_name(key_id)
+        self._reserve(key_id, se, pfn)
+        draft = replace(item, sha256=made.sha256, rekeyed_as=key_id)
+        return _replica(item.id, se, _copy(self._grid, draft, [made], se, pfn, ignore_bad))
+
+    def _reserve(self, object_id: ObjectId, se: str, pfn: str) -> None:
+        new = (object_id, se, pfn)
+        if new not in self._reserved:
+            self._grid.catalog.objects.reserve(*new)
+            self._reserved[new] = None
 
     def __enter__(self) -> Self:
         return self
@@ -345,17 +378,24 @@ class Uploads:
             return
         with contextlib.suppress(MedgridError):
             objects = self._grid.catalog.objects
-            known = objects.replicas([object_id for object_id, _, _ in self._reserved])
+            known = objects.replicas([self._owner(key_id) for key_id, _, _ in self._reserved])
             taken_back: list[ObjectId] = []
+            kept: set[ObjectId] = set()
             for object_id, se, pfn in self._reserved:
-                if any((one.se, one.pfn) == (se, pfn) for one in known.get(object_id, ())):
+                copies = known.get(self._owner(object_id), ())
+                if any((one.se, one.pfn) == (se, pfn) for one in copies):
+                    kept.add(object_id)
                     continue
                 with contextlib.suppress(MedgridError):
                     self._grid.storage(se).delete(pfn)
                     taken_back.append(object_id)
             if taken_back:
                 objects.release(*taken_back)
-                self._grid.forget_keys(self._sealed.intersection(taken_back))
+                self._grid.forget_keys(self._sealed.intersection(taken_back) - kept)
+
+    def _owner(self, key_id: ObjectId) -> ObjectId:
+        """Object that the catalog would have what is reserved for."""
+        return self._new_keys.get(key_id, key_id)
 
 
 def _replica(object_id: ObjectId, se: str, stored: Stored) -> Replica:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, delete, literal, select, update
 
 from medgrid.catalog import questions
+from medgrid.catalog.custody import Custody
 from medgrid.catalog.query import Question
 from medgrid.catalog.registering import (
     AFTER_SLASH,
@@ -43,7 +44,7 @@ _Ids = list[str]
 _Objects = list[GridObject]
 
 
-class ObjectStore(Registrar):
+class ObjectStore(Registrar, Custody):
     """What the grid holds. Each method is one transaction."""
 
     # -- reading -----------------------------------------------------------------------------------

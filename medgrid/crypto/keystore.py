@@ -19,6 +19,7 @@ from medgrid.crypto.keystore_compartments import CompartmentStore
 from medgrid.crypto.keystore_delegations import DelegationStore
 from medgrid.crypto.keystore_door import Door, LocalDoor
 from medgrid.crypto.keystore_headers import HeaderStore
+from medgrid.crypto.keystore_leave import LeaveStore
 from medgrid.crypto.keystore_people import PeopleStore
 from medgrid.crypto.keystore_users import UserStore
 from medgrid.database import Database
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["KeyStore"]
 
 
-class KeyStore(PeopleStore, UserStore, CompartmentStore, HeaderStore, DelegationStore):
+class KeyStore(PeopleStore, UserStore, CompartmentStore, HeaderStore, DelegationStore, LeaveStore):
     """An open key store that acts for one identity. Make one with `create` or `open`.
 
     What it gives out is for that identity. Where each user has a role of the database, the server

@@ -111,6 +111,20 @@ class HeaderStore(StoreBase):
                 for table in (grant_header, header, protected):
                     connection.execute(delete(table).where(table.c.object_id.in_(some)))
 
+    def readers(self, object_ids: Iterable[ObjectId]) -> dict[ObjectId, list[str]]:
+        """Who has a header of an object of their own, besides grants, by object."""
+        found: dict[ObjectId, list[str]] = {}
+        with self.db.read() as connection:
+            for some in chunks(object_ids):
+                question = (
+                    select(header.c.object_id, header.c.recipient)
+                    .where(header.c.object_id.in_(some), header.c.recipient != "")
+                    .order_by(header.c.object_id, header.c.recipient)
+                )
+                for object_id, recipient in connection.execute(question):
+                    found.setdefault(ObjectId(object_id), []).append(recipient)
+        return found
+
     def objects_of(self, patient: str) -> list[ObjectId]:
         """Objects of a patient that have keys here."""
         question = select(protected.c.object_id).where(protected.c.patient == patient)
