@@ -49,6 +49,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "explain": ("match", "Jobs", "Say why a job waits."),
     "identity": ("identity", "People", "Who is who: keys and certificates."),
     "passphrase": ("passphrase", "People", "Set, change or remove the passphrase of your key."),
+    "team": ("team", "People", "Who can open all data of a patient."),
+    "whois": ("whois", "People", "Say who a patient is; for the care team."),
     "broker": ("broker", "Grid", "The process that moves jobs."),
     "worker": ("worker", "Grid", "The hosts that run jobs."),
     "se": ("se", "Grid", "The places that keep replicas."),
