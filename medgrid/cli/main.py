@@ -54,6 +54,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "grant": ("grant", "People", "Let somebody see and read objects."),
     "revoke": ("revoke", "People", "Take grants back."),
     "review": ("review", "People", "Look for text in pixels, then let images be granted."),
+    "rekey": ("rekey", "People", "Encrypt objects anew under new keys."),
+    "withdraw": ("withdraw", "People", "Destroy all that the grid has of a patient."),
     "broker": ("broker", "Grid", "The process that moves jobs."),
     "worker": ("worker", "Grid", "The hosts that run jobs."),
     "se": ("se", "Grid", "The places that keep replicas."),

@@ -1,0 +1,142 @@
+"""Withdraw: a patient goes, and with them all that the grid has of them or made of it.
+
+Keys are destroyed first: from then on nothing opens any more, whatever else fails. Then the catalog
+forgets names and metadata, then bytes are deleted. What cannot be reached stays in the catalog as a
+nameless object of the patient, so that the next try finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from medgrid.actions.grid import Grid
+from medgrid.actions.outcome import Failure
+from medgrid.actions.permission import patients_allowed
+from medgrid.actions.progress import SILENT, Progress
+from medgrid.actions.transfer import delete_bytes
+from medgrid.catalog.job_states import ACTIVE
+from medgrid.crypto.audit_record import Event
+from medgrid.crypto.policy import Verb
+from medgrid.errors import Busy, NotFound
+from medgrid.model import GridObject, JobId, ObjectId
+
+__all__ = ["NOT_PROTECTED", "Plan", "Withdrawn", "plan_withdrawal", "withdraw"]
+
+NOT_PROTECTED = (
+    "backups of the key store made before still open what is left in backups of storage; files "
+    "that were fetched, and what was learnt from them, stay with who has them"
+)
+"""What a withdrawal does not reach."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a withdrawal would destroy: objects of the patient, and results made from them."""
+
+    patient: str
+    own: tuple[GridObject, ...]
+    derived: tuple[GridObject, ...]
+
+    @property
+    def items(self) -> tuple[GridObject, ...]:
+        """All of them."""
+        return (*self.own, *self.derived)
+
+
+@dataclass(slots=True)
+class Withdrawn:
+    """What a withdrawal did; it is `complete` when nothing of the patient is left."""
+
+    objects: int = 0
+    jobs: list[JobId] = field(default_factory=list)  # were cancelled
+    failures: list[Failure] = field(default_factory=list)
+    complete: bool = False
+
+
+def plan_withdrawal(grid: Grid, patient: str) -> Plan:
+    """Find all that the grid has of a patient, and all that was made from it.
+
+    Raises
+    ------
+    NotFound
+        There is no such patient; the same for whoever is none of their physicians.
+    """
+    problem = patients_allowed(grid, Verb.WITHDRAW, [patient])[patient]
+    if problem is not None:
+        raise problem
+    own = grid.whole.objects.of_patient(patient)
+    ids = {one.id for one in own}
+    derived = grid.whole.objects.by_ids(_made_from(grid, ids) - ids)
+    return Plan(patient, tuple(own), tuple(derived.values()))
+
+
+def _made_from(grid: Grid, ids: Iterable[ObjectId]) -> set[ObjectId]:
+    """Objects that were made from others, however many steps away; these others too."""
+    found = set(ids)
+    ahead = list(found)
+    while ahead:
+        source = ahead.pop()
+        for derivation in grid.whole.provenance.made_from(source):
+            for output in (one for many in derivation.outputs.values() for one in many):
+                inputs = derivation.inputs_of(output).values()
+                if output not in found and any(source in many for many in inputs):
+                    found.add(output)
+                    ahead.append(output)
+    return found
+
+
+def withdraw(grid: Grid, plan: Plan, progress: Progress = SILENT) -> Withdrawn:
+    """Destroy keys, then bytes, then what the catalog knows; what is left is listed."""
+    store, objects = grid.vault.store, grid.whole.objects
+    found = Withdrawn()
+    ids = {one.id for one in plan.items}
+    keys = {one.key_id for one in plan.items}
+    found.jobs = _jobs(grid, keys)
+    store.withdraw(plan.patient, keys | ids)
+    active = _cancel(grid, found.jobs)
+    bodies = [one for many in objects.replicas(ids).values() for one in many]
+    bodies += objects.left_behind(plan.items)
+    objects.withdraw(ids, plan.patient)
+    progress.total(len(bodies))
+    for body in bodies:
+        stuck = delete_bytes(grid, [body])
+        progress.advance()
+        if body in stuck:
+            found.failures.append(Failure(f"bytes {body.pfn} at {body.se}", stuck[body]))
+            continue
+        objects.remove_replica(body.object_id, body.se, body.pfn)
+        objects.end_left_behind([body])
+    for job in active:
+        error = Busy(f"job {job} with data of the patient is still being stopped")
+        error.hint = "say the same again when it has ended"
+        found.failures.append(Failure(f"job {job}", error))
+    if not active:
+        objects.forget(ids)
+        found.complete = objects.forget_patient(plan.patient)
+    found.objects = len(ids)
+    state = "complete" if found.complete else f"{len(found.failures)} left"
+    store.audit.append(Event("withdrawn", "", plan.patient, state))
+    return found
+
+
+def _jobs(grid: Grid, keys: set[ObjectId]) -> list[JobId]:
+    """Open jobs that were lent one of these keys."""
+    return [
+        JobId(submission, number)
+        for submission, lent in grid.vault.store.delegations().items()
+        for number in sorted({number for number, object_id in lent if object_id in keys})
+    ]
+
+
+def _cancel(grid: Grid, jobs: Iterable[JobId]) -> list[JobId]:
+    """Cancel jobs; those that a broker still has to stop."""
+    active = []
+    for job in jobs:
+        try:
+            _, after = grid.whole.jobs.cancel([str(job)])[job]
+        except NotFound:
+            continue  # the catalog did not keep it
+        if after in ACTIVE:
+            active.append(job)
+    return active
