@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from medgrid.actions.grid import Grid
     from medgrid.catalog.explain import Clause
 
-__all__ = ["ask", "count", "explain_question", "find", "read_question", "save"]
+__all__ = ["answered", "ask", "count", "explain_question", "find", "read_question", "save"]
 
 
 def read_question(expression: str | None, keys: Sequence[str]) -> Question:
@@ -28,6 +28,47 @@ def read_question(expression: str | None, keys: Sequence[str]) -> Question:
         raise UsageError("no question given", hint="'/' asks for everything")
     found = Question(None) if expression is None else parse(expression)
     return found.also(Question.from_keys(keys)) if keys else found
+
+
+def answered(grid: Grid, question: Question) -> Question:
+    """The question with its conditions on what names people answered, on this computer.
+
+    The seals of the patients in the user's care are opened and compared here; the catalog is asked
+    for pseudonyms only. For whoever cares for nobody such a condition holds for nobody, as it does
+    for a name that does not occur.
+
+    Raises
+    ------
+    UsageError
+        Such a condition makes no sense.
+    """
+    from medgrid.catalog.nominative import asked, matches
+
+    leaves = asked(question)
+    if not leaves:
+        return question
+    for leaf in leaves:
+        matches(leaf, {})  # a mistake is one for everybody
+    names = _names(grid)
+    return question.with_patients(
+        lambda leaf: [patient for patient, known in names.items() if matches(leaf, known)]
+    )
+
+
+def _names(grid: Grid) -> dict[str, dict[str, list[str]]]:
+    """What names the patients in the user's care, by DICOM keyword."""
+    from medgrid.actions.patients import sealed_names
+
+    mine = grid.catalog.access.patients_of(grid.settings.user)
+    if not mine:
+        return {}
+    found = {}
+    for patient, names in sealed_names(grid, mine, "query").items():
+        values = {name: text.split("\\") for name, text in names.items()}
+        # PatientID in a question is the pseudonym: the hospital's id is one of the others
+        others = [*values.get("PatientID", ()), *values.get("OtherPatientIDs", ())]
+        found[patient] = {**values, "OtherPatientIDs": others}
+    return found
 
 
 def find(grid: Grid, question: Question, limit: int | None = None) -> Iterator[LFN]:
@@ -59,5 +100,18 @@ def explain_question(grid: Grid, question: Question) -> list[Clause]:
 def save(
     grid: Grid, name: str, question: Question, *, freeze: bool = False, replace: bool = False
 ) -> Dataset:
-    """Keep a question as a dataset."""
+    """Keep a question as a dataset.
+
+    Raises
+    ------
+    UsageError
+        It asks for what names people.
+    """
+    from medgrid.catalog.nominative import asked
+
+    for leaf in asked(question):
+        raise UsageError(
+            f"a question for {leaf.name} is not kept: the dataset would tell the name",
+            hint="show pseudonyms with '--columns PatientID', and keep a question for these",
+        )
     return grid.catalog.datasets.save(name, question, freeze=freeze, replace=replace)

@@ -66,18 +66,30 @@ def query(
     medgrid query "algorithm=similarity and nmi>1.2" --columns nmi --sort -nmi
     medgrid query '/trial/*/T1w' --save t1 --freeze
 
+    Physicians find their own patients by name: the question is answered from the seals of the
+    patients in their care, on this computer, and finds nothing for anybody else. A name on the
+    command line stays in the shell's history and is seen by others on this computer; '-' reads the
+    question from stdin.
+
+    \b
+    medgrid query "PatientName='DOE^JANE'"
+    medgrid query - <question
+
     The language is described in medgrid-query(7). An empty answer is no error.
     """
     from medgrid.actions import query as actions
 
     if (freeze or replace) and not save:
         raise UsageError("--freeze and --replace go with --save NAME")
+    if expression == "-":
+        expression = sys.stdin.read().strip()
     question = actions.read_question(expression, keys)
     grid = session.open_grid()
     if save:
         kept = actions.save(grid, save, question, freeze=freeze, replace=replace)
         what = "question" if kept.members is None else f"{len(kept.members)} LFNs"
         note(session, f"kept the {what} as dataset {save}")
+    question = actions.answered(grid, question)
     if explain:
         _explain(session, grid, question)
         return
