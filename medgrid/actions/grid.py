@@ -89,6 +89,11 @@ class Grid:
 
         return open_vault(self.settings, None, BROKER)
 
+    @property
+    def used_identity(self) -> bool:
+        """Whether the user's identity was opened in this process."""
+        return "vault" in self.__dict__ and "identity" in self.vault.__dict__
+
     def key(self, item: GridObject) -> ObjectKey | None:
         """What opens an object, None when it is stored in the clear.
 

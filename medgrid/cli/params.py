@@ -50,8 +50,19 @@ class Session:
         from medgrid.cli.secrets import passphrase
 
         grid = Grid(self.settings(), lambda name: passphrase(self, f"identity {name}"))
-        click.get_current_context().call_on_close(grid.close)
+        click.get_current_context().call_on_close(lambda: self._close(grid))
         return grid
+
+    def _close(self, grid: Grid) -> None:
+        """Give back connections, after the audit log's new records are signed."""
+        if grid.used_identity:
+            from medgrid.actions.audit import sign
+            from medgrid.cli.output import warn
+
+            problem = sign(grid)
+            if problem is not None:
+                warn(self, problem.message, hint=problem.hint)
+        grid.close()
 
     def confirm(self, question: str, *, yes: bool = False) -> None:
         """Ask before something that cannot be undone.

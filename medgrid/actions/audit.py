@@ -1,0 +1,158 @@
+"""The audit log: who did what with which data; whether the log is whole; copies of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medgrid.actions.grid import Grid
+from medgrid.actions.permission import asker
+from medgrid.crypto.audit_checkpoint import Memory
+from medgrid.crypto.audit_record import Record
+from medgrid.crypto.policy import Kind, Thing, Verb, may
+from medgrid.errors import IntegrityError, MedgridError
+from medgrid.model import LFN, ObjectId
+
+if TYPE_CHECKING:
+    from medgrid.crypto.audit_report import AuditReport
+    from medgrid.crypto.keystore_values import Trusted
+
+__all__ = ["Entry", "copy", "entries", "sign", "verify"]
+
+_MEMORY = "audit.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record, and the LFN of the object it is about, where the user sees one."""
+
+    record: Record
+    lfn: LFN | None = None
+
+
+def entries(
+    grid: Grid, who: str | None = None, what: str | None = None, since_s: float | None = None
+) -> Iterator[Entry]:
+    """Records that the user may see, the oldest first: their own, and those on their patients.
+
+    Parameters
+    ----------
+    who : str, optional
+        Those of one identity.
+    what : str, optional
+        Those of one verb, patient, object (by LFN or id) or identity that something was done to.
+    since_s : float, optional
+        Those from this time on, seconds since 1970.
+
+    Raises
+    ------
+    NotFound
+        There is no such LFN.
+    """
+    me = asker(grid)
+    log = grid.vault.store.audit
+    objects = _Objects(grid, (one for one in log.records(what="rekey")))
+    wanted = None
+    if what is not None and what.startswith("/"):
+        wanted = objects.things(grid.catalog.objects.get(LFN(what)).id)
+    cares = grid.whole.access.cares_for(grid.whole.access.patients_of(me.name), me.name)
+    for record in log.records(who=who, what=what if wanted is None else None, since_s=since_s):
+        if wanted is not None and record.thing not in wanted:
+            continue
+        thing = Thing(
+            Kind.AUDIT,
+            owner=record.who,
+            patient=record.patient or None,
+            care=cares.get(record.patient, frozenset()),
+        )
+        if may(me, Verb.SEE, thing, record.time_s):
+            yield Entry(record, objects.lfn(record.thing))
+
+
+class _Objects:
+    """What objects records are about: an object that was encrypted anew has several names."""
+
+    def __init__(self, grid: Grid, rekeyed: Iterator[Record]) -> None:
+        self._grid = grid
+        self._object = {
+            one.detail.removeprefix("as "): one.thing
+            for one in rekeyed
+            if one.detail.startswith("as ")
+        }
+        self._lfns: dict[str, LFN | None] = {}
+
+    def things(self, object_id: ObjectId) -> set[str]:
+        """All that records call an object."""
+        return {object_id, *(key for key, one in self._object.items() if one == object_id)}
+
+    def lfn(self, thing: str) -> LFN | None:
+        """LFN of an object, None when the user sees none."""
+        if len(thing) != len(ObjectId("0" * 32)):
+            return None
+        if thing not in self._lfns:
+            object_id = ObjectId(self._object.get(thing, thing))
+            item = self._grid.catalog.objects.by_ids([object_id]).get(object_id)
+            self._lfns[thing] = None if item is None else item.lfn
+        return self._lfns[thing]
+
+
+def verify(grid: Grid, copies: Sequence[Path] = ()) -> AuditReport:
+    """Read the whole log again, and compare it with what this home remembers and with copies.
+
+    A log that is whole is remembered.
+
+    Raises
+    ------
+    ConfigError
+        A copy cannot be read.
+    IntegrityError
+        A copy is damaged itself.
+    """
+    vault = grid.vault
+
+    def signer(name: str) -> Trusted:
+        # a checkpoint outlives the certificate of who signed it
+        return vault.trust.roster.signers(name)[0]
+
+    report = vault.store.audit.verify(signer, _memory(grid), copies)
+    if not report.problems:
+        vault.store.audit.checkpoint(vault.identity, _memory(grid))
+    return report
+
+
+def copy(grid: Grid, file: Path) -> int:
+    """Add what is new in the log to a copy, or make one; return how many records were added.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read or written.
+    IntegrityError
+        The log does not continue what the copy has, or what this home remembers.
+    """
+    vault = grid.vault
+    vault.store.audit.checkpoint(vault.identity, _memory(grid))
+    return vault.store.audit.copy_to(file)
+
+
+def sign(grid: Grid) -> IntegrityError | None:
+    """Sign the log's state when this process wrote to it; what is wrong with the log, if it is.
+
+    It is remembered in this home, so that a cut is noticed. What hinders it else is no matter: the
+    next command signs.
+    """
+    if not grid.used_identity:
+        return None
+    try:
+        grid.vault.store.audit.checkpoint(grid.vault.identity, _memory(grid))
+    except IntegrityError as error:
+        return error
+    except MedgridError:
+        pass
+    return None
+
+
+def _memory(grid: Grid) -> Memory:
+    return Memory(grid.settings.keys_dir / _MEMORY)
