@@ -13,6 +13,14 @@ from medgrid.catalog import Catalog
 from medgrid.config import private_dir
 from medgrid.crypto import pseudonym
 from medgrid.crypto.keystore import KeyStore
+from medgrid.crypto.private_file import replace_private
+from medgrid.crypto.recovery import make_recovery
+from medgrid.crypto.recovery_key import publish_recovery, recovery_file, recovery_public
+from medgrid.crypto.registration import (
+    load_registrar,
+    registration_file,
+    registration_is_locked,
+)
 from medgrid.errors import UsageError
 from medgrid.model import Site, SiteClass, StorageElement, Worker
 
@@ -20,6 +28,8 @@ __all__ = ["LOCAL", "LOCAL_SITE", "Part", "initialise"]
 
 LOCAL_SITE = "here"
 LOCAL = "local"
+RECOVERY = (2, 3)
+"""Shares of the recovery key that are needed, and that are made, when nothing else is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +45,9 @@ class Part:
     state: str
 
 
-def initialise(grid: Grid, slots: int | None = None) -> list[Part]:
+def initialise(
+    grid: Grid, slots: int | None = None, recovery: tuple[int, int] = RECOVERY
+) -> list[Part]:
     """Make what the grid home lacks; what is there stays as it is.
 
     Parameters
@@ -45,6 +57,8 @@ def initialise(grid: Grid, slots: int | None = None) -> list[Part]:
     slots : int, optional
         Jobs the local worker runs at a time; the default is the number of processors for a new
         worker, and no change for one that is there.
+    recovery : (int, int)
+        How many shares of a new recovery key are needed, and how many are made.
 
     Raises
     ------
@@ -66,6 +80,7 @@ def initialise(grid: Grid, slots: int | None = None) -> list[Part]:
         *_keystores(grid),
         _key(grid, is_used),
         *_identities(grid),
+        _recovery(grid, *recovery),
         _site(grid),
         _storage(grid),
         _worker(grid, slots),
@@ -104,6 +119,27 @@ def _identities(grid: Grid) -> list[Part]:
     finally:
         store.close()
     return [Part(one.what, one.name, str(one.file), one.state) for one in made]
+
+
+def _recovery(grid: Grid, needed: int, count: int) -> Part:
+    """The key that opens everything when enough people bring their shares of it together."""
+    keys_dir = grid.settings.keys_dir
+    store = open_keystore(grid.settings, grid.settings.user)
+    try:
+        if recovery_public(keys_dir, store) is not None:
+            return Part("recovery", "recovery", str(recovery_file(keys_dir)), "there")
+        if not registration_file(keys_dir).exists() or registration_is_locked(keys_dir):
+            return Part("recovery", "recovery", "the registrar makes it", "missing")
+        public, shares = make_recovery(needed, count)
+        folder = private_dir(keys_dir / "recovery")
+        for number, share in enumerate(shares, 1):
+            replace_private(folder / f"share-{number}.txt", f"{share}\n".encode())
+        # the shares are safe: what is sealed from now on can be brought back
+        publish_recovery(keys_dir, store, public, load_registrar(keys_dir).sign)
+    finally:
+        store.close()
+    detail = f"{folder}: {count} shares for {count} people, {needed} are needed"
+    return Part("recovery", "recovery", detail, "made")
 
 
 def _site(grid: Grid) -> Part:

@@ -13,6 +13,7 @@ from medgrid.crypto.keystore import KeyStore
 from medgrid.crypto.messages import is_sealed_text, open_text
 from medgrid.crypto.private_file import read_passphrase
 from medgrid.crypto.pseudonym import load_key
+from medgrid.crypto.recovery_key import recovery_public
 from medgrid.crypto.roster import open_roster
 from medgrid.crypto.trust import Trust
 from medgrid.crypto.vault import Vault
@@ -22,7 +23,7 @@ from medgrid.model import Job
 if TYPE_CHECKING:
     from medgrid.actions.grid import Grid
 
-__all__ = ["BROKER", "open_keystore", "open_vault", "passphrase_of", "readable", "recovery_public"]
+__all__ = ["BROKER", "open_keystore", "open_vault", "passphrase_of", "readable"]
 
 BROKER = "broker"
 """Name of the identity that moves jobs, unless its home calls it otherwise."""
@@ -57,7 +58,7 @@ def open_vault(
         who,
         lambda: load_identity(settings.keys_dir, who, passphrase_of(settings, who, ask)),
         _content_key(settings),
-        recovery_public(settings),
+        recovery_public(settings.keys_dir, store),
     )
 
 
@@ -75,17 +76,6 @@ def _content_key(settings: Settings) -> bytes | None:
         return load_key(settings.keys_dir)
     except ConfigError:
         return None
-
-
-def recovery_public(settings: Settings) -> bytes | None:
-    """The grid's recovery key as this home knows it, None when the grid has none."""
-    file = settings.keys_dir / "recovery.pub"
-    try:
-        return bytes.fromhex(file.read_text(encoding="ascii").strip())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError):
-        raise ConfigError(f"{file}: not a recovery key") from None
 
 
 def readable(grid: Grid, job: Job) -> Job:
