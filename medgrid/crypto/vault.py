@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -33,7 +34,7 @@ from medgrid.crypto.messages import open_message, seal_text
 from medgrid.crypto.pseudonym import keyed_digest
 from medgrid.crypto.seals import Seals
 from medgrid.crypto.trust import Trust
-from medgrid.errors import Denied
+from medgrid.errors import AlreadyExists, Denied
 from medgrid.model import DataClass, JobId, ObjectId, Sha256
 
 __all__ = [
@@ -226,9 +227,13 @@ class Vault:
         self._put((one.object_id, one.whose, one.data_key, one.body()) for one in new)
 
     def _put(self, new: Iterable[tuple[ObjectId, Whose, bytes, Body]]) -> None:
+        rows = self._rows(list(new))
+        if rows:
+            self.store.put_headers(rows)
+
+    def _rows(self, new: Sequence[tuple[ObjectId, Whose, bytes, Body]]) -> list[HeaderRow]:
         rows: list[HeaderRow] = []
         identity = self.identity
-        new = list(new)
         for data_class in {whose.data_class for _, whose, _, _ in new}:
             patients = {whose.patient for _, whose, _, _ in new if whose.data_class is data_class}
             self.compartments.publics(filter(None, patients), data_class)
@@ -248,8 +253,7 @@ class Vault:
                 )
             with self._lock:
                 self._known[object_id] = ObjectKey(data_key, manifest)
-        if rows:
-            self.store.put_headers(rows)
+        return rows
 
     def _recipients(
         self, whose: Whose
@@ -265,6 +269,9 @@ class Vault:
 
     def adopt(self, outputs: Sequence[Adopted]) -> dict[ObjectId, str | None]:
         """Seal the keys of outputs, which came sealed to this identity, to those whose they are.
+
+        It may be done again: a broker that died before the catalog heard of the outputs is repeated
+        by the next one.
 
         Returns
         -------
@@ -284,9 +291,22 @@ class Vault:
             )
             new.append((one.object_id, one.whose, data_key, body))
             digests[one.object_id] = self.keyed(open_digest(data_key, one.output.sealed_digest))
-        if new:
-            self._put(new)
+        rows = self._rows(new)
+        try:
+            self.store.put_headers(rows)
+        except AlreadyExists:
+            for object_id in dict.fromkeys(row.object_id for row in rows):
+                self._put_again([row for row in rows if row.object_id == object_id])
         return digests
+
+    def _put_again(self, rows: list[HeaderRow]) -> None:
+        """Keep the key of an object that the catalog does not know, whatever was kept before."""
+        try:
+            self.store.put_headers(rows)
+        except AlreadyExists:
+            # a server that lets brokers enter results, and destroy none, has this one
+            with suppress(AlreadyExists):
+                self.store.put_headers(rows, replace=True)
 
     # -- opening -----------------------------------------------------------------------------------
 

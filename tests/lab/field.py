@@ -11,21 +11,22 @@ from typing import Any
 import pytest
 
 from medgrid.actions.grid import Grid
+from medgrid.actions.transfer import Uploads
 from medgrid.catalog import Catalog
 from medgrid.catalog.objects import Registration
 from medgrid.config import load_settings
+from medgrid.crypto.vault import Whose
 from medgrid.model import (
     LFN,
+    DataClass,
     GridObject,
     Job,
     ObjectKind,
-    Replica,
     Site,
     StorageElement,
     Worker,
     new_object_id,
 )
-from medgrid.storage.base import physical_name
 from tests.lab.prompt import Prompt
 
 
@@ -51,32 +52,46 @@ class Field:
         """A catalog opened for one look."""
         return Catalog.open(f"sqlite:///{self.prompt.home / 'catalog.db'}")
 
-    def put(self, *names: str, se: str = "local") -> list[str]:
-        """Make one small object for each name; return their LFNs."""
+    def put(
+        self, *names: str, se: str = "local", data_class: DataClass = DataClass.PUBLIC
+    ) -> list[str]:
+        """Make one small object for each name; return their LFNs.
+
+        It is this user's, and encrypted unless it is public.
+        """
         lfns = [f"/t/{name}" for name in names]
-        with self.grid() as grid:
-            storage = grid.storage(se)
+        with self.grid() as grid, Uploads(grid) as uploads:
+            owner = grid.settings.user
             new = []
             for name, lfn in zip(names, lfns, strict=True):
                 object_id = new_object_id()
-                pfn = physical_name(object_id)
                 data = f"{name}\n".encode()
-                stored = storage.put(pfn, [data])
-                new.append(
-                    Registration(
-                        GridObject(
-                            object_id,
-                            LFN(lfn),
-                            ObjectKind.FILE,
-                            "image.txt",
-                            len(data),
-                            stored.sha256,
-                        ),
-                        (Replica(object_id, se, pfn, len(data), stored.sha256),),
-                    )
+                digest = None
+                if data_class is DataClass.PUBLIC:
+                    replica = uploads.put(object_id, se, [data])
+                else:
+                    sealed = uploads.seal(object_id, se, [data], Whose(data_class, None, (owner,)))
+                    grid.keep([sealed.sealing])
+                    replica, digest = sealed.replica, sealed.digest
+                item = GridObject(
+                    object_id,
+                    LFN(lfn),
+                    ObjectKind.FILE,
+                    "image.txt",
+                    len(data),
+                    replica.sha256,
+                    data_class=data_class,
+                    owner=owner,
+                    digest=digest,
                 )
+                new.append(Registration(item, (replica,)))
             grid.catalog.objects.register(new)
         return lfns
+
+    def lent(self) -> dict[int, list[int]]:
+        """Jobs for which the key store has keys lent, by submission."""
+        with self.grid() as grid:
+            return grid.vault.lent()
 
     def algorithm(
         self,
