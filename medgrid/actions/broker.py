@@ -86,7 +86,9 @@ def ensure_broker(grid: Grid) -> MissingBroker | None:
     MissingBroker or None
         What there is to say when jobs are open and no broker was there or on its way.
     """
+    from medgrid.actions.identity_init import BROKER as BROKER_IDENTITY
     from medgrid.broker.process import gone_process, is_starting, last_error, start_in_background
+    from medgrid.crypto.identity_files import has_identity
 
     holder = grid.whole.leases.holder(BROKER)
     if holder is not None and gone_process(holder) is None:
@@ -97,6 +99,10 @@ def ensure_broker(grid: Grid) -> MissingBroker | None:
     settings = grid.settings
     if not settings.broker_autostart:
         return MissingBroker(open_jobs, started=False, reason="")
+    if not has_identity(settings.keys_dir, BROKER_IDENTITY):
+        return MissingBroker(
+            open_jobs, started=False, reason="its identity is kept in another grid home"
+        )
     if is_starting(settings):
         return None
     reason = last_error(settings)

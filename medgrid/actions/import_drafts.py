@@ -311,7 +311,7 @@ def volume_draft(
         chunks=lambda: file_chunks(path, stamp),
         size_bytes=stamp.size_bytes,
         files=[(path, stamp)],
-        derive=lambda: volume_twin(path, stamp),
+        derive=lambda: volume_twin(path, stamp, attributes),
         names=volume.nominative,
         patient=patient,
         study_uid=attributes.get("StudyInstanceUID"),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from medgrid.images.derive import NoDerivative
 from medgrid.images.derive_series import SeriesDerivative
 from medgrid.images.nifti import derive_volume
 from medgrid.images.pack import SERIES_FILENAME, FileStamp, Member, open_unchanged
 from medgrid.images.patient import PatientKeys
+from medgrid.images.review import volume_review_reason
 from medgrid.model import Review
 
 __all__ = ["ORIGINAL_SUFFIX", "NoDerivative", "Twin", "series_twin", "volume_twin"]
@@ -43,11 +45,12 @@ def series_twin(members: Sequence[Member], keys: PatientKeys) -> Twin:
     )
 
 
-def volume_twin(path: str, stamp: FileStamp) -> Twin:
-    """Rebuild a NIfTI file without any text while it is read."""
+def volume_twin(path: str, stamp: FileStamp, attributes: Mapping[str, Any]) -> Twin:
+    """Rebuild a NIfTI file without any text while it is read; `attributes` are its metadata."""
 
     def chunks() -> Iterator[bytes]:
         with open_unchanged(path, stamp) as stream:
             yield from derive_volume(stream)
 
-    return Twin(_VOLUME_FILENAME, chunks, lambda: Review.NONE)
+    review = Review.NEEDED if volume_review_reason(attributes) else Review.NONE
+    return Twin(_VOLUME_FILENAME, chunks, lambda: review)

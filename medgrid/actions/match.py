@@ -48,7 +48,7 @@ def candidates(grid: Grid) -> list[Candidate]:
     for worker in catalog.places.workers():
         link = links.get(worker.name)
         info = link.info if link else {}
-        runtimes = info.get("runtimes")
+        runtimes, ciphers = info.get("runtimes"), info.get("ciphers")
         trouble = None
         if link is not None and link.down_since_s is not None:
             trouble = f"it does not answer: {link.reason}"
@@ -58,6 +58,7 @@ def candidates(grid: Grid) -> list[Candidate]:
                 classes.get(worker.site, SiteClass.COMPUTE),
                 used_slots=load.get(worker.name, 0),
                 runtimes=None if runtimes is None else tuple(runtimes),
+                ciphers=None if ciphers is None else tuple(ciphers),
                 memory_bytes=info.get("memory_bytes"),
                 trouble=trouble,
             )

@@ -106,11 +106,12 @@ class Board:
 
     def _open(self, worker: Worker, site_class: SiteClass) -> None:
         link = self._links.get(worker.name, WorkerLinkState(worker.name))
-        runtimes = link.info.get("runtimes")
+        runtimes, ciphers = link.info.get("runtimes"), link.info.get("ciphers")
         candidate = Candidate(
             worker,
             site_class,
             runtimes=None if runtimes is None else tuple(runtimes),
+            ciphers=None if ciphers is None else tuple(ciphers),
             memory_bytes=link.info.get("memory_bytes"),
         )
         station = Station(candidate, agent_id=link.agent_id, offset=link.journal_offset)
@@ -283,6 +284,7 @@ class Board:
             info = {
                 "python_tags": list(station.info.python_tags),
                 "runtimes": list(station.info.runtimes),
+                "ciphers": list(station.info.ciphers),
                 "memory_bytes": station.info.memory_bytes,
                 "hostname": station.info.hostname,
             }

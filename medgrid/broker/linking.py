@@ -64,6 +64,7 @@ class Linker:
         station.inbox, station.info, station.tried = report.inbox, info, True
         station.down_since_s = None
         station.candidate.runtimes = info.runtimes
+        station.candidate.ciphers = info.ciphers
         station.candidate.memory_bytes = info.memory_bytes
         moves: list[Move] = []
         other = known_before is not None and known_before != info.agent_id

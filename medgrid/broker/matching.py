@@ -41,7 +41,7 @@ def need_of(descriptor: Mapping[str, Any]) -> Need:
 class Candidate:
     """A worker as matching sees it.
 
-    `runtimes` and `memory_bytes` are what its agent said, None before it was ever reached.
+    `runtimes`, `ciphers` and `memory_bytes` are what its agent said, None before it was ever reached.
     `trouble` says why nothing goes there for the time being; `unfit` says for which algorithms (by
     digest) it lacks something.
     """
@@ -50,6 +50,7 @@ class Candidate:
     site_class: SiteClass
     used_slots: int = 0
     runtimes: tuple[str, ...] | None = None
+    ciphers: tuple[str, ...] | None = None
     memory_bytes: int | None = None
     trouble: str | None = None
     unfit: dict[str, str] = field(default_factory=dict)
@@ -106,6 +107,8 @@ def objection(need: Need, digest: str, candidate: Candidate) -> str | None:
         )
     if need.container and candidate.runtimes is not None and not candidate.runtimes:
         return "it has neither apptainer nor podman"
+    if candidate.ciphers is not None and not candidate.ciphers:
+        return "its Python has no libcrypto, which opens encrypted data"
     return candidate.unfit.get(digest)
 
 
