@@ -8,12 +8,12 @@ are noise. It writes a record before it gives anything out (`KeyStore.audit`).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from medgrid.crypto.keystore_compartments import CompartmentStore
 from medgrid.crypto.keystore_delegations import DelegationStore
@@ -21,8 +21,10 @@ from medgrid.crypto.keystore_door import Door, LocalDoor
 from medgrid.crypto.keystore_headers import HeaderStore
 from medgrid.crypto.keystore_leave import LeaveStore
 from medgrid.crypto.keystore_people import PeopleStore
+from medgrid.crypto.keystore_schema import store as store_table
 from medgrid.crypto.keystore_users import UserStore
 from medgrid.database import Database
+from medgrid.errors import ConfigError
 
 if TYPE_CHECKING:
     from medgrid.crypto.audit import AuditLog
@@ -49,7 +51,7 @@ class KeyStore(PeopleStore, UserStore, CompartmentStore, HeaderStore, Delegation
         from medgrid.crypto.keystore_upgrade import make
 
         make(url)
-        return cls.open(url, who)
+        return cls._open(url, who)
 
     @classmethod
     def open(cls, url: str, who: str = "") -> Self:
@@ -58,16 +60,27 @@ class KeyStore(PeopleStore, UserStore, CompartmentStore, HeaderStore, Delegation
         Raises
         ------
         ConfigError
-            There is none, or it was made by a newer medgrid.
+            There is none, it was made by a newer medgrid, or it is one of several.
         Unreachable
             The database server does not answer.
         """
+        found = cls._open(url, who)
+        if found.is_part:
+            found.close()
+            raise ConfigError(
+                f"the key store {found.db.name} is one of several that together are one",
+                hint="name all of them",
+            )
+        return found
+
+    @classmethod
+    def _open(cls, url: str, who: str) -> Self:
         from medgrid.crypto.keystore_server import identity_of_session
         from medgrid.crypto.keystore_upgrade import check
 
         db = Database(url, what="key store")
         if db.is_sqlite:
-            event.listen(db.engine, "connect", _forget_what_is_deleted)
+            event.listen(db.engine, "connect", _prepare_sqlite)
         try:
             store_id = check(db)
             who = who if db.is_sqlite else identity_of_session(db, who)
@@ -96,6 +109,12 @@ class KeyStore(PeopleStore, UserStore, CompartmentStore, HeaderStore, Delegation
 
         return LocalDoor(db, who) if db.is_sqlite else ServerDoor(db, who)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Make what is written inside this ``with`` one transaction.
@@ -112,11 +131,27 @@ class KeyStore(PeopleStore, UserStore, CompartmentStore, HeaderStore, Delegation
 
         return AuditLog(self.db, self.store_id, self._door)
 
+    @property
+    def is_part(self) -> bool:
+        """Whether this is one of several stores that together are one."""
+        with self.db.read() as connection:
+            return connection.scalar(select(store_table.c.split_id)) is not None
+
+    def pending(self, write_id: str) -> bytes | None:
+        """What an interrupted write to several stores was to change in this one."""
+        return self._door.pending(write_id)
+
+    def shares(self, batches: Sequence[bytes]) -> list[tuple[bytes, int, bytes]]:
+        """Shares that this one of several stores has of batches' keys: batch, generation, share."""
+        return self._door.shares(batches)
+
     def close(self) -> None:
         """Give back all connections."""
         self.db.close()
 
 
-def _forget_what_is_deleted(connection: sqlite3.Connection, _record: object) -> None:
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # a key that was destroyed must not stay in the file's free pages
     connection.execute("PRAGMA secure_delete=ON")
+    # bytes where text should be are damage: they are refused where they are used
+    connection.text_factory = lambda data: data.decode("utf-8", "replace")

@@ -22,6 +22,7 @@ from medgrid.crypto.keystore_schema import (
     delegation_key,
     grant_header,
     header,
+    pending,
     protected,
     seal,
     share,
@@ -67,8 +68,11 @@ class Door(Protocol):
     ) -> tuple[bytes | None, list[tuple[DelegatedKey, bytes | None]]]:
         """The submission's key sealed to this identity, and boxes with the objects' manifests."""
 
-    def shares(self, batches: Sequence[bytes]) -> dict[bytes, bytes]:
-        """This store's shares of the keys of batches."""
+    def shares(self, batches: Sequence[bytes]) -> list[tuple[bytes, int, bytes]]:
+        """This store's shares of the keys of batches: batch, generation, share."""
+
+    def pending(self, write_id: str) -> bytes | None:
+        """What an interrupted write of this identity was to change."""
 
     def leaves(self, start: int) -> Iterator[list[tuple[int, bytes]]]:
         """Numbers and leaf hashes of the log's records from `start` on."""
@@ -233,13 +237,20 @@ class LocalDoor:
             for row in rows
         ]
 
-    def shares(self, batches: Sequence[bytes]) -> dict[bytes, bytes]:
-        found = {}
+    def shares(self, batches: Sequence[bytes]) -> list[tuple[bytes, int, bytes]]:
+        found: list[tuple[bytes, int, bytes]] = []
         with self._db.read() as connection:
             for some in chunks(batches):
-                for row in connection.execute(select(share).where(share.c.batch.in_(some))):
-                    found[row.batch] = row.share
+                rows = connection.execute(select(share).where(share.c.batch.in_(some)))
+                found += [(row.batch, row.generation, row.share) for row in rows]
         return found
+
+    def pending(self, write_id: str) -> bytes | None:
+        with self._db.read() as connection:
+            change: bytes | None = connection.scalar(
+                select(pending.c.change).where(pending.c.write_id == write_id)
+            )
+            return change
 
     def leaves(self, start: int) -> Iterator[list[tuple[int, bytes]]]:
         columns = select(audit.c.seq, audit.c.leaf)

@@ -213,12 +213,11 @@ class HeaderStore(StoreBase):
             self._door.append(connection, [Event("revoke", thing, "", f"{recipient} {detail}")])
         return count
 
-    def drop_ended_grants(self) -> int:
-        """Destroy headers of grants that have ended; return how many."""
+    def drop_ended_grants(self, now_s: float | None = None) -> int:
+        """Destroy headers of grants that have ended, by now or a time; return how many."""
+        at_us = now_us() if now_s is None else round(now_s * 1e6)
         with self.db.write() as connection:
-            done = connection.execute(
-                delete(grant_header).where(grant_header.c.until_us <= now_us())
-            )
+            done = connection.execute(delete(grant_header).where(grant_header.c.until_us <= at_us))
             if done.rowcount:
                 self._door.append(connection, [Event("expire", detail=f"{done.rowcount} grants")])
             return done.rowcount

@@ -8,9 +8,12 @@ pseudonym; times are whole microseconds since 1970 (UTC). ``recipient`` is the n
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy import (
     BigInteger,
     Column,
+    Dialect,
     Index,
     Integer,
     LargeBinary,
@@ -18,6 +21,9 @@ from sqlalchemy import (
     String,
     Table,
 )
+from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
+
+from medgrid.errors import IntegrityError
 
 __all__ = [
     "RECOVERY",
@@ -49,6 +55,38 @@ VERSION = 1
 RECOVERY = "recovery"
 """Recipient whose private key is split among people; no identity may be called so."""
 
+
+class _SqliteBlob(UserDefinedType[bytes]):
+    """Bytes in SQLite, which lets any value into any column: what is none is refused."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "BLOB"
+
+    def result_processor(
+        self, dialect: Dialect, coltype: object
+    ) -> Callable[[object], bytes | None]:
+        return _checked_bytes
+
+
+def _checked_bytes(value: object) -> bytes | None:
+    if value is None or isinstance(value, bytes):
+        return value
+    raise IntegrityError("a value in the key store is damaged")
+
+
+class Blob(TypeDecorator[bytes]):
+    """Bytes, on every database."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[bytes]:
+        is_sqlite = dialect.name == "sqlite"
+        return dialect.type_descriptor(_SqliteBlob() if is_sqlite else LargeBinary())
+
+
 metadata = MetaData()
 
 store = Table(
@@ -57,6 +95,11 @@ store = Table(
     Column("store_id", String, primary_key=True),
     Column("version", Integer, nullable=False),
     Column("created_us", BigInteger, nullable=False),
+    # of several stores that together are one: which they are, and which of them this is
+    Column("split_id", String),
+    Column("place", Integer),
+    Column("places", Integer),
+    Column("threshold", Integer),
 )
 
 # -- people ----------------------------------------------------------------------------------------
@@ -65,14 +108,14 @@ certificate = Table(
     "certificate",
     metadata,
     Column("name", String, primary_key=True),
-    Column("blob", LargeBinary, nullable=False),
+    Column("blob", Blob, nullable=False),
 )
 
 document = Table(
     "document",
     metadata,
     Column("name", String, primary_key=True),
-    Column("blob", LargeBinary, nullable=False),
+    Column("blob", Blob, nullable=False),
 )
 
 member_role = Table(
@@ -91,9 +134,9 @@ compartment = Table(
     Column("patient", String, primary_key=True),
     Column("data_class", String, primary_key=True),
     Column("revision", Integer, primary_key=True),
-    Column("public_key", LargeBinary, nullable=False),
+    Column("public_key", Blob, nullable=False),
     Column("signer", String, nullable=False),
-    Column("signature", LargeBinary, nullable=False),
+    Column("signature", Blob, nullable=False),
 )
 
 wrap = Table(
@@ -103,7 +146,7 @@ wrap = Table(
     Column("data_class", String, primary_key=True),
     Column("revision", Integer, primary_key=True),
     Column("recipient", String, primary_key=True),
-    Column("sealed", LargeBinary, nullable=False),
+    Column("sealed", Blob, nullable=False),
     Index("ix_wrap_recipient", "recipient", "patient"),
 )
 
@@ -112,7 +155,7 @@ seal = Table(
     metadata,
     Column("patient", String, primary_key=True),
     Column("revision", Integer, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
+    Column("sealed", Blob, nullable=False),
 )
 
 # -- keys of objects -------------------------------------------------------------------------------
@@ -124,7 +167,7 @@ protected = Table(
     Column("patient", String),
     Column("data_class", String, nullable=False),
     Column("owner", String, nullable=False),
-    Column("manifest", LargeBinary, nullable=False),
+    Column("manifest", Blob, nullable=False),
     Index("ix_protected_patient", "patient"),
 )
 
@@ -134,7 +177,7 @@ header = Table(
     Column("object_id", String, primary_key=True),
     Column("recipient", String, primary_key=True),
     Column("revision", Integer),
-    Column("sealed", LargeBinary, nullable=False),
+    Column("sealed", Blob, nullable=False),
     Index("ix_header_recipient", "recipient"),
 )
 
@@ -145,7 +188,7 @@ grant_header = Table(
     Column("recipient", String, primary_key=True),
     Column("until_us", BigInteger, nullable=False),
     Column("granted_by", String, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
+    Column("sealed", Blob, nullable=False),
     Index("ix_grant_header_recipient", "recipient"),
 )
 
@@ -161,7 +204,7 @@ delegation_key = Table(
     metadata,
     Column("submission", Integer, primary_key=True),
     Column("recipient", String, primary_key=True),
-    Column("sealed", LargeBinary, nullable=False),
+    Column("sealed", Blob, nullable=False),
 )
 
 delegation_box = Table(
@@ -170,7 +213,7 @@ delegation_box = Table(
     Column("submission", Integer, primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("object_id", String, primary_key=True),
-    Column("box", LargeBinary, nullable=False),
+    Column("box", Blob, nullable=False),
 )
 
 # -- the record ------------------------------------------------------------------------------------
@@ -185,7 +228,7 @@ audit = Table(
     Column("thing", String, nullable=False),
     Column("patient", String, nullable=False),
     Column("detail", String, nullable=False),
-    Column("leaf", LargeBinary, nullable=False),
+    Column("leaf", Blob, nullable=False),
     Index("ix_audit_thing", "thing"),
     Index("ix_audit_patient", "patient"),
 )
@@ -196,8 +239,8 @@ checkpoint = Table(
     Column("size", BigInteger, primary_key=True),
     Column("signer", String, primary_key=True),
     Column("time_us", BigInteger, nullable=False),
-    Column("root", LargeBinary, nullable=False),
-    Column("signature", LargeBinary, nullable=False),
+    Column("root", Blob, nullable=False),
+    Column("signature", Blob, nullable=False),
 )
 
 # -- one of several stores -------------------------------------------------------------------------
@@ -205,8 +248,9 @@ checkpoint = Table(
 share = Table(
     "share",
     metadata,
-    Column("batch", LargeBinary, primary_key=True),
-    Column("share", LargeBinary, nullable=False),
+    Column("batch", Blob, primary_key=True),
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("share", Blob, nullable=False),
 )
 
 pending = Table(
@@ -215,7 +259,7 @@ pending = Table(
     Column("write_id", String, primary_key=True),
     Column("identity", String, nullable=False),
     Column("made_us", BigInteger, nullable=False),
-    Column("change", LargeBinary, nullable=False),
+    Column("change", Blob, nullable=False),
 )
 
 applied = Table(

@@ -120,9 +120,14 @@ class ServerDoor:
             for row in boxes
         ]
 
-    def shares(self, batches: Sequence[bytes]) -> dict[bytes, bytes]:
+    def shares(self, batches: Sequence[bytes]) -> list[tuple[bytes, int, bytes]]:
         rows = self._rows("SELECT * FROM keystore_shares(:batches)", batches=list(batches))
-        return {row.batch: row.share for row in rows}
+        return [(row.batch, row.generation, row.share) for row in rows]
+
+    def pending(self, write_id: str) -> bytes | None:
+        rows = self._rows("SELECT keystore_pending(:id) AS change", id=write_id)
+        change: bytes | None = rows[0].change
+        return change
 
     def leaves(self, start: int) -> Iterator[list[tuple[int, bytes]]]:
         for rows in self._pages("keystore_leaves", start):

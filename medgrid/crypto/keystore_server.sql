@@ -363,9 +363,19 @@ BEGIN
         WHERE h.recipient = 'recovery';
 END $$;
 
-CREATE FUNCTION keystore_shares(batches bytea[]) RETURNS TABLE (batch bytea, share bytea)
+CREATE FUNCTION keystore_shares(batches bytea[])
+RETURNS TABLE (batch bytea, generation integer, share bytea)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
-    SELECT s.batch, s.share FROM share s WHERE s.batch = ANY (batches) AND keystore_me() IS NOT NULL
+    SELECT s.batch, s.generation, s.share FROM unnest(batches) AS u (id)
+        JOIN share s ON s.batch = u.id, (SELECT keystore_me() AS name) AS me
+    WHERE me.name IS NOT NULL
+$$;
+
+-- an interrupted write of the session's identity
+CREATE FUNCTION keystore_pending(wanted text) RETURNS bytea
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
+    SELECT change FROM pending WHERE write_id = wanted
+        AND (identity = keystore_me() OR keystore_is_owner())
 $$;
 
 -- -- what a user's role may do with rows ----------------------------------------------------------
@@ -464,6 +474,10 @@ ALTER TABLE share ENABLE ROW LEVEL SECURITY;
 CREATE POLICY enter ON share FOR INSERT WITH CHECK (keystore_me() IS NOT NULL);
 
 ALTER TABLE pending ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own ON pending USING (identity = keystore_me()) WITH CHECK (identity = keystore_me());
+CREATE POLICY look ON pending FOR SELECT USING (true);
+CREATE POLICY enter ON pending FOR INSERT WITH CHECK (identity = keystore_me());
+CREATE POLICY destroy ON pending FOR DELETE USING (identity = keystore_me());
 ALTER TABLE applied ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own ON applied USING (identity = keystore_me()) WITH CHECK (identity = keystore_me());
+CREATE POLICY look ON applied FOR SELECT USING (true);
+CREATE POLICY enter ON applied FOR INSERT WITH CHECK (identity = keystore_me());
+CREATE POLICY destroy ON applied FOR DELETE USING (identity = keystore_me());

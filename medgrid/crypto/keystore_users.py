@@ -19,7 +19,7 @@ from medgrid.errors import Denied, UsageError
 __all__ = ["UserStore"]
 
 _LOOK = {
-    "store": "store_id, version, created_us",
+    "store": "store_id, version, created_us, split_id, place, places, threshold",
     "certificate": "name, blob",
     "document": "name, blob",
     "compartment": "patient, data_class, revision, public_key, signer, signature",
@@ -32,7 +32,7 @@ _LOOK = {
     "delegation_key": "submission, recipient",
     "delegation_box": "submission, number, object_id",
     "checkpoint": "size, signer, time_us, root, signature",
-    "pending": "write_id, identity, made_us, change",
+    "pending": "write_id, identity, made_us",
     "applied": "write_id, identity",
 }
 

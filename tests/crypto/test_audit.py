@@ -25,8 +25,9 @@ def memory(tmp_path: Path) -> Memory:
 
 
 @pytest.fixture
-def log(store: KeyStore, alice: Person, memory: Memory) -> KeyStore:
+def log(one_store: KeyStore, alice: Person, memory: Memory) -> KeyStore:
     """A store whose log has ten records, eight of them under checkpoints."""
+    store = one_store
     store.audit.append(*(Event("release", f"{number:032x}", "P-1") for number in range(5)))
     store.audit.checkpoint(alice, memory)
     store.audit.append(*(Event("grant", f"{number:032x}", "P-2", "größe") for number in range(3)))
@@ -245,18 +246,19 @@ def test_what_is_no_copy_is_refused(log: KeyStore, people: People, tmp_path: Pat
 
 
 def test_a_hundred_thousand_records_are_verified_in_seconds(
-    store: KeyStore, people: People, alice: Person, memory: Memory
+    one_store: KeyStore, people: People, alice: Person, memory: Memory
 ) -> None:
+    store = one_store
     for _ in range(10):
         store.audit.append(*(Event("release", f"{n:032x}", "P-1", "x") for n in range(10_000)))
-    started = time.perf_counter()
+    started = time.process_time()
     store.audit.checkpoint(alice, memory)
-    signed = time.perf_counter()
+    signed = time.process_time()
     store.audit.append(Event("release"))
     store.audit.checkpoint(alice, memory)
-    appended = time.perf_counter()
+    appended = time.process_time()
     report = store.audit.verify(people.trust, memory)
-    ended = time.perf_counter()
+    ended = time.process_time()
     assert (report.size, report.signed, report.problems) == (100_001, 100_001, [])
     assert signed - started < 5
     assert appended - signed < 1

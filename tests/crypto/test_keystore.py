@@ -56,11 +56,11 @@ def test_another_database_is_no_key_store(catalog_url: str) -> None:
     assert caught.value.message.endswith(" holds no key store")
 
 
-def test_a_newer_store_is_refused(store: KeyStore, empty_url: str) -> None:
+def test_a_newer_store_is_refused(store: KeyStore) -> None:
     with store.db.write() as connection:
         connection.execute(text("UPDATE store SET version = 99"))
     with pytest.raises(ConfigError) as caught:
-        KeyStore.open(empty_url)
+        KeyStore.open(store.db.url)
     assert caught.value.message == (
         f"the key store {store.db.name} has schema 99, newer than this medgrid's 1"
     )
@@ -254,14 +254,15 @@ def test_ten_thousand_keys_take_about_a_second(
     rows = [image(number, bytes(124)) for number in range(10_000)]
     lent = [(number, row.object_id, bytes(32)) for number, row in enumerate(rows)]
     broker = people["broker"]
-    started = time.perf_counter()
+    # of this process alone: others run beside the tests
+    started = time.process_time()
     store.put_headers(rows)
-    kept = time.perf_counter()
+    kept = time.process_time()
     assert len(store.release([row.object_id for row in rows], "submit")) == 10_000
-    released = time.perf_counter()
+    released = time.process_time()
     lend(store, 1, {"broker": broker.encryption_public}, lent)
     assert len(borrow(store.acting("broker"), broker, 1)) == 10_000
-    ended = time.perf_counter()
+    ended = time.process_time()
     assert kept - started < 5
     assert released - kept < 5
-    assert ended - released < 6
+    assert ended - released < 5

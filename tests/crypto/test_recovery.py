@@ -152,7 +152,8 @@ def test_a_drill_names_what_would_be_lost(grid: Grid, people: People) -> None:
     )
 
 
-def test_a_drill_finds_a_wrap_that_was_exchanged(grid: Grid) -> None:
+def test_a_drill_finds_a_wrap_that_was_exchanged(one_store: KeyStore, people: People) -> None:
+    grid = Grid(one_store, people)
     with grid.store.db.write() as connection:
         connection.execute(
             delete(wrap).where(wrap.c.recipient == "recovery", wrap.c.patient == "P-2")
