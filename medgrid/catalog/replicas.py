@@ -53,7 +53,8 @@ class ReplicaBook:
                 .where(self._sight.objects())
                 .order_by(replica.c.created_s, replica.c.se)
             ):
-                copies = found.setdefault(LFN(lfn), [])
+                # what is in the catalog has been checked
+                copies = found.setdefault(str.__new__(LFN, lfn), [])
                 if row[0] is not None:
                     copies.append(Replica(*row))
         return found

@@ -1,8 +1,10 @@
 """Questions on large catalogs: whole process beside its libraries' import, and in process.
 
 Run ``python -m tests.benchmarks.bench_query [--sizes 100000 1000000] [--dir DIR]``. SQLite catalogs
-are made with the catalog's own `register` in a temporary directory, or once in DIR. Times are wall
-clock, medians of several runs.
+are made with the catalog's own `register` in a temporary directory, or once in DIR; with
+``--postgres`` they live on a PostgreSQL server of this run's own, and viewers have guarded roles.
+In process the questions are asked without a viewer, as a physician of all patients, and as a
+researcher who was granted 10 000 objects. Times are wall clock, medians of several runs.
 """
 
 from __future__ import annotations
@@ -18,11 +20,17 @@ from datetime import date, timedelta
 from pathlib import Path
 from statistics import median
 
+import psycopg
+
 from medgrid.catalog import Catalog
+from medgrid.catalog.access import Grant, Member
 from medgrid.catalog.objects import Registration
 from medgrid.catalog.query import parse
+from medgrid.catalog.row_security import DatabaseUser, apply
+from medgrid.crypto.policy import Care
 from medgrid.model import (
     LFN,
+    DataClass,
     GridObject,
     ObjectId,
     ObjectKind,
@@ -31,10 +39,13 @@ from medgrid.model import (
     Site,
     StorageElement,
 )
+from tests.lab.postgres import new_server, remove_server
 
 SERIES_OF_STUDY = 4
 STUDIES_OF_PATIENT = 5
 BATCH = 20_000
+GRANTED = 10_000
+VIEWERS = (None, "doctor", "researcher")
 FIRST_DAY = date(2010, 1, 1)
 MODALITIES = ["MR"] * 5 + ["CT"] * 3 + ["PT", "US"]
 BODY_PARTS = ["BRAIN", "HEAD", "CHEST", "ABDOMEN", "HEART", "SPINE", "KNEE", "NECK"]
@@ -62,6 +73,8 @@ def registrations(count: int, rng: random.Random) -> Iterator[Registration]:
                 filename="series.tar",
                 size_bytes=rng.randrange(10**6, 10**8),
                 sha256=digest,
+                data_class=DataClass.IMAGE,
+                owner="importer",
                 attributes={
                     "PatientSex": "FM"[patient % 2],
                     "PatientAge": 20 + patient % 70 + visit // 4,
@@ -99,7 +112,24 @@ def make_catalog(url: str, count: int) -> None:
             batch = []
     if batch:
         catalog.objects.register(batch)
+    let_in(catalog, count)
     catalog.close()
+
+
+def let_in(catalog: Catalog, count: int) -> None:
+    """Make one viewer a physician of all patients, and grant another `GRANTED` objects."""
+    patients = count // (SERIES_OF_STUDY * STUDIES_OF_PATIENT) + 1
+    catalog.access.add_care(
+        *(Member(f"P-{number:010d}", "doctor", Care.PHYSICIAN) for number in range(patients))
+    )
+    every = max(1, count // GRANTED)
+    lfns = list(catalog.objects.lfns(parse("/")))[::every][:GRANTED]
+    for start in range(0, len(lfns), 2000):
+        some = catalog.objects.get_many(lfns[start : start + 2000]).values()
+        catalog.access.grant(
+            *(Grant(item.id, "researcher", "doctor", 1e12, "trial") for item in some)
+        )
+    catalog.db.optimize()
 
 
 def timed(action: Callable[[], object]) -> float:
@@ -127,9 +157,10 @@ def questions(count: int, rng: random.Random) -> dict[str, str]:
     }
 
 
-def bench_in_process(url: str, count: int, runs: int) -> None:
+def bench_in_process(url: str, count: int, runs: int, viewer: str | None) -> None:
     """Print medians of whole questions: parse, compile, fetch all LFNs."""
-    catalog = Catalog.open(url)
+    print(f"  -- in process, {viewer or 'the grid itself'}")
+    catalog = Catalog.open(url, viewer)
     rng = random.Random(2)
     times: dict[str, list[float]] = {}
     found: dict[str, int] = {}
@@ -182,7 +213,11 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--dir", type=Path, help="keep the catalogs here, and use them again")
     parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--postgres", action="store_true", help="on PostgreSQL instead")
     options = parser.parse_args()
+    if options.postgres:
+        bench_postgres(options.sizes, options.runs)
+        return
     with tempfile.TemporaryDirectory() as scratch:
         for count in options.sizes:
             home = (options.dir or Path(scratch)) / f"series-{count}"
@@ -194,7 +229,28 @@ def main() -> None:
                 size = (home / "catalog.db").stat().st_size / count
                 print(f"  {'registered':28} {count / seconds:8.0f} /s    {size:.0f} bytes each")
             bench_process(home, count, options.runs)
-            bench_in_process(url, count, options.runs)
+            for viewer in VIEWERS:
+                bench_in_process(url, count, options.runs, viewer)
+
+
+def bench_postgres(sizes: list[int], runs: int) -> None:
+    """The same in process on PostgreSQL, where the server guards the rows too."""
+    server = new_server()
+    try:
+        for count in sizes:
+            print(f"{count} series, PostgreSQL")
+            url = server.url(server.make_database())
+            print(f"  registered in {timed(lambda: make_catalog(url, count)):.0f} s")  # noqa: B023
+            apply(url, [DatabaseUser("doctor"), DatabaseUser("researcher")])
+            with server.admin() as connection:
+                connection.execute("CHECKPOINT")
+            with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+                connection.execute("VACUUM ANALYZE")
+            for viewer in VIEWERS:
+                own = url if viewer is None else url.replace("medgrid@", f"{viewer}@")
+                bench_in_process(own, count, runs, viewer)
+    finally:
+        remove_server(server)
 
 
 if __name__ == "__main__":
