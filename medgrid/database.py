@@ -113,7 +113,8 @@ class Database:
                 pool_pre_ping=True,
                 connect_args={
                     "connect_timeout": 10,
-                    "options": f"-c lock_timeout={milliseconds} -c timezone=UTC",
+                    # many small questions: to compile one takes longer than to answer it
+                    "options": f"-c lock_timeout={milliseconds} -c timezone=UTC -c jit=off",
                 },
             )
         except ModuleNotFoundError as error:

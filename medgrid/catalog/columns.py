@@ -184,7 +184,7 @@ def _inputs(role: str | None, sight: Sight) -> Load:
             .where(
                 sight.took_part(derivation_input),
                 made.object_id.in_(select(given.c.value)),
-                ~some.exists() | read.object_id.in_(some),
+                ~sight.linked(made.object_id) | read.object_id.in_(some),
             )
             .order_by(made.object_id, read.role, read.position)
         )

@@ -14,7 +14,6 @@ from sqlalchemy import (
     delete,
     exists,
     insert,
-    not_,
     select,
     true,
 )
@@ -170,13 +169,13 @@ class DatasetStore:
         return _dataset(row, tuple(LFN(lfn) for lfn in members))
 
     def _still_seen(self) -> ColumnElement[bool]:
-        """Leave out members whose content the viewer does not see any more."""
+        """Leave out members that a viewer does not see, gone or not: `changed` has them."""
         if self._sight.viewer is None:
             return true()
-        hidden = select(object_.c.lfn).where(
-            object_.c.lfn == dataset_member.c.lfn, not_(self._sight.objects())
+        seen = select(object_.c.lfn).where(
+            object_.c.lfn == dataset_member.c.lfn, self._sight.objects()
         )
-        return not_(exists(hidden.correlate(dataset_member)))
+        return exists(seen.correlate(dataset_member))
 
 
 def _dataset(row: RowMapping, members: tuple[LFN, ...] | None) -> Dataset:

@@ -143,7 +143,7 @@ class ProvenanceStore:
 
 
 def _load(connection: Connection, sight: Sight, ids: Iterable[str]) -> dict[str, Derivation]:
-    """Whole derivations by id, in four statements however many they are."""
+    """Whole derivations by id, in five statements however many they are."""
     chosen = value_table(connection, ids)
     heads = (
         connection.execute(
@@ -167,7 +167,13 @@ def _load(connection: Connection, sight: Sight, ids: Iterable[str]) -> dict[str,
             of_role.append(ObjectId(row.object_id))
         roles.append(by_derivation)
     inputs, outputs = roles
-    links: dict[ObjectId, list[ObjectId]] = {}
+    linked = connection.scalars(
+        select(derivation_output.c.object_id)
+        .join(chosen, chosen.c.value == derivation_output.c.derivation)
+        .where(sight.linked(derivation_output.c.object_id))
+    )
+    # also those that are linked to nothing that is seen
+    links: dict[ObjectId, list[ObjectId]] = {ObjectId(output): [] for output in linked}
     for output, input_id in connection.execute(
         select(derivation_link.c.output_id, derivation_link.c.input_id)
         .join(derivation_output, derivation_output.c.object_id == derivation_link.c.output_id)

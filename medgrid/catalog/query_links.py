@@ -103,8 +103,8 @@ def _outputs(source: ColumnElement[str], sight: Sight) -> Select[Any]:
     An output that is linked to some inputs of its derivation was made from these alone.
     """
     inputs, output, link = derivation_input.alias(), derivation_output.alias(), derivation_link
-    linked = exists().where(link.c.output_id == output.c.object_id)
-    to_source = linked.where(link.c.input_id == source)
+    linked = sight.linked(output.c.object_id)
+    to_source = exists().where(link.c.output_id == output.c.object_id, link.c.input_id == source)
     return (
         select(output.c.object_id)
         .select_from(source.table)

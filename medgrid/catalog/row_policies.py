@@ -3,7 +3,8 @@
 Policies say what `medgrid.catalog.sight` says, for the role that is connected (``session_user``,
 which a connection cannot change), whatever statements it sends. Policies that would ask each other
 in a circle ask functions instead, which run as the grid's group role; each of them answers for the
-connected role alone, so that calling one by hand tells no more than a question would.
+connected role alone, so that calling one by hand tells no more than a question would. Provenance
+asks functions too: policies inside policies inside policies take seconds to plan.
 """
 
 # ruff: noqa: S608 - made of this file's own words
@@ -48,7 +49,6 @@ def _submission(table: str) -> str:
 
 
 _WRITTEN = _WRITES.format(of="o")
-_ASKED = "medgrid.asked_for({table}.derivation)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,23 +118,19 @@ GUARDED: dict[str, Guard] = {
     "dataset": Guard(see=_OWN, add=_OWN, change=_OWN, remove=_OWN),
     "dataset_member": Guard(see=_OWN, add=_OWN, change=_OWN, remove=_OWN),
     "scanned_file": Guard(see=_OWN, add=_OWN, change=_OWN, remove=_OWN),
-    "derivation": Guard(
-        see=f"{_OWN} OR EXISTS (SELECT 1 FROM derivation_output x WHERE x.derivation = id)",
-        add=_OWN,
-    ),
+    "derivation": Guard(see=f"{_OWN} OR medgrid.made_something(id)", add=_OWN),
     "derivation_input": Guard(
-        see=f"{_object('object_id')}"
-        " AND EXISTS (SELECT 1 FROM derivation d WHERE d.id = derivation_input.derivation)"
-        f" OR {_ASKED.format(table='derivation_input')}",
-        add=_ASKED.format(table="derivation_input"),
+        see="medgrid.asked_for(derivation)"
+        " OR (medgrid.sees(object_id) AND medgrid.made_something(derivation))",
+        add="medgrid.asked_for(derivation)",
     ),
     "derivation_output": Guard(
-        see=f"{_object('object_id')} OR {_ASKED.format(table='derivation_output')}",
-        add=f"{_ASKED.format(table='derivation_output')} AND {_object('object_id', _WRITTEN)}",
+        see="medgrid.asked_for(derivation) OR medgrid.sees(object_id)",
+        add=f"medgrid.asked_for(derivation) AND {_object('object_id', _WRITTEN)}",
     ),
     "derivation_link": Guard(
-        see="EXISTS (SELECT 1 FROM derivation_output x WHERE x.object_id = output_id)"
-        " AND EXISTS (SELECT 1 FROM derivation_input y WHERE y.object_id = input_id)",
+        see="(medgrid.sees(output_id) AND medgrid.sees(input_id))"
+        " OR medgrid.asked_for_output(output_id)",
         add=_object("output_id", _WRITTEN),
     ),
     "submission": Guard(see=_OWN, add=_OWN),
@@ -201,6 +197,21 @@ SELECT EXISTS (SELECT 1 FROM object o WHERE o.id = $1
 """,
     "asked_for(derivation text) RETURNS boolean": f"""
 SELECT EXISTS (SELECT 1 FROM derivation d WHERE d.id = $1 AND d.owner = {_ME})
+""",
+    "asked_for_output(object_id text) RETURNS boolean": f"""
+SELECT EXISTS (SELECT 1 FROM derivation_output x JOIN derivation d ON d.id = x.derivation
+    WHERE x.object_id = $1 AND d.owner = {_ME})
+""",
+    "sees(object_id text) RETURNS boolean": f"""
+SELECT EXISTS (SELECT 1 FROM object o WHERE o.id = $1 AND {_SEES.format(of="o")})
+""",
+    "made_something(derivation text) RETURNS boolean": f"""
+SELECT EXISTS (SELECT 1 FROM derivation_output x JOIN object o ON o.id = x.object_id
+    WHERE x.derivation = $1 AND {_SEES.format(of="o")})
+""",
+    "is_linked(output_id text) RETURNS boolean": """
+SELECT (medgrid.sees($1) OR medgrid.asked_for_output($1))
+    AND EXISTS (SELECT 1 FROM derivation_link l WHERE l.output_id = $1)
 """,
     "names_taken(lfns text[]) RETURNS SETOF text": """
 SELECT o.lfn FROM unnest($1) AS given(lfn) JOIN object o ON o.lfn = given.lfn

@@ -11,11 +11,14 @@ import time
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     Double,
     FromClause,
+    Select,
     and_,
     exists,
+    func,
     literal,
     literal_column,
     or_,
@@ -24,7 +27,15 @@ from sqlalchemy import (
 )
 
 from medgrid.catalog.job_schema import submission
-from medgrid.catalog.schema import Text, access_grant, care, derivation, derivation_output, object_
+from medgrid.catalog.schema import (
+    Text,
+    access_grant,
+    care,
+    derivation,
+    derivation_link,
+    derivation_output,
+    object_,
+)
 from medgrid.crypto.policy import Care
 from medgrid.model import DataClass, Review
 
@@ -32,11 +43,16 @@ __all__ = ["Sight"]
 
 
 class Sight:
-    """What `viewer`, an identity's name, may see; all of it when None."""
+    """What `viewer`, an identity's name, may see; all of it when None.
+
+    When the catalog is guarded, the database shows the viewer's rows alone: to ask for them again
+    would take twice as long.
+    """
 
     def __init__(self, viewer: str | None = None, *, is_guarded: bool = False) -> None:
         self.viewer = viewer
-        self.is_guarded = is_guarded  # the database itself shows the viewer no more
+        self.is_guarded = is_guarded
+        self._sees_all = viewer is None or is_guarded  # of what the database shows
 
     @property
     def owner(self) -> str:
@@ -49,7 +65,7 @@ class Sight:
 
     def objects(self, table: FromClause = object_) -> ColumnElement[bool]:
         """Whether the object of a row of `table` (``object``, or an alias of it) is seen."""
-        if self.viewer is None:
+        if self._sees_all:
             return true()
         return or_(
             table.c.data_class == literal(str(DataClass.PUBLIC), Text),
@@ -119,7 +135,7 @@ class Sight:
 
     def object_id(self, object_id: ColumnElement[Any]) -> ColumnElement[bool]:
         """Whether an id is that of an object that is there and is seen."""
-        if self.viewer is None:
+        if self._sees_all:
             return true()
         seen = object_.alias()
         return exists(
@@ -130,13 +146,13 @@ class Sight:
 
     def submissions(self, table: FromClause = submission) -> ColumnElement[bool]:
         """Whether a submission is seen: its owner's alone."""
-        if self.viewer is None:
+        if self._sees_all:
             return true()
         return table.c.owner == self._name
 
     def submission_id(self, number: ColumnElement[Any]) -> ColumnElement[bool]:
         """Whether a number is that of a submission of the viewer."""
-        if self.viewer is None:
+        if self._sees_all:
             return true()
         mine = submission.alias()
         return exists(
@@ -151,9 +167,17 @@ class Sight:
             return true()
         return table.c.owner == self._name
 
+    def linked(self, output: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Whether an output was made from some inputs of its derivation only, seen or not."""
+        if self.is_guarded:
+            return func.medgrid.is_linked(output, type_=Boolean)
+        link = derivation_link.alias()
+        some: Select[Any] = select(literal_column("1")).where(link.c.output_id == output)
+        return exists(some.correlate_except(link))
+
     def made_something(self, key: ColumnElement[Any]) -> ColumnElement[bool]:
         """Whether anything that derivation `key` made is seen."""
-        if self.viewer is None:
+        if self._sees_all:
             return true()
         made = derivation_output.alias()
         return exists(
@@ -168,7 +192,7 @@ class Sight:
         It is when its object is, or when the viewer asked for the derivation: what was given to
         one's own job, and is gone or not seen any more, one knows.
         """
-        if self.viewer is None:
+        if self._sees_all:
             return true()
         made = derivation.alias()
         own = exists(

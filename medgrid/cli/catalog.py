@@ -41,3 +41,35 @@ def upgrade(session: Session) -> None:
         emit_lines([f"the catalog has schema {after} already"])
     else:
         emit_lines([f"the catalog had schema {before}, now it has {after}"])
+
+
+@catalog.command("users")
+@click.option("--dry-run", is_flag=True, help="Print the SQL, and change nothing.")
+@pass_session
+def users(session: Session, dry_run: bool) -> None:
+    """Give each identity a role of the database that sees its own rows.
+
+    Only on PostgreSQL, and as a role that owns the catalog's tables and may make roles. Each
+    identity whose certificate counts gets a role called like it; all others are put out. Whatever
+    such a role sends, it sees what policy lets the identity see: its own objects and jobs, those of
+    the patients in its care, and what it was granted. Identities in the role of a broker see all
+    rows. How a role proves itself (pg_hba.conf, passwords) stays the server's matter. Say it again
+    when identities came or went, and after 'medgrid catalog upgrade'.
+    """
+    from medgrid.actions.catalog_users import guard_catalog, plan_guard
+
+    settings = session.open_grid().settings
+    if dry_run:
+        planned = plan_guard(settings)
+        if session.as_json:
+            emit_json("catalog-users-plan/1", {"statements": planned})
+        else:
+            emit_lines(f"{statement.strip()};" for statement in planned)
+        return
+    found = guard_catalog(settings).users
+    if session.as_json:
+        emit_json(
+            "catalog-users/1", {"users": [{"name": name, "roles": roles} for name, roles in found]}
+        )
+    else:
+        emit_table([(name, ", ".join(roles)) for name, roles in found], ["identity", "roles"])
