@@ -45,6 +45,7 @@ class Facts:
     older: tuple[tuple[int, ObjectId], ...]
     made_by: Derivation | None
     made_into: tuple[Derivation, ...]
+    original: LFN | None = None  # whose de-identified twin it is, where one may see that
 
 
 def as_folder(text: str) -> str:
@@ -105,12 +106,17 @@ def facts(grid: Grid, lfn: LFN, version: int | None = None) -> Facts:
     """
     catalog = grid.catalog
     item = catalog.objects.get(lfn, version)
+    original = None
+    if item.original is not None:
+        seen = catalog.objects.by_ids([item.original]).get(item.original)
+        original = seen.lfn if seen else None
     return Facts(
         item,
         tuple(catalog.objects.replicas([item.id])[item.id]),
         tuple(catalog.objects.versions(lfn)),
         catalog.provenance.made_by(item.id),
         tuple(catalog.provenance.made_from(item.id)),
+        original,
     )
 
 

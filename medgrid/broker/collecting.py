@@ -6,7 +6,6 @@ import hashlib
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import PurePosixPath
 
 from medgrid.broker.messages import Collected
 from medgrid.broker.storages import Storages
@@ -126,7 +125,8 @@ class Collector:
         if one.header:
             sealed = SealedOutput(one.header, one.tags_sha256 or "", one.sealed_digest)
             # the program may have named its file after the patient; its role says enough
-            name = one.role + "".join(PurePosixPath(name).suffixes)
+            number, *suffixes = name.split(".")
+            name = ".".join([one.role if number == "1" else f"{one.role}-{number}", *suffixes])
         return Collected(
             one.role,
             one.path,

@@ -41,9 +41,9 @@ def need_of(descriptor: Mapping[str, Any]) -> Need:
 class Candidate:
     """A worker as matching sees it.
 
-    `runtimes`, `ciphers` and `memory_bytes` are what its agent said, None before it was ever reached.
-    `trouble` says why nothing goes there for the time being; `unfit` says for which algorithms (by
-    digest) it lacks something.
+    `runtimes`, `ciphers` and `memory_bytes` are what its agent said, None before it was ever
+    reached. `trouble` says why nothing goes there for the time being; `unfit` says for which
+    algorithms (by digest) it lacks something.
     """
 
     worker: Worker

@@ -270,5 +270,5 @@ def _play(session: Session, stage: Stage, host: str | None, slots: int) -> Mappi
         "target": best["input.targets"],
         "result": best["lfn"],
         **{name: best[name] for name in ("nmi", "ncc", "correlation_ratio")},
-        "picture": next((stage.folder / "out" / best["job"]).glob("picture-*.png")),
+        "picture": next((stage.folder / "out" / best["job"]).glob("picture*.png")),
     }

@@ -128,7 +128,7 @@ def _title(node: Node, forward: bool) -> str:
     name = node.item.lfn or f"{node.item.filename} (not registered)"
     if node.seen:
         return f"{name} (see above)"
-    return name if node.steps or forward else f"{name} (original)"
+    return name if node.steps or forward else f"{name} (imported)"
 
 
 def _run_text(one: Derivation) -> str:

@@ -32,8 +32,8 @@ def test_back_to_the_originals(any_data: DataGrid) -> None:
     assert lines == [
         f"/r/{job}/measures-2",
         f"└─ {RUN.format(job=job)}",
-        "   ├─ source: /t/source (original)",
-        "   └─ targets: /t/B (original)",
+        "   ├─ source: /t/source (imported)",
+        "   └─ targets: /t/B (imported)",
     ]
 
 
@@ -61,12 +61,12 @@ def test_several_steps_and_a_shared_origin(data: DataGrid, job: JobId) -> None:
         f"└─ {RUN.format(job=second)}",
         f"   ├─ targets: /r/{job}/measures-1",
         f"   │  └─ {RUN.format(job=job)}",
-        "   │     ├─ source: /t/source (original)",
-        "   │     └─ targets: /t/A (original)",
+        "   │     ├─ source: /t/source (imported)",
+        "   │     └─ targets: /t/A (imported)",
         f"   └─ targets: /r/{job}/measures-2",
         f"      └─ {RUN.format(job=job)}",
-        "         ├─ source: /t/source (original)",
-        "         └─ targets: /t/B (original)",
+        "         ├─ source: /t/source (imported)",
+        "         └─ targets: /t/B (imported)",
     ]
     assert data.ok("provenance", "--forward", "/t/A").lines[2:] == [
         f"   └─ measures: /r/{job}/measures-1",
@@ -113,8 +113,8 @@ def test_stat_says_it_too(data: DataGrid, job: JobId) -> None:
 
 def test_of_nothing(data: DataGrid) -> None:
     data.put("/a")
-    assert data.ok("provenance", "/a").lines == ["/a (original)"]
+    assert data.ok("provenance", "/a").lines == ["/a (imported)"]
     ran = data.run("provenance", "/none", "/a")
-    assert (ran.code, ran.lines) == (3, ["/a (original)"])
+    assert (ran.code, ran.lines) == (3, ["/a (imported)"])
     ran = data.run("provenance")
     assert (ran.code, ran.err.splitlines()[0]) == (2, "medgrid: error: no LFN given")
