@@ -15,7 +15,7 @@ from typing import Any
 
 from medgrid.crypto.hpke import binding
 from medgrid.crypto.merkle import Frontier
-from medgrid.errors import ConfigError, IntegrityError
+from medgrid.errors import ConfigError
 
 __all__ = ["Checkpoint", "Memory"]
 
@@ -39,25 +39,6 @@ class Checkpoint:
     def signed_bytes(self) -> bytes:
         """What the signature is over."""
         return binding("checkpoint", self.store_id, self.size, self.root, self.time_us, self.signer)
-
-    def verify(self, signing_public: bytes) -> None:
-        """Check the signature.
-
-        Raises
-        ------
-        IntegrityError
-            It is not that of the signer.
-        """
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-        try:
-            key = Ed25519PublicKey.from_public_bytes(signing_public)
-            key.verify(self.signature, self.signed_bytes())
-        except (InvalidSignature, ValueError):
-            raise IntegrityError(
-                f"the checkpoint of {self.size} records was not signed by {self.signer}"
-            ) from None
 
     def to_dict(self) -> dict[str, Any]:
         """What goes into JSON."""

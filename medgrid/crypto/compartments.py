@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CREATORS", "Compartments", "Rotated", "make_wrap", "open_wraps", "wrap_info"]
 
-CREATORS = frozenset({"physician", "registrar"})
+CREATORS = ("physician", "registrar")
 """Roles whose signature makes a compartment."""
 
 
@@ -172,21 +172,14 @@ class Compartments:
         return {one: self._public[one, data_class] for one in wanted}
 
     def _verify(self, compartment: Compartment) -> None:
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-        signer = self._trust(compartment.signer)
-        if not CREATORS.intersection(map(str, signer.roles)):
-            raise Denied(
-                f"{compartment.signer} may not make keys of patients, and made one of "
-                f"{compartment.id.patient}",
-                hint="only a physician or a registrar may",
-            )
         try:
-            Ed25519PublicKey.from_public_bytes(signer.signing_public).verify(
-                compartment.signature, compartment.signed_bytes()
+            self._trust.check_signature(
+                compartment.signer,
+                compartment.signed_bytes(),
+                compartment.signature,
+                *CREATORS,
             )
-        except (InvalidSignature, ValueError):
+        except IntegrityError:
             raise IntegrityError(
                 f"the {compartment.id.data_class} key of patient {compartment.id.patient} is not "
                 f"the one that {compartment.signer} signed"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -54,8 +53,22 @@ class Trusted(Protocol):
         """What its certificate says it is."""
 
 
-Trust = Callable[[str], Trusted]
-"""Gives the certified keys of a name; raises `Denied` when there are none to be trusted."""
+class Trust(Protocol):
+    """Says whose keys and signatures count."""
+
+    def __call__(self, name: str) -> Trusted:
+        """Certified keys of a name; raises `Denied` or `NotFound` when it has none that hold."""
+
+    def check_signature(self, name: str, message: bytes, signature: bytes, *roles: str) -> None:
+        """Check that `name`, as one of `roles`, signed what is kept; this outlives certificates.
+
+        Raises
+        ------
+        Denied, NotFound
+            No key that it had counts, or it never had the role.
+        IntegrityError
+            It did not sign this.
+        """
 
 
 class CompartmentId(NamedTuple):

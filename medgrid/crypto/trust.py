@@ -76,6 +76,10 @@ class Trust:
         """All who may move jobs."""
         return [_known(one) for one in self.roster.with_role(Role.BROKER)]
 
+    def check_signature(self, name: str, message: bytes, signature: bytes, *roles: str) -> None:
+        """Check that `name` signed something that is kept; see `Roster.check_signature`."""
+        self.roster.check_signature(name, message, signature, *map(Role, roles))
+
     def verify_manifest(self, manifest: Manifest, object_id: ObjectId) -> None:
         """Check who described an object; a signature outlives its certificate.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from medgrid.crypto.hpke import key_pair
-from medgrid.errors import Denied
+from medgrid.errors import Denied, IntegrityError
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,33 @@ class Person:
 class People(dict[str, Person]):
     """Everybody, by name; `trust` vouches for those who are certified."""
 
+    @property
+    def trust(self) -> Trust:
+        """What the roster of a grid would say."""
+        return Trust(self)
+
     def draw(self, name: str, *roles: str) -> Person:
         """Make somebody and certify them."""
         self[name] = Person.draw(name, *roles)
         return self[name]
 
-    def trust(self, name: str) -> Person:
-        """Certified keys of a name."""
-        if name not in self:
+
+class Trust:
+    """Vouches for people: see `medgrid.crypto.trust.Trust`."""
+
+    def __init__(self, people: People) -> None:
+        self._people = people
+
+    def __call__(self, name: str) -> Person:
+        if name not in self._people:
             raise Denied(f"{name} has no certificate of this grid")
-        return self[name]
+        return self._people[name]
+
+    def check_signature(self, name: str, message: bytes, signature: bytes, *roles: str) -> None:
+        person = self(name)
+        if roles and not person.roles & set(roles):
+            raise Denied(f"{name} is no {' or '.join(roles)} of this grid")
+        try:
+            person.signing_key.public_key().verify(signature, message)
+        except InvalidSignature:
+            raise IntegrityError(f"the signature of {name} is wrong") from None

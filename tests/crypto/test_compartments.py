@@ -15,7 +15,7 @@ from medgrid.crypto.keystore_values import Compartment, CompartmentId
 from medgrid.crypto.seals import Seals
 from medgrid.errors import AlreadyExists, Denied, IntegrityError, NotFound
 from medgrid.model import DataClass
-from tests.crypto.people import People, Person
+from tests.crypto.people import People, Person, Trust
 
 IMAGE, NAMES = DataClass.IMAGE, DataClass.NOMINATIVE
 
@@ -71,7 +71,7 @@ def test_only_who_may_makes_compartments(store: KeyStore, people: People) -> Non
     compartments(store, bob, people).create("P-1", IMAGE)
     with pytest.raises(Denied) as caught:
         compartments(store, people["alice"], people).public("P-1", IMAGE)
-    assert caught.value.message == "bob may not make keys of patients, and made one of P-1"
+    assert caught.value.message == "bob is no physician or registrar of this grid"
     compartments(store, Person.draw("mallory", "physician"), people).create("P-2", IMAGE)
     with pytest.raises(Denied) as caught:
         compartments(store, people["alice"], people).public("P-2", IMAGE)
@@ -155,3 +155,17 @@ def test_many_patients_are_opened_in_one_go(store: KeyStore, people: People, ali
     assert len(found) == 1000
     assert middle - started < 5
     assert ended - middle < 2
+
+
+def test_a_compartment_outlives_the_certificate_of_its_maker(
+    store: KeyStore, people: People, alice: Person
+) -> None:
+    made = compartments(store, alice, people).create("P-1", IMAGE)
+
+    class Later(Trust):
+        def __call__(self, name: str) -> Person:
+            raise Denied(f"the certificate of {name} ended on 2026-01-01")
+
+    carol = people["carol"]
+    theirs = Compartments(store.acting("carol"), carol, Later(people))
+    assert theirs.public("P-1", IMAGE) == made
