@@ -10,10 +10,10 @@ __all__ = ["describe", "upgrade_catalog"]
 
 
 def describe(settings: Settings) -> dict[str, Any]:
-    """What the catalog is and how much it holds, also of an older one."""
+    """What the catalog is and how much of it the user sees, also of an older one."""
     from medgrid.catalog.about import about
 
-    return about(settings.catalog_url)
+    return about(settings.catalog_url, settings.user)
 
 
 def upgrade_catalog(settings: Settings) -> tuple[str, str]:

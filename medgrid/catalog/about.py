@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, and_, func, select, true, union
 
-from medgrid.catalog.schema import dataset, derivation, grid, object_, patient, replica
+from medgrid.catalog.schema import care, dataset, derivation, grid, object_, patient, replica
+from medgrid.catalog.sight import Sight
 from medgrid.catalog.version import REVISION, revision
 from medgrid.database import Database
 from medgrid.errors import ConfigError
@@ -14,8 +15,10 @@ from medgrid.errors import ConfigError
 __all__ = ["about"]
 
 
-def about(url: str) -> dict[str, Any]:
+def about(url: str, viewer: str | None = None) -> dict[str, Any]:
     """Describe the catalog at `url`; no counts when its schema is not this medgrid's.
+
+    What `viewer` does not see is not counted.
 
     Raises
     ------
@@ -39,17 +42,25 @@ def about(url: str) -> dict[str, Any]:
             return facts
         with db.read() as connection:
             facts["grid"] = connection.scalar(select(grid.c.grid_id))
-            for name, table in (
-                ("patients", patient),
-                ("objects", object_),
-                ("replicas", replica),
-                ("derivations", derivation),
-                ("datasets", dataset),
+            sight = Sight(viewer)
+            for name, table, seen in (
+                ("objects", object_, sight.objects()),
+                ("replicas", replica, sight.object_id(replica.c.object_id)),
+                ("derivations", derivation, sight.derivations()),
+                ("datasets", dataset, dataset.c.owner == viewer if viewer else true()),
+                ("lfns", object_, and_(object_.c.lfn.is_not(None), sight.objects())),
             ):
-                facts[name] = connection.scalar(select(func.count()).select_from(table))
-            facts["lfns"] = connection.scalar(
-                select(func.count()).select_from(object_).where(object_.c.lfn.is_not(None))
-            )
+                count = select(func.count()).select_from(table).where(seen)
+                facts[name] = connection.scalar(count)
+            facts["patients"] = connection.scalar(_patients(sight))
         return facts
     finally:
         db.close()
+
+
+def _patients(sight: Sight) -> Select[int]:
+    if sight.viewer is None:
+        return select(func.count()).select_from(patient)
+    of_objects = select(object_.c.patient).where(object_.c.patient.is_not(None), sight.objects())
+    of_care = select(care.c.patient).where(care.c.identity == sight.viewer)
+    return select(func.count()).select_from(union(of_objects, of_care).subquery())

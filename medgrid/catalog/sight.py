@@ -175,6 +175,10 @@ class Sight:
         some: Select[Any] = select(literal_column("1")).where(link.c.output_id == output)
         return exists(some.correlate_except(link))
 
+    def derivations(self, table: FromClause = derivation) -> ColumnElement[bool]:
+        """Whether a derivation is seen: the viewer asked for it, or sees what it made."""
+        return or_(self.asked_for(table), self.made_something(table.c.id))
+
     def made_something(self, key: ColumnElement[Any]) -> ColumnElement[bool]:
         """Whether anything that derivation `key` made is seen."""
         if self._sees_all:
