@@ -80,7 +80,8 @@ class Registrar(ReplicaBook):
             An LFN is taken, or is a folder, or lies below an object. It tells a viewer that the
             name is used, also when they do not see by what: names are one space for the grid.
         Denied
-            A viewer brings an object that would belong to somebody else.
+            A viewer brings an object that would belong to somebody else. What belongs to a
+            patient need not have an owner; what does not is the viewer's.
         UsageError
             Two of `new` have one LFN, or an attribute has another type elsewhere in the grid.
         """
@@ -100,7 +101,8 @@ class Registrar(ReplicaBook):
                     values += user_rows(row["id"], name, COLUMNS[name].type, several)
                 values += _given_by_user(names, item, row)
             if self._sight.viewer is not None and any(
-                row["owner"] != self._sight.viewer for row in rows
+                row["owner"] not in ("" if row["patient"] else None, self._sight.viewer)
+                for row in rows
             ):
                 raise Denied(f"{self._sight.viewer} cannot register what belongs to another")
             patients = sorted({row["patient"] for row in rows if row["patient"]})
@@ -302,7 +304,7 @@ def _row(
         "sha256": found.sha256,
         "created_s": found.created_s or time.time(),
         "data_class": str(found.data_class),
-        "owner": found.owner or owner,
+        "owner": found.owner,
         "digest": found.digest,
         "review": str(found.review),
         "original": found.original,
@@ -310,6 +312,8 @@ def _row(
         "attributes": parts.document,
         **parts.columns,
     }
+    if not row["patient"]:
+        row["owner"] = found.owner or owner
     return row, parts.lists
 
 

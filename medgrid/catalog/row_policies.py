@@ -80,7 +80,8 @@ GUARDED: dict[str, Guard] = {
     "patient": Guard(see=_CARES.format(of="patient").replace("patient.patient", "pseudonym")),
     "object": Guard(
         see=_SEES.format(of="object"),
-        add=f"{_OWN} AND {_ATTACHES}",
+        add=f"({_OWN} AND {_ATTACHES})"
+        " OR (owner = '' AND patient IS NOT NULL AND medgrid.brings(patient))",
         change=_WRITES.format(of="object"),
         keep=f"{_WRITES.format(of='object')} AND {_ATTACHES}",
         remove=_WRITES.format(of="object"),
@@ -94,12 +95,12 @@ GUARDED: dict[str, Guard] = {
     ),
     "replica": Guard(
         see=_object("object_id"),
-        add=_object("object_id", _WRITTEN),
+        add=f"{_object('object_id', _WRITTEN)} OR medgrid.brought(object_id)",
         remove=_object("object_id", _WRITTEN),
     ),
     "attribute": Guard(
         see=_object("object_id"),
-        add=_object("object_id", _WRITTEN),
+        add=f"{_object('object_id', _WRITTEN)} OR medgrid.brought(object_id)",
         remove=_object("object_id", _WRITTEN),
     ),
     "upload": Guard(see=_OWN, add=_OWN, change=_OWN, remove=_OWN),
@@ -180,11 +181,17 @@ SELECT (pg_has_role(session_user, {physician}, 'MEMBER')
         OR pg_has_role(session_user, {registrar}, 'MEMBER'))
     AND NOT EXISTS (SELECT 1 FROM care c WHERE c.patient = $1)
 """,
+    "brings(patient text) RETURNS boolean": """
+SELECT pg_has_role(session_user, {registrar}, 'MEMBER')
+    OR medgrid.begins($1) OR medgrid.is_physician($1)
+""",
+    "brought(object_id text) RETURNS boolean": """
+SELECT pg_has_role(session_user, {registrar}, 'MEMBER')
+    AND EXISTS (SELECT 1 FROM object o WHERE o.id = $1 AND o.owner = '')
+""",
     "attaches(patient text) RETURNS boolean": f"""
-SELECT pg_has_role(session_user, {{registrar}}, 'MEMBER')
-    OR medgrid.begins($1)
+SELECT medgrid.brings($1)
     OR EXISTS (SELECT 1 FROM object o WHERE o.patient = $1 AND {_SEES.format(of="o")})
-    OR medgrid.is_physician($1)
 """,
     "physician_of(object_id text) RETURNS boolean": f"""
 SELECT EXISTS (SELECT 1 FROM object o WHERE o.id = $1 AND {_PHYSICIAN.format(of="o")})

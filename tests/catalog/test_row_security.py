@@ -256,6 +256,18 @@ AROUND = [
 ]
 
 REFUSED = [
+    "INSERT INTO object (id, version, kind, filename, size_bytes, sha256, created_s, data_class,"
+    " attributes, owner, review, patient)"
+    " VALUES ('x', 1, 'file', 'f', 1, '', 0, 'image', '{}', 'ada', '', NULL)",
+    "INSERT INTO object (id, version, kind, filename, size_bytes, sha256, created_s, data_class,"
+    " attributes, owner, review, patient)"
+    " VALUES ('x', 1, 'file', 'f', 1, '', 0, 'image', '{}', 'bob', '', 'P-2')",
+    "INSERT INTO object (id, version, kind, filename, size_bytes, sha256, created_s, data_class,"
+    " attributes, owner, review, patient)"
+    " VALUES ('x', 1, 'file', 'f', 1, '', 0, 'image', '{}', '', '', 'P-1')",
+    "INSERT INTO object (id, version, kind, filename, size_bytes, sha256, created_s, data_class,"
+    " attributes, owner, review, patient)"
+    " VALUES ('x', 1, 'file', 'f', 1, '', 0, 'image', '{}', '', '', NULL)",
     "SELECT * FROM pg_statistic",
     "SELECT * FROM submission_id_seq",
     "SELECT last_value FROM job_event_id_seq",

@@ -124,7 +124,9 @@ def test_the_desk_brings_data_for_others(view: View) -> None:
     desk, ada = view("desk"), view("ada")
     desk.access.add_care(Member("P-8", "ada", Care.PHYSICIAN))
     desk.objects.register([_new(60, "/p/8/image", "P-8", "2022-01-01")])
-    assert ada.objects.get(LFN("/p/8/image")).owner == "desk"
+    assert ada.objects.get(LFN("/p/8/image")).owner == ""
+    assert ada.objects.locate([LFN("/p/8/image")])[LFN("/p/8/image")][0].pfn == "pfn-60"
+    assert not desk.objects.exists(LFN("/p/8/image"))  # and reads none of it
     with pytest.raises(Denied):
         desk.access.add_care(Member("P-8", "desk", Care.PHYSICIAN))
     assert ada.access.team("P-8") == [Member("P-8", "ada", Care.PHYSICIAN)]
