@@ -57,6 +57,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "rekey": ("rekey", "People", "Encrypt objects anew under new keys."),
     "withdraw": ("withdraw", "People", "Destroy all that the grid has of a patient."),
     "audit": ("audit", "People", "Who did what with which data."),
+    "recovery": ("recovery", "People", "Bring back what lost identities could open."),
     "broker": ("broker", "Grid", "The process that moves jobs."),
     "worker": ("worker", "Grid", "The hosts that run jobs."),
     "se": ("se", "Grid", "The places that keep replicas."),

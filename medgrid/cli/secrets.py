@@ -15,7 +15,7 @@ from medgrid.errors import UsageError
 if TYPE_CHECKING:
     from medgrid.cli.params import Session
 
-__all__ = ["new_passphrase", "passphrase", "passphrase_file", "passphrase_of"]
+__all__ = ["ask_hidden", "new_passphrase", "passphrase", "passphrase_file", "passphrase_of"]
 
 
 def passphrase_of(session: Session, title: str) -> Callable[[], bytes]:
@@ -83,11 +83,21 @@ def _first_line(file: Path) -> bytes:
 
 
 def _ask(session: Session, question: str, hint: str) -> bytes:
-    """Ask on the terminal, also when stdin is a pipe that brings LFNs."""
+    return ask_hidden(session, question, hint).encode("utf-8", "surrogateescape")
+
+
+def ask_hidden(session: Session, question: str, hint: str) -> str:
+    """Ask on the terminal, also when stdin is a pipe that brings LFNs; what is typed is not shown.
+
+    Raises
+    ------
+    UsageError
+        Nobody can be asked; `hint` says what to do instead.
+    """
     if not (session.interactive and sys.stderr.isatty() and _has_terminal()):
         raise UsageError(f"the {question} cannot be asked here", hint=hint)
     typed: str = click.prompt(question, default="", show_default=False, hide_input=True, err=True)
-    return typed.encode("utf-8", "surrogateescape")
+    return typed
 
 
 def _has_terminal() -> bool:

@@ -91,7 +91,7 @@ def test_the_certificate_must_say_it(hospital: Hospital) -> None:
     assert hospital.alice.run("team", "add", JANE, "dave").code == 5
     with hospital.keystore() as store:
         members = store.members(JANE, DataClass.NOMINATIVE)
-    assert members == {1: ["alice"]}
+    assert members == {1: ["alice", "recovery"]}
 
 
 @pytest.mark.parametrize("who", ["bob", "carol", "paula"])

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from medgrid.actions.grid import Grid
+from medgrid.actions.identity import publish
 from medgrid.actions.patients import Patients
 from medgrid.actions.transfer import Uploads
 from medgrid.catalog import Catalog
@@ -33,6 +34,8 @@ from medgrid.crypto.identity_files import certificate_file, create_identity, req
 from medgrid.crypto.keystore import KeyStore
 from medgrid.crypto.private_file import replace_private
 from medgrid.crypto.pseudonym import load_key
+from medgrid.crypto.recovery import make_recovery
+from medgrid.crypto.recovery_key import publish_recovery
 from medgrid.crypto.registration import Registrar, create_registration, put_pin
 from medgrid.crypto.vault import Whose
 from medgrid.model import (
@@ -139,6 +142,7 @@ class Hospital:
     people: dict[str, Person] = field(default_factory=dict)
     objects: dict[str, GridObject] = field(default_factory=dict)
     registrar: Registrar | None = None
+    shares: list[str] = field(default_factory=list)  # of the recovery key; two are needed
     capsys: pytest.CaptureFixture[str] = field(init=False)
     monkeypatch: pytest.MonkeyPatch = field(init=False)
 
@@ -205,9 +209,10 @@ class Hospital:
         request = Request.from_bytes(request_file(keys_dir, name).read_bytes())
         until_s = int(time.time() + days * 86400)
         made = Certificate.issue(request, roles, until_s, self.registrar.sign)
-        replace_private(certificate_file(keys_dir, name), made.blob)
+        file = certificate_file(keys_dir, name)
+        replace_private(file, made.blob)
         with self.keystore(name) as store:
-            store.put_certificate(name, made.blob)
+            publish(keys_dir, store, file)
 
     # -- data --------------------------------------------------------------------------------------
 
@@ -290,8 +295,15 @@ def _build(folder: Path) -> Hospital:
     catalog.places.put_worker(Worker("w1", "local:", "here"))
     catalog.close()
     KeyStore.create(made.keystore_url).close()
+    made.add_person("alice", PEOPLE["alice"])
+    public, made.shares = make_recovery(2, 3)
+    assert made.registrar is not None
+    with made.keystore("alice") as store:
+        keys_dir = made.people["alice"].settings.keys_dir
+        publish_recovery(keys_dir, store, public, made.registrar.sign)
     for name, roles in PEOPLE.items():
-        made.add_person(name, roles)
+        if name not in made.people:
+            made.add_person(name, roles)
     made.add_person("root", ())
     return made
 
@@ -355,6 +367,7 @@ def hospital(
     shutil.copytree(_hospital_template.folder, folder)
     made = Hospital(folder, registrar=_hospital_template.registrar)
     made.objects = dict(_hospital_template.objects)
+    made.shares = list(_hospital_template.shares)
     made.people = {name: Person(name, made) for name in _hospital_template.people}
     made.capsys, made.monkeypatch = capsys, monkeypatch
     with made.catalog() as catalog:
