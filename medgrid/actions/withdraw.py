@@ -93,7 +93,7 @@ def withdraw(grid: Grid, plan: Plan, progress: Progress = SILENT) -> Withdrawn:
     ids = {one.id for one in plan.items}
     keys = {one.key_id for one in plan.items}
     found.jobs = _jobs(grid, keys)
-    store.withdraw(plan.patient, keys | ids)
+    _destroy_keys(grid, plan.patient, keys | ids, found.jobs)
     active = _cancel(grid, found.jobs)
     bodies = [one for many in objects.replicas(ids).values() for one in many]
     bodies += objects.left_behind(plan.items)
@@ -118,6 +118,18 @@ def withdraw(grid: Grid, plan: Plan, progress: Progress = SILENT) -> Withdrawn:
     state = "complete" if found.complete else f"{len(found.failures)} left"
     store.audit.append(Event("withdrawn", "", plan.patient, state))
     return found
+
+
+def _destroy_keys(grid: Grid, patient: str, keys: set[ObjectId], jobs: Iterable[JobId]) -> None:
+    """Destroy all that opens anything of a patient, and the keys of these other objects."""
+    store = grid.vault.store
+    with store.transaction():
+        store.audit.append(Event("withdraw", "", patient, f"{len(keys)} objects"))
+        for job in jobs:
+            store.drop_delegation(job.submission, [job.number])
+        store.drop(keys.union(store.objects_of(patient)))
+        # wraps last: on a server they are what lets one destroy the others
+        store.drop_compartments(patient)
 
 
 def _jobs(grid: Grid, keys: set[ObjectId]) -> list[JobId]:

@@ -19,7 +19,6 @@ from medgrid.crypto.keystore_compartments import CompartmentStore
 from medgrid.crypto.keystore_delegations import DelegationStore
 from medgrid.crypto.keystore_door import Door, LocalDoor
 from medgrid.crypto.keystore_headers import HeaderStore
-from medgrid.crypto.keystore_leave import LeaveStore
 from medgrid.crypto.keystore_people import PeopleStore
 from medgrid.crypto.keystore_schema import store as store_table
 from medgrid.crypto.keystore_users import UserStore
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["KeyStore"]
 
 
-class KeyStore(PeopleStore, UserStore, CompartmentStore, HeaderStore, DelegationStore, LeaveStore):
+class KeyStore(PeopleStore, UserStore, CompartmentStore, HeaderStore, DelegationStore):
     """An open key store that acts for one identity. Make one with `create` or `open`.
 
     What it gives out is for that identity. Where each user has a role of the database, the server

@@ -264,6 +264,10 @@ class SplitKeyStore(KeyStore):
     def objects_of(self, patient: str) -> list[ObjectId]:
         return self._agreed(lambda store: sorted(store.objects_of(patient)))
 
+    def readers(self, object_ids: Iterable[ObjectId]) -> dict[ObjectId, list[str]]:
+        wanted = list(object_ids)
+        return self._agreed(lambda store: store.readers(wanted))
+
     def owned(self, owner: str) -> list[ObjectId]:
         return self._agreed(lambda store: sorted(store.owned(owner)))
 
