@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +18,18 @@ if TYPE_CHECKING:
 __all__ = ["worker"]
 
 COLUMNS = ("name", "url", "site", "slots", "memory", "tags", "state")
-CHECK_COLUMNS = ("name", "state", "host", "cpus", "memory", "free", "python", "runtimes", "problem")
+CHECK_COLUMNS = (
+    "name",
+    "state",
+    "host",
+    "cpus",
+    "memory",
+    "free",
+    "python",
+    "runtimes",
+    "encrypted data",
+    "problem",
+)
 
 
 @click.group()
@@ -171,6 +182,18 @@ def _check_row(found: WorkerCheck) -> Mapping[str, Any]:
         "free": info and human_bytes(info.free_bytes),
         "python": info and info.python,
         "runtimes": list(info.runtimes) if info else [],
+        "ciphers": list(info.ciphers) if info else [],
+        "private_memory_bytes": info and info.private_memory_bytes,
+        "encrypted data": info and _encrypted(info.ciphers, info.private_memory_bytes),
         "agent_id": info and info.agent_id,
         "agent_digest": info and info.agent_digest,
     }
+
+
+def _encrypted(ciphers: Sequence[str], private_memory_bytes: int) -> str:
+    """Where a worker opens the inputs of jobs."""
+    if not ciphers:
+        return "no"
+    if private_memory_bytes:
+        return f"in memory, {human_bytes(private_memory_bytes)}"
+    return "on its disk"
