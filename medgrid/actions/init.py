@@ -102,13 +102,22 @@ def _key(grid: Grid, is_used: bool) -> Part:
 
 
 def _keystores(grid: Grid) -> list[Part]:
-    found = []
-    for url in grid.settings.keystore_urls:
-        file = url.removeprefix("sqlite:///") if url.startswith("sqlite:") else ""
-        is_new = bool(file) and not Path(file).exists()
-        KeyStore.create(url, grid.settings.user).close()
-        found.append(Part("key store", grid.settings.user, _shown(url), _made(is_new)))
-    return found
+    settings = grid.settings
+    urls = settings.keystore_urls
+    files = [Path(url.removeprefix("sqlite:///")) for url in urls if url.startswith("sqlite:")]
+    new = [file for file in files if not file.exists()]
+    if len(urls) == 1:
+        KeyStore.create(urls[0], settings.user).close()
+    else:
+        from medgrid.crypto.split_store import SplitKeyStore
+
+        SplitKeyStore.create_all(urls, settings.keystore_threshold, settings.user).close()
+    return [
+        Part(
+            "key store", str(number), _shown(url), _made(any(url.endswith(str(one)) for one in new))
+        )
+        for number, url in enumerate(urls, 1)
+    ]
 
 
 def _identities(grid: Grid) -> list[Part]:

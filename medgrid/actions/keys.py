@@ -15,6 +15,7 @@ from medgrid.crypto.private_file import read_passphrase
 from medgrid.crypto.pseudonym import load_key
 from medgrid.crypto.recovery_key import recovery_public
 from medgrid.crypto.roster import open_roster
+from medgrid.crypto.split_store import open_stores
 from medgrid.crypto.trust import Trust
 from medgrid.crypto.vault import Vault
 from medgrid.errors import ConfigError, Denied, IntegrityError
@@ -37,7 +38,7 @@ def open_keystore(settings: Settings, who: str) -> KeyStore:
     ConfigError
         There is none.
     """
-    return KeyStore.open(settings.keystore_urls[0], who)
+    return open_stores(settings.keystore_urls, who)
 
 
 def open_vault(

@@ -63,6 +63,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "se": ("se", "Grid", "The places that keep replicas."),
     "site": ("site", "Grid", "Who administers machines."),
     "apply": ("apply", "Grid", "Make sites, storage and workers match a file."),
+    "keystore": ("keystore", "Grid", "The databases that keep sealed keys."),
     "catalog": ("catalog", "Grid", "Look after the catalog's database."),
     "fsck": ("fsck", "Grid", "Compare the catalog with what is stored."),
     "completion": ("completion", "Grid", "Print the completion script of a shell."),
