@@ -166,8 +166,12 @@ class Linker:
         self._board.desk.apply(moves)
 
     def cancel(self) -> list[tuple[Station, Any]]:
-        """Pass on what owners want cancelled; return what to tell the workers."""
-        found: list[tuple[Station, Any]] = []
+        """Pass on what owners want cancelled; return what to tell the workers.
+
+        A worker is told of all at once: else one that waits there would start in the slot of one
+        that was just ended.
+        """
+        found: dict[str, list[AttemptId]] = {}
         moves: list[Move] = []
         for job in self._board.desk.to_cancel():
             station = self._board.stations.get(job.worker)
@@ -191,6 +195,9 @@ class Linker:
                 )
             elif station.inbox is not None and not live.cancel_sent:
                 live.cancel_sent = True
-                found.append((station, Cancel((job.attempt_id,))))
+                found.setdefault(station.name, []).append(job.attempt_id)
         self._board.desk.apply(moves)
-        return found
+        return [
+            (self._board.stations[name], Cancel(tuple(attempts)))
+            for name, attempts in found.items()
+        ]
