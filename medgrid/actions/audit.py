@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Entry", "copy", "entries", "sign", "verify"]
 
 _MEMORY = "audit.json"
+_AT_ONCE = 1000
+_ID_LENGTH = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +61,24 @@ def entries(
     if what is not None and what.startswith("/"):
         wanted = objects.things(grid.catalog.objects.get(LFN(what)).id)
     cares = grid.whole.access.cares_for(grid.whole.access.patients_of(me.name), me.name)
-    for record in log.records(who=who, what=what if wanted is None else None, since_s=since_s):
-        if wanted is not None and record.thing not in wanted:
-            continue
+    now_s = time.time()
+
+    def seen(record: Record) -> bool:
         thing = Thing(
             Kind.AUDIT,
             owner=record.who,
             patient=record.patient or None,
             care=cares.get(record.patient, frozenset()),
         )
-        if may(me, Verb.SEE, thing, record.time_s):
-            yield Entry(record, objects.lfn(record.thing))
+        about = wanted is None or record.thing in wanted
+        return about and bool(may(me, Verb.SEE, thing, now_s))
+
+    records = filter(
+        seen, log.records(who=who, what=what if wanted is None else None, since_s=since_s)
+    )
+    while some := list(islice(records, _AT_ONCE)):
+        names = objects.lfns(record.thing for record in some)
+        yield from (Entry(record, names.get(record.thing)) for record in some)
 
 
 class _Objects:
@@ -80,21 +91,18 @@ class _Objects:
             for one in rekeyed
             if one.detail.startswith("as ")
         }
-        self._lfns: dict[str, LFN | None] = {}
 
     def things(self, object_id: ObjectId) -> set[str]:
         """All that records call an object."""
         return {object_id, *(key for key, one in self._object.items() if one == object_id)}
 
-    def lfn(self, thing: str) -> LFN | None:
-        """LFN of an object, None when the user sees none."""
-        if len(thing) != len(ObjectId("0" * 32)):
-            return None
-        if thing not in self._lfns:
-            object_id = ObjectId(self._object.get(thing, thing))
-            item = self._grid.catalog.objects.by_ids([object_id]).get(object_id)
-            self._lfns[thing] = None if item is None else item.lfn
-        return self._lfns[thing]
+    def lfns(self, things: Iterable[str]) -> dict[str, LFN | None]:
+        """LFNs of the objects among things, as far as the user sees them."""
+        ids = {
+            one: ObjectId(self._object.get(one, one)) for one in things if len(one) == _ID_LENGTH
+        }
+        items = self._grid.catalog.objects.by_ids(set(ids.values()))
+        return {thing: items[one].lfn for thing, one in ids.items() if one in items}
 
 
 def verify(grid: Grid, copies: Sequence[Path] = ()) -> AuditReport:
