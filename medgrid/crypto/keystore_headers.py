@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Connection, delete, select
 
 from medgrid.crypto.audit_record import Event
 from medgrid.crypto.keystore_base import StoreBase
@@ -156,11 +156,20 @@ class HeaderStore(StoreBase):
     def put_grant_headers(self, rows: Sequence[GrantRow]) -> None:
         """Keep headers sealed to whom objects are granted, in place of those of earlier grants."""
         rows = [GrantRow(*row) for row in rows]
-        events = [
-            Event("grant", row.object_id, detail=f"{row.recipient} until {row.until_s:.0f}")
-            for row in rows
-        ]
-        with self._recorded(*events) as connection:
+        with self.db.write() as connection:
+            patients = self._patients(connection, [row.object_id for row in rows])
+            self._door.append(
+                connection,
+                [
+                    Event(
+                        "grant",
+                        row.object_id,
+                        patients.get(row.object_id, ""),
+                        f"{row.recipient} until {row.until_s:.0f}",
+                    )
+                    for row in rows
+                ],
+            )
             for recipient in {row.recipient for row in rows}:
                 ids = [row.object_id for row in rows if row.recipient == recipient]
                 for some in chunks(ids):
@@ -197,21 +206,42 @@ class HeaderStore(StoreBase):
             How many.
         """
         wanted = [] if recipient is None else [grant_header.c.recipient == recipient]
-        ids = None if object_ids is None else list(object_ids)
-        count = 0
         with self.db.write() as connection:
-            if ids is None:
-                detail = "all"
-                count += connection.execute(delete(grant_header).where(*wanted)).rowcount
-            else:
-                detail = f"{len(ids)} objects"
-                for some in chunks(ids):
-                    count += connection.execute(
-                        delete(grant_header).where(grant_header.c.object_id.in_(some), *wanted)
-                    ).rowcount
-            thing = ids[0] if ids is not None and len(ids) == 1 else ""
-            self._door.append(connection, [Event("revoke", thing, "", f"{recipient} {detail}")])
-        return count
+            pieces = [wanted]
+            if object_ids is not None:
+                pieces = [
+                    [*wanted, grant_header.c.object_id.in_(some)] for some in chunks(object_ids)
+                ]
+            gone = [
+                row
+                for piece in pieces
+                for row in connection.execute(
+                    select(grant_header.c.object_id, grant_header.c.recipient).where(*piece)
+                )
+            ]
+            patients = self._patients(connection, [row.object_id for row in gone])
+            self._door.append(
+                connection,
+                [
+                    Event("revoke", row.object_id, patients.get(row.object_id, ""), row.recipient)
+                    for row in gone
+                ],
+            )
+            for piece in pieces:
+                connection.execute(delete(grant_header).where(*piece))
+        return len(gone)
+
+    @staticmethod
+    def _patients(connection: Connection, ids: Iterable[ObjectId]) -> dict[ObjectId, str]:
+        """Patients of objects, for the record; of those that are of none, nothing."""
+        found = {}
+        for some in chunks(dict.fromkeys(ids)):
+            question = select(protected.c.object_id, protected.c.patient).where(
+                protected.c.object_id.in_(some), protected.c.patient.is_not(None)
+            )
+            for object_id, patient in connection.execute(question):
+                found[ObjectId(object_id)] = patient
+        return found
 
     def drop_ended_grants(self, now_s: float | None = None) -> int:
         """Destroy headers of grants that have ended, by now or a time; return how many."""

@@ -1,0 +1,97 @@
+"""What physicians do with objects that are there: review, new keys, a patient who goes."""
+
+from __future__ import annotations
+
+import pytest
+
+from medgrid.catalog import Catalog
+from medgrid.catalog.query import parse
+from medgrid.errors import Busy, Denied, NotFound
+from medgrid.model import LFN, ObjectId, Replica, Review, Sha256
+from tests.catalog.worlds import World, make_world, object_id
+
+NEW = object_id(0xABC)
+SHA = Sha256("f" * 64)
+
+
+@pytest.fixture
+def world(catalog: Catalog) -> World:
+    return make_world(catalog)
+
+
+def as_(catalog: Catalog, who: str) -> Catalog:
+    return Catalog(catalog.db, catalog.grid_id, who)
+
+
+def test_a_review_is_for_physicians_of_the_patient(catalog: Catalog, world: World) -> None:
+    gated = world.ids["one-gated"]
+    for who, error in (("paul", NotFound), ("bob", NotFound), ("jane", Denied)):
+        with pytest.raises(error):
+            as_(catalog, who).objects.set_review([gated], Review.RELEASED)
+    assert catalog.objects.by_ids([gated])[gated].review is Review.NEEDED
+    as_(catalog, "ada").objects.set_review([gated], Review.RELEASED)
+    assert catalog.objects.by_ids([gated])[gated].review is Review.RELEASED
+    assert as_(catalog, "bob").objects.exists(world.lfn("one-gated"))
+    with pytest.raises(NotFound):
+        catalog.objects.set_review([gated, NEW], Review.NEEDED)
+
+
+def test_an_object_gets_another_key(catalog: Catalog, world: World) -> None:
+    objects = catalog.objects
+    item = objects.by_ids([world.ids["one-image"]])[world.ids["one-image"]]
+    (old,) = objects.replicas([item.id])[item.id]
+    objects.reserve(NEW, "s1", f"ab/cd/{NEW}")
+    objects.rekey(item, NEW, SHA, [Replica(item.id, "s1", f"ab/cd/{NEW}", old.size_bytes, SHA)])
+    after = objects.by_ids([item.id])[item.id]
+    assert (after.key_id, after.sha256, after.lfn) == (NEW, SHA, item.lfn)
+    assert [one.pfn for one in objects.replicas([item.id])[item.id]] == [f"ab/cd/{NEW}"]
+    assert list(objects.reservations("s1")) == [old.pfn]
+    assert [(one.se, one.pfn) for one in objects.left_behind([after])] == [("s1", old.pfn)]
+    with pytest.raises(Busy, match="was encrypted anew by somebody else"):
+        objects.rekey(item, object_id(0xDEF), SHA, [])
+    # a copy that is being made is no leftover
+    objects.reserve(item.id, "s1", f"xx/{NEW}")
+    assert [one.pfn for one in objects.left_behind([after])] == [old.pfn]
+    objects.end_left_behind(objects.left_behind([after]))
+    assert objects.left_behind([after]) == []
+    with pytest.raises(Denied):
+        as_(catalog, "bob").objects.rekey(after, object_id(0xDEF), SHA, [])
+
+
+def test_a_patient_goes(catalog: Catalog, world: World) -> None:
+    objects = catalog.objects
+    catalog.datasets.save("all", parse("/"), freeze=True)
+    mine = objects.of_patient("P-1")
+    assert {one.lfn for one in mine} == {
+        world.lfn(word) for word in ("one-orig", "one-image", "one-later", "one-gated", "one-old")
+    }
+    ids = [*(one.id for one in mine), world.ids["table"]]
+    objects.set_attributes(world.ids["one-later"], {"canary": "canary"})
+    objects.withdraw(ids, "P-1")
+    left = objects.of_patient("P-1")
+    assert {one.id for one in left} == set(ids)
+    assert {(one.lfn, one.filename, one.digest) for one in left} == {(None, "withdrawn", None)}
+    assert all(dict(one.attributes) == {"PatientID": "P-1"} for one in left)
+    assert catalog.access.grants(ids=ids) == []
+    members = catalog.datasets.get("all").members
+    assert set(members or ()) == {world.lfn("two-image"), world.lfn("code")}
+    assert not catalog.objects.forget_patient("P-1")
+    objects.forget(ids)  # what has bytes stays
+    assert {one.id for one in objects.of_patient("P-1")} == {
+        one for one, many in objects.replicas(ids).items() if many
+    }
+    for many in objects.replicas(ids).values():
+        for one in many:
+            objects.remove_replica(one.object_id, one.se, one.pfn)
+    objects.forget(ids)
+    assert objects.of_patient("P-1") == []
+    assert objects.forget_patient("P-1")
+    assert catalog.access.team("P-1") == []
+    assert objects.exists(LFN("/g/two-image"))
+
+
+def test_of_a_patient_one_sees_ones_own(catalog: Catalog, world: World) -> None:
+    assert [one.id for one in as_(catalog, "bob").objects.of_patient("P-1")] == [
+        ObjectId(world.ids["one-image"])
+    ]
+    assert as_(catalog, "paul").objects.of_patient("P-1") == []
