@@ -112,6 +112,12 @@ class Grid:
                 f"{item.lfn or item.id}: the catalog and the key store speak of different bytes",
                 hint="one of them was put back to an earlier state",
             )
+        if not self.vault.trust.vouches(found.manifest.signer, item.owner):
+            raise IntegrityError(
+                f"{item.lfn or item.id}: {found.manifest.signer} vouches for its bytes, and may "
+                "not",
+                hint="somebody exchanged them; tell the grid's registrar",
+            )
         return found
 
     def keys(self, items: Iterable[GridObject], purpose: str) -> None:

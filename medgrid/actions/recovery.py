@@ -11,7 +11,7 @@ from medgrid.catalog.access import Member
 from medgrid.crypto import recovery
 from medgrid.crypto.identity import fingerprint
 from medgrid.crypto.keystore_schema import RECOVERY
-from medgrid.crypto.policy import Care
+from medgrid.crypto.policy import Care, Role
 from medgrid.crypto.recovery import Drill
 from medgrid.crypto.recovery_key import recovery_public
 from medgrid.errors import ConfigError, UsageError
@@ -119,7 +119,7 @@ def restore(
     if lost is not None:
         roles = [one for many in access.teams(access.patients_of(lost)).values() for one in many]
         new = [Member(one.patient, name, one.role) for one in roles if one.identity == lost]
-    elif Care.PHYSICIAN in known.roles:
+    elif Role.PHYSICIAN in known.roles:
         patients = {one.patient for one in vault.store.compartments_of(name)}
         new = [Member(patient, name, Care.PHYSICIAN) for patient in sorted(patients)]
     else:

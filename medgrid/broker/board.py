@@ -20,6 +20,7 @@ from medgrid.catalog.job_desk import SubmissionHead, WorkerLinkState
 from medgrid.catalog.job_moves import AttemptEnd
 from medgrid.catalog.provenance import Derivation
 from medgrid.config import Settings
+from medgrid.crypto.manifest import Manifest
 from medgrid.crypto.vault import Vault
 from medgrid.errors import NotFound
 from medgrid.model import (
@@ -227,8 +228,8 @@ class Board:
             if len(lent) < len(protected):
                 raise NotFound("the key of an input is not lent to this job any more")
             keys = {protected[name]: key for name, key in lent.items()}
-            if any(keys[one].body_sha256 != objects[one].sha256 for one in keys):
-                raise NotFound("the key of an input is that of other bytes than the catalog's")
+            for one, key in keys.items():
+                self._check(objects[one], key.manifest)
         return Work(
             attempt,
             self.algorithm(head.algorithm),
@@ -240,6 +241,13 @@ class Board:
             keys,
             self._vault.public if protected else None,
         )
+
+    def _check(self, item: GridObject, manifest: Manifest) -> None:
+        """Refuse a key of other bytes than the catalog's, and one that a stranger wrote."""
+        if manifest.body_sha256 != item.sha256:
+            raise NotFound("the key of an input is that of other bytes than the catalog's")
+        if not self._vault.trust.vouches(manifest.signer, item.owner):
+            raise NotFound(f"{manifest.signer} vouches for an input, and may not")
 
     def _bundle(self, digest: Sha256) -> BundleSource | None:
         if digest not in self._bundles:

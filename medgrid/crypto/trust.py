@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 
 from medgrid.crypto.certificate import Certificate, Role
 from medgrid.crypto.crypt4gh import Manifest
-from medgrid.crypto.identity import PublicIdentity
 from medgrid.crypto.roster import Roster
 from medgrid.errors import Denied, IntegrityError
 from medgrid.model import ObjectId
 
-__all__ = ["Known", "Trust"]
+__all__ = ["Trust"]
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """Certified keys and roles of a name."""
-
-    public: PublicIdentity
-    roles: frozenset[str]
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        return self.public.name
-
-    @property
-    def encryption_public(self) -> bytes:
-        """X25519 public key."""
-        return self.public.encryption_public
-
-    @property
-    def signing_public(self) -> bytes:
-        """Ed25519 public key."""
-        return self.public.signing_public
+_WRITERS = frozenset({Role.PHYSICIAN, Role.REGISTRAR, Role.BROKER})
+"""Whose word counts for what others own: who brings data in, and who brings results home."""
 
 
 class Trust:
@@ -50,7 +29,7 @@ class Trust:
 
     def __init__(self, read: Callable[[], Roster]) -> None:
         self._read = read
-        self._known: dict[str, Known] = {}
+        self._known: dict[str, Certificate] = {}
         self._signers: dict[str, list[Certificate]] = {}
 
     @cached_property
@@ -58,8 +37,8 @@ class Trust:
         """The directory, as it was when it was first asked."""
         return self._read()
 
-    def __call__(self, name: str) -> Known:
-        """Keys of a name whose certificate holds now.
+    def __call__(self, name: str) -> Certificate:
+        """Certificate of a name, which holds now.
 
         Raises
         ------
@@ -69,12 +48,12 @@ class Trust:
             Its certificate does not hold.
         """
         if name not in self._known:
-            self._known[name] = _known(self.roster.find(name))
+            self._known[name] = self.roster.find(name)
         return self._known[name]
 
-    def brokers(self) -> list[Known]:
+    def brokers(self) -> list[Certificate]:
         """All who may move jobs."""
-        return [_known(one) for one in self.roster.with_role(Role.BROKER)]
+        return self.roster.with_role(Role.BROKER)
 
     def check_signature(self, name: str, message: bytes, signature: bytes, *roles: str) -> None:
         """Check that `name` signed something that is kept; see `Roster.check_signature`."""
@@ -90,10 +69,8 @@ class Trust:
         IntegrityError
             The signature is wrong.
         """
-        if manifest.signer not in self._signers:
-            self._signers[manifest.signer] = self.roster.signers(manifest.signer)
         problem: IntegrityError | None = None
-        for signer in self._signers[manifest.signer]:
+        for signer in self._certificates(manifest.signer):
             try:
                 manifest.verify(signer.public.signing_public, object_id)
             except IntegrityError as exc:
@@ -102,6 +79,14 @@ class Trust:
                 return
         raise problem or Denied(f"object {object_id}: nobody vouches for its manifest")
 
+    def vouches(self, signer: str, owner: str) -> bool:
+        """Whether `signer` may describe an object of `owner`: the owner, or who writes for others.
 
-def _known(certificate: Certificate) -> Known:
-    return Known(certificate.public, frozenset(map(str, certificate.roles)))
+        Raises `NotFound` or `Denied` when the signer is nobody who counts.
+        """
+        return signer == owner or any(one.roles & _WRITERS for one in self._certificates(signer))
+
+    def _certificates(self, signer: str) -> list[Certificate]:
+        if signer not in self._signers:
+            self._signers[signer] = self.roster.signers(signer)
+        return self._signers[signer]

@@ -77,8 +77,12 @@ class InputKey:
     """What a worker needs to open one input."""
 
     data_key: bytes = field(repr=False)
-    tags_sha256: Sha256
-    body_sha256: Sha256
+    manifest: Manifest
+
+    @property
+    def tags_sha256(self) -> Sha256:
+        """Digest of the nonces and tags of the body."""
+        return self.manifest.tags_sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,7 +415,7 @@ class Vault:
                 manifest = Manifest.from_bytes(one.manifest)
                 self.trust.verify_manifest(manifest, one.object_id)
                 self._ahead[submission, one.number][one.object_id] = InputKey(
-                    one.data_key, manifest.tags_sha256, manifest.body_sha256
+                    one.data_key, manifest
                 )
 
     def lent(self) -> dict[int, list[int]]:
