@@ -127,14 +127,15 @@ class ProvenanceStore:
             return {ObjectId(made): found[maker] for made, maker in makers}
 
     def made_from(self, object_id: ObjectId) -> list[Derivation]:
-        """Derivations that read an object, oldest first, if anything they made is seen."""
+        """Derivations that read an object, oldest first: the viewer's, and those of what is seen."""
         with self._db.read() as connection:
             users = connection.scalars(
                 select(derivation_input.c.derivation)
+                .join(derivation, derivation.c.id == derivation_input.c.derivation)
                 .where(
                     derivation_input.c.object_id == object_id,
                     self._sight.took_part(derivation_input),
-                    self._sight.made_something(derivation_input.c.derivation),
+                    self._sight.derivations(),
                 )
                 .distinct()
             ).all()

@@ -367,6 +367,14 @@ def test_provenance_shows_what_is_seen(view: View, chain: World) -> None:
     ]
 
 
+def test_what_one_asked_for_and_made_nothing_one_knows(view: View, world: World) -> None:
+    _derived(view("paul"), "d1", [world.ids["one-image"]], [])
+    for viewer in ("paul", None):
+        made = view(viewer).provenance.made_from(world.ids["one-image"])
+        assert [one.id for one in made] == ["d1"]
+    assert view("bob").provenance.made_from(world.ids["one-image"]) == []
+
+
 def test_questions_of_provenance_walk_what_is_seen(view: View, chain: World) -> None:
     bob = view("bob")
     assert words(view(None), "derived_from=/g/one-image") == "hidden shared table"
