@@ -12,9 +12,10 @@ import pytest
 from medgrid.actions.fsck import Finding, Kind, check_grid
 from medgrid.actions.transfer import Uploads
 from medgrid.catalog.objects import Registration
+from medgrid.catalog.row_security import DatabaseUser, apply
 from medgrid.model import LFN, GridObject, ObjectId, ObjectKind, new_object_id
 from medgrid.storage.base import physical_name
-from tests.lab.datagrid import DataGrid
+from tests.lab.datagrid import ME, DataGrid
 from tests.lab.hospital import OTHER, Hospital
 
 OLD = (1_000_000_000, 1_000_000_000)
@@ -215,3 +216,19 @@ def test_what_the_user_does_not_see_is_not_dark(hospital: Hospital) -> None:
         ]
     ]
     assert hospital.carol.run("fsck").rows[0][2] == f"/trial/{OTHER}/T1w"
+
+
+@pytest.mark.parametrize("database", [pytest.param("postgres", marks=pytest.mark.postgres)])
+def test_where_the_server_shows_a_part_only_nothing_is_checked(any_data: DataGrid) -> None:
+    any_data.put("/a")
+    url = any_data.settings.catalog_url
+    apply(url, [DatabaseUser(ME, frozenset({"physician"}))])
+    any_data.monkeypatch.setenv("MEDGRID_CATALOG", url.replace("medgrid@", f"{ME}@"))
+    ran = any_data.run("fsck", "--repair", "--min-age", "0")
+    assert (ran.code, ran.out, ran.err) == (
+        5,
+        "",
+        "medgrid: error: the catalog shows me a part of what it has: the rest would be DARK\n"
+        "medgrid: hint: connect as a role that sees all, as brokers do\n",
+    )
+    assert len(any_data.stored("near")) == 1

@@ -161,7 +161,7 @@ class DataGrid:
                 patient=patient,
                 digest=digest,
             )
-            grid.catalog.objects.register([Registration(item, (replica,), patient)])
+            grid.whole.objects.register([Registration(item, (replica,), patient)])
         return item
 
     def meet(self, patient: str, *team: str) -> str:
@@ -182,6 +182,11 @@ class DataGrid:
             patch.setenv("MEDGRID_USER", name)
             yield
 
+    def item(self, lfn: str, version: int | None = None) -> GridObject:
+        """What an LFN names."""
+        with self.grid() as grid:
+            return grid.catalog.objects.get(LFN(lfn), version)
+
     def replicas(self, lfn: str) -> list[str]:
         """Storage elements that hold an LFN, by the catalog."""
         with self.grid() as grid:
@@ -191,8 +196,7 @@ class DataGrid:
 
     def file_of(self, lfn: str, se: str = "near") -> Path:
         """File that holds an LFN's bytes at a storage element."""
-        with self.grid() as grid:
-            item = grid.catalog.objects.get(LFN(lfn))
+        item = self.item(lfn)
         return self.root(se) / item.id[:2] / item.id[2:4] / item.id
 
     # -- jobs --------------------------------------------------------------------------------------
