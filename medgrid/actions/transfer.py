@@ -378,12 +378,16 @@ class Uploads:
             return
         with contextlib.suppress(MedgridError):
             objects = self._grid.catalog.objects
+            # what was registered has no reservation, also where this user may not see it
+            standing = objects.reserved(key_id for key_id, _, _ in self._reserved)
             known = objects.replicas([self._owner(key_id) for key_id, _, _ in self._reserved])
             taken_back: list[ObjectId] = []
             kept: set[ObjectId] = set()
             for object_id, se, pfn in self._reserved:
                 copies = known.get(self._owner(object_id), ())
-                if any((one.se, one.pfn) == (se, pfn) for one in copies):
+                if (object_id, se, pfn) not in standing or any(
+                    (one.se, one.pfn) == (se, pfn) for one in copies
+                ):
                     kept.add(object_id)
                     continue
                 with contextlib.suppress(MedgridError):

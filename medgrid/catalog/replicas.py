@@ -173,6 +173,17 @@ class ReplicaBook:
             given = value_table(connection, ids)
             connection.execute(delete(upload).where(upload.c.object_id.in_(select(given.c.value))))
 
+    def reserved(self, ids: Iterable[ObjectId]) -> set[tuple[ObjectId, str, str]]:
+        """Reservations of objects that stand: object, storage element, PFN."""
+        with self._db.read() as connection:
+            given = value_table(connection, ids)
+            rows = connection.execute(
+                select(upload.c.object_id, upload.c.se, upload.c.pfn).join(
+                    given, given.c.value == upload.c.object_id
+                )
+            )
+            return {(ObjectId(object_id), se, pfn) for object_id, se, pfn in rows}
+
     def reservations(self, se: str) -> dict[str, tuple[ObjectId, float]]:
         """Uploads under way to a storage element: PFN -> (object, epoch seconds of the start)."""
         with self._db.read() as connection:
