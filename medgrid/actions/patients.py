@@ -43,7 +43,7 @@ class Patients:
         new = {
             patient: known
             for patient, known in new.items()
-            if not known.items() <= self._met.get(patient, {"": ""}).items()
+            if patient not in self._met or not known.items() <= self._met[patient].items()
         }
         if not new:
             return
