@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests.lab.field",
     "tests.lab.datagrid",
     "tests.lab.hospital",
+    "tests.lab.importer",
 ]
 
 

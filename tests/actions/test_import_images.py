@@ -5,102 +5,23 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import tarfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
+import pydicom
 import pytest
 
-from medgrid.actions.grid import Grid
-from medgrid.actions.import_drafts import Failure
-from medgrid.actions.import_images import ImportRequest, Summary, import_images
-from medgrid.actions.init import initialise
-from medgrid.config import Settings
-from medgrid.crypto.pseudonym import load_key, pseudonym
+from medgrid.actions.import_twins import ORIGINAL_SUFFIX
+from medgrid.actions.lfn import remove
 from medgrid.errors import ConfigError, MedgridError, NotFound, UsageError
-from medgrid.images.patient import PatientKeys
-from medgrid.model import LFN, GridObject, ObjectKind, StorageElement
+from medgrid.model import (
+    LFN,
+    ObjectKind,
+    StorageElement,
+)
+from tests.lab.datagrid import kept_keys
 from tests.lab.dicoms import encoded, instance, pydicom_file, write_series
+from tests.lab.importer import Importer, nothing_is_left
 from tests.lab.niftis import nibabel_file, write_bids, write_json, write_nifti
-
-
-@dataclass
-class Importer:
-    """A grid, and imports into it."""
-
-    grid: Grid
-    new: list[GridObject] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-
-    def __call__(self, *paths: Path, to: str = "/trial", **options: object) -> Summary:
-        self.new, self.failures = [], []
-        listener = _Listener(self)
-        request = ImportRequest([str(path) for path in paths], LFN(to), **options)  # type: ignore[arg-type]
-        return import_images(self.grid, request, listener)
-
-    @property
-    def lfns(self) -> list[str]:
-        return sorted(str(item.lfn) for item in self.new)
-
-    @property
-    def reasons(self) -> list[tuple[str, str]]:
-        return sorted((Path(one.path).name, one.reason) for one in self.failures)
-
-    def patient(self, patient_id: str = "PAT-4711", issuer: str = "") -> str:
-        return pseudonym(load_key(self.grid.settings.keys_dir), patient_id, issuer)
-
-    def day(self, day: str = "2021-03-04", patient: str = "") -> str:
-        """A date as the catalog knows it."""
-        key = load_key(self.grid.settings.keys_dir)
-        moved = PatientKeys.of(key, patient or self.patient()).day(day)
-        assert moved is not None
-        return moved
-
-    def members(self, lfn: str) -> list[bytes]:
-        """Content of the instances of a series, as stored."""
-        item = self.grid.catalog.objects.get(LFN(lfn))
-        (replica,) = self.grid.catalog.objects.replicas([item.id])[item.id]
-        with self.grid.storage(replica.se).open(replica.pfn) as stream:
-            data = stream.read()
-        assert len(data) == item.size_bytes
-        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            return [tar.extractfile(info).read() for info in tar]  # type: ignore[union-attr]
-
-
-class _Listener:
-    def __init__(self, importer: Importer) -> None:
-        self._importer = importer
-
-    def new(self, item: GridObject) -> None:
-        self._importer.new.append(item)
-
-    def failed(self, failure: Failure) -> None:
-        self._importer.failures.append(failure)
-
-
-@pytest.fixture
-def bring(home: Path, catalog_url: str) -> Iterator[Importer]:
-    """Imports into a grid of its own, on each kind of database."""
-    with Grid(Settings(home, catalog=catalog_url)) as grid:
-        initialise(grid)
-        yield Importer(grid)
-
-
-def test_a_series_becomes_one_object(bring: Importer, tmp_path: Path) -> None:
-    paths = write_series(tmp_path / "in", 3, PatientAge="045Y", PatientSex="F")
-    summary = bring(tmp_path / "in")
-    lfn = f"/trial/{bring.patient()}/{bring.day()}/T1w"
-    assert bring.lfns == [lfn]
-    assert (summary.new, summary.imported, summary.failed) == (1, 3, 0)
-    item = bring.grid.catalog.objects.get(LFN(lfn))
-    assert (item.kind, item.filename) == (ObjectKind.SERIES, "series.tar")
-    assert item.attributes["PatientID"] == bring.patient()
-    assert item.attributes["PatientAge"] == 45.0
-    assert item.attributes["PatientSex"] == "F"
-    assert item.attributes["Modality"] == "MR"
-    assert item.attributes["NumberOfInstances"] == 3
-    assert bring.members(lfn) == [path.read_bytes() for path in paths]
 
 
 def test_a_second_import_adds_nothing(bring: Importer, tmp_path: Path) -> None:
@@ -141,12 +62,16 @@ def test_a_series_that_gains_instances_gets_a_version(bring: Importer, tmp_path:
     summary = bring(late)
     assert (summary.new, summary.versions, summary.imported) == (1, 1, 2)
     assert bring.lfns == [lfn]
-    item = bring.grid.catalog.objects.get(LFN(lfn))
-    assert item.version == 2
-    assert item.attributes["NumberOfInstances"] == 3
+    twin, original = bring.twin(lfn), bring.original(lfn)
+    assert (twin.version, original.version, twin.original) == (2, 2, original.id)
+    assert twin.attributes["NumberOfInstances"] == 3
     expected = [paths[0].read_bytes(), paths[1].read_bytes(), encoded(instance(9))]
-    assert bring.members(lfn) == expected
-    assert bring.grid.catalog.objects.get(LFN(lfn), 1).attributes["NumberOfInstances"] == 2
+    assert bring.members(original) == expected
+    assert len(bring.members(twin)) == 3
+    before, source = bring.twin(lfn, 1), bring.original(lfn, 1)
+    assert (before.original, before.attributes["NumberOfInstances"]) == (source.id, 2)
+    assert bring.members(source) == expected[:2]
+    assert bring.members(before) == bring.members(twin)[:2]
     assert bring(late).unchanged == 2
     assert bring(tmp_path / "in").unchanged == 2
     assert list(bring.grid.settings.cache_dir.iterdir()) == []
@@ -158,7 +83,12 @@ def test_instances_are_ordered_by_number(bring: Importer, tmp_path: Path) -> Non
         (tmp_path / "in" / name).write_bytes(encoded(instance(number)))
     bring(tmp_path / "in")
     expected = [encoded(instance(number)) for number in (1, 9, 10)]
-    assert bring.members(bring.lfns[0]) == expected
+    assert bring.members(bring.original(bring.lfns[0])) == expected
+    numbers = [
+        pydicom.dcmread(io.BytesIO(one)).InstanceNumber
+        for one in bring.members(bring.twin(bring.lfns[0]))
+    ]
+    assert numbers == [1, 9, 10]
 
 
 def test_doubles_go_in_once(bring: Importer, tmp_path: Path) -> None:
@@ -166,7 +96,8 @@ def test_doubles_go_in_once(bring: Importer, tmp_path: Path) -> None:
     shutil.copy(paths[0], tmp_path / "in" / "copy.dcm")
     summary = bring(tmp_path / "in")
     assert (summary.imported, summary.failed) == (3, 0)
-    assert len(bring.members(bring.lfns[0])) == 2
+    assert len(bring.members(bring.original(bring.lfns[0]))) == 2
+    assert len(bring.members(bring.twin(bring.lfns[0]))) == 2
     assert bring(tmp_path / "in").unchanged == 3
 
 
@@ -224,6 +155,7 @@ def test_patients_without_an_id(bring: Importer, tmp_path: Path) -> None:
     patients = [lfn.split("/")[2] for lfn in bring.lfns]
     assert len(patients) == 5
     assert len(set(patients)) == 4, "only the first two have one name"
+    assert all(bring.content(bring.twin(lfn)) for lfn in bring.lfns)
 
 
 def test_labels_that_clash_get_a_number(bring: Importer, tmp_path: Path) -> None:
@@ -248,9 +180,11 @@ def test_what_was_removed_comes_back(bring: Importer, tmp_path: Path) -> None:
     write_series(tmp_path / "a", 1)
     bring(tmp_path)
     (lfn,) = bring.lfns
-    bring.grid.catalog.objects.remove(LFN(lfn))
+    remove(bring.grid, [LFN(lfn), LFN(lfn + ORIGINAL_SUFFIX)])
+    assert kept_keys(bring.grid.settings) == set()
     assert bring(tmp_path).new == 1
     assert bring.lfns == [lfn]
+    assert bring.content(bring.original(lfn))
 
 
 def test_broken_files_are_listed_each_time_and_the_rest_goes_in(
@@ -300,7 +234,8 @@ def test_compressed_multi_frame_and_odd_files_keep_their_bytes(
 ) -> None:
     shutil.copy(pydicom_file(name), tmp_path / "a")
     assert bring(tmp_path / "a").new == 1
-    assert bring.members(bring.lfns[0]) == [pydicom_file(name).read_bytes()]
+    assert bring.members(bring.original(bring.lfns[0])) == [pydicom_file(name).read_bytes()]
+    assert len(bring.members(bring.twin(bring.lfns[0]))) == 1
 
 
 def test_names_of_any_kind(bring: Importer, tmp_path: Path) -> None:
@@ -359,8 +294,7 @@ def test_a_dry_run_changes_nothing(bring: Importer, tmp_path: Path) -> None:
     summary = bring(tmp_path / "in", tmp_path / "in2", dry_run=True)
     assert (summary.new, summary.failed) == (3, 1)
     would_be = bring.lfns
-    assert bring.grid.catalog.objects.list("/") == []
-    assert list(bring.grid.storage("local").walk()) == []
+    assert nothing_is_left(bring.grid)
     bring(tmp_path / "in", tmp_path / "in2")
     assert bring.lfns == would_be
 
@@ -372,10 +306,11 @@ def test_volumes_get_neutral_names_or_keep_theirs(bring: Importer, tmp_path: Pat
     bring(folder)
     (lfn,) = bring.lfns
     assert lfn.startswith("/trial/volume-")
-    item = bring.grid.catalog.objects.get(LFN(lfn))
-    assert (item.kind, item.filename) == (ObjectKind.VOLUME, "image.nii")
-    assert item.attributes["Columns"] == 33
-    assert "PatientID" not in item.attributes
+    twin, original = bring.twin(lfn), bring.original(lfn)
+    assert (twin.kind, twin.filename) == (ObjectKind.VOLUME, "image.nii.gz")
+    assert (original.kind, original.filename) == (ObjectKind.VOLUME, "image.nii")
+    assert twin.attributes["Columns"] == original.attributes["Columns"] == 33
+    assert "PatientID" not in twin.attributes
     shutil.copy(nibabel_file("example4d.nii.gz"), folder / "func 1.nii.gz")
     write_nifti(folder / "s 1" / "anat.nii")
     write_nifti(folder / "s 2" / "anat.nii", seed=2)
@@ -407,6 +342,9 @@ def test_a_bids_dataset(bring: Importer, tmp_path: Path) -> None:
     summary = bring(root / "sub-01")
     assert (summary.new, summary.versions, summary.unchanged) == (1, 1, 1)
     assert bring.lfns == [f"/trial/{one}/ses-pre/T1w"]
+    twin, original = bring.twin(bring.lfns[0]), bring.original(bring.lfns[0])
+    assert (twin.version, original.version, twin.original) == (2, 2, original.id)
+    assert bring.content(original) == path.read_bytes()
 
 
 def test_with_an_issuer_subjects_are_its_patients(bring: Importer, tmp_path: Path) -> None:
@@ -466,7 +404,7 @@ def test_when_storage_fails_what_is_done_stays_done(bring: Importer, tmp_path: P
     (tmp_path / "blocked").write_text("a file where a folder should be")
     with pytest.raises(MedgridError):
         bring(tmp_path / "in", se="full")
-    assert bring.grid.catalog.objects.list("/") == []
+    assert nothing_is_left(bring.grid)
     assert bring(tmp_path / "in", se="local").new == 1
 
 

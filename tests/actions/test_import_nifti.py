@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gzip
 from pathlib import Path
 
-import pytest
-
-from medgrid.actions.grid import Grid
-from medgrid.actions.init import initialise
-from medgrid.config import Settings
 from medgrid.images.convert import converter_version
-from medgrid.model import LFN, ObjectKind
-from tests.actions.test_import_images import Importer
+from medgrid.model import LFN, DataClass, ObjectKind, Review
 from tests.lab.dicoms import write_series
-
-
-@pytest.fixture
-def bring(home: Path, catalog_url: str) -> Iterator[Importer]:
-    with Grid(Settings(home, catalog=catalog_url)) as grid:
-        initialise(grid)
-        yield Importer(grid)
+from tests.lab.importer import Importer
 
 
 def test_a_series_gets_a_volume_and_its_derivation(bring: Importer, tmp_path: Path) -> None:
@@ -41,9 +29,22 @@ def test_a_series_gets_a_volume_and_its_derivation(bring: Importer, tmp_path: Pa
     assert made.inputs == {"series": [objects[series].id]}
     assert made.outputs == {"volume": [item.id]}
     assert bring.grid.catalog.algorithms.find("dcm2niix").digest == made.algorithm
-    (replica,) = bring.grid.catalog.objects.replicas([item.id])[item.id]
-    assert bring.grid.storage(replica.se).size(replica.pfn) == item.size_bytes
+    assert (item.data_class, item.patient, item.original) == (
+        DataClass.IMAGE,
+        bring.patient(),
+        None,
+    )
+    assert len(bring.stored(item)) == item.stored_bytes
+    voxels = gzip.decompress(bring.content(item))
+    assert len(voxels) == 352 + 64 * 64 * 4 * 2
+    assert bring.grid.catalog.provenance.made_from(bring.original(series).id) == []
     assert list(bring.grid.settings.cache_dir.iterdir()) == []
+
+
+def test_what_waits_for_a_person_gives_what_waits(bring: Importer, tmp_path: Path) -> None:
+    write_series(tmp_path / "in", 2, BurnedInAnnotation="YES")
+    bring(tmp_path / "in", nifti=True)
+    assert [item.review for item in bring.new] == [Review.NEEDED] * 2
 
 
 def test_it_is_converted_once(bring: Importer, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import shutil
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -309,6 +310,13 @@ def _belonging(
 def measures(*values: Mapping[str, Any]) -> list[tuple[str, bytes]]:
     """Files of output ``measures``."""
     return [(f"m-{n}.json", json.dumps(value).encode()) for n, value in enumerate(values, 1)]
+
+
+def kept_keys(settings: Settings) -> set[str]:
+    """Objects that have keys in the key store."""
+    (url,) = settings.keystore_urls
+    with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as store:
+        return {row[0] for row in store.execute("SELECT DISTINCT object_id FROM header")}
 
 
 @pytest.fixture(scope="session")

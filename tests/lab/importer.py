@@ -1,0 +1,124 @@
+"""A grid, and imports into it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from medgrid.actions.grid import Grid
+from medgrid.actions.identity_init import make_grid_identities
+from medgrid.actions.import_drafts import Failure
+from medgrid.actions.import_images import ImportRequest, Summary, import_images
+from medgrid.actions.import_twins import ORIGINAL_SUFFIX
+from medgrid.actions.init import initialise
+from medgrid.actions.transfer import read_small
+from medgrid.config import Settings
+from medgrid.crypto.pseudonym import load_key, pseudonym
+from medgrid.images.patient import PatientKeys
+from medgrid.model import LFN, GridObject
+from tests.lab.datagrid import ME, kept_keys
+
+
+@dataclass
+class Importer:
+    """A grid, and imports into it."""
+
+    grid: Grid
+    new: list[GridObject] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    def __call__(self, *paths: Path, to: str = "/trial", **options: object) -> Summary:
+        self.new, self.failures = [], []
+        listener = _Listener(self)
+        request = ImportRequest([str(path) for path in paths], LFN(to), **options)  # type: ignore[arg-type]
+        return import_images(self.grid, request, listener)
+
+    @property
+    def lfns(self) -> list[str]:
+        return sorted(str(item.lfn) for item in self.new)
+
+    @property
+    def reasons(self) -> list[tuple[str, str]]:
+        return sorted((Path(one.path).name, one.reason) for one in self.failures)
+
+    def patient(self, patient_id: str = "PAT-4711", issuer: str = "") -> str:
+        return pseudonym(load_key(self.grid.settings.keys_dir), patient_id, issuer)
+
+    def day(self, day: str = "2021-03-04", patient: str = "") -> str:
+        """A date as the catalog knows it."""
+        key = load_key(self.grid.settings.keys_dir)
+        moved = PatientKeys.of(key, patient or self.patient()).day(day)
+        assert moved is not None
+        return moved
+
+    def twin(self, lfn: str, version: int | None = None) -> GridObject:
+        """What an LFN names."""
+        return self.grid.catalog.objects.get(LFN(lfn), version)
+
+    def original(self, lfn: str, version: int | None = None) -> GridObject:
+        """What an LFN is the de-identified twin of."""
+        return self.twin(lfn + ORIGINAL_SUFFIX, version)
+
+    def stored(self, item: GridObject) -> bytes:
+        """Bytes of an object as they lie in storage."""
+        (replica,) = self.grid.catalog.objects.replicas([item.id])[item.id]
+        with self.grid.storage(replica.se).open(replica.pfn) as stream:
+            return stream.read()
+
+    def content(self, item: GridObject) -> bytes:
+        """Content of an object."""
+        replicas = self.grid.catalog.objects.replicas([item.id])[item.id]
+        return read_small(self.grid, item, replicas)
+
+    def members(self, item: GridObject) -> list[bytes]:
+        """Content of the instances of a series."""
+        with tarfile.open(fileobj=io.BytesIO(self.content(item))) as tar:
+            return [tar.extractfile(info).read() for info in tar]  # type: ignore[union-attr]
+
+    @contextlib.contextmanager
+    def acting_as(self, name: str) -> Iterator[Grid]:
+        """Work as an identity of this home, which is made when it lacks; it remembers nothing."""
+        before = self.grid
+        make_grid_identities(before.settings.keys_dir, name, before.vault.store)
+        with Grid(replace(before.settings, user=name)) as self.grid:
+            try:
+                yield self.grid
+            finally:
+                self.grid = before
+
+
+def nothing_is_left(grid: Grid) -> bool:
+    """Whether there are no objects, bytes or keys."""
+    listing = grid.whole.objects.list("/")
+    return (listing, list(grid.storage("local").walk()), kept_keys(grid.settings)) == (
+        [],
+        [],
+        set(),
+    )
+
+
+class _Listener:
+    def __init__(self, importer: Importer) -> None:
+        self._importer = importer
+
+    def new(self, item: GridObject) -> None:
+        self._importer.new.append(item)
+
+    def failed(self, failure: Failure) -> None:
+        self._importer.failures.append(failure)
+
+
+@pytest.fixture
+def bring(home: Path, _home_template: Path, catalog_url: str) -> Iterator[Importer]:
+    """Imports into a grid of its own, on each kind of database."""
+    shutil.copytree(_home_template, home)
+    with Grid(Settings(home, catalog=catalog_url, user=ME)) as grid:
+        initialise(grid)
+        yield Importer(grid)
