@@ -50,7 +50,9 @@ def test_that_of_another_object_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "public", [Ed25519PrivateKey.generate().public_key().public_bytes_raw(), b"", bytes(32)]
+    "public",
+    [Ed25519PrivateKey.generate().public_key().public_bytes_raw(), b"", bytes(32)],
+    ids=["another", "none", "zeros"],
 )
 def test_that_of_another_signer_is_refused(public: bytes) -> None:
     with pytest.raises(IntegrityError) as caught:
