@@ -127,7 +127,7 @@ class ProvenanceStore:
             return {ObjectId(made): found[maker] for made, maker in makers}
 
     def made_from(self, object_id: ObjectId) -> list[Derivation]:
-        """Derivations that read an object, oldest first: the viewer's, and those of what is seen."""
+        """Derivations that read an object, oldest first: the viewer's own, and of what is seen."""
         with self._db.read() as connection:
             users = connection.scalars(
                 select(derivation_input.c.derivation)

@@ -37,7 +37,7 @@ def library() -> libcrypto.Libcrypto:
 def test_we_read_what_it_writes(library: libcrypto.Libcrypto, size: int) -> None:
     content, key = os.urandom(size), new_data_key()
     out = io.BytesIO()
-    told = agent.seal(library, key, io.BytesIO(content).readinto, out.write)
+    told = agent.seal(library, key, io.BytesIO(content).readinto, out.write, size)
     header = agent.seal_header(library, key, ALICE.public)
     expected = Body(
         told["size_bytes"], Sha256(told["sha256"]), Sha256(told["tags_sha256"]), key_id(key)

@@ -99,8 +99,6 @@ def test_each_sees_what_is_theirs(
             connection.rollback()
 
     # a job of bob's, moved by the broker's role
-    table = tmp_path / "table.csv"
-    table.write_text("a,b\n")
     alice.ok("algorithm", "add", _count(tmp_path))
     (job,) = bob.ok("submit", "count", granted).lines
     assert alice.ok("status").lines == []
