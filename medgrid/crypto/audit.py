@@ -16,6 +16,7 @@ from medgrid.crypto.audit_checkpoint import Checkpoint, Memory
 from medgrid.crypto.audit_record import Event, Record
 from medgrid.crypto.keystore_door import Door, now_us
 from medgrid.crypto.keystore_schema import checkpoint as table
+from medgrid.crypto.keystore_schema import compartment
 from medgrid.crypto.keystore_values import Signer, Trust
 from medgrid.crypto.merkle import Frontier, consistency_proof, inclusion_proof
 from medgrid.errors import IntegrityError, NotFound
@@ -77,6 +78,16 @@ class AuditLog:
     def leaves(self, start: int = 0) -> Iterator[list[tuple[int, bytes]]]:
         """Numbers and leaf hashes of all records from number `start` on, some at a time."""
         return self._door.leaves(start)
+
+    def kept(self) -> tuple[set[tuple[str, str]], dict[str, str]]:
+        """Compartments that are in the store, and digests of its seals: what records speak of."""
+        with self._db.read() as connection:
+            columns = (compartment.c.patient, compartment.c.data_class, compartment.c.revision)
+            compartments = {
+                (row.patient, f"{row.data_class} {row.revision}")
+                for row in connection.execute(select(*columns))
+            }
+        return compartments, self._door.seal_digests()
 
     # -- checkpoints -------------------------------------------------------------------------------
 

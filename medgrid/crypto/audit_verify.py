@@ -58,6 +58,7 @@ def verify(
         if _is_signed(one, log.store_id, trust, report)
     ]
     _read(log, known, report)
+    _compare_kept(log, report)
     return report
 
 
@@ -113,3 +114,25 @@ def _checked_leaves(log: AuditLog, report: AuditReport) -> Iterator[bytes]:
                     report.add(f"record {seq} was changed")
                 record = next(records, None)
             yield leaf
+
+
+def _compare_kept(log: AuditLog, report: AuditReport) -> None:
+    """Compare what records say was kept with what is there: an older state may have come back."""
+    compartments: dict[str, set[str]] = {}
+    seals: dict[str, str] = {}
+    for rows in log.all_records():
+        for one in rows:
+            if one.verb == "compartment":
+                compartments.setdefault(one.patient, set()).add(one.detail)
+            elif one.verb == "seal":
+                seals[one.patient] = one.detail
+            elif one.verb == "forget":
+                compartments.pop(one.patient, None)
+    there, digests = log.kept()
+    for patient, some in compartments.items():
+        for what in sorted(some):
+            if (patient, what) not in there:
+                report.add(f"patient {patient} had a key ({what}) that is gone from the key store")
+    for patient, digest in digests.items():
+        if seals.get(patient, digest) != digest:
+            report.add(f"the seal of patient {patient} is not the one that was kept last")

@@ -164,8 +164,15 @@ class Compartments:
         missing = [one for one in wanted if (one, data_class) not in self._public]
         if missing:
             there = self._store.current(missing, data_class)
+            wrapped = self._store.wrapped_revisions(missing, data_class)
             for patient in missing:
-                if patient not in there:
+                newest = there[patient].id.revision if patient in there else 0
+                if wrapped.get(patient, 0) > newest:
+                    raise IntegrityError(
+                        f"the newest {data_class} key of patient {patient} is missing from the key "
+                        "store"
+                    )
+                if not newest:
                     raise NotFound(f"patient {patient} has no keys for {data_class} data")
                 self._verify(there[patient])
                 self._public[patient, data_class] = there[patient]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, select
+from sqlalchemy import Connection, Row, and_, delete, func, select
 
 from medgrid.crypto.audit_record import Event
 from medgrid.crypto.keystore_base import StoreBase
-from medgrid.crypto.keystore_door import chunks
+from medgrid.crypto.keystore_door import chunks, seal_digest
 from medgrid.crypto.keystore_schema import compartment, seal, wrap
 from medgrid.crypto.keystore_values import Compartment, CompartmentId, Released, Seal, WrapRow
 from medgrid.model import DataClass
@@ -156,6 +156,22 @@ class CompartmentStore(StoreBase):
                 found.setdefault(revision, []).append(recipient)
         return found
 
+    def wrapped_revisions(self, patients: Iterable[str], data_class: DataClass) -> dict[str, int]:
+        """Newest revision that there are wraps of, as far as this identity may know, by patient."""
+        found: dict[str, int] = {}
+        with self.db.read() as connection:
+            for some in chunks(patients):
+                question = (
+                    select(wrap.c.patient, func.max(wrap.c.revision))
+                    .where(
+                        wrap.c.patient.in_(some),
+                        wrap.c.data_class == DataClass(data_class).value,
+                    )
+                    .group_by(wrap.c.patient)
+                )
+                found |= {row[0]: row[1] for row in connection.execute(question)}
+        return found
+
     def compartments_of(self, recipient: str | None = None) -> list[CompartmentId]:
         """Compartments that a recipient has wraps of; the default is this identity."""
         question = (
@@ -186,7 +202,8 @@ class CompartmentStore(StoreBase):
 
     def put_seals(self, rows: Sequence[Seal]) -> None:
         """Keep what names patients, sealed, in place of what was kept before."""
-        with self._recorded(*(Event("seal", patient=row.patient) for row in rows)) as connection:
+        events = [Event("seal", "", row.patient, seal_digest(row.sealed)) for row in rows]
+        with self._recorded(*events) as connection:
             for some in chunks(row.patient for row in rows):
                 connection.execute(delete(seal).where(seal.c.patient.in_(some)))
             self._enter(connection, seal, [row._asdict() for row in rows], "one of these seals")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Row, and_, func, insert, or_, select
@@ -38,7 +39,7 @@ from medgrid.crypto.keystore_values import (
 from medgrid.database import Database
 from medgrid.model import DataClass, ObjectId
 
-__all__ = ["Door", "LocalDoor", "chunks", "now_us"]
+__all__ = ["Door", "LocalDoor", "chunks", "now_us", "seal_digest"]
 
 _CHUNK = 5000
 _OBJECT_ID = re.compile(r"[0-9a-f]{32}")
@@ -71,6 +72,9 @@ class Door(Protocol):
     def shares(self, batches: Sequence[bytes]) -> list[tuple[bytes, int, bytes]]:
         """This store's shares of the keys of batches: batch, generation, share."""
 
+    def seal_digests(self) -> dict[str, str]:
+        """Digests of the seals that this identity may know of, by patient."""
+
     def pending(self, write_id: str) -> bytes | None:
         """What an interrupted write of this identity was to change."""
 
@@ -86,6 +90,11 @@ def chunks(items: Iterable[_T], size: int = _CHUNK) -> Iterator[list[_T]]:
     found = list(items)
     for start in range(0, len(found), size):
         yield found[start : start + size]
+
+
+def seal_digest(sealed: bytes) -> str:
+    """What the audit log says of a seal, so that an earlier one is not taken for it."""
+    return sha256(sealed).hexdigest()[:16]
 
 
 def now_us() -> int:
@@ -244,6 +253,11 @@ class LocalDoor:
                 rows = connection.execute(select(share).where(share.c.batch.in_(some)))
                 found += [(row.batch, row.generation, row.share) for row in rows]
         return found
+
+    def seal_digests(self) -> dict[str, str]:
+        with self._db.read() as connection:
+            rows = connection.execute(select(seal.c.patient, seal.c.sealed))
+            return {row.patient: seal_digest(row.sealed) for row in rows}
 
     def pending(self, write_id: str) -> bytes | None:
         with self._db.read() as connection:

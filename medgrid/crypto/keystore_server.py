@@ -124,6 +124,10 @@ class ServerDoor:
         rows = self._rows("SELECT * FROM keystore_shares(:batches)", batches=list(batches))
         return [(row.batch, row.generation, row.share) for row in rows]
 
+    def seal_digests(self) -> dict[str, str]:
+        rows = self._rows("SELECT * FROM keystore_seal_digests()")
+        return {row.patient: row.digest for row in rows}
+
     def pending(self, write_id: str) -> bytes | None:
         rows = self._rows("SELECT keystore_pending(:id) AS change", id=write_id)
         change: bytes | None = rows[0].change

@@ -371,6 +371,13 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
     WHERE me.name IS NOT NULL
 $$;
 
+CREATE FUNCTION keystore_seal_digests() RETURNS TABLE (patient text, digest text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
+    SELECT s.patient, left(encode(sha256(s.sealed), 'hex'), 16) FROM seal s
+    WHERE keystore_is_owner() OR keystore_is('registrar')
+        OR keystore_held(s.patient, 'nominative')
+$$;
+
 -- an interrupted write of the session's identity
 CREATE FUNCTION keystore_pending(wanted text) RETURNS bytea
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$

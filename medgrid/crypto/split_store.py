@@ -258,6 +258,10 @@ class SplitKeyStore(KeyStore):
     def members(self, patient: str, data_class: DataClass) -> dict[int, list[str]]:
         return self._agreed(lambda store: store.members(patient, data_class))
 
+    def wrapped_revisions(self, patients: Iterable[str], data_class: DataClass) -> dict[str, int]:
+        wanted = list(patients)
+        return self._agreed(lambda store: store.wrapped_revisions(wanted, data_class))
+
     def compartments_of(self, recipient: str | None = None) -> list[CompartmentId]:
         return self._agreed(lambda store: store.compartments_of(recipient))
 
