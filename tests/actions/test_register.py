@@ -51,7 +51,7 @@ class TestFiles:
         item = get(any_data, "/notes/table.csv")
         assert (item.kind, item.filename, item.size_bytes) == ("table", "table.csv", 8)
         assert item.attributes == {"site": "A", "volume": 1432.5, "seen": "2021-03-04"}
-        assert any_data.file_of("/notes/table.csv").read_text() == "a,b\n1,2\n"
+        assert any_data.read("/notes/table.csv") == b"a,b\n1,2\n"
         assert any_data.ok("query", "volume>1400 and site=A").lines == ["/notes/table.csv"]
 
     def test_files_go_into_a_folder(self, data: DataGrid, table: Path, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ class TestFiles:
         assert data.stored("near") == [stored]
         data.ok("register", table, "--to", "/t", "--replace")
         assert get(data, "/t").version == 2
-        assert data.file_of("/t").read_text() == "new"
+        assert data.read("/t") == b"new"
         assert len(data.stored("near")) == 2
 
     def test_below_an_lfn_nothing_can_lie(self, data: DataGrid, table: Path) -> None:

@@ -17,13 +17,11 @@ ROLES = "physician, researcher, patient, broker, registrar"
 
 
 @pytest.fixture
-def registrar(grid_prompt: Prompt) -> Prompt:
+def registrar(prompt: Prompt) -> Prompt:
     """The home of Alice, who made the grid and has its registration key."""
-    grid_prompt.env["MEDGRID_USER"] = "alice"
-    store = KeyStore.create(f"sqlite:///{grid_prompt.home}/keystore.db", "alice")
-    make_grid_identities(grid_prompt.home / "keys", "alice", store)
-    store.close()
-    return grid_prompt
+    prompt.env["MEDGRID_USER"] = "alice"
+    prompt.ok("init")
+    return prompt
 
 
 @pytest.fixture

@@ -9,13 +9,22 @@ from tests.lab.prompt import Prompt
 
 
 def test_makes_a_grid_home(prompt: Prompt) -> None:
+    prompt.env["MEDGRID_USER"] = "alice"
     ran = prompt("init", "--slots", "3")
     home = prompt.home
     grid_id = ran.rows[0][1]
     assert (ran.code, ran.err) == (0, "")
     assert ran.rows == [
         ["catalog", grid_id, "made", f"sqlite:///{home}/catalog.db"],
+        ["key store", "1", "made", f"sqlite:///{home}/keystore.db"],
         ["key", "pseudonym", "made", f"{home}/keys/pseudonym.key"],
+        ["registration", "registration", "made", f"{home}/keys/registration.key"],
+        ["identity", "alice", "made", f"{home}/keys/identities/alice.pub"],
+        ["identity", "broker", "made", f"{home}/keys/identities/broker.pub"],
+        [
+            *("recovery", "recovery", "made"),
+            f"{home}/keys/recovery: 3 shares for 3 people, 2 are needed",
+        ],
         ["site", "here", "made", "keys"],
         ["se", "local", "made", f"file://{home}/storage"],
         ["worker", "local", "made", "local: 3 slots"],
@@ -32,14 +41,15 @@ def test_home_is_private(prompt: Prompt) -> None:
     assert mode(prompt.home) == 0o700
     assert mode(prompt.home / "keys") == 0o700
     assert mode(prompt.home / "storage") == 0o700
-    assert mode(prompt.home / "keys" / "pseudonym.key") == 0o600
+    secrets = [path for path in (prompt.home / "keys").rglob("*") if path.is_file()]
+    assert {mode(path) for path in secrets if path.suffix not in (".pub", ".cert")} == {0o600}
 
 
 def test_second_run_changes_nothing(grid_prompt: Prompt) -> None:
     key = (grid_prompt.home / "keys" / "pseudonym.key").read_bytes()
     ran = grid_prompt("init")
     assert ran.code == 0
-    assert [row[2] for row in ran.rows] == ["there"] * 5
+    assert [row[2] for row in ran.rows] == ["there"] * len(ran.rows)
     assert (grid_prompt.home / "keys" / "pseudonym.key").read_bytes() == key
 
 
@@ -55,7 +65,12 @@ def test_json_is_one_document(prompt: Prompt) -> None:
     assert document["home"] == str(prompt.home)
     assert [part["what"] for part in document["parts"]] == [
         "catalog",
+        "key store",
         "key",
+        "registration",
+        "identity",
+        "identity",
+        "recovery",
         "site",
         "se",
         "worker",
@@ -67,7 +82,7 @@ def test_a_lost_key_is_not_drawn_anew(grid_prompt: Prompt) -> None:
     key.unlink()
     ran = grid_prompt("init")
     assert ran.code == 0
-    assert ran.rows[1] == ["key", "pseudonym", "missing", str(key)]
+    assert ran.rows[2] == ["key", "pseudonym", "missing", str(key)]
     assert ran.err == (
         "medgrid: warning: this grid was made elsewhere and its pseudonym key is not here; "
         f"copy it to {key} before you import\n"

@@ -62,7 +62,7 @@ def test_version(prompt: Prompt) -> None:
 @pytest.mark.parametrize(
     ("words", "message", "hint"),
     [
-        ("wroker", "no such command 'wroker'; did you mean worker, broker?", "medgrid"),
+        ("wroker", "no such command 'wroker'; did you mean worker, broker, revoke?", "medgrid"),
         ("xyzzy", "no such command 'xyzzy'", "medgrid"),
         ("--frob", "no such option '--frob'", "medgrid"),
         ("worker lss", "no such command 'lss'; did you mean 'ls'?", "medgrid worker"),

@@ -19,7 +19,7 @@ import pytest
 from medgrid.actions.grid import Grid
 from medgrid.actions.identity_init import make_grid_identities
 from medgrid.actions.patients import Patients
-from medgrid.actions.transfer import Uploads
+from medgrid.actions.transfer import Uploads, read_small
 from medgrid.broker.ownership import of_result
 from medgrid.catalog import Catalog
 from medgrid.catalog.job_moves import AttemptEnd, Move
@@ -199,6 +199,12 @@ class DataGrid:
         """File that holds an LFN's bytes at a storage element."""
         item = self.item(lfn)
         return self.root(se) / item.id[:2] / item.id[2:4] / item.id
+
+    def read(self, lfn: str) -> bytes:
+        """Content of an LFN."""
+        with self.grid() as grid:
+            item = grid.catalog.objects.get(LFN(lfn))
+            return read_small(grid, item, grid.catalog.objects.replicas([item.id])[item.id])
 
     # -- jobs --------------------------------------------------------------------------------------
 

@@ -287,7 +287,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("lfn", name=op.f("uq_object_lfn")),
     )
     op.create_index("ix_object_created_s", "object", ["created_s", "lfn"], unique=False)
-    op.create_index("ix_object_original", "object", ["original", "lfn"], unique=False)
     op.create_index("ix_object_kind", "object", ["kind", "lfn"], unique=False)
     op.create_index(
         "ix_object_modality_body_part_examined_study_date",
