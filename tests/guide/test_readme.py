@@ -1,6 +1,6 @@
 """The README's tour, typed as it stands: every command must print what the README says.
 
-Pseudonyms, ids, times and the place of the grid home differ from run to run, and with the
+Pseudonyms, ids, days, times and the place of the grid home differ from run to run, and with the
 pseudonyms the order of lines; all else is compared.
 """
 
@@ -40,7 +40,8 @@ def neutral(text: str, home: str) -> list[str]:
         (re.escape(home), "HOME"),
         (r"P-[0-9A-Z]{10}", "P-XXXXXXXXXX"),
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "NOW"),
-        (r"catalog  [0-9a-f]{16}", "catalog  ID"),
+        (r"\d{4}-\d\d-\d\d\b", "DAY"),
+        (r"(catalog +)[0-9a-f]{16}", r"\1 ID"),
         (r"\d+ slots?", "N slots"),
         (r"-{3,}", "---"),
         (r" +", " "),
@@ -102,6 +103,7 @@ def test_every_command_has_its_place() -> None:
 )
 def test_the_tour(prompt: Prompt, tmp_path: Path) -> None:
     steps = tour()
+    prompt.env["MEDGRID_USER"] = "ana"
     try:
         printed = type_all(prompt, tmp_path / "tour", [command for command, _ in steps])
     finally:
