@@ -97,6 +97,10 @@ def restore(
     the database.
 
     \b
+    medgrid identity revoke alice                                   the registrar
+    medgrid identity create alice                                   Alice, her old key moved away
+    medgrid identity certify alice.pub --role physician             the registrar
+    medgrid identity add alice.cert
     medgrid recovery restore alice share-1.txt share-3.txt --lost alice
     """
     from medgrid.actions.recovery import restore as give_back

@@ -290,7 +290,9 @@ def open_wraps(
         if not good:
             raise IntegrityError(
                 f"the key of {recipient} for {id_.data_class} data of patient {id_.patient} "
-                f"(revision {id_.revision}) is damaged or is another's"
+                f"(revision {id_.revision}) is damaged or is another's",
+                hint=f"if {recipient} has a new key, enough shares of the recovery key bring back "
+                "what the old one could open: see 'medgrid recovery restore --help'",
             )
         found[id_] = opened
     return found

@@ -95,7 +95,9 @@ def check_new(keys_dir: Path, name: str) -> None:
     """
     if has_identity(keys_dir, name):
         raise AlreadyExists(
-            f"there is an identity {name} already", hint=f"its key is {key_file(keys_dir, name)}"
+            f"there is an identity {name} already",
+            hint=f"its key is {key_file(keys_dir, name)}; if its passphrase is forgotten, move it "
+            "away and see 'medgrid recovery restore --help'",
         )
 
 
