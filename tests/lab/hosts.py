@@ -31,6 +31,8 @@ _PR_SET_PDEATHSIG = 1
 _NEEDED = ("ip", "tc", "unshare", "nsenter", "/usr/sbin/sshd", "setfattr", "ssh-keygen")
 _HIDDEN = ("root", "home", "tmp", "run", "var/tmp", "srv", "mnt", "media")
 
+_NO_FILES = ("proc", "sysfs", "devpts", "devtmpfs", "cgroup", "cgroup2", "mqueue")
+
 _OWN_NAMESPACES = ("unshare", "-m", "-n", "-p", "-f", "--kill-child", "--propagation", "private")
 
 _INIT = r"""
@@ -235,6 +237,36 @@ class LabHost:
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
         return subprocess.run(argv, check=True, capture_output=True, text=True, env=env).stdout
 
+    @property
+    def disk(self) -> Path:
+        """Where this machine's root finds all that the host wrote to its disk."""
+        return Path(f"/proc/{self._lab.pid}/root{self._disk}/u")
+
+    def memory(self) -> list[Path]:
+        """Where this machine's root finds the file systems that the host has in memory.
+
+        Those are its own, and what any of its processes mounted for itself.
+        """
+        found: list[Path] = []
+        own = Path(f"/proc/{self._init}/ns/pid").readlink()
+        seen: set[Path] = set()
+        oldest_first = sorted(int(path.name) for path in Path("/proc").glob("[0-9]*"))
+        for process in (Path(f"/proc/{pid}") for pid in (self._init, *oldest_first)):
+            try:
+                space = (process / "ns/mnt").readlink()
+                if (process / "ns/pid").readlink() != own or space in seen:
+                    continue
+                seen.add(space)
+                mounts = [line.split() for line in (process / "mounts").read_text().splitlines()]
+            except OSError:
+                continue  # it has ended
+            found += [
+                Path(f"{process}/root{mount[1]}")
+                for mount in mounts
+                if mount[2] not in _NO_FILES and mount[1] != "/"
+            ]
+        return found
+
     def _inside(self, *argv: str) -> None:
         _sh("nsenter", "-t", str(self._init), "-n", *argv)
 
@@ -277,8 +309,8 @@ class Lab:
             preexec_fn=_die_with_parent,
         )
         try:
-            self._pid = _child_of(self._holder.pid, "sleep")
-            self.enter = ["nsenter", "-t", str(self._pid), "-m", "-n", "-p"]
+            self.pid = _child_of(self._holder.pid, "sleep")
+            self.enter = ["nsenter", "-t", str(self.pid), "-m", "-n", "-p"]
             self._wire()
         except BaseException:
             self.close()
@@ -288,7 +320,7 @@ class Lab:
         here = self._uplink
         hub = f"10.213.0.{self.block * BLOCK + BLOCK - 2}"
         subprocess.run(["ip", "link", "del", here], check=False, capture_output=True)
-        peer = ["peer", "name", "uplink", "netns", str(self._pid)]
+        peer = ["peer", "name", "uplink", "netns", str(self.pid)]
         _sh("ip", "link", "add", here, "type", "veth", *peer)
         _sh("ip", "addr", "add", f"{hub}/28", "dev", here)
         _sh("ip", "link", "set", here, "up")
