@@ -77,13 +77,6 @@ def test_what_stands_elsewhere_does_not_open() -> None:
             open_split(keys, bytes(changed), "wrap", "P-1", 1)
 
 
-def test_splitting_takes_little() -> None:
-    started = time.process_time()
-    for _ in range(1000):
-        join(split(bytes(32), 2, 3)[1:], 2)
-    assert time.process_time() - started < 1
-
-
 # -- stores ----------------------------------------------------------------------------------------
 
 
