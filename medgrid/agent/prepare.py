@@ -127,7 +127,7 @@ class Preparations:
         links = sorted({os.path.dirname(file) for file in found})
         _run(
             [os.path.join(path, "bin", "python"), os.path.join(pip[0], "pip")]
-            + ["install", "--no-index", "--no-input", "--no-cache-dir", "--quiet"]
+            + ["install", "--no-index", "--no-deps", "--no-input", "--no-cache-dir", "--quiet"]
             + ["--disable-pip-version-check", "--no-warn-script-location"]
             + ["--find-links=" + link for link in links]
             + list(environment["requirements"]),

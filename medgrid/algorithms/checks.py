@@ -269,18 +269,18 @@ def _option_problems(descriptor: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem((*where, "item"), f"there is no File input {own['item']!r}")
     environment = own.get("environment", {})
     kind = environment.get("kind")
-    requirements = environment.get("requirements", [])
-    if requirements and kind != "python":
-        yield Problem(
-            (*where, "environment", "requirements"), "only an environment of kind python has some"
-        )
-    for at, requirement in enumerate(requirements):
-        if not _PINNED.fullmatch(requirement.strip()) or "==*" in requirement:
-            yield Problem(
-                (*where, "environment", "requirements", at),
-                f"{requirement!r} is not pinned",
-                "pin it with '==', so that the same algorithm gives the same result next year",
-            )
+    for field in ("requirements", "alone"):
+        requirements = environment.get(field, [])
+        place = (*where, "environment", field)
+        if requirements and kind != "python":
+            yield Problem(place, "only an environment of kind python has some")
+        for at, requirement in enumerate(requirements):
+            if not _PINNED.fullmatch(requirement.strip()) or "==*" in requirement:
+                yield Problem(
+                    (*place, at),
+                    f"{requirement!r} is not pinned",
+                    "pin it with '==', so that the same algorithm gives the same result next year",
+                )
     if kind == "container" and "image" not in environment and "container-image" not in descriptor:
         yield Problem((*where, "environment"), "an environment of kind container needs an 'image'")
     for name in own.get("attributes", {}):

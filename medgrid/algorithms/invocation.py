@@ -62,11 +62,15 @@ class JobLimits:
 
 @dataclass(frozen=True, slots=True)
 class JobEnvironment:
-    """What the program needs on the worker: ``host``, ``python`` or ``container``."""
+    """What the program needs on the worker: ``host``, ``python`` or ``container``.
+
+    Of the requirements in `alone` the wheel is installed without what it depends on.
+    """
 
     kind: str
     programs: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()
     image: str | None = None
 
 
@@ -227,6 +231,7 @@ def environment_of(descriptor: Mapping[str, Any]) -> JobEnvironment:
         kind=kind,
         programs=programs,
         requirements=tuple(own.get("requirements", ())),
+        alone=tuple(own.get("alone", ())),
         image=image if kind == "container" else None,
     )
 

@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,9 +28,9 @@ from medgrid.errors import ConfigError, MedgridError, Unreachable
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-__all__ = ["NoWheel", "wheelhouse"]
+__all__ = ["NoWheel", "pinned", "wheelhouse"]
 
-_FORMAT = 1
+_FORMAT = 2
 _LEGACY = {"manylinux_2_17": "manylinux2014", "manylinux_2_12": "manylinux2010"}
 _PYTHON = re.compile(r"cp(\d)(\d+)t?")
 _ROUNDS = 5
@@ -39,7 +40,12 @@ class NoWheel(ConfigError):
     """The package index has no wheel of a requirement for a worker's Python."""
 
 
-def wheelhouse(requirements: Sequence[str], python_tags: Sequence[str], cache_dir: Path) -> Path:
+def wheelhouse(
+    requirements: Sequence[str],
+    python_tags: Sequence[str],
+    cache_dir: Path,
+    alone: Sequence[str] = (),
+) -> Path:
     """Make, or find in the cache, a tar of wheels that satisfies requirements on a worker.
 
     Parameters
@@ -51,6 +57,8 @@ def wheelhouse(requirements: Sequence[str], python_tags: Sequence[str], cache_di
         ``("cp311", "manylinux_2_36_x86_64")``.
     cache_dir : Path
         Wheelhouses are kept below it; one that is there needs no network.
+    alone : sequence of str
+        More requirements, without what they depend on.
 
     Returns
     -------
@@ -68,7 +76,8 @@ def wheelhouse(requirements: Sequence[str], python_tags: Sequence[str], cache_di
     """
     python, platform = python_tags[0], python_tags[1]
     wanted = sorted(_for_worker(requirements, python, platform))
-    key = _digest(json.dumps([_FORMAT, wanted, python, platform]).encode())
+    bare = sorted(_for_worker(alone, python, platform))
+    key = _digest(json.dumps([_FORMAT, wanted, bare, python, platform]).encode())
     folder = cache_dir / "wheelhouse"
     folder.mkdir(parents=True, exist_ok=True)
     known = folder / f"{key}.key"
@@ -78,12 +87,21 @@ def wheelhouse(requirements: Sequence[str], python_tags: Sequence[str], cache_di
             if found.exists():
                 return found
         with tempfile.TemporaryDirectory(dir=folder, prefix="download-") as scratch:
-            wheels = _download(wanted, python, platform, Path(scratch))
+            wheels = _download(wanted, bare, python, platform, Path(scratch))
             made = _pack(wheels, folder)
         temporary = known.with_suffix(".part")
         temporary.write_text(made.stem + "\n")
         temporary.replace(known)
     return made
+
+
+def pinned(wheels: Path) -> tuple[str, ...]:
+    """What a wheelhouse holds beside pip, as requirements: ``numpy==2.2.6``."""
+    from packaging.utils import parse_wheel_filename
+
+    with tarfile.open(wheels) as tar:
+        found = [parse_wheel_filename(name)[:2] for name in tar.getnames()]
+    return tuple(sorted(f"{name}=={version}" for name, version in found if name != "pip"))
 
 
 @contextmanager
@@ -183,8 +201,10 @@ def _platforms(platform: str) -> list[str]:
 # -- pip -------------------------------------------------------------------------------------------
 
 
-def _download(wanted: Sequence[str], python: str, platform: str, scratch: Path) -> list[Path]:
-    """Wheels of `wanted` and of all they depend on, on the worker.
+def _download(
+    wanted: Sequence[str], alone: Sequence[str], python: str, platform: str, scratch: Path
+) -> list[Path]:
+    """Wheels of `wanted` and of all they depend on, on the worker; and of `alone`.
 
     pip evaluates the markers of dependencies for the Python it runs in, not for the one it is asked
     to download for; so what it left out is worked out from the wheels and asked for by name.
@@ -197,7 +217,12 @@ def _download(wanted: Sequence[str], python: str, platform: str, scratch: Path) 
         if not missing:
             break
         more += missing
-    return sorted(folder.glob("*.whl"))
+    found = sorted(folder.glob("*.whl"))
+    if alone:
+        folder = scratch / "alone"
+        _pip_download(["--no-deps", *alone], python, platform, folder)
+        found += sorted(folder.glob("*.whl"))
+    return found
 
 
 def _missing(folder: Path, wanted: Sequence[str], environment: Mapping[str, str]) -> list[str]:

@@ -47,13 +47,11 @@ class Wheels:
     def __init__(self, cache_dir: Path) -> None:
         self._cache_dir = cache_dir
         self._lock = threading.Lock()
-        self._made: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[Path, Bundle]] = {}
-        self._failed: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[float, MedgridError]] = {}
+        self._made: dict[tuple[tuple[str, ...], ...], tuple[Path, Bundle]] = {}
+        self._failed: dict[tuple[tuple[str, ...], ...], tuple[float, MedgridError]] = {}
 
-    def get(
-        self, requirements: tuple[str, ...], python_tags: tuple[str, ...]
-    ) -> tuple[Path, Bundle]:
-        """Tar of the wheels of `requirements` for a Python of `python_tags`.
+    def get(self, wanted: JobEnvironment, python_tags: tuple[str, ...]) -> tuple[Path, Bundle]:
+        """Tar of the wheels of an environment for a Python of `python_tags`.
 
         Raises
         ------
@@ -62,14 +60,16 @@ class Wheels:
         """
         from medgrid.algorithms.wheelhouse import wheelhouse
 
-        key = (requirements, python_tags)
+        key = (wanted.requirements, wanted.alone, python_tags)
         with self._lock:
             failed_s, problem = self._failed.get(key, (0.0, None))
             if problem is not None and time.monotonic() - failed_s < _TRY_AGAIN_S:
                 raise problem
             if key not in self._made:
                 try:
-                    path = wheelhouse(requirements, python_tags, self._cache_dir)
+                    path = wheelhouse(
+                        wanted.requirements, python_tags, self._cache_dir, wanted.alone
+                    )
                 except MedgridError as exc:
                     self._failed[key] = (time.monotonic(), exc)
                     raise
@@ -131,20 +131,23 @@ class Stager:
         python_tags: tuple[str, ...],
         items: dict[Sha256, StageItem],
     ) -> Environment:
-        if wanted.kind != "python" or not wanted.requirements:
+        if wanted.kind != "python" or not (wanted.requirements or wanted.alone):
             return Environment(kind=wanted.kind, programs=wanted.programs, image=wanted.image)
-        path, wheels = self._wheels.get(wanted.requirements, python_tags)
+        from medgrid.algorithms.wheelhouse import pinned
+
+        path, wheels = self._wheels.get(wanted, python_tags)
         here = str(path) if self._worker.url.startswith("local:") else None
         items[wheels.sha256] = StageItem(
             wheels.sha256, wheels.size_bytes, open=partial(_open_file, path), path=here
         )
-        digest = hashlib.sha256("\n".join((wheels.sha256, *wanted.requirements)).encode())
+        requirements = pinned(path)
+        digest = hashlib.sha256("\n".join((wheels.sha256, *requirements)).encode())
         return Environment(
             kind=wanted.kind,
             programs=wanted.programs,
             digest=Sha256(digest.hexdigest()),
             wheels=wheels,
-            requirements=wanted.requirements,
+            requirements=requirements,
         )
 
     def _item(self, sha256: Sha256, size_bytes: int, replicas: Sequence[Replica]) -> StageItem:

@@ -113,7 +113,7 @@ def _described(found: Algorithm) -> Iterator[str]:
             text = f"  {entry['id']}" + (f" ({facts})" if facts else "")
             yield f"{text}: {' '.join(entry.get('description', entry['name']).split())}"
     environment = environment_of(descriptor)
-    needs = [*environment.programs, *environment.requirements]
+    needs = [*environment.programs, *environment.requirements, *environment.alone]
     if environment.image:
         needs.append(environment.image)
     yield f"environment: {environment.kind}" + (f" ({', '.join(needs)})" if needs else "")

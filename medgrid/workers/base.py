@@ -98,8 +98,9 @@ class Bundle:
 class Environment:
     """What the program needs on the worker.
 
-    kind ``host``: `programs` must be on PATH. kind ``python``: a venv made from `requirements`
-    and the tar of wheels `wheels` (in the cache), itself cached under `digest`. kind
+    kind ``host``: `programs` must be on PATH. kind ``python``: a venv with all of
+    `requirements`, and nothing that these depend on beside, from the tar of wheels `wheels` (in
+    the cache), itself cached under `digest`. kind
     ``container``: `image` run by apptainer or podman, whichever the worker has.
     """
 

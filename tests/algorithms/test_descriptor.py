@@ -254,6 +254,10 @@ def test_unknown_names_have_a_hint(tmp_path: Path) -> None:
             "some",
         ),
         (
+            option(environment={"kind": "host", "alone": ["numpy==1"]}),
+            "$.custom.medgrid.environment.alone: only an environment of kind python has some",
+        ),
+        (
             option(environment={"kind": "container"}),
             "$.custom.medgrid.environment: an environment of kind container needs an 'image'",
         ),
@@ -267,10 +271,11 @@ def test_what_contradicts_itself(tmp_path: Path, descriptor: Any, message: str) 
     "requirement",
     ["numpy", "numpy>=2", "numpy==2.*", "numpy==2,<3", "-e .", "numpy @ http://x/n.whl", "--pre"],
 )
-def test_requirements_are_pinned(tmp_path: Path, requirement: str) -> None:
-    environment = {"kind": "python", "requirements": [requirement]}
+@pytest.mark.parametrize("field", ["requirements", "alone"])
+def test_requirements_are_pinned(tmp_path: Path, requirement: str, field: str) -> None:
+    environment = {"kind": "python", field: [requirement]}
     assert said(tmp_path, option(environment=environment)) == (
-        f"$.custom.medgrid.environment.requirements[0]: {requirement!r} is not pinned",
+        f"$.custom.medgrid.environment.{field}[0]: {requirement!r} is not pinned",
         "pin it with '==', so that the same algorithm gives the same result next year",
     )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from medgrid.algorithms.wheelhouse import NoWheel, wheelhouse
+from medgrid.algorithms.wheelhouse import NoWheel, pinned, wheelhouse
 from medgrid.errors import ConfigError, ExitCode, Unreachable
 
 TAGS = ("cp311", "manylinux_2_36_x86_64")
@@ -89,6 +89,25 @@ def test_extras(index: Path, tmp_path: Path) -> None:
     assert names(wheelhouse(["alpha==1.0"], TAGS, tmp_path)) == ["alpha-1.0", "pip-25.0"]
     more = wheelhouse(["alpha[more]==1.0"], TAGS, tmp_path)
     assert names(more) == ["alpha-1.0", "beta-1.0", "pip-25.0"]
+
+
+def test_a_wheel_without_what_it_depends_on(index: Path, tmp_path: Path) -> None:
+    add_wheel(index, "alpha", "1.0", "beta")
+    add_wheel(index, "beta", "1.0")
+    add_wheel(index, "data", "2.0", "heavy", "alpha>=3")
+    alone = wheelhouse(["alpha==1.0"], TAGS, tmp_path, ["data==2.0; python_version >= '3.9'"])
+    assert names(alone) == ["alpha-1.0", "beta-1.0", "data-2.0", "pip-25.0"]
+    assert pinned(alone) == ("alpha==1.0", "beta==1.0", "data==2.0")
+    assert names(wheelhouse(["alpha==1.0"], TAGS, tmp_path)) == [
+        "alpha-1.0",
+        "beta-1.0",
+        "pip-25.0",
+    ]
+    with pytest.raises(NoWheel) as error:
+        wheelhouse([], TAGS, tmp_path, ["data==3.0"])
+    assert error.value.message == (
+        "the package index has no wheel of data==3.0 for CPython 3.11 on manylinux_2_36_x86_64"
+    )
 
 
 @pytest.mark.parametrize(

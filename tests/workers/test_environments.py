@@ -25,7 +25,9 @@ from tests.workers.test_contract import stage_item, tar_of
 
 WHEEL = {
     "greeting.py": "def greet():\n    return 'hello from a wheel'\n",
-    "greeting-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: greeting\nVersion: 1.0\n",
+    "greeting-1.0.dist-info/METADATA": (
+        "Metadata-Version: 2.1\nName: greeting\nVersion: 1.0\nRequires-Dist: left-out-on-purpose\n"
+    ),
     "greeting-1.0.dist-info/WHEEL": (
         "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     ),
