@@ -48,7 +48,7 @@ def test_the_samples_are_right(path: Path) -> None:
 
 
 def test_there_are_samples() -> None:
-    assert [path.stem for path in SAMPLES] == ["bet", "bias", "checksum", "similarity"]
+    assert [path.stem for path in SAMPLES] == ["bet", "bias", "checksum", "deface", "similarity"]
 
 
 @pytest.mark.parametrize(
