@@ -126,7 +126,7 @@ def test_voxels_that_are_no_numbers(tmp_path: Path) -> None:
 
 SLICES = 41
 STEP_MM = 7 / 3
-ROWS = {"PixelSpacing": [1.5, 1.25], "ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}
+ROWS: dict[str, Any] = {"PixelSpacing": [1.5, 1.25], "ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}
 
 
 def coronal(folder: Path, missing: int = 0) -> Path:
