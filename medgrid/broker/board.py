@@ -21,8 +21,8 @@ from medgrid.catalog.job_moves import AttemptEnd
 from medgrid.catalog.provenance import Derivation
 from medgrid.config import Settings
 from medgrid.crypto.manifest import Manifest
-from medgrid.crypto.vault import Vault
-from medgrid.errors import NotFound
+from medgrid.crypto.vault import InputKey, Vault
+from medgrid.errors import Denied, IntegrityError, NotFound
 from medgrid.model import (
     Algorithm,
     GridObject,
@@ -219,17 +219,7 @@ class Board:
             if gone:
                 raise NotFound(f"an object given as {role} is no longer in the grid")
             inputs[role] = tuple(objects[one] for one in ids)
-        protected = {
-            one.key_id: one.id for many in inputs.values() for one in many if one.is_protected
-        }
-        keys = {}
-        if protected:
-            lent = self._vault.delegated(split_attempt(attempt)[0], protected)
-            if len(lent) < len(protected):
-                raise NotFound("the key of an input is not lent to this job any more")
-            keys = {protected[name]: key for name, key in lent.items()}
-            for one, key in keys.items():
-                self._check(objects[one], key.manifest)
+        protected = [one for many in inputs.values() for one in many if one.is_protected]
         return Work(
             attempt,
             self.algorithm(head.algorithm),
@@ -238,9 +228,27 @@ class Board:
             {one.id: tuple(replicas.get(one.id, ())) for many in inputs.values() for one in many},
             head.parameters,
             self.element(head.se),
-            keys,
+            self._keys(split_attempt(attempt)[0], protected) if protected else {},
             self._vault.public if protected else None,
         )
+
+    def _keys(self, job: JobId, protected: Sequence[GridObject]) -> dict[ObjectId, InputKey]:
+        """Keys of a job's protected inputs, of these bytes and by somebody who may.
+
+        Raises
+        ------
+        NotFound
+            One was taken back, damaged or exchanged.
+        """
+        try:
+            lent = self._vault.delegated(job.submission, [job.number])[job.number]
+            if any(one.key_id not in lent for one in protected):
+                raise NotFound("the key of an input is not lent to this job any more")
+            for one in protected:
+                self._check(one, lent[one.key_id].manifest)
+        except (IntegrityError, Denied) as exc:
+            raise NotFound(exc.message) from exc
+        return {one.id: lent[one.key_id] for one in protected}
 
     def _check(self, item: GridObject, manifest: Manifest) -> None:
         """Refuse a key of other bytes than the catalog's, and one that a stranger wrote."""

@@ -35,7 +35,7 @@ from medgrid.crypto.pseudonym import keyed_digest
 from medgrid.crypto.seals import Seals
 from medgrid.crypto.trust import Trust
 from medgrid.errors import AlreadyExists, Denied
-from medgrid.model import DataClass, JobId, ObjectId, Sha256
+from medgrid.model import DataClass, ObjectId, Sha256
 
 __all__ = [
     "Adopted",
@@ -184,7 +184,6 @@ class Vault:
         self._recovery_public = recovery_public
         self._lock = threading.RLock()
         self._known: dict[ObjectId, ObjectKey] = {}
-        self._ahead: dict[tuple[int, int], dict[ObjectId, InputKey]] = {}
 
     def close(self) -> None:
         """Give back connections, forget keys."""
@@ -392,31 +391,27 @@ class Vault:
             ),
         )
 
-    def delegated(self, job: JobId, ids: Iterable[ObjectId]) -> dict[ObjectId, InputKey]:
-        """Keys that this broker was lent for a job; those it was not are absent."""
-        with self._lock:
-            key = (job.submission, job.number)
-            if key not in self._ahead:
-                self.preload_lent(job.submission, [job.number])
-            found = self._ahead.pop(key, {})
-        return {one: found[one] for one in ids if one in found}
+    def delegated(
+        self, submission: int, numbers: Sequence[int]
+    ) -> dict[int, dict[ObjectId, InputKey]]:
+        """Keys that this broker was lent for jobs of a submission; those it was not are absent.
 
-    def preload_lent(self, submission: int, numbers: Sequence[int]) -> None:
-        """Ask for what was lent for many jobs at once."""
-        with self._lock:
-            try:
-                lent = borrow(self.store, self.identity, submission, numbers)
-            except Denied:
-                return
-            self._ahead.update({(submission, number): {} for number in numbers})
-            for one in lent:
-                if one.manifest is None:
-                    continue
+        Raises
+        ------
+        IntegrityError, Denied, NotFound
+            A key was damaged or exchanged, or nobody who counts vouches for what it opens.
+        """
+        found: dict[int, dict[ObjectId, InputKey]] = {number: {} for number in numbers}
+        try:
+            lent = borrow(self.store, self.identity, submission, numbers)
+        except Denied:
+            return found
+        for one in lent:
+            if one.manifest is not None:
                 manifest = Manifest.from_bytes(one.manifest)
                 self.trust.verify_manifest(manifest, one.object_id)
-                self._ahead[submission, one.number][one.object_id] = InputKey(
-                    one.data_key, manifest
-                )
+                found[one.number][one.object_id] = InputKey(one.data_key, manifest)
+        return found
 
     def lent(self) -> dict[int, list[int]]:
         """Numbers of the jobs for which keys are lent, by submission."""
@@ -427,10 +422,7 @@ class Vault:
 
     def drop_lent(self, submission: int, numbers: Sequence[int]) -> None:
         """Take back what was lent for jobs."""
-        with self._lock:
-            for number in numbers:
-                self._ahead.pop((submission, number), None)
-            self.store.drop_delegation(submission, numbers)
+        self.store.drop_delegation(submission, numbers)
 
     # -- messages ----------------------------------------------------------------------------------
 

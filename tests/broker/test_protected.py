@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,26 @@ def test_nothing_is_lent_any_more_to_jobs_that_were_given_up(field: Field) -> No
     field.submit("nowhere", *field.put("a", data_class=IMAGE))
     field.once()
     assert field.job().state is JobState.ABORTED
+    assert field.lent() == {}
+
+
+def test_a_job_whose_lent_key_is_damaged_ends_and_the_others_run(field: Field) -> None:
+    field.algorithm("copy", COPY, outputs=["copy.txt"])
+    field.submit("copy", *field.put("a", "b", "c", data_class=IMAGE))
+    with closing(sqlite3.connect(field.prompt.home / "keystore.db")) as store:
+        store.execute(
+            "UPDATE delegation_box SET box = (SELECT box FROM delegation_box WHERE number = 1) "
+            "WHERE number = 2"
+        )
+        store.commit()
+    field.once()
+    jobs = field.jobs("1")
+    assert [(job.state, job.reason) for job in jobs] == [
+        (JobState.DONE, "done"),
+        (JobState.ABORTED, "the keys lent for submission 1 are damaged or exchanged"),
+        (JobState.DONE, "done"),
+    ]
+    assert sorted(field.runs) == ["a", "c"]
     assert field.lent() == {}
 
 
