@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from medgrid.broker.board import Board
+from medgrid.broker.board import Board, Keys
 from medgrid.broker.matching import Need, bytes_to_move, objection
 from medgrid.broker.messages import Work
 from medgrid.broker.station import LiveAttempt, Station
@@ -37,7 +37,7 @@ class Plan:
     """What should happen: transitions, and work to send once they are kept."""
 
     moves: list[Move]
-    works: dict[tuple[JobId, int], tuple[Station, Work, LiveAttempt]]
+    works: dict[tuple[JobId, int], tuple[Station, Work]]
     waits: dict[int, str]  # submission -> why its jobs wait
 
     def __bool__(self) -> bool:
@@ -136,6 +136,7 @@ class Assigner:
         if not jobs:
             return
         names = {station.name for station in fit}
+        placed: list[tuple[Station, WaitingJob, LiveAttempt]] = []
         left = list(jobs)
         # at the start, a worker that has the input may be about to answer
         early = time.monotonic() < self._settled_s and not all(one.tried for one in fit)
@@ -144,11 +145,15 @@ class Assigner:
                 rest: list[WaitingJob] = []
                 for job in left:
                     open_ = [s for s in roomy if _has_room(s, need.slots, idle)]
-                    if not open_ or not self._place(
-                        plan, head, need, names, open_, job, shared, local
-                    ):
+                    station = self._place(names, open_, job, shared, local) if open_ else None
+                    if station is None:
                         rest.append(job)
+                        continue
+                    live = LiveAttempt(job.id, job.attempt + 1, need.slots, head.algorithm)
+                    station.add(f"{job.id}.{live.attempt}", live)
+                    placed.append((station, job, live))
                 left = rest
+        self._assign(plan, head, placed, shared)
         self._ahead[head.number] = left + later
         if left and not any(_has_room(s, need.slots, False) for s in roomy):
             self._wait(plan, head.number, BUSY)
@@ -165,16 +170,13 @@ class Assigner:
 
     def _place(
         self,
-        plan: Plan,
-        head: SubmissionHead,
-        need: Need,
         names: set[str],
         roomy: Sequence[Station],
         job: WaitingJob,
         shared: Sequence[ObjectId],
         local: bool,
-    ) -> bool:
-        """Give one job to the best of `roomy`; with `local` only where no byte must be moved."""
+    ) -> Station | None:
+        """The best of `roomy` for one job; with `local` only where no byte must be moved."""
         avoid = job.failed_on if names - job.failed_on else frozenset[str]()
         objects = [self._known[one][1] for one in (*shared, *job.items) if one in self._known]
         replicas = {item.id: self._known[item.id][2] for item in objects}
@@ -190,34 +192,47 @@ class Assigner:
             key = (moved, candidate.load, station.name)
             if best is None or key < best:
                 best, chosen = key, station
-        if chosen is None:
-            return False
-        self._assign(plan, head, need, chosen, job)
-        chosen.candidate.staged.update(
-            self._known[one][1].sha256 for one in shared if one in self._known
-        )
-        return True
+        if chosen is not None:
+            chosen.candidate.staged.update(
+                self._known[one][1].sha256 for one in shared if one in self._known
+            )
+        return chosen
 
     def _assign(
-        self, plan: Plan, head: SubmissionHead, need: Need, station: Station, job: WaitingJob
+        self,
+        plan: Plan,
+        head: SubmissionHead,
+        placed: Sequence[tuple[Station, WaitingJob, LiveAttempt]],
+        shared: Sequence[ObjectId],
     ) -> None:
+        """Give jobs to the workers that were chosen for them, with the keys they need."""
         now = time.time()
-        number = job.attempt + 1
-        attempt = f"{job.id}.{number}"
-        try:
-            work = self.work(attempt, head, job.items)
-        except NotFound as exc:
-            plan.moves.append(Move(job.id, job.attempt, Event.ABORT, now, exc.message))
-            return
-        plan.moves.append(
-            Move(job.id, job.attempt, Event.ASSIGN, now, f"to {station.name}", station.name)
-        )
-        live = LiveAttempt(job.id, number, need.slots, head.algorithm)
-        station.add(attempt, live)
-        plan.works[job.id, job.attempt] = (station, work, live)
+        protected = [job.id for _, job, _ in placed if self._any_protected((*shared, *job.items))]
+        lent = self._board.borrow(head.number, protected) if protected else {}
+        for station, job, live in placed:
+            attempt = f"{job.id}.{live.attempt}"
+            try:
+                work = self.work(attempt, head, job.items, lent.get(job.id.number))
+            except NotFound as exc:
+                station.drop(attempt)
+                plan.moves.append(Move(job.id, job.attempt, Event.ABORT, now, exc.message))
+                continue
+            plan.moves.append(
+                Move(job.id, job.attempt, Event.ASSIGN, now, f"to {station.name}", station.name)
+            )
+            plan.works[job.id, job.attempt] = (station, work)
 
-    def work(self, attempt: AttemptId, head: SubmissionHead, items: tuple[ObjectId, ...]) -> Work:
-        """All a driver needs for an attempt.
+    def _any_protected(self, ids: Iterable[ObjectId]) -> bool:
+        return any(self._known[one][1].is_protected for one in ids if one in self._known)
+
+    def work(
+        self,
+        attempt: AttemptId,
+        head: SubmissionHead,
+        items: tuple[ObjectId, ...],
+        lent: Keys | None = None,
+    ) -> Work:
+        """All a driver needs for an attempt; `lent` are keys of its job, if they were asked for.
 
         Raises
         ------
@@ -229,7 +244,7 @@ class Assigner:
         known = {one: self._known[one] for one in ids if one in self._known}
         objects: Mapping[ObjectId, GridObject] = {one: found[1] for one, found in known.items()}
         replicas = {one: found[2] for one, found in known.items()}
-        return self._board.work(attempt, head, items, objects, replicas)
+        return self._board.work(attempt, head, items, objects, replicas, lent)
 
     def _learn(self, ids: Iterable[ObjectId]) -> None:
         """Read objects and replicas that were not read a short while ago."""

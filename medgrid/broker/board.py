@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from queue import Queue
 
@@ -37,7 +38,9 @@ from medgrid.model import (
 from medgrid.workers import open_link
 from medgrid.workers.base import AttemptId, Bundle
 
-__all__ = ["Board"]
+__all__ = ["Board", "Keys"]
+
+Keys = Mapping[ObjectId, InputKey]
 
 
 class Board:
@@ -205,8 +208,9 @@ class Board:
         items: tuple[ObjectId, ...],
         objects: Mapping[ObjectId, GridObject],
         replicas: Mapping[ObjectId, Sequence[Replica]],
+        lent: Keys | None = None,
     ) -> Work:
-        """All a driver needs for one attempt.
+        """All a driver needs for one attempt; `lent` is what `borrow` gave for its job.
 
         Raises
         ------
@@ -228,11 +232,21 @@ class Board:
             {one.id: tuple(replicas.get(one.id, ())) for many in inputs.values() for one in many},
             head.parameters,
             self.element(head.se),
-            self._keys(split_attempt(attempt)[0], protected) if protected else {},
+            self._keys(split_attempt(attempt)[0], protected, lent) if protected else {},
             self._vault.public if protected else None,
         )
 
-    def _keys(self, job: JobId, protected: Sequence[GridObject]) -> dict[ObjectId, InputKey]:
+    def borrow(self, submission: int, jobs: Iterable[JobId]) -> Mapping[int, Keys]:
+        """Keys that were lent for jobs of a submission, by the number of the job.
+
+        Those of many jobs are asked for at once. When one of them is damaged, none is given: each
+        job then asks for its own.
+        """
+        with suppress(IntegrityError, Denied, NotFound):
+            return self._vault.delegated(submission, [job.number for job in jobs])
+        return {}
+
+    def _keys(self, job: JobId, protected: Sequence[GridObject], lent: Keys | None) -> Keys:
         """Keys of a job's protected inputs, of these bytes and by somebody who may.
 
         Raises
@@ -241,7 +255,8 @@ class Board:
             One was taken back, damaged or exchanged.
         """
         try:
-            lent = self._vault.delegated(job.submission, [job.number])[job.number]
+            if lent is None:
+                lent = self._vault.delegated(job.submission, [job.number])[job.number]
             if any(one.key_id not in lent for one in protected):
                 raise NotFound("the key of an input is not lent to this job any more")
             for one in protected:

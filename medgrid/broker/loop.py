@@ -219,7 +219,7 @@ class _Session:
             accepted = {(move.job, move.attempt) for move in desk.apply(plan.moves)}
             for number, reason in plan.waits.items():
                 desk.let_wait(number, reason)
-        for key, (station, work, _) in plan.works.items():
+        for key, (station, work) in plan.works.items():
             if key in accepted:
                 station.send(work)
             else:

@@ -85,6 +85,17 @@ def test_a_job_whose_lent_key_is_damaged_ends_and_the_others_run(field: Field) -
     assert field.lent() == {}
 
 
+def test_keys_of_jobs_that_start_together_are_asked_for_at_once(field: Field) -> None:
+    field.algorithm("copy", COPY, outputs=["copy.txt"])
+    field.submit("copy", *field.put("a", "b", data_class=IMAGE))
+    field.once()
+    with field.grid() as grid:
+        records = grid.vault.store.audit.records(who="broker")
+        assert [(one.thing, one.detail) for one in records if one.verb == "borrow"] == [
+            ("1", "2 keys")
+        ]
+
+
 def test_cancelled_jobs_lose_what_was_lent_though_no_broker_runs(field: Field) -> None:
     field.algorithm("copy", COPY, outputs=["copy.txt"])
     field.submit("copy", *field.put("a", "b", "c", data_class=IMAGE))
