@@ -1,7 +1,8 @@
 """No-op jobs end to end over one SSH worker, beside GNU parallel with an SSH ControlMaster.
 
 End to end: waiting in the catalog -> matched, staged, launched, run, journalled with fsync,
-recorded Done with provenance. The same sshd serves both; both run four jobs at a time.
+recorded Done with provenance. The same sshd serves both; both run four jobs at a time. Then a
+quarter as many jobs on encrypted inputs, each of which is opened on the worker in memory.
 
 Run: python -m tests.benchmarks.bench_dispatch [JOBS]
 Bars: >= 400 jobs/s and >= 15 x GNU parallel.
@@ -21,10 +22,13 @@ from pathlib import Path
 from medgrid.actions.broker import run_broker
 from medgrid.actions.grid import Grid
 from medgrid.actions.init import initialise
+from medgrid.actions.transfer import Uploads
 from medgrid.catalog.objects import Registration
 from medgrid.config import load_settings
+from medgrid.crypto.vault import Whose
 from medgrid.model import (
     LFN,
+    DataClass,
     GridObject,
     JobState,
     ObjectKind,
@@ -39,6 +43,31 @@ from tests.lab.sshd import Sshd
 
 SLOTS = 4
 PARALLEL_JOBS = 200
+
+
+def protected(grid: Grid, count: int) -> list[LFN]:
+    """Enter `count` encrypted objects."""
+    whose = Whose(DataClass.IMAGE, None, (grid.settings.user,))
+    new, sealings = [], []
+    with Uploads(grid) as uploads:
+        for number in range(count):
+            lfn = LFN(f"/bench/p{number}")
+            made = uploads.seal(new_object_id(), "local", [f"{number % 10}\n".encode()], whose)
+            item = GridObject(
+                made.sealing.object_id,
+                lfn,
+                ObjectKind.FILE,
+                "image.txt",
+                2,
+                made.replica.sha256,
+                data_class=DataClass.IMAGE,
+                owner=grid.settings.user,
+            )
+            new.append(Registration(item, (made.replica,)))
+            sealings.append(made.sealing)
+        grid.keep(sealings)
+        grid.catalog.objects.register(new)
+    return [one.object.lfn for one in new if one.object.lfn]
 
 
 def objects(grid: Grid, count: int) -> list[LFN]:
@@ -79,15 +108,24 @@ def dispatch(directory: Path, sshd: Sshd, count: int) -> float:
         medgrid(home, "algorithm", "add", str(file))
         medgrid(home, "submit", "noop", lfns[0])
         run_broker(grid, until_stuck=True)  # ships the agent, as once per host
-        medgrid(home, "submit", "noop", "-", stdin="\n".join(lfns))
-        began_s = time.perf_counter()
-        cpu_s = time.process_time()
-        run_broker(grid, until_stuck=True)
-        took_s = time.perf_counter() - began_s
-        cpu_s = time.process_time() - cpu_s
-        counts = grid.catalog.jobs.counts(["2"])
-        assert counts == {JobState.DONE: count}, counts
-        print(f"broker's own processor time: {1000 * cpu_s / count:.2f} ms a job")
+        rate = _rate(grid, "2", lfns)
+        few = protected(grid, max(count // 4, 1))
+        print(f"medgrid, encrypted inputs: {_rate(grid, '3', few):.0f} jobs/s ({len(few)} jobs)")
+    return rate
+
+
+def _rate(grid: Grid, number: str, lfns: list[LFN]) -> float:
+    """Jobs per second of submission `number`, one for each of `lfns`."""
+    count = len(lfns)
+    medgrid(grid.settings.home, "submit", "noop", "-", stdin="\n".join(lfns))
+    began_s = time.perf_counter()
+    cpu_s = time.process_time()
+    run_broker(grid, until_stuck=True)
+    took_s = time.perf_counter() - began_s
+    cpu_s = time.process_time() - cpu_s
+    counts = grid.catalog.jobs.counts([number])
+    assert counts == {JobState.DONE: count}, counts
+    print(f"broker's own processor time: {1000 * cpu_s / count:.2f} ms a job")
     return count / took_s
 
 
