@@ -18,6 +18,7 @@ pytest_plugins = [
     "tests.lab.datagrid",
     "tests.lab.hospital",
     "tests.lab.importer",
+    "tests.lab.ward",
 ]
 
 

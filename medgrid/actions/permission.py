@@ -49,18 +49,26 @@ def asker(grid: Grid) -> Who:
     return Who(known.name, known.roles)
 
 
-def patients_allowed(grid: Grid, verb: Verb, patients: Iterable[str]) -> dict[str, NotFound | None]:
+def patients_allowed(
+    grid: Grid, verb: Verb, patients: Iterable[str]
+) -> dict[str, MedgridError | None]:
     """For each patient None, or what to say where policy refuses.
 
-    It is what is said of a patient who does not exist: a refusal would tell that there is one.
+    Of a patient whom the user may not know of it is what is said of one who does not exist.
     """
     wanted = list(dict.fromkeys(patients))
     who, now_s = asker(grid), time.time()
     things = grid.whole.access.patient_things(wanted, who.name)
-    return {
-        patient: None if may(who, verb, things[patient], now_s) else no_patient(patient)
-        for patient in wanted
-    }
+    found: dict[str, MedgridError | None] = {}
+    for patient in wanted:
+        decision = may(who, verb, things[patient], now_s)
+        if decision:
+            found[patient] = None
+        elif may(who, Verb.SEE, things[patient], now_s):
+            found[patient] = Denied(f"{patient}: {decision.reason}")
+        else:
+            found[patient] = no_patient(patient)
+    return found
 
 
 def no_patient(patient: str) -> NotFound:

@@ -17,14 +17,16 @@ from typing import TypeVar
 from medgrid.actions.grid import Grid
 from medgrid.actions.lfn import as_folder, is_folder
 from medgrid.actions.outcome import Failure
+from medgrid.actions.permission import patients_allowed
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.register_files import LocalFile, look_at
 from medgrid.actions.register_jobs import JobResult, results_of
 from medgrid.actions.transfer import OnBad, Sealed, Uploads, ignore_bad
 from medgrid.catalog.attributes import check_name
 from medgrid.catalog.objects import Naming, Registration
+from medgrid.crypto.policy import Verb
 from medgrid.crypto.vault import Whose
-from medgrid.errors import AlreadyExists, NotFound, UsageError
+from medgrid.errors import AlreadyExists, UsageError
 from medgrid.model import (
     LFN,
     AttributeValue,
@@ -276,11 +278,11 @@ def _whose(grid: Grid, meta: Meta, public: bool) -> Whose:
         return Whose(DataClass.PUBLIC)
     user = grid.settings.user
     patient = str(meta.values.get("PatientID") or "") or None
-    if patient is not None and patient not in grid.catalog.access.cares_for([patient], user):
-        raise NotFound(
-            f"no patient {patient} in your care",
-            hint="register it without PatientID: then it is yours alone",
-        )
+    if patient is not None:
+        refusal = patients_allowed(grid, Verb.WRITE, [patient])[patient]
+        if refusal is not None:
+            refusal.hint = "register it without PatientID: then it is yours alone"
+            raise refusal
     return Whose(DataClass.IMAGE, patient, () if patient else (user,))
 
 

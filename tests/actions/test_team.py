@@ -75,7 +75,10 @@ def test_a_patient_reads_their_own_and_changes_nothing(hospital: Hospital) -> No
     assert paula.ok("team", "ls", JANE).rows == [["alice", "physician"], ["paula", "patient"]]
     for words in (("add", JANE, "dave"), ("rm", JANE, "alice")):
         ran = paula.run("team", *words)
-        assert (ran.code, ran.err) == (4, NO_JANE)
+        assert (ran.code, ran.err) == (
+            5,
+            f"medgrid: error: {JANE}: only a physician of the patient may\n",
+        )
 
 
 def test_the_certificate_must_say_it(hospital: Hospital) -> None:

@@ -156,7 +156,10 @@ def test_the_patient_is_no_physician(hospital: Hospital) -> None:
     before = left(hospital)
     for words in (("rekey", "--patient", JANE), ("withdraw", JANE, "--yes")):
         ran = hospital.paula.run(*words)
-        assert (ran.code, ran.err.splitlines()[0]) == (4, f"medgrid: error: no patient {JANE}")
+        assert (ran.code, ran.err.splitlines()[0]) == (
+            5,
+            f"medgrid: error: {JANE}: only a physician of the patient may",
+        )
     assert hospital.paula.run("rekey", TWIN).code == 5
     assert hospital.paula.run("grant", "bob", TWIN).code == 5
     assert left(hospital) == before

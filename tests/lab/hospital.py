@@ -109,15 +109,15 @@ class Person:
 
     def run(self, *words: str | Path, stdin: str = "") -> Ran:
         """Run a command in this process."""
-        hospital = self.hospital
-        hospital.capsys.readouterr()
-        with hospital.monkeypatch.context() as patch:
+        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+        with self.hospital.monkeypatch.context() as patch:
             for name, value in self.environ.items():
                 patch.setenv(name, value)
             patch.setattr("sys.stdin", io.StringIO(stdin))
+            patch.setattr("sys.stdout", out)
+            patch.setattr("sys.stderr", err)
             code = run([str(word) for word in words])
-        out, err = hospital.capsys.readouterr()
-        return Ran(code, out, err)
+        return Ran(code, *(stream.buffer.getvalue().decode() for stream in (out, err)))
 
     def ok(self, *words: str | Path, stdin: str = "") -> Ran:
         """Run a command that must end well."""
@@ -143,7 +143,6 @@ class Hospital:
     objects: dict[str, GridObject] = field(default_factory=dict)
     registrar: Registrar | None = None
     shares: list[str] = field(default_factory=list)  # of the recovery key; two are needed
-    capsys: pytest.CaptureFixture[str] = field(init=False)
     monkeypatch: pytest.MonkeyPatch = field(init=False)
 
     @property
@@ -186,6 +185,20 @@ class Hospital:
         finally:
             found.close()
 
+    def copy(self, folder: Path) -> Hospital:
+        """Another hospital with the same people and data."""
+        shutil.copytree(self.folder, folder)
+        made = Hospital(folder, registrar=self.registrar, objects=dict(self.objects))
+        made.shares = list(self.shares)
+        made.people = {name: Person(name, made) for name in self.people}
+        if "monkeypatch" in self.__dict__:
+            made.monkeypatch = self.monkeypatch
+        with made.catalog() as catalog:
+            for name in SES:
+                element = catalog.places.se(name)
+                catalog.places.put_se(dataclasses.replace(element, url=made.root_of(name).as_uri()))
+        return made
+
     # -- people ------------------------------------------------------------------------------------
 
     def add_person(self, name: str, roles: Sequence[Role]) -> Person:
@@ -224,6 +237,7 @@ class Hospital:
         patient: str | None = JANE,
         data_class: DataClass = DataClass.IMAGE,
         by: str = "alice",
+        owner: str | None = None,
         kind: ObjectKind = ObjectKind.FILE,
         filename: str = "file.bin",
         review: Review = Review.NONE,
@@ -232,7 +246,11 @@ class Hospital:
         se: str = "near",
         replace: bool = False,
     ) -> GridObject:
-        """Bring an object into the grid, as an import does."""
+        """Bring an object into the grid, as an import does.
+
+        Who brings it owns it, unless `owner` names another; an owner who is named can open it
+        besides the care team, as that of a job's result.
+        """
         with self.people[by].grid() as grid, Uploads(grid) as uploads:
             object_id = new_object_id()
             item = GridObject(
@@ -244,7 +262,7 @@ class Hospital:
                 Sha256(hashlib.sha256(content).hexdigest()),
                 attributes=attributes or {},
                 data_class=data_class,
-                owner=by,
+                owner=by if owner is None else owner,
                 patient=patient,
                 review=review,
                 original=original,
@@ -254,7 +272,7 @@ class Hospital:
             else:
                 if patient is not None:
                     Patients(grid).meet({patient: [NAMES[patient]]})
-                readers = () if patient else (by,)
+                readers = (owner,) if owner else () if patient else (by,)
                 made = uploads.seal(object_id, se, [content], Whose(data_class, patient, readers))
                 replica = made.replica
                 grid.keep([made.sealing])
@@ -342,13 +360,14 @@ def _fill(made: Hospital) -> None:
 def _hospital_template(tmp_path_factory: pytest.TempPathFactory) -> Hospital:
     """A hospital with data, made once; tests get copies."""
     with pytest.MonkeyPatch.context() as patch:
-        _forget_settings(patch)
+        forget_settings(patch)
         made = _build(tmp_path_factory.mktemp("hospital"))
         _fill(made)
     return made
 
 
-def _forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what the environment says of a grid."""
     for name in list(os.environ):
         if name.startswith("MEDGRID_"):
             monkeypatch.delenv(name)
@@ -358,20 +377,10 @@ def _forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def hospital(
     _hospital_template: Hospital,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Hospital:
     """A hospital with images: of jane and john, alice's patients, and of one of carol's."""
-    _forget_settings(monkeypatch)
-    folder = tmp_path / "hospital"
-    shutil.copytree(_hospital_template.folder, folder)
-    made = Hospital(folder, registrar=_hospital_template.registrar)
-    made.objects = dict(_hospital_template.objects)
-    made.shares = list(_hospital_template.shares)
-    made.people = {name: Person(name, made) for name in _hospital_template.people}
-    made.capsys, made.monkeypatch = capsys, monkeypatch
-    with made.catalog() as catalog:
-        for name in SES:
-            element = catalog.places.se(name)
-            catalog.places.put_se(dataclasses.replace(element, url=made.root_of(name).as_uri()))
+    forget_settings(monkeypatch)
+    made = _hospital_template.copy(tmp_path / "hospital")
+    made.monkeypatch = monkeypatch
     return made
