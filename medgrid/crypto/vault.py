@@ -22,14 +22,13 @@ from medgrid.crypto.crypt4gh import (
     decrypt,
     key_id,
     new_data_key,
-    open_header,
     seal_header,
 )
 from medgrid.crypto.delegation import borrow, lend
 from medgrid.crypto.identity import Identity
 from medgrid.crypto.keystore import KeyStore
 from medgrid.crypto.keystore_schema import RECOVERY
-from medgrid.crypto.keystore_values import HeaderRow, Released
+from medgrid.crypto.keystore_values import CompartmentId, HeaderRow, Released
 from medgrid.crypto.messages import open_message, seal_text
 from medgrid.crypto.pseudonym import keyed_digest
 from medgrid.crypto.seals import Seals
@@ -344,17 +343,22 @@ class Vault:
             self.compartments.privates(
                 one.compartment for one in released.values() if one.compartment is not None
             )
+            openers: dict[CompartmentId | None, HeaderOpener] = {}
             for object_id, one in released.items():
-                self._known[object_id] = self._opened(one)
+                if one.compartment not in openers:
+                    openers[one.compartment] = HeaderOpener(self._private(one.compartment))
+                self._known[object_id] = self._opened(one, openers[one.compartment])
 
-    def _opened(self, released: Released) -> ObjectKey:
-        manifest = Manifest.from_bytes(released.manifest)
-        self.trust.verify_manifest(manifest, released.object_id)
-        place = released.compartment
-        private = (
+    def _private(self, place: CompartmentId | None) -> bytes:
+        """Private key of a compartment; without one, this identity's own."""
+        return (
             self.identity.encryption_private if place is None else self.compartments.private(*place)
         )
-        return ObjectKey(open_header(released.header, private), manifest)
+
+    def _opened(self, released: Released, opener: HeaderOpener) -> ObjectKey:
+        manifest = Manifest.from_bytes(released.manifest)
+        self.trust.verify_manifest(manifest, released.object_id)
+        return ObjectKey(opener.open(released.header), manifest)
 
     def forget(self, ids: Iterable[ObjectId]) -> None:
         """Destroy the headers of objects."""
