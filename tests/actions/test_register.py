@@ -69,9 +69,7 @@ class TestFiles:
         assert ran.documents[0]["lfn"] == "/notes/sub/-dash"
 
     def test_a_volume_brings_its_geometry(self, data: DataGrid, tmp_path: Path) -> None:
-        image = nibabel.Nifti1Image(  # type: ignore[no-untyped-call]
-            np.zeros((4, 5, 6), np.int16), np.diag([1, 2, 3, 1])
-        )
+        image = nibabel.Nifti1Image(np.zeros((4, 5, 6), np.int16), np.diag([1, 2, 3, 1]))
         nibabel.save(image, tmp_path / "x.nii.gz")
         data.ok("register", tmp_path / "x.nii.gz", "--to", "/x")
         item = get(data, "/x")
@@ -260,9 +258,7 @@ class TestJobs:
         assert any_data.ok("query", "algorithm=measure and nmi>1.2").lines == ran.lines[:1]
 
     def test_a_volume_that_a_job_made_has_geometry(self, data: DataGrid, tmp_path: Path) -> None:
-        image = nibabel.Nifti1Image(  # type: ignore[no-untyped-call]
-            np.zeros((4, 5, 6), np.int16), np.eye(4)
-        )
+        image = nibabel.Nifti1Image(np.zeros((4, 5, 6), np.int16), np.eye(4))
         nibabel.save(image, tmp_path / "x.nii.gz")
         (job,) = data.submit([[data.put("/t/A", attributes=PATIENTS["A"]).id]])
         outputs = [("x.nii.gz", (tmp_path / "x.nii.gz").read_bytes()), ("y.nii", b"no NIfTI")]

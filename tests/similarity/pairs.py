@@ -17,7 +17,7 @@ REAL = Path(nibabel.__file__).parent / "tests" / "data"
 
 def save(path: Path, data: NDArray[Any], matrix: NDArray[np.float64]) -> Path:
     """Write a NIfTI file."""
-    image: Any = nibabel.Nifti1Image(data, matrix)  # type: ignore[no-untyped-call]
+    image: Any = nibabel.Nifti1Image(data, matrix)
     image.to_filename(path)
     return path
 

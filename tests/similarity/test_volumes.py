@@ -40,7 +40,7 @@ def test_of_a_time_series_the_mean(tmp_path: Path) -> None:
 
 def test_scaled_integers_and_flat_images(tmp_path: Path) -> None:
     pixels = np.arange(12, dtype=np.int16).reshape(3, 4)
-    image: Any = nibabel.Nifti1Image(pixels, affine(1))  # type: ignore[no-untyped-call]
+    image: Any = nibabel.Nifti1Image(pixels, affine(1))
     image.header.set_slope_inter(2, -5)
     image.to_filename(tmp_path / "a.nii")
     found = read_volume(tmp_path / "a.nii")
