@@ -50,8 +50,8 @@ class Atlas:
     values : (N,) float32, intensities there
     head, brain, face : (N,) bool, which of the points are tissue; are brain; get removed
     centre : (3,) float64, middle of the head
-    removed : (I, J, K) bool, the face on the mask's own grid
-    to_mask : (4, 4) float64, position -> voxel index of `removed`
+    removed, near : (I, J, K) bool, each on a grid of its own: the face; head with some air
+    to_removed, to_near : (4, 4) float64, position -> voxel index of these
     """
 
     coarse: Any
@@ -63,18 +63,23 @@ class Atlas:
     face: NDArray[np.bool_]
     centre: NDArray[np.float64]
     removed: NDArray[np.bool_]
-    to_mask: Affine
+    to_removed: Affine
+    near: NDArray[np.bool_]
+    to_near: Affine
 
     def is_face(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether positions lie in the face; beyond the mask's edge, as at the nearest edge.
 
         points : (N, 3) mm, LPS+
         """
-        index = np.rint(points @ self.to_mask[:3, :3].T + self.to_mask[:3, 3])
-        top = np.array(self.removed.shape) - 1
-        i, j, k = np.clip(index, 0, top).astype(np.int64).T
-        found: NDArray[np.bool_] = self.removed[i, j, k]
-        return found
+        return _looked_up(self.removed, self.to_removed, points)
+
+    def is_near(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether positions lie in the head with some air; beyond the edge, as at the nearest.
+
+        points : (N, 3) mm, LPS+
+        """
+        return _looked_up(self.near, self.to_near, points)
 
 
 def data_folder() -> Path:
@@ -112,14 +117,14 @@ def _prepare(mean: Head, mask: Head) -> Atlas:
     coarse = regrid(fine, COARSE_MM)
     inside = sitk.BinaryFillhole(sitk.BinaryMorphologicalClosing(fine > TISSUE, [3] * 3))
     region = sitk.BinaryDilate(inside, [round(MARGIN_MM / FINE_MM)] * 3)
-    chosen = np.argwhere(_array(region).astype(bool))
+    near = _array(region).astype(bool)
+    chosen = np.argwhere(near)
     i, j, k = chosen.T
     affine = place(fine)
     points = chosen @ affine[:3, :3].T + affine[:3, 3]
     head = _array(inside).astype(bool)[i, j, k]
     away = points * [-1, -1, 1] - BRAIN_CENTRE
     distance = np.einsum("ni,ij,nj->n", away, np.linalg.inv(5 * BRAIN_COVARIANCE), away)
-    to_mask = np.asarray(np.linalg.inv(place(as_image(mask))), np.float64)
     atlas = Atlas(
         coarse,
         sitk.BinaryDilate(coarse > TISSUE, [round(MARGIN_MM / COARSE_MM)] * 3),
@@ -130,7 +135,9 @@ def _prepare(mean: Head, mask: Head) -> Atlas:
         np.zeros(len(points), np.bool_),
         np.asarray(points[head].mean(axis=0), np.float64),
         mask.stored == 0,
-        to_mask,
+        np.asarray(np.linalg.inv(place(as_image(mask))), np.float64),
+        near,
+        np.asarray(np.linalg.inv(affine), np.float64),
     )
     atlas.face[:] = head & atlas.is_face(points)
     return atlas
@@ -189,3 +196,13 @@ def place(image: Any) -> Affine:
 def _array(image: Any) -> NDArray[Any]:
     """(I, J, K) voxels."""
     return np.ascontiguousarray(np.transpose(sitk.GetArrayViewFromImage(image), (2, 1, 0)))
+
+
+def _looked_up(
+    mask: NDArray[np.bool_], to_index: Affine, points: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """What a mask says at (N, 3) positions; beyond its edge, as at the nearest edge."""
+    index = np.rint(points @ to_index[:3, :3].T + to_index[:3, 3])
+    i, j, k = np.clip(index, 0, np.array(mask.shape) - 1).astype(np.int64).T
+    found: NDArray[np.bool_] = mask[i, j, k]
+    return found

@@ -12,12 +12,11 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import SimpleITK as sitk  # noqa: N813 - its own documentation names it so
-from atlas import Atlas, as_image, clamped, load_atlas
-from fit import Fit, fits
-from head import LPS_TO_RAS, Head, Unusable, read_head
-from numpy.typing import NDArray
+from atlas import as_image, clamped, load_atlas
+from face import face_of
+from fit import fits
+from head import Head, Unusable, read_head
 from preview import draw
 from verdict import believe, measure
 
@@ -55,19 +54,6 @@ def deface(source: Path, image: Path, report: Path, picture: Path | None) -> Non
             made.append((folder / "picture.png", picture))
         for path, target in made:
             path.replace(target)
-
-
-def face_of(head: Head, fit: Fit, atlas: Atlas) -> NDArray[np.bool_]:
-    """(I, J, K) bool, which voxels are of the face."""
-    to_lps = LPS_TO_RAS @ head.affine
-    shape = head.stored.shape
-    face = np.empty(shape, np.bool_)
-    j, k = np.indices(shape[1:]).reshape(2, -1)
-    for i in range(shape[0]):  # plane by plane: memory stays bounded
-        index = np.stack([np.full(len(j), i), j, k], axis=1)
-        points = index @ to_lps[:3, :3].T + to_lps[:3, 3]
-        face[i] = atlas.is_face(fit.inverse(points)).reshape(shape[1:])
-    return face
 
 
 def main() -> None:
