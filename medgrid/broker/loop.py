@@ -152,6 +152,7 @@ class _Session:
         self._places_at_s = 0.0
         self._beat_at_s = 0.0
         self._looked_at_s = 0.0
+        self._assigned_at_s = 0.0  # epoch
         self._busy_at_s = time.monotonic()
         self._progressed = True
 
@@ -210,6 +211,7 @@ class _Session:
         return commands
 
     def _assign(self) -> None:
+        self._assigned_at_s = time.time()
         plan = self._assigner.plan()
         if not plan:
             return
@@ -271,7 +273,7 @@ class _Session:
         if self._until_stuck:
             if not self._reports.empty() or not all(station.tried for station in stations):
                 return False
-            return self._board.desk.next_time() is None
+            return self._board.desk.next_time(self._assigned_at_s) is None
         if idle_s is None or now - self._busy_at_s < idle_s:
             return False
         with self._leases.writing(self._lease):

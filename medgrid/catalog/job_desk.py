@@ -156,10 +156,10 @@ class JobDesk:
             for row in rows
         ]
 
-    def next_time(self) -> float | None:
-        """When the next job that is kept back may go on, None when none is kept back."""
+    def next_time(self, after_s: float) -> float | None:
+        """When the next job that was kept back at `after_s` may go on, None when none was."""
         question = select(func.min(job.c.not_before_s)).where(
-            job.c.state.in_(sorted(PENDING)), job.c.not_before_s > time.time()
+            job.c.state.in_(sorted(PENDING)), job.c.not_before_s > after_s
         )
         with self._db.read() as connection:
             found: float | None = connection.execute(question).scalar_one()

@@ -86,12 +86,15 @@ def test_a_second_broker_is_refused(field: Field) -> None:
 
 def test_stop_leaves_jobs_running_and_the_next_broker_takes_over(field: Field) -> None:
     field.env["MEDGRID_BROKER_AUTOSTART"] = "1"
-    field.algorithm("slow", 'sleep 2; ran "$1"; cp "$1" copy.txt\n', outputs=["copy.txt"])
+    go = field.directory / "go"
+    wait = f'while [ ! -e "{go}" ]; do sleep 0.1; done; '
+    field.algorithm("slow", f'{wait}ran "$1"; cp "$1" copy.txt\n', outputs=["copy.txt"])
     field.submit("slow", *field.put("a"))
     field.wait_for(lambda jobs: jobs[0].state is JobState.RUNNING)
     assert field.prompt.ok("broker", "stop").err == ""
     assert field.prompt.ok("broker", "status").out == "broker\tnone\nopen jobs\t1\n"
     assert field.job().state is JobState.RUNNING
+    go.touch()
     field.once()
     job = field.job()
     assert (job.cause, job.attempt) == (Cause.OK, 1)

@@ -270,7 +270,8 @@ def test_a_job_that_is_kept_back_is_not_offered(catalog: Catalog) -> None:
     assert [job.id for job in desk.next_waiting(1, 10, now)] == [jobs[1]]
     again = desk.next_waiting(1, 10, now + 61)[0]
     assert (again.id, again.attempt, again.failed_on) == (jobs[0], 1, frozenset({"w1"}))
-    assert desk.next_time() == pytest.approx(now + 60)
+    assert desk.next_time(now) == pytest.approx(now + 60)
+    assert desk.next_time(now + 61) is None
 
 
 def test_clear_takes_done_jobs_only(catalog: Catalog) -> None:

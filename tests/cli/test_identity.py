@@ -119,7 +119,8 @@ def test_a_name_that_is_taken(registrar: Prompt) -> None:
         assert (ran.code, ran.out) == (2, "")
         assert ran.err == (
             "medgrid: error: there is an identity alice already\n"
-            f"medgrid: hint: its key is {registrar.home}/keys/identities/alice.c4gh\n"
+            f"medgrid: hint: its key is {registrar.home}/keys/identities/alice.c4gh; if its "
+            "passphrase is forgotten, move it away and see 'medgrid recovery restore --help'\n"
         )
 
 
