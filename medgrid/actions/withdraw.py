@@ -32,16 +32,25 @@ NOT_PROTECTED = (
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a withdrawal would destroy: objects of the patient, and results made from them."""
+    """What a withdrawal would destroy: objects of the patient, and results made from them.
+
+    Those of others go, too, and are not shown: whoever withdraws a patient does not see them.
+    """
 
     patient: str
     own: tuple[GridObject, ...]
-    derived: tuple[GridObject, ...]
+    derived: tuple[GridObject, ...]  # that the user sees
+    hidden: tuple[GridObject, ...] = ()  # made from them, and not seen
+
+    @property
+    def shown(self) -> tuple[GridObject, ...]:
+        """All that the user sees."""
+        return (*self.own, *self.derived)
 
     @property
     def items(self) -> tuple[GridObject, ...]:
         """All of them."""
-        return (*self.own, *self.derived)
+        return (*self.shown, *self.hidden)
 
 
 @dataclass(slots=True)
@@ -49,7 +58,7 @@ class Withdrawn:
     """What a withdrawal did; it is `complete` when nothing of the patient is left."""
 
     objects: int = 0
-    jobs: list[JobId] = field(default_factory=list)  # were cancelled
+    jobs: list[JobId] = field(default_factory=list)  # of the user, were cancelled
     failures: list[Failure] = field(default_factory=list)
     complete: bool = False
 
@@ -67,8 +76,10 @@ def plan_withdrawal(grid: Grid, patient: str) -> Plan:
         raise problem
     own = grid.whole.objects.of_patient(patient)
     ids = {one.id for one in own}
-    derived = grid.whole.objects.by_ids(_made_from(grid, ids) - ids)
-    return Plan(patient, tuple(own), tuple(derived.values()))
+    made = grid.whole.objects.by_ids(_made_from(grid, ids) - ids)
+    seen = grid.catalog.objects.by_ids(made)
+    hidden = [one for key, one in made.items() if key not in seen]
+    return Plan(patient, tuple(own), tuple(seen.values()), tuple(hidden))
 
 
 def _made_from(grid: Grid, ids: Iterable[ObjectId]) -> set[ObjectId]:
@@ -92,9 +103,10 @@ def withdraw(grid: Grid, plan: Plan, progress: Progress = SILENT) -> Withdrawn:
     found = Withdrawn()
     ids = {one.id for one in plan.items}
     keys = {one.key_id for one in plan.items}
-    found.jobs = _jobs(grid, keys)
-    _destroy_keys(grid, plan.patient, keys | ids, found.jobs)
-    active = _cancel(grid, found.jobs)
+    jobs = _jobs(grid, keys)
+    found.jobs = [job for job in jobs if _is_seen(grid, job)]
+    _destroy_keys(grid, plan, keys | ids, jobs)
+    active = _cancel(grid, jobs)
     bodies = [one for many in objects.replicas(ids).values() for one in many]
     bodies += objects.left_behind(plan.items)
     objects.withdraw(ids, plan.patient)
@@ -108,23 +120,24 @@ def withdraw(grid: Grid, plan: Plan, progress: Progress = SILENT) -> Withdrawn:
         objects.remove_replica(body.object_id, body.se, body.pfn)
         objects.end_left_behind([body])
     for job in active:
-        error = Busy(f"job {job} with data of the patient is still being stopped")
+        name = f"job {job}" if job in found.jobs else "a job"
+        error = Busy(f"{name} with data of the patient is still being stopped")
         error.hint = "say the same again when it has ended"
-        found.failures.append(Failure(f"job {job}", error))
+        found.failures.append(Failure(name, error))
     if not active:
         objects.forget(ids)
         found.complete = objects.forget_patient(plan.patient)
-    found.objects = len(ids)
+    found.objects = len(plan.shown)
     state = "complete" if found.complete else f"{len(found.failures)} left"
     store.audit.append(Event("withdrawn", "", plan.patient, state))
     return found
 
 
-def _destroy_keys(grid: Grid, patient: str, keys: set[ObjectId], jobs: Iterable[JobId]) -> None:
+def _destroy_keys(grid: Grid, plan: Plan, keys: set[ObjectId], jobs: Iterable[JobId]) -> None:
     """Destroy all that opens anything of a patient, and the keys of these other objects."""
-    store = grid.vault.store
+    store, patient = grid.vault.store, plan.patient
     with store.transaction():
-        store.audit.append(Event("withdraw", "", patient, f"{len(keys)} objects"))
+        store.audit.append(Event("withdraw", "", patient, f"{len(plan.shown)} objects"))
         for job in jobs:
             store.drop_delegation(job.submission, [job.number])
         store.drop(keys.union(store.objects_of(patient)))
@@ -139,6 +152,13 @@ def _jobs(grid: Grid, keys: set[ObjectId]) -> list[JobId]:
         for submission, lent in grid.vault.store.delegations().items()
         for number in sorted({number for number, object_id in lent if object_id in keys})
     ]
+
+
+def _is_seen(grid: Grid, job: JobId) -> bool:
+    try:
+        return any(grid.catalog.jobs.lines([str(job)]))
+    except NotFound:
+        return False
 
 
 def _cancel(grid: Grid, jobs: Iterable[JobId]) -> list[JobId]:

@@ -27,7 +27,8 @@ def withdraw(session: Session, patient: str, yes: bool, dry_run: bool) -> None:
     log keeps, under the pseudonym, that it was done.
 
     It does not reach backups, nor files that were fetched and what was learnt from them. The last
-    words of jobs stay, for the eyes of those who ran them.
+    words of jobs stay, for the eyes of those who ran them. Results and jobs that you do not see are
+    neither counted nor named.
     """
     from medgrid.actions.withdraw import NOT_PROTECTED, plan_withdrawal
     from medgrid.actions.withdraw import withdraw as destroy
@@ -36,10 +37,10 @@ def withdraw(session: Session, patient: str, yes: bool, dry_run: bool) -> None:
     plan = plan_withdrawal(grid, patient)
     counts = {"objects": len(plan.own), "derived": len(plan.derived)}
     if dry_run:
-        _show(session, patient, counts, [one.lfn or f"object {one.id}" for one in plan.items])
+        _show(session, patient, counts, [one.lfn or f"object {one.id}" for one in plan.shown])
         return
     what = f"{counts['objects']} objects of {patient} and {counts['derived']} made from them"
-    session.confirm(f"destroy {what} for ever?", yes=yes)
+    session.confirm(f"destroy {what}, and what others made from them, for ever?", yes=yes)
     done = destroy(grid, plan, progress(session, "destroying"))
     for job in done.jobs:
         warn(session, f"job {job} was cancelled: it used data of {patient}")
