@@ -6,6 +6,7 @@ agent, whatever login shell the remote user has.
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from typing import BinaryIO, Protocol
 
@@ -99,8 +100,10 @@ def start_agent(process: Process, where: str, root: str, verb: str, pythons: str
         if word == "ready":
             return
         if word == "send":
-            process.stdin.write(archive.data)
-            process.stdin.flush()
+            # a script that has ended takes no more, and has said why
+            with contextlib.suppress(Unreachable, BrokenPipeError):
+                process.stdin.write(archive.data)
+                process.stdin.flush()
         elif word == "no-python":
             found = told.strip("; ") or "found none"
             raise ConfigError(
