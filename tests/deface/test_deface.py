@@ -54,14 +54,14 @@ def refused(program: Path, folder: Path, image: Any) -> str:
 
 
 def check(made: Made, image: Any, missed: float = 0.02) -> None:
-    """The face is gone, but for a part `missed` of it, and nothing else is touched."""
+    """The face is gone, but for a part `missed` of it, and no other tissue is touched."""
     own, left = np.asarray(made.image.dataobj), np.asarray(image.dataobj)
     assert np.allclose(image.affine, made.image.affine, atol=1e-4)
     assert left.dtype == own.dtype
     changed = left != own
     assert not left[changed].any()
-    assert dice(changed, made.face & (own != 0)) > 0.95
     tissue = own > 60
+    assert dice(changed & tissue, made.face & tissue) > 0.95
     assert (made.face & tissue & ~changed).sum() < missed * (made.face & tissue).sum()
 
 
@@ -77,7 +77,8 @@ def test_a_head_tilted_by_30_degrees(program: Path, tmp_path: Path) -> None:
     assert own["attributes"]["report"] == list(report)
     assert report["rotation_deg"] == pytest.approx(30, abs=1)
     assert report["scale_min"] == pytest.approx(1, abs=0.01)
-    assert report["removed_voxels"] == pytest.approx(made.face.sum(), rel=0.02)
+    # the background where a scanner could have wrapped it goes, too
+    assert 0.98 < report["removed_voxels"] / made.face.sum() < 1.25
     with Image.open(tmp_path / "out" / "picture.png") as picture:
         assert picture.size == (840, 280)
 
