@@ -13,6 +13,7 @@ from pathlib import Path
 
 from medgrid.crypto.audit import AuditLog
 from medgrid.crypto.audit_checkpoint import Checkpoint, Memory
+from medgrid.crypto.audit_record import Record
 from medgrid.crypto.audit_report import AuditReport
 from medgrid.crypto.keystore_values import Trust
 from medgrid.crypto.merkle import EMPTY_ROOT, Frontier
@@ -57,8 +58,9 @@ def verify(
         for one in dict.fromkeys((*log.checkpoints(), *others))
         if _is_signed(one, log.store_id, trust, report)
     ]
-    _read(log, known, report)
-    _compare_kept(log, report)
+    kept = _Kept()
+    _read(log, known, kept, report)
+    kept.compare(log, report)
     return report
 
 
@@ -79,10 +81,10 @@ def _is_signed(checkpoint: Checkpoint, store_id: str, trust: Trust, report: Audi
     return True
 
 
-def _read(log: AuditLog, known: Sequence[Checkpoint], report: AuditReport) -> None:
+def _read(log: AuditLog, known: Sequence[Checkpoint], kept: _Kept, report: AuditReport) -> None:
     sizes = {one.size for one in known}
     frontier, roots = Frontier(), {0: EMPTY_ROOT}
-    for leaf in _checked_leaves(log, report):
+    for leaf in _checked_leaves(log, kept, report):
         frontier.extend((leaf,))
         if frontier.size in sizes:
             roots[frontier.size] = frontier.root()
@@ -99,9 +101,9 @@ def _read(log: AuditLog, known: Sequence[Checkpoint], report: AuditReport) -> No
             report.signed = max(report.signed, one.size)
 
 
-def _checked_leaves(log: AuditLog, report: AuditReport) -> Iterator[bytes]:
-    """Leaf hashes in order; records that this identity may see are hashed again."""
-    records = (record for rows in log.all_records() for record in rows)
+def _checked_leaves(log: AuditLog, kept: _Kept, report: AuditReport) -> Iterator[bytes]:
+    """Leaf hashes in order; records that this identity may see are hashed again, and noted."""
+    records = (kept.note(record) for rows in log.all_records() for record in rows)
     record = next(records, None)
     expected = 0
     for leaves in log.leaves():
@@ -114,25 +116,36 @@ def _checked_leaves(log: AuditLog, report: AuditReport) -> Iterator[bytes]:
                     report.add(f"record {seq} was changed")
                 record = next(records, None)
             yield leaf
+    for _ in records:  # those behind the last leaf
+        pass
 
 
-def _compare_kept(log: AuditLog, report: AuditReport) -> None:
-    """Compare what records say was kept with what is there: an older state may have come back."""
-    compartments: dict[str, set[str]] = {}
-    seals: dict[str, str] = {}
-    for rows in log.all_records():
-        for one in rows:
-            if one.verb == "compartment":
-                compartments.setdefault(one.patient, set()).add(one.detail)
-            elif one.verb == "seal":
-                seals[one.patient] = one.detail
-            elif one.verb == "forget":
-                compartments.pop(one.patient, None)
-    there, digests = log.kept()
-    for patient, some in compartments.items():
-        for what in sorted(some):
-            if (patient, what) not in there:
-                report.add(f"patient {patient} had a key ({what}) that is gone from the key store")
-    for patient, digest in digests.items():
-        if seals.get(patient, digest) != digest:
-            report.add(f"the seal of patient {patient} is not the one that was kept last")
+class _Kept:
+    """What records say was kept; an older state of a key store has something else."""
+
+    def __init__(self) -> None:
+        self._compartments: dict[str, set[str]] = {}
+        self._seals: dict[str, str] = {}
+
+    def note(self, record: Record) -> Record:
+        """Take a record in, in order."""
+        if record.verb == "compartment":
+            self._compartments.setdefault(record.patient, set()).add(record.detail)
+        elif record.verb == "seal":
+            self._seals[record.patient] = record.detail
+        elif record.verb == "forget":
+            self._compartments.pop(record.patient, None)
+        return record
+
+    def compare(self, log: AuditLog, report: AuditReport) -> None:
+        """Report what is not there, or is not what was kept last."""
+        there, digests = log.kept()
+        for patient, some in self._compartments.items():
+            for what in sorted(some):
+                if (patient, what) not in there:
+                    report.add(
+                        f"patient {patient} had a key ({what}) that is gone from the key store"
+                    )
+        for patient, digest in digests.items():
+            if self._seals.get(patient, digest) != digest:
+                report.add(f"the seal of patient {patient} is not the one that was kept last")
