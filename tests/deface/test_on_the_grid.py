@@ -13,7 +13,7 @@ from tests.deface import nothing
 from tests.deface.heads import make, turn
 from tests.deface.test_deface import check
 from tests.lab.prompt import ROOT, Prompt
-from tests.lab.sshd import Sshd
+from tests.lab.sshd import Sshd, physician
 
 pytestmark = [pytest.mark.slow, pytest.mark.sshd, pytest.mark.usefixtures("pydeface")]
 
@@ -23,19 +23,7 @@ UNTIL = "2099-12-31"
 @pytest.fixture
 def alice(tmp_path: Path, sshd: Sshd) -> Prompt:
     """A physician whose jobs run on a host."""
-    found = Prompt(
-        tmp_path / "alice",
-        {
-            "MEDGRID_USER": "alice",
-            "MEDGRID_IDENTITY": str(sshd.identity),
-            "MEDGRID_KNOWN_HOSTS": str(sshd.known_hosts),
-        },
-    )
-    found.ok("init")
-    found.ok("worker", "rm", "local")
-    found.ok("worker", "add", "w1", sshd.url, "--slots", "2", "--site", "cluster")
-    found.ok("algorithm", "add", ROOT / "config/algorithms/deface.json")
-    return found
+    return physician(tmp_path / "alice", sshd, ROOT / "config/algorithms/deface.json")
 
 
 def waited_for(prompt: Prompt, lfn: str) -> tuple[str, dict[str, Any]]:

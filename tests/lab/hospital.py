@@ -185,14 +185,14 @@ class Hospital:
         finally:
             found.close()
 
-    def copy(self, folder: Path) -> Hospital:
-        """Another hospital with the same people and data."""
+    def copy(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Hospital:
+        """Another hospital with the same people and data, for a test that has `monkeypatch`."""
+        forget_settings(monkeypatch)
         shutil.copytree(self.folder, folder)
         made = Hospital(folder, registrar=self.registrar, objects=dict(self.objects))
         made.shares = list(self.shares)
         made.people = {name: Person(name, made) for name in self.people}
-        if "monkeypatch" in self.__dict__:
-            made.monkeypatch = self.monkeypatch
+        made.monkeypatch = monkeypatch
         with made.catalog() as catalog:
             for name in SES:
                 element = catalog.places.se(name)
@@ -380,7 +380,4 @@ def hospital(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Hospital:
     """A hospital with images: of jane and john, alice's patients, and of one of carol's."""
-    forget_settings(monkeypatch)
-    made = _hospital_template.copy(tmp_path / "hospital")
-    made.monkeypatch = monkeypatch
-    return made
+    return _hospital_template.copy(tmp_path / "hospital", monkeypatch)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -291,7 +290,10 @@ def _nifti(canaries: Canaries) -> bytes:
     voxels = np.random.default_rng(5).integers(0, 100, (4, 5, 6), dtype=np.int16)
     image = nifti.Nifti1Image(voxels, np.diag([1.0, 2.0, 3.0, 1.0]))
     header = image.header
-    put: Callable[[str, str], None] = lambda name, text: header.__setitem__(name, text.encode())  # noqa: E731
+
+    def put(name: str, text: str) -> None:
+        header[name] = text.encode()
+
     put("descrip", f"{canaries.word('descrip')} {canaries.date('descrip')}")
     put("aux_file", canaries.word("aux_file"))
     put("intent_name", canaries.word("intent_name"))

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.prompt import Prompt
+
 SSHD = "/usr/sbin/sshd"
 
 _CONFIG = """\
@@ -152,6 +154,23 @@ def wait_for(condition: object, what: str, timeout_s: float = 10.0) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {timeout_s:g} s for {what}")
         time.sleep(0.01)
+
+
+def physician(home: Path, sshd: Sshd, algorithm: Path) -> Prompt:
+    """Alice, who has a grid with one algorithm; jobs run on the host."""
+    found = Prompt(
+        home,
+        {
+            "MEDGRID_USER": "alice",
+            "MEDGRID_IDENTITY": str(sshd.identity),
+            "MEDGRID_KNOWN_HOSTS": str(sshd.known_hosts),
+        },
+    )
+    found.ok("init")
+    found.ok("worker", "rm", "local")
+    found.ok("worker", "add", "w1", sshd.url, "--slots", "2", "--site", "cluster")
+    found.ok("algorithm", "add", algorithm)
+    return found
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from medgrid.crypto.certificate import Role
 from medgrid.crypto.identity_files import create_identity
 from medgrid.crypto.policy import Care, Kind, Thing, Who
 from medgrid.model import Algorithm, DataClass, GridObject, Review, Sha256
-from tests.lab.hospital import JANE, JOHN, PEOPLE, Hospital, forget_settings
+from tests.lab.hospital import JANE, JOHN, PEOPLE, Hospital
 from tests.lab.prompt import ROOT
 
 MORE_PEOPLE: Mapping[str, tuple[Role, ...]] = {
@@ -134,9 +134,7 @@ def _ward_template(
 ) -> Iterator[Hospital]:
     """A ward, made once; tests get copies."""
     with pytest.MonkeyPatch.context() as patch:
-        forget_settings(patch)
-        made = _hospital_template.copy(tmp_path_factory.mktemp("ward") / "hospital")
-        made.monkeypatch = patch
+        made = _hospital_template.copy(tmp_path_factory.mktemp("ward") / "hospital", patch)
         _people(made)
         _grants(made, _things(made))
         _work(made)
@@ -150,7 +148,4 @@ def ward(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Hospital:
     """A hospital with `THINGS` and `EVERYBODY`."""
-    forget_settings(monkeypatch)
-    made = _ward_template.copy(tmp_path / "hospital")
-    made.monkeypatch = monkeypatch
-    return made
+    return _ward_template.copy(tmp_path / "hospital", monkeypatch)

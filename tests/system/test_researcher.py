@@ -13,7 +13,7 @@ from pydicom.data import get_testdata_file
 
 from tests.lab.niftis import write_nifti
 from tests.lab.prompt import ROOT, Prompt, Ran
-from tests.lab.sshd import Sshd
+from tests.lab.sshd import Sshd, physician
 
 PFN = 3  # column of 'replica ls'
 SIMILARITY = ROOT / "config/algorithms/similarity.json"
@@ -22,19 +22,7 @@ SIMILARITY = ROOT / "config/algorithms/similarity.json"
 @pytest.fixture
 def alice(tmp_path: Path, sshd: Sshd) -> Prompt:
     """A physician with a grid; jobs run on a host."""
-    found = Prompt(
-        tmp_path / "alice",
-        {
-            "MEDGRID_USER": "alice",
-            "MEDGRID_IDENTITY": str(sshd.identity),
-            "MEDGRID_KNOWN_HOSTS": str(sshd.known_hosts),
-        },
-    )
-    found.ok("init")
-    found.ok("worker", "rm", "local")
-    found.ok("worker", "add", "w1", sshd.url, "--slots", "2", "--site", "cluster")
-    found.ok("algorithm", "add", SIMILARITY)
-    return found
+    return physician(tmp_path / "alice", sshd, SIMILARITY)
 
 
 @pytest.fixture

@@ -174,8 +174,8 @@ def test_what_is_allowed(_ward_template: Hospital, ward: Hospital, name: str) ->
     for number, (word, verb, command) in enumerate(allowed):
         fresh = ward
         if verb not in (Verb.SEE, Verb.READ, Verb.WHOIS, Verb.STATUS):
-            fresh = _ward_template.copy(ward.folder.with_name(f"ward-{number}"))
-            fresh.monkeypatch = ward.monkeypatch
+            folder = ward.folder.with_name(f"ward-{number}")
+            fresh = _ward_template.copy(folder, ward.monkeypatch)
         ran = run(fresh, name, command, word)
         if ran.code not in successes(word, command) or "no job" in ran.err:
             wrong.append((word, command, ran))
