@@ -57,7 +57,11 @@ class Board:
     """
 
     def __init__(
-        self, catalog: Catalog, settings: Settings, vault: Vault, reports: Queue[Report]
+        self,
+        catalog: Catalog,
+        settings: Settings,
+        vault: Vault,
+        reports: Queue[tuple[Driver, Report]],
     ) -> None:
         self.catalog = catalog
         self.settings = settings
@@ -139,6 +143,13 @@ class Board:
             self._reports,
         )
         station.driver.start()
+
+    def is_current(self, driver: Driver) -> bool:
+        """Whether a driver has not been replaced: what an earlier one still says is void.
+
+        Its successor starts from what the catalog holds, and finds all of it again.
+        """
+        return any(station.driver is driver for station in self.stations.values())
 
     def close(self, patience_s: float) -> None:
         """Stop all drivers."""

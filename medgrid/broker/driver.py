@@ -69,7 +69,7 @@ class Driver(threading.Thread):
         open_link: Callable[[], WorkerLink],
         stager: Stager,
         collector: Collector,
-        reports: Queue[Report],
+        reports: Queue[tuple[Driver, Report]],
     ) -> None:
         super().__init__(name=f"driver-{worker.name}", daemon=True)
         self._worker = worker
@@ -94,11 +94,11 @@ class Driver(threading.Thread):
             try:
                 link = self._open_link()
             except MedgridError as exc:
-                self._reports.put(LinkDown(self._worker.name, exc.message))
+                self._tell(LinkDown(self._worker.name, exc.message))
                 pause_s = _next_pause(pause_s)
                 continue
             except Exception as exc:  # the broker and the other workers go on
-                self._reports.put(LinkDown(self._worker.name, f"unexpected {type(exc).__name__}"))
+                self._tell(LinkDown(self._worker.name, f"unexpected {type(exc).__name__}"))
                 pause_s = _LONGEST_PAUSE_S
                 continue
             began_s = time.monotonic()
@@ -107,15 +107,19 @@ class Driver(threading.Thread):
             except Unreachable:
                 pass  # the next connection shows whether it was a moment or an outage
             except Exception as exc:
-                self._reports.put(LinkDown(self._worker.name, _text(exc)))
+                self._tell(LinkDown(self._worker.name, _text(exc)))
             finally:
                 link.close()
             pause_s = 0.0 if time.monotonic() - began_s > _FIRST_PAUSE_S else _next_pause(pause_s)
 
+    def _tell(self, report: Report) -> None:
+        self._reports.put((self, report))
+
     def _converse(self, link: WorkerLink) -> None:
         talk = _Conversation(link, SimpleQueue())
         self._inbox = talk.inbox
-        self._reports.put(LinkUp(self._worker.name, link.info, talk.inbox))
+        self._tell(LinkUp(self._worker.name, link.info, talk.inbox))
+        self._obey(talk, self._first_commands(talk))
         while not self._ended.is_set():
             commands = self._commands(talk)
             self._obey(talk, commands)
@@ -123,6 +127,20 @@ class Driver(threading.Thread):
                 self._follow(talk, 0.0 if not talk.inbox.empty() else _FOLLOW_S)
         while not talk.inbox.empty():
             self._obey(talk, [talk.inbox.get()])
+
+    def _first_commands(self, talk: _Conversation) -> list[Command]:
+        """`Follow`, and after it what was sent before it.
+
+        Until it is known which attempts live here, reading the journal would pass over the ends
+        of those without bringing their outputs home.
+        """
+        found: list[Command] = []
+        while not self._ended.is_set():
+            command = talk.inbox.get()
+            if isinstance(command, Follow):
+                return [command, *found]
+            found.append(command)
+        return []
 
     def _commands(self, talk: _Conversation) -> list[Command]:
         found: list[Command] = []
@@ -196,7 +214,7 @@ class Driver(threading.Thread):
             if good:
                 talk.link.launch(good)
                 attempts = tuple(launch.attempt for launch in good)
-                self._reports.put(Given(self._worker.name, attempts))
+                self._tell(Given(self._worker.name, attempts))
             if waiting:
                 self._follow(talk, 0.0)
 
@@ -232,7 +250,7 @@ class Driver(threading.Thread):
 
     def _fail(self, talk: _Conversation, attempt: AttemptId, cause: Cause, message: str) -> None:
         talk.live.pop(attempt, None)
-        self._reports.put(Failed(self._worker.name, attempt, AttemptEnd(cause, message=message)))
+        self._tell(Failed(self._worker.name, attempt, AttemptEnd(cause, message=message)))
 
     # -- results -----------------------------------------------------------------------------------
 
@@ -253,7 +271,7 @@ class Driver(threading.Thread):
             if record.event in ("done", "refused"):
                 talk.live.pop(record.attempt, None)
                 talk.ending.discard(record.attempt)
-        self._reports.put(Records(self._worker.name, talk.offset, tuple(records), outputs, failed))
+        self._tell(Records(self._worker.name, talk.offset, tuple(records), outputs, failed))
 
 
 def _next_pause(pause_s: float) -> float:

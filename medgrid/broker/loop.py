@@ -12,6 +12,7 @@ from typing import Any
 
 from medgrid.broker.assigning import Assigner
 from medgrid.broker.board import Board
+from medgrid.broker.driver import Driver
 from medgrid.broker.linking import Linker
 from medgrid.broker.messages import Failed, Given, LinkDown, LinkUp, Records, Report
 from medgrid.broker.process import gone_process, own_process
@@ -144,7 +145,7 @@ class _Session:
         self._lease = lease
         self._stopping = stopping
         self._until_stuck = until_stuck
-        self._reports: Queue[Report] = Queue()
+        self._reports: Queue[tuple[Driver, Report]] = Queue()
         self._board = Board(catalog, settings, vault, self._reports)
         self._assigner = Assigner(self._board)
         self._settler = Settler(self._board, settings.max_attempts)
@@ -179,7 +180,7 @@ class _Session:
 
     def _wait(self) -> list[Report]:
         """Reports that have come in; a moment after the first one, so that many share a commit."""
-        found: list[Report] = []
+        found: list[tuple[Driver, Report]] = []
         try:
             found.append(self._reports.get(timeout=0.0 if self._progressed else _TICK_S))
             self._stopping.wait(_GATHER_S)
@@ -188,7 +189,7 @@ class _Session:
         except Empty:
             pass
         self._progressed = False
-        return found
+        return [report for driver, report in found if self._board.is_current(driver)]
 
     def _write(self, reports: list[Report]) -> list[tuple[Station, Any]]:
         if not reports:

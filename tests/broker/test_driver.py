@@ -1,0 +1,73 @@
+"""One worker's driver, with a real agent and a real storage element."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from queue import Queue
+
+import pytest
+
+from medgrid.broker.collecting import Collector
+from medgrid.broker.driver import Driver
+from medgrid.broker.messages import Cancel, Follow, LinkUp, Records, Report
+from medgrid.broker.staging import Stager, Wheels
+from medgrid.broker.storages import Storages
+from medgrid.config import Settings
+from medgrid.model import Cause, StorageElement, Worker
+from medgrid.workers import open_link
+from medgrid.workers.base import OutputPattern
+from tests.workers.places import GRID, Place, local_shell, run, script
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """An agent on this host."""
+    settings = Settings(home=tmp_path / "grid")
+    worker = Worker("here", "local:", "site", slots=2)
+    found = Place(worker, settings, str(tmp_path / "grid/agent/here"), local_shell)
+    yield found
+    found.close()
+
+
+def test_no_end_is_passed_over_before_it_is_known_what_lives_there(
+    place: Place, tmp_path: Path
+) -> None:
+    """An attempt that ended while nobody listened, and a command that was sent too early."""
+    launch = script(
+        place.attempt(), "echo result > out.txt", outputs=(OutputPattern("result", "out.txt"),)
+    )
+    assert run(place.open(), launch).cause is Cause.OK
+
+    (tmp_path / "se").mkdir()
+    element = StorageElement("local", f"file://{tmp_path}/se", "site")
+    storages = Storages(place.settings)
+    storages.replace({element.name: element})
+    reports: Queue[tuple[Driver, Report]] = Queue()
+    driver = Driver(
+        place.worker,
+        partial(open_link, place.worker, place.settings, GRID),
+        Stager(place.worker, storages, Wheels(place.settings.cache_dir)),
+        Collector(storages, GRID),
+        reports,
+    )
+    driver.start()
+    try:
+        teller, report = reports.get(timeout=20)
+        assert teller is driver
+        assert isinstance(report, LinkUp)
+        report.inbox.put(Cancel((place.attempt(2),)))
+        time.sleep(1)
+        report.inbox.put(Follow(0, {launch.attempt: element}))
+        _, told = reports.get(timeout=20)
+    finally:
+        driver.stop()
+        driver.join(20)
+        storages.close()
+    assert isinstance(told, Records)
+    assert "done" in [record.event for record in told.records]
+    (output,) = told.outputs[launch.attempt]
+    assert output.sha256 == hashlib.sha256(b"result\n").hexdigest()
