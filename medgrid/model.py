@@ -365,6 +365,7 @@ class Cause(StrEnum):
     WALLTIME = "walltime"
     MEMORY = "memory"
     DISK = "disk"  # wrote more than its limit
+    OUTPUT_SIZE = "output-size"  # its outputs are larger than its limit
     CANCELLED = "cancelled"
     STAGE_IN = "stage-in"
     STAGE_OUT = "stage-out"

@@ -16,7 +16,7 @@ from .capture import Capture
 from .container import Container
 from .layout import Layout, write_json
 from .limits import Watch
-from .outputs import OutputProblem
+from .outputs import OutputProblem, TooLarge
 from .room import Room
 from .staging import StageError, changed_inputs
 
@@ -308,7 +308,8 @@ class Job:
         try:
             outputs = self._room.outputs()
         except OutputProblem as exc:
-            return _ended("missing-output", self._room.explain(exc))
+            cause = "output-size" if isinstance(exc, TooLarge) else "missing-output"
+            return _ended(cause, self._room.explain(exc))
         except OSError as exc:
             if exc.errno not in _NO_SPACE:
                 raise

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from .processes import descendants, resident_bytes
 
-__all__ = ["Watch", "disk_usage"]
+__all__ = ["Watch", "disk_usage", "size_text"]
 
 _MEMORY_EVERY_S = 0.1
 _DISK_EVERY_S = 1.0
@@ -48,7 +48,10 @@ class Watch:
             used = resident_bytes([pid, *descendants(pid)], self._memory_bytes)
             self.peak_bytes = max(self.peak_bytes, used)
             if used > self._memory_bytes:
-                return "memory", "used %s, limit %s" % (_size(used), _size(self._memory_bytes))
+                return "memory", "used %s, limit %s" % (
+                    size_text(used),
+                    size_text(self._memory_bytes),
+                )
         if self._disk_bytes and now >= self._disk_at:
             breach = self.check_disk()
             self._disk_at = now + max(_DISK_EVERY_S, 20 * (time.monotonic() - now))
@@ -67,7 +70,7 @@ class Watch:
         used = disk_usage(self._directories) - self._before_bytes
         if used <= self._disk_bytes:
             return None
-        return "disk", "wrote %s, limit %s" % (_size(used), _size(self._disk_bytes))
+        return "disk", "wrote %s, limit %s" % (size_text(used), size_text(self._disk_bytes))
 
 
 def disk_usage(directories: List[str]) -> int:
@@ -89,7 +92,8 @@ def disk_usage(directories: List[str]) -> int:
     return total
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
+    """An amount of bytes as people read it."""
     amount = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if amount < 1024:

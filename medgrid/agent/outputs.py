@@ -8,7 +8,9 @@ import os
 import stat
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-__all__ = ["OutputProblem", "find_outputs", "open_inside"]
+from .limits import size_text
+
+__all__ = ["OutputProblem", "TooLarge", "find_outputs", "open_inside"]
 
 _CHUNK_BYTES = 1 << 20
 
@@ -28,6 +30,10 @@ class OutputProblem(Exception):
         self.neutral = text if neutral is None else neutral
 
 
+class TooLarge(OutputProblem):
+    """The outputs are larger than they may be."""
+
+
 def measure(pattern: Dict[str, Any], name: str, descriptor: int) -> Dict[str, Any]:
     """Fields of an output that stays as it is."""
     size, sha256 = digest_file(descriptor)
@@ -35,7 +41,10 @@ def measure(pattern: Dict[str, Any], name: str, descriptor: int) -> Dict[str, An
 
 
 def find_outputs(
-    work: str, patterns: List[Dict[str, Any]], take: Take = measure
+    work: str,
+    patterns: List[Dict[str, Any]],
+    take: Take = measure,
+    limit_bytes: Optional[int] = None,
 ) -> List[Dict[str, Any]]:
     """Outputs of a job in directory `work`, in order of `patterns`, then of name.
 
@@ -43,9 +52,13 @@ def find_outputs(
     ----------
     take : callable
         Makes the fields of each.
+    limit_bytes : int, optional
+        What they may hold together; nothing is taken when they hold more.
 
     Raises
     ------
+    TooLarge
+        They hold more.
     OutputProblem
         One is missing, is there several times, or lies outside `work`.
     """
@@ -53,19 +66,30 @@ def find_outputs(
     if not patterns:
         return found
     top = os.path.realpath(work)
+    wanted: List[Tuple[Dict[str, Any], str]] = []
+    total = 0
     for pattern in patterns:
-        role, wanted = pattern["role"], pattern["glob"]
-        if os.path.isabs(wanted) or ".." in wanted.split("/"):
-            raise OutputProblem("output %s: %r leads out of the job's directory" % (role, wanted))
-        paths = sorted(glob.glob(os.path.join(glob.escape(top), wanted), recursive=True))
+        role, shape = pattern["role"], pattern["glob"]
+        if os.path.isabs(shape) or ".." in shape.split("/"):
+            raise OutputProblem("output %s: %r leads out of the job's directory" % (role, shape))
+        paths = sorted(glob.glob(os.path.join(glob.escape(top), shape), recursive=True))
         names = [os.path.relpath(path, top) for path in paths if not os.path.isdir(path)]
         if not names and not pattern.get("optional"):
-            raise OutputProblem("output %s: no file matches %r" % (role, wanted))
+            raise OutputProblem("output %s: no file matches %r" % (role, shape))
         if len(names) > 1 and not pattern.get("is_list"):
             raise OutputProblem(
-                "output %s: %d files match %r, expected one" % (role, len(names), wanted)
+                "output %s: %d files match %r, expected one" % (role, len(names), shape)
             )
-        found.extend(take(pattern, name, open_inside(top, name, role)) for name in names)
+        wanted.extend((pattern, name) for name in names)
+        if limit_bytes is not None:
+            for name in names:
+                descriptor = open_inside(top, name, role)
+                total += os.fstat(descriptor).st_size
+                os.close(descriptor)
+    if limit_bytes is not None and total > limit_bytes:
+        raise TooLarge("outputs of %s, limit %s" % (size_text(total), size_text(limit_bytes)))
+    for pattern, name in wanted:
+        found.append(take(pattern, name, open_inside(top, name, pattern["role"])))
     return found
 
 

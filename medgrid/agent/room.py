@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from .layout import Layout, remove_tree
 from .outputs import OutputProblem, find_outputs
@@ -61,7 +61,13 @@ class Room:
         OutputProblem
             One is missing or may not be taken.
         """
-        return find_outputs(self.work, self._launch.get("outputs", []))
+        patterns = self._launch.get("outputs", [])
+        return find_outputs(self.work, patterns, limit_bytes=self._output_bytes)
+
+    @property
+    def _output_bytes(self) -> Optional[int]:
+        limit: Optional[int] = self._launch.get("limits", {}).get("output_bytes")
+        return limit
 
     def explain(self, problem: "StageError | OutputProblem") -> str:
         """What the record may say of a problem."""

@@ -107,7 +107,8 @@ class SealedRoom(Room):
             own_names.append(name)
             return dict(self._seal(descriptor, path), role=pattern["role"], path=path)
 
-        found = find_outputs(self.work, self._launch.get("outputs", []), take)
+        patterns = self._launch.get("outputs", [])
+        found = find_outputs(self.work, patterns, take, self._output_bytes)
         self._told["paths"] = own_names
         return found
 

@@ -58,6 +58,7 @@ class JobLimits:
     walltime_s: float | None = None
     memory_bytes: int | None = None
     disk_bytes: int | None = None
+    output_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,7 +236,9 @@ def _launch(
             OutputPattern(one.role, one.glob, one.optional, one.is_list)
             for one in invocation.outputs
         ),
-        limits=Limits(limits.walltime_s, limits.memory_bytes, limits.disk_bytes),
+        limits=Limits(
+            limits.walltime_s, limits.memory_bytes, limits.disk_bytes, limits.output_bytes
+        ),
         bundle=bundle,
         environment=environment,
         slots=invocation.slots,

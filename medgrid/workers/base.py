@@ -84,6 +84,7 @@ class Limits:
     walltime_s: float | None = None
     memory_bytes: int | None = None
     disk_bytes: int | None = None
+    output_bytes: int | None = None  # all outputs together
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ def launch_to_wire(launch: Launch) -> dict[str, Any]:
             walltime_s=launch.limits.walltime_s,
             memory_bytes=launch.limits.memory_bytes,
             disk_bytes=launch.limits.disk_bytes,
+            output_bytes=launch.limits.output_bytes,
         ),
         "bundle": _bundle(launch.bundle),
         "environment": _some(

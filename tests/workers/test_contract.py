@@ -310,6 +310,25 @@ def test_limits_end_a_job_and_say_so(place: Place) -> None:
     assert (record.cause, record.message) == (Cause.DISK, "wrote 28.61 MiB, limit 10 MiB")
 
 
+@pytest.mark.parametrize(
+    ("limit", "cause", "message"),
+    [(2999, Cause.OUTPUT_SIZE, "outputs of 2.93 KiB, limit 2.929 KiB"), (3000, Cause.OK, "")],
+)
+def test_outputs_larger_than_their_limit_are_not_taken(
+    place: Place, limit: int, cause: Cause, message: str
+) -> None:
+    link = place.open()
+    launch = script(
+        place.attempt(),
+        "head -c 1000 /dev/zero > a.bin; head -c 2000 /dev/zero > b.bin; echo more > other",
+        outputs=(OutputPattern("all", "*.bin", is_list=True),),
+        limits=Limits(output_bytes=limit),
+    )
+    record = run(link, launch)
+    assert (record.cause, record.message) == (cause, message)
+    assert len(record.outputs) == (2 if cause is Cause.OK else 0)
+
+
 def test_a_daemon_does_not_outlive_its_job(place: Place) -> None:
     link = place.open()
     marked = f"32{int(time.time()) % 100000}"
