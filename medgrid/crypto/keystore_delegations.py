@@ -10,6 +10,7 @@ from medgrid.crypto.audit_record import Event
 from medgrid.crypto.keystore_base import StoreBase
 from medgrid.crypto.keystore_schema import delegation, delegation_box, delegation_key
 from medgrid.crypto.keystore_values import DelegatedKey
+from medgrid.errors import NotFound
 from medgrid.model import ObjectId
 
 __all__ = ["DelegationStore"]
@@ -44,6 +45,26 @@ class DelegationStore(StoreBase):
                 for name, key in keys.items()
             ]
             self._enter(connection, delegation_key, sealed, "one of these keys")
+            rows = [{"submission": submission, **box._asdict()} for box in boxes]
+            self._enter(connection, delegation_box, rows, "one of these boxes")
+
+    def extend_delegation(self, submission: int, boxes: Sequence[DelegatedKey]) -> None:
+        """Lend more data keys for a submission, in boxes that say by themselves who opens them.
+
+        Raises
+        ------
+        NotFound
+            Nothing is lent by this identity for the submission any more.
+        AlreadyExists
+            One of these keys is lent already.
+        """
+        event = Event("delegate", str(submission), detail=f"{len(boxes)} keys")
+        with self._recorded(event) as connection:
+            known = select(delegation.c.submission).where(
+                delegation.c.submission == submission, delegation.c.owner == self.who
+            )
+            if connection.scalar(known) is None:
+                raise NotFound(f"nothing is lent for submission {submission}")
             rows = [{"submission": submission, **box._asdict()} for box in boxes]
             self._enter(connection, delegation_box, rows, "one of these boxes")
 

@@ -452,6 +452,13 @@ class SplitKeyStore(KeyStore):
             ]
             self._writes.run("put_delegation", submission, sealed_keys, sealed_boxes)
 
+    def extend_delegation(self, submission: int, boxes: Sequence[DelegatedKey]) -> None:
+        with self.transaction():
+            sealed = [
+                one._replace(box=self._seal(one.box, _box_at(submission, one))) for one in boxes
+            ]
+            self._writes.run("extend_delegation", submission, sealed)
+
     def drop_delegation(self, submission: int, numbers: Sequence[int] | None = None) -> None:
         wanted = None if numbers is None else list(numbers)
         self._writes.run("drop_delegation", submission, wanted)

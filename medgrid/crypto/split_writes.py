@@ -330,6 +330,7 @@ WRITES = frozenset(
         "drop_grants",
         "drop_seal",
         "drop_wraps",
+        "extend_delegation",
         "put_certificate",
         "put_delegation",
         "put_document",

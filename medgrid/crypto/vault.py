@@ -24,7 +24,7 @@ from medgrid.crypto.crypt4gh import (
     new_data_key,
     seal_header,
 )
-from medgrid.crypto.delegation import borrow, lend
+from medgrid.crypto.delegation import borrow, lend, lend_again
 from medgrid.crypto.identity import Identity
 from medgrid.crypto.keystore import KeyStore
 from medgrid.crypto.keystore_schema import RECOVERY
@@ -370,13 +370,17 @@ class Vault:
 
     # -- lending to jobs ---------------------------------------------------------------------------
 
-    def lend(self, submission: int, inputs: Mapping[int, Sequence[ObjectId]]) -> None:
+    def lend(
+        self, submission: int, inputs: Mapping[int, Sequence[ObjectId]], *, again: bool = False
+    ) -> None:
         """Let the grid's brokers have the keys of the inputs of jobs, until these end.
 
         Parameters
         ----------
         inputs : mapping
             Objects by number of the job; their keys were asked for before.
+        again : bool
+            Keys were lent for the submission before, also for these jobs.
         """
         brokers = self.trust.brokers()
         if not brokers:
@@ -384,7 +388,7 @@ class Vault:
                 "no broker of this grid is certified to get keys",
                 hint="the registrar certifies one: 'medgrid identity certify ... --role broker'",
             )
-        lend(
+        (lend_again if again else lend)(
             self.store,
             submission,
             {broker.name: broker.encryption_public for broker in brokers},

@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy import text
 
 from medgrid.crypto.compartments import Compartments
-from medgrid.crypto.delegation import borrow, lend
+from medgrid.crypto.delegation import borrow, lend, lend_again
 from medgrid.crypto.keystore import KeyStore
 from medgrid.crypto.keystore_values import GrantRow, HeaderRow, Released
 from medgrid.crypto.seals import Seals
-from medgrid.errors import AlreadyExists, ConfigError, Denied, UsageError
+from medgrid.errors import AlreadyExists, ConfigError, Denied, IntegrityError, NotFound, UsageError
 from medgrid.model import DataClass, ObjectId
 from tests.crypto.people import People, Person
 
@@ -245,6 +245,48 @@ def test_brokers_borrow_keys_while_jobs_last(
     assert store.delegations() == {}
     with pytest.raises(Denied):
         borrow(theirs, broker, 42)
+
+
+def test_keys_are_lent_again_beside_those_of_other_jobs(
+    store: KeyStore, people: People, images: list[ObjectId]
+) -> None:
+    broker = people["broker"]
+    brokers = {
+        "other": people["bob"].encryption_public,
+        "broker": broker.encryption_public,
+    }
+    theirs = store.acting("broker")
+
+    def borrowed(who: str = "broker") -> dict[tuple[int, ObjectId], bytes]:
+        found = borrow(store.acting(who), people[who], 42)
+        return {(one.number, one.object_id): one.data_key for one in found}
+
+    lend_again(store, 42, brokers, [(1, images[0], b"a" * 32), (2, images[0], b"b" * 32)])
+    lend_again(store, 42, brokers, [(1, images[0], b"c" * 32), (1, images[1], b"d" * 32)])
+    theirs.drop_delegation(42, [3])
+    lend_again(store, 42, brokers, [(3, images[2], b"e" * 32)])
+    assert borrowed() == {
+        (1, images[0]): b"c" * 32,
+        (1, images[1]): b"d" * 32,
+        (2, images[0]): b"b" * 32,
+        (3, images[2]): b"e" * 32,
+    }
+    with pytest.raises(NotFound) as caught:
+        store.acting("bob").extend_delegation(42, [])
+    assert caught.value.message == "nothing is lent for submission 42"
+    with store.db.write() as connection:  # the box of one job in the place of another's
+        connection.execute(
+            text(
+                "UPDATE delegation_box SET box = (SELECT box FROM delegation_box "
+                "WHERE number = 3) WHERE number = 2"
+            )
+        )
+    with pytest.raises(IntegrityError):
+        borrowed()
+    theirs.drop_delegation(42, [1, 2, 3])
+    assert store.delegations() == {}
+    lend_again(store, 42, brokers, [(1, images[0], b"f" * 32)])
+    assert borrowed() == {(1, images[0]): b"f" * 32}
 
 
 def test_ten_thousand_keys_take_about_a_second(

@@ -12,12 +12,12 @@ import pytest
 
 from medgrid.crypto.care_team import CareTeam
 from medgrid.crypto.compartments import Compartments
-from medgrid.crypto.delegation import borrow, lend
+from medgrid.crypto.delegation import borrow, lend, lend_again
 from medgrid.crypto.keystore import KeyStore
 from medgrid.crypto.keystore_schema import metadata
 from medgrid.crypto.keystore_values import Compartment, CompartmentId, GrantRow, HeaderRow, WrapRow
 from medgrid.crypto.seals import Seals
-from medgrid.errors import Denied, MedgridError, UsageError
+from medgrid.errors import Denied, MedgridError, NotFound, UsageError
 from medgrid.model import DataClass, ObjectId
 from tests.crypto.people import People, Person
 from tests.lab.postgres import PostgresServer
@@ -346,6 +346,11 @@ def test_brokers_keep_results_for_their_owners(clinic: Clinic) -> None:
     lend(bob, 3, {"broker": broker.encryption_public}, [(1, SCAN, b"k" * 32)])
     found = borrow(clinic.store("broker"), broker, 3)
     assert [(one.data_key, one.manifest) for one in found] == [(b"k" * 32, b"manifest")]
+    lend_again(bob, 3, {"broker": broker.encryption_public}, [(2, SCAN, b"l" * 32)])
+    found = borrow(clinic.store("broker"), broker, 3)
+    assert [(one.number, one.data_key) for one in found] == [(1, b"k" * 32), (2, b"l" * 32)]
+    with pytest.raises(NotFound):
+        clinic.store("carol").extend_delegation(3, [])
     with pytest.raises(Denied):
         borrow(clinic.store("carol"), clinic.people["carol"], 3)
     clinic.store("broker").put_headers(

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from medgrid.crypto import split_mend, split_writes
 from medgrid.crypto.audit_checkpoint import Memory
 from medgrid.crypto.compartments import Compartments
-from medgrid.crypto.delegation import borrow, lend
+from medgrid.crypto.delegation import borrow, lend, lend_again
 from medgrid.crypto.hpke import public_of
 from medgrid.crypto.keystore import KeyStore
 from medgrid.crypto.keystore_values import CompartmentId, GrantRow, HeaderRow
@@ -149,6 +149,13 @@ def test_any_two_of_three_give_everything(hydra: Hydra, tmp_path: Path) -> None:
         hydra.files[place].rename(aside)
         hydra.check()
         aside.rename(hydra.files[place])
+
+
+def test_keys_are_lent_again(hydra: Hydra) -> None:
+    broker = hydra.people["broker"]
+    lend_again(hydra.open(), 3, {"broker": broker.encryption_public}, [(2, SCAN, b"l" * 32)])
+    found = borrow(hydra.open("broker"), broker, 3)
+    assert [(one.number, one.data_key) for one in found] == [(1, b"k" * 32), (2, b"l" * 32)]
 
 
 def test_one_of_three_gives_nothing(hydra: Hydra) -> None:
