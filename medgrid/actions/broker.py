@@ -30,6 +30,7 @@ class BrokerStatus:
     silent_s: float | None
     open_jobs: int
     workers_down: dict[str, str]
+    workers_out: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ def broker_status(grid: Grid) -> BrokerStatus:
     if gone_process(holder) is not None:
         holder = None
     links = catalog.jobs.desk.links()
+    now_s = time.time()
     return BrokerStatus(
         running=holder is not None,
         holder=holder.holder if holder else None,
@@ -74,6 +76,11 @@ def broker_status(grid: Grid) -> BrokerStatus:
         open_jobs=catalog.jobs.desk.open_count(),
         workers_down={
             name: link.reason for name, link in links.items() if link.down_since_s is not None
+        },
+        workers_out={
+            name: trouble
+            for name, health in catalog.health.all().items()
+            if (trouble := health.trouble(now_s))
         },
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from medgrid.actions.grid import Grid
+from medgrid.actions.troubles import worker_troubles
 from medgrid.broker.matching import Candidate, Match, need_of, rank
 from medgrid.errors import NotFound
 from medgrid.model import LFN, SiteClass
@@ -44,14 +45,13 @@ def candidates(grid: Grid) -> list[Candidate]:
     classes = {site.name: site.site_class for site in catalog.places.sites()}
     links = catalog.jobs.desk.links()
     load = catalog.jobs.desk.load()
+    troubles = worker_troubles(catalog)
     found = []
     for worker in catalog.places.workers():
         link = links.get(worker.name)
         info = link.info if link else {}
         runtimes, ciphers = info.get("runtimes"), info.get("ciphers")
-        trouble = None
-        if link is not None and link.down_since_s is not None:
-            trouble = f"it does not answer: {link.reason}"
+        trouble = troubles.get(worker.name)
         found.append(
             Candidate(
                 worker,
@@ -60,7 +60,7 @@ def candidates(grid: Grid) -> list[Candidate]:
                 runtimes=None if runtimes is None else tuple(runtimes),
                 ciphers=None if ciphers is None else tuple(ciphers),
                 memory_bytes=info.get("memory_bytes"),
-                trouble=trouble,
+                trouble=trouble.text if trouble and trouble.is_out else None,
             )
         )
     return found

@@ -203,6 +203,7 @@ def add_worker(
         options=options,
     )
     places.put_worker(worker)
+    grid.catalog.health.forget(name)
     return Added(worker, new_site)
 
 
@@ -276,10 +277,15 @@ def remove_worker(grid: Grid, name: str) -> None:
                 hint=f"let it end them with 'medgrid worker disable {name}', or cancel them",
             )
         catalog.places.remove_worker(name)
+        catalog.health.forget(name)
 
 
 def set_worker_enabled(grid: Grid, name: str, enabled: bool) -> Worker:
-    """Let a worker take new jobs, or none."""
-    worker = replace(grid.catalog.places.worker(name), enabled=enabled)
-    grid.catalog.places.put_worker(worker)
+    """Let a worker take new jobs, or none; one that is enabled is trusted, whatever failed."""
+    catalog = grid.catalog
+    with catalog.transaction():
+        worker = replace(catalog.places.worker(name), enabled=enabled)
+        catalog.places.put_worker(worker)
+        if enabled:
+            catalog.health.forget(name)
     return worker

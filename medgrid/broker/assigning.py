@@ -135,7 +135,7 @@ class Assigner:
         jobs, later = ahead[: room + window], ahead[room + window :]
         if not jobs:
             return
-        names = {station.name for station in fit}
+        names = {s.name for s in fit if s.candidate.trouble is None or not s.tried}
         placed: list[tuple[Station, WaitingJob, LiveAttempt]] = []
         left = list(jobs)
         # at the start, a worker that has the input may be about to answer
@@ -149,8 +149,15 @@ class Assigner:
                     if station is None:
                         rest.append(job)
                         continue
-                    live = LiveAttempt(job.id, job.attempt + 1, need.slots, head.algorithm)
-                    station.add(f"{job.id}.{live.attempt}", live)
+                    live = LiveAttempt(
+                        job.id,
+                        job.attempt + 1,
+                        need.slots,
+                        head.algorithm,
+                        job.tries,
+                        job.strikes,
+                    )
+                    station.place(f"{job.id}.{live.attempt}", live)
                     placed.append((station, job, live))
                 left = rest
         self._assign(plan, head, placed, shared)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 from queue import Queue
 
+from medgrid.broker.breaker import Breaker
 from medgrid.broker.collecting import Collector
 from medgrid.broker.driver import Driver
 from medgrid.broker.matching import Candidate, Need, need_of, objection
@@ -20,6 +21,7 @@ from medgrid.catalog import Catalog
 from medgrid.catalog.job_desk import SubmissionHead, WorkerLinkState
 from medgrid.catalog.job_moves import AttemptEnd
 from medgrid.catalog.provenance import Derivation
+from medgrid.catalog.worker_health import WorkerHealth
 from medgrid.config import Settings
 from medgrid.crypto.manifest import Manifest
 from medgrid.crypto.vault import InputKey, Vault
@@ -76,6 +78,7 @@ class Board:
         self._storages = Storages(settings)
         self._wheels = Wheels(settings.cache_dir)
         self._links = self.desk.links()
+        self._health: Mapping[str, WorkerHealth] = {}
         self._heads: dict[int, SubmissionHead] = {}
         self._algorithms: dict[Sha256, Algorithm] = {}
         self._needs: dict[Sha256, Need] = {}
@@ -98,12 +101,17 @@ class Board:
         self._storages.replace(self._elements)
         self._bundles.clear()
         workers = {worker.name: worker for worker in places.workers()}
+        self._health = self.catalog.health.all()
         for worker in workers.values():
             station = self.stations.get(worker.name)
             site_class = classes.get(worker.site, SiteClass.COMPUTE)
             if station is None:
                 self._open(worker, site_class)
                 continue
+            health = self._health.get(worker.name, WorkerHealth())
+            if health != station.saved:  # somebody wants it trusted
+                station.saved = health
+                station.breaker = Breaker(health)
             known = station.candidate.worker
             station.candidate.worker = worker
             station.candidate.site_class = site_class
@@ -122,7 +130,14 @@ class Board:
             ciphers=None if ciphers is None else tuple(ciphers),
             memory_bytes=link.info.get("memory_bytes"),
         )
-        station = Station(candidate, agent_id=link.agent_id, offset=link.journal_offset)
+        health = self._health.get(worker.name, WorkerHealth())
+        station = Station(
+            candidate,
+            agent_id=link.agent_id,
+            offset=link.journal_offset,
+            breaker=Breaker(health),
+            saved=health,
+        )
         self.stations[worker.name] = station
         if worker.enabled:
             self.drive(station)
@@ -318,6 +333,14 @@ class Board:
     def drop_delegations(self) -> None:
         """Forget the keys that were lent to jobs which have ended."""
         drop_ended(self.desk, self._vault)
+
+    def save_health(self) -> None:
+        """Remember which workers fail."""
+        for station in self.stations.values():
+            health = station.breaker.health
+            if health != station.saved:
+                self.catalog.health.save(station.name, health)
+                station.saved = health
 
     def save_link(self, station: Station, down_since_s: float | None = None) -> None:
         """Remember how far a worker's journal was read, and whether it answers."""

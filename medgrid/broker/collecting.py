@@ -73,7 +73,7 @@ class Collector:
             except (_StorageTrouble, IntegrityError) as exc:
                 for record, _ in left:
                     if record.attempt not in outputs:
-                        failed[record.attempt] = _end(record, exc.message)
+                        failed[record.attempt] = _end(record, exc)
         return outputs, {key: end for key, end in failed.items() if key not in outputs}
 
     def drop(self, outputs: Iterable[Collected]) -> None:
@@ -159,15 +159,17 @@ class _Source:
             raise
 
 
-def _end(record: JournalRecord, message: str) -> AttemptEnd:
+def _end(record: JournalRecord, problem: MedgridError) -> AttemptEnd:
     return AttemptEnd(
         Cause.STAGE_OUT,
         record.exit_code,
-        f"its outputs cannot be stored: {message}",
+        f"its outputs cannot be stored: {problem.message}",
         record.stdout_tail,
         record.stderr_tail,
         record.started_s,
         record.ended_s,
         record.max_rss_bytes,
         record.cpu_s,
+        of_storage=isinstance(problem, _StorageTrouble),
+        is_away=isinstance(problem.__cause__, Unreachable),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections import deque
@@ -10,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, Queue, SimpleQueue
 
+from medgrid.broker.backoff import pause
 from medgrid.broker.collecting import Collector
 from medgrid.broker.messages import (
     Cancel,
@@ -89,13 +89,14 @@ class Driver(threading.Thread):
 
     def run(self) -> None:
         """Hold one conversation after the other, until `stop`."""
-        pause_s = 0.0
+        pause_s, tries = 0.0, 0
         while not self._ended.wait(pause_s):
+            tries += 1
             try:
                 link = self._open_link()
             except MedgridError as exc:
                 self._tell(LinkDown(self._worker.name, exc.message))
-                pause_s = _next_pause(pause_s)
+                pause_s = pause(_FIRST_PAUSE_S, _LONGEST_PAUSE_S, tries)
                 continue
             except Exception as exc:  # the broker and the other workers go on
                 self._tell(LinkDown(self._worker.name, f"unexpected {type(exc).__name__}"))
@@ -110,7 +111,9 @@ class Driver(threading.Thread):
                 self._tell(LinkDown(self._worker.name, _text(exc)))
             finally:
                 link.close()
-            pause_s = 0.0 if time.monotonic() - began_s > _FIRST_PAUSE_S else _next_pause(pause_s)
+            pause_s = pause(_FIRST_PAUSE_S, _LONGEST_PAUSE_S, tries)
+            if time.monotonic() - began_s > _FIRST_PAUSE_S:
+                pause_s, tries = 0.0, 0
 
     def _tell(self, report: Report) -> None:
         self._reports.put((self, report))
@@ -195,7 +198,8 @@ class Driver(threading.Thread):
                     # a package index that does not answer says nothing against the worker
                     away = isinstance(exc, Unreachable)
                     cause = Cause.STAGE_IN if away else Cause.ENVIRONMENT
-                    self._fail(talk, work.attempt, cause, exc.message)
+                    end = AttemptEnd(cause, message=exc.message, of_storage=away, is_away=away)
+                    self._fail(talk, work.attempt, end)
                     continue
                 launches.append(launch)
                 needs[work.attempt] = {item.sha256 for item in wanted}
@@ -208,7 +212,7 @@ class Driver(threading.Thread):
             for launch in launches:
                 problems = [bad[one] for one in needs[launch.attempt] if one in bad]
                 if problems:
-                    self._fail(talk, launch.attempt, *problems[0])
+                    self._fail(talk, launch.attempt, problems[0])
                 else:
                     good.append(launch)
             if good:
@@ -220,37 +224,40 @@ class Driver(threading.Thread):
 
     def _stage(
         self, talk: _Conversation, items: dict[Sha256, StageItem]
-    ) -> dict[Sha256, tuple[Cause, str]]:
+    ) -> dict[Sha256, AttemptEnd]:
         """Put bytes on the worker; return those that could not be, with the reason."""
         from medgrid.workers.errors import NoSpace
 
-        bad: dict[Sha256, tuple[Cause, str]] = {}
+        bad: dict[Sha256, AttemptEnd] = {}
         wanted = dict(items)
         while wanted:
             try:
                 talk.link.stage(wanted.values())
             except SourceError as exc:
-                bad[exc.sha256] = (Cause.STAGE_IN, exc.message)
+                bad[exc.sha256] = AttemptEnd(
+                    Cause.STAGE_IN, message=exc.message, of_storage=True, is_away=exc.is_away
+                )
                 if wanted.pop(exc.sha256, None) is None:
                     raise
                 continue
             except NoSpace as exc:
-                bad.update(dict.fromkeys(wanted, (Cause.NO_SPACE, exc.message)))
+                bad.update(dict.fromkeys(wanted, AttemptEnd(Cause.NO_SPACE, message=exc.message)))
                 break
             except IntegrityError as exc:
                 if len(wanted) > 1:  # find the one: each by itself
                     for sha256, item in wanted.items():
                         bad.update(self._stage(talk, {sha256: item}))
                 else:
-                    bad.update(dict.fromkeys(wanted, (Cause.STAGE_IN, exc.message)))
+                    end = AttemptEnd(Cause.STAGE_IN, message=exc.message)
+                    bad.update(dict.fromkeys(wanted, end))
                 break
             talk.staged.update(wanted)
             break
         return bad
 
-    def _fail(self, talk: _Conversation, attempt: AttemptId, cause: Cause, message: str) -> None:
+    def _fail(self, talk: _Conversation, attempt: AttemptId, end: AttemptEnd) -> None:
         talk.live.pop(attempt, None)
-        self._tell(Failed(self._worker.name, attempt, AttemptEnd(cause, message=message)))
+        self._tell(Failed(self._worker.name, attempt, end))
 
     # -- results -----------------------------------------------------------------------------------
 
@@ -272,11 +279,6 @@ class Driver(threading.Thread):
                 talk.live.pop(record.attempt, None)
                 talk.ending.discard(record.attempt)
         self._tell(Records(self._worker.name, talk.offset, tuple(records), outputs, failed))
-
-
-def _next_pause(pause_s: float) -> float:
-    longer = min(_LONGEST_PAUSE_S, max(_FIRST_PAUSE_S, pause_s * 2))
-    return longer * random.uniform(0.75, 1.25)  # noqa: S311 - spreads reconnects
 
 
 def _text(exc: Exception) -> str:

@@ -38,20 +38,20 @@ class Linker:
             station = self._board.stations.get(job.worker)
             if station is None:
                 end = AttemptEnd(Cause.LOST, message=f"{job.worker} is no longer in the grid")
-                orphans.append(self._retry(job, end))
+                orphans.append(self._settler.leave(job, end))
             else:
                 station.add(job.attempt_id, self._live(job))
+                health = station.breaker.health
+                if health.outages and job.assigned_s >= health.until_s:
+                    station.breaker.trial = job.attempt_id
                 if station.driver is None:  # disabled: what it has is still brought to its end
                     self._board.drive(station)
         self._board.desk.apply(orphans)
 
     def _live(self, job: LiveJob) -> LiveAttempt:
         algorithm = self._board.head(job.id.submission).algorithm
-        return LiveAttempt(job.id, job.attempt, self._board.need(algorithm).slots, algorithm)
-
-    def _retry(self, job: LiveJob, end: AttemptEnd) -> Move:
-        event = Event.ABORT if job.attempt >= self._board.settings.max_attempts else Event.RETRY
-        return Move(job.id, job.attempt, event, time.time(), end.message, end=end)
+        slots = self._board.need(algorithm).slots
+        return LiveAttempt(job.id, job.attempt, slots, algorithm, job.tries - 1, job.strikes)
 
     def up(self, report: LinkUp) -> list[tuple[Station, Any]]:
         """A worker answers: return what to tell it."""
@@ -70,7 +70,7 @@ class Linker:
         other = known_before is not None and known_before != info.agent_id
         if other or station.offset > info.journal_offset:
             end = AttemptEnd(Cause.LOST, message="the worker has lost all it knew")
-            moves += [self._settler.fail(station, attempt, end) for attempt in list(station.live)]
+            moves += self._settler.lose_all(station, end)
             station.offset = 0
         station.agent_id = info.agent_id
         live: dict[AttemptId, StorageElement] = {}
@@ -94,12 +94,13 @@ class Linker:
                 else:
                     step = Event.START if event in ("started", "done") else Event.GIVE
             except NotFound as exc:
-                end = AttemptEnd(Cause.STAGE_IN, message=exc.message)
+                end = AttemptEnd(Cause.STAGE_IN, message=exc.message, of_storage=True)
                 moves.append(self._settler.fail(station, attempt, end))
                 continue
             moves.append(Move(job.id, job.attempt, step, now, f"on {station.name}", station.name))
         self._board.desk.apply(moves)
         self._board.save_link(station)
+        self._board.save_health()
         commands.insert(0, (station, Follow(station.offset, live)))
         return commands + self._strays(station)
 
@@ -162,8 +163,8 @@ class Linker:
         """Send the jobs of a lost worker elsewhere; its attempts can change nothing any more."""
         _LOG.warning("%s: its jobs go elsewhere: %s", station.name, message)
         end = AttemptEnd(Cause.LOST, message=message)
-        moves = [self._settler.fail(station, attempt, end) for attempt in list(station.live)]
-        self._board.desk.apply(moves)
+        self._board.desk.apply(self._settler.lose_all(station, end))
+        self._board.save_health()
 
     def cancel(self) -> list[tuple[Station, Any]]:
         """Pass on what owners want cancelled; return what to tell the workers.

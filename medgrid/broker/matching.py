@@ -43,7 +43,7 @@ class Candidate:
 
     `runtimes`, `ciphers` and `memory_bytes` are what its agent said, None before it was ever
     reached. `trouble` says why nothing goes there for the time being; `unfit` says for which
-    algorithms (by digest) it lacks something.
+    algorithms (by digest) it lacks something. One that is `on_trial` gets one job at a time.
     """
 
     worker: Worker
@@ -53,6 +53,8 @@ class Candidate:
     ciphers: tuple[str, ...] | None = None
     memory_bytes: int | None = None
     trouble: str | None = None
+    on_trial: bool = False
+    has_trial: bool = False
     unfit: dict[str, str] = field(default_factory=dict)
     mean_duration_s: float | None = None
     staged: set[str] = field(default_factory=set)  # digests known to be in its cache
@@ -68,6 +70,8 @@ class Candidate:
 
     def has_room(self, slots: int) -> bool:
         """Whether a job of so many slots can be given to it now."""
+        if self.on_trial:
+            return not self.has_trial
         return self.used_slots == 0 or self.used_slots + slots <= self.limit_slots
 
     @property

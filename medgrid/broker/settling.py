@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from medgrid.algorithms.options import options
+from medgrid.broker.backoff import pause
 from medgrid.broker.collecting import output_id
 from medgrid.broker.messages import (
     Clean,
@@ -20,8 +20,8 @@ from medgrid.broker.messages import (
     Records,
     split_attempt,
 )
-from medgrid.broker.station import Station
-from medgrid.catalog.job_desk import CurrentJob
+from medgrid.broker.station import LiveAttempt, Station
+from medgrid.catalog.job_desk import CurrentJob, LiveJob
 from medgrid.catalog.job_moves import AttemptEnd, Move
 from medgrid.catalog.job_states import Event
 from medgrid.catalog.provenance import Derivation
@@ -35,6 +35,7 @@ __all__ = ["Settler"]
 
 _BACK_OFF_S = 2.0
 _LONGEST_BACK_OFF_S = 300.0
+_TRIES_FACTOR = 3  # so many times the attempts that may count against a job are made at most
 
 
 @dataclass(slots=True)
@@ -77,6 +78,7 @@ class Settler:
         for name in {report.worker for report in reports if isinstance(report, Records)}:
             if name in self._board.stations:
                 self._board.save_link(self._board.stations[name])
+        self._board.save_health()
         commands: list[tuple[Station, Any]] = [
             (self._board.stations[name], Clean(tuple(attempts)))
             for name, attempts in batch.ended.items()
@@ -86,23 +88,70 @@ class Settler:
 
     def fail(self, station: Station, attempt: AttemptId, end: AttemptEnd) -> Move:
         """Transition of an attempt that the infrastructure failed."""
-        live = station.drop(attempt)
-        station.failed(end.cause, end.message, live.algorithm if live else None)
+        live = station.live.get(attempt)
+        is_trial = station.breaker.trial == attempt
+        station.drop(attempt)
+        station.failed(end, split_attempt(attempt)[0], live.algorithm if live else None)
+        now_s = time.time()
+        # what the worker did to other jobs, too, or before the program was there, is its own fault
+        filled = end.cause is Cause.NO_SPACE and end.started_s is not None and not is_trial
+        spared = (
+            end.is_away
+            or end.cause is Cause.ENVIRONMENT
+            or (station.breaker.health.is_out(now_s) and not end.of_storage and not filled)
+        )
+        return self._next(station.name, attempt, live, end, strike=not spared)
+
+    def lose_all(self, station: Station, end: AttemptEnd) -> list[Move]:
+        """Transitions of all attempts of a worker that is lost: one failure of it, none of theirs.
+
+        A job that was alone there may be why, and has it counted.
+        """
+        lost = list(station.live.items())
+        moves = []
+        for attempt, live in lost:
+            station.drop(attempt)
+            strike = len(lost) == 1
+            moves.append(self._next(station.name, attempt, live, end, strike=strike))
+        if lost:
+            station.failed(end, lost[0][1].job, None)
+        return moves
+
+    def leave(self, job: LiveJob, end: AttemptEnd) -> Move:
+        """Transition of a job whose worker is no more."""
+        live = LiveAttempt(job.id, job.attempt, 1, Sha256(""), job.tries - 1, job.strikes)
+        return self._next(job.worker, job.attempt_id, live, end, strike=False)
+
+    def _next(
+        self,
+        worker: str,
+        attempt: AttemptId,
+        live: LiveAttempt | None,
+        end: AttemptEnd,
+        *,
+        strike: bool,
+    ) -> Move:
+        """Another attempt, later, as long as there is hope."""
         job, number = split_attempt(attempt)
-        now = time.time()
-        what = f"attempt {number} on {station.name} failed ({end.cause}): {end.message}"
-        if number >= self._max_attempts or (live and self._hopeless(live.algorithm, end)):
-            return Move(job, number, Event.ABORT, now, what, worker=station.name, end=end)
-        pause_s = min(_LONGEST_BACK_OFF_S, _BACK_OFF_S * 2 ** (number - 1))
-        pause_s *= random.uniform(0.75, 1.25)  # noqa: S311 - spreads retries
+        now_s = time.time()
+        what = f"attempt {number} on {worker} failed ({end.cause}): {end.message}"
+        tries = 1 + (live.tries if live else 0)
+        strikes = strike + (live.strikes if live else 0)
+        if (
+            strikes >= self._max_attempts
+            or tries >= _TRIES_FACTOR * self._max_attempts
+            or (live and self._hopeless(live.algorithm, end))
+        ):
+            return Move(job, number, Event.ABORT, now_s, what, worker=worker, end=end)
         return Move(
             job,
             number,
             Event.RETRY,
-            now,
+            now_s,
             f"{what}; another attempt follows",
-            worker=station.name,
-            not_before_s=now + pause_s,
+            worker=worker,
+            not_before_s=now_s + pause(_BACK_OFF_S, _LONGEST_BACK_OFF_S, tries),
+            strike=strike,
             end=end,
         )
 
@@ -177,11 +226,12 @@ class Settler:
         outputs: tuple[Collected, ...],
     ) -> None:
         job, number = split_attempt(record.attempt)
-        station.drop(record.attempt)
         duration_s = None
         if record.started_s is not None and record.ended_s is not None:
             duration_s = record.ended_s - record.started_s
-        station.succeeded(duration_s)
+        if end.cause is not Cause.CANCELLED:
+            station.succeeded(record.attempt, duration_s)
+        station.drop(record.attempt)
         event = Event.CANCEL if end.cause is Cause.CANCELLED else Event.END
         batch.moves.append(
             Move(

@@ -16,7 +16,7 @@ from medgrid.algorithms.invocation import InputRef, Invocation, JobEnvironment, 
 from medgrid.broker.messages import Work
 from medgrid.broker.storages import Storages
 from medgrid.crypto.vault import InputKey
-from medgrid.errors import MedgridError
+from medgrid.errors import MedgridError, Unreachable
 from medgrid.model import GridObject, ObjectId, Replica, Sha256, Worker
 from medgrid.workers.base import (
     Bundle,
@@ -34,11 +34,15 @@ _TRY_AGAIN_S = 30.0
 
 
 class SourceError(MedgridError):
-    """Bytes to be staged cannot be read from any storage element."""
+    """Bytes to be staged cannot be read from any storage element.
 
-    def __init__(self, message: str, sha256: Sha256) -> None:
+    `is_away` says that one of them did not answer, and may have them.
+    """
+
+    def __init__(self, message: str, sha256: Sha256, *, is_away: bool = False) -> None:
         super().__init__(message)
         self.sha256 = sha256
+        self.is_away = is_away
 
 
 class Wheels:
@@ -179,6 +183,7 @@ class Stager:
     @contextmanager
     def _open(self, sha256: Sha256, replicas: Sequence[Replica]) -> Iterator[BinaryIO]:
         problems: list[str] = []
+        is_away = False
         opened: AbstractContextManager[BinaryIO] | None = None
         for replica in replicas:
             try:
@@ -186,6 +191,7 @@ class Stager:
                 stream = opened.__enter__()
             except MedgridError as exc:
                 problems.append(f"{replica.se}: {exc}")
+                is_away = is_away or isinstance(exc, Unreachable)
                 continue
             try:
                 yield stream
@@ -193,7 +199,9 @@ class Stager:
                 opened.__exit__(None, None, None)
             return
         raise SourceError(
-            f"an input cannot be read: {'; '.join(problems) or 'it has no replica'}", sha256
+            f"an input cannot be read: {'; '.join(problems) or 'it has no replica'}",
+            sha256,
+            is_away=is_away,
         )
 
 

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-import random
 import time
 from dataclasses import dataclass, field
 
+from medgrid.broker.breaker import Breaker
 from medgrid.broker.driver import Driver
 from medgrid.broker.matching import Candidate
 from medgrid.broker.messages import Command, Inbox
+from medgrid.catalog.job_moves import AttemptEnd
+from medgrid.catalog.worker_health import WorkerHealth
 from medgrid.model import Cause, JobId, Sha256
 from medgrid.workers.base import AttemptId, WorkerInfo
 
 __all__ = ["LiveAttempt", "Station"]
 
-_FAILURES_TO_REST = 3
-_REST_S = 30.0
-_LONGEST_REST_S = 600.0
 _UNFIT_S = 600.0
 _DURATION_WEIGHT = 0.2
 
 
 @dataclass(slots=True)
 class LiveAttempt:
-    """An attempt this broker believes to live on a worker."""
+    """An attempt this broker believes to live on a worker.
+
+    `tries` and `strikes` are those of the job, this attempt not counted.
+    """
 
     job: JobId
     attempt: int
     slots: int
     algorithm: Sha256
+    tries: int
+    strikes: int
     cancel_sent: bool = False
 
 
@@ -46,8 +50,8 @@ class Station:
     down_since_s: float | None = None  # monotonic, as long as this process watches
     tried: bool = False  # the first connection has succeeded or failed
     trouble_text: str = ""
-    _failures: int = 0
-    _rest_until_s: float = 0.0
+    breaker: Breaker = field(default_factory=lambda: Breaker(WorkerHealth()))
+    saved: WorkerHealth = field(default_factory=WorkerHealth)  # as the catalog has it
     _unfit_until_s: dict[Sha256, float] = field(default_factory=dict)
 
     @property
@@ -66,38 +70,41 @@ class Station:
             self.candidate.used_slots += live.slots
         self.live[attempt] = live
 
+    def place(self, attempt: AttemptId, live: LiveAttempt) -> None:
+        """Count a new attempt in, which may be the one on trial."""
+        self.add(attempt, live)
+        if self.candidate.on_trial:
+            self.breaker.trial = attempt
+            self.candidate.has_trial = True
+
     def drop(self, attempt: AttemptId) -> LiveAttempt | None:
         """Count an attempt out."""
         live = self.live.pop(attempt, None)
+        if self.breaker.trial == attempt:
+            self.breaker.trial = None
+            self.candidate.has_trial = False
         if live is not None:
             self.candidate.used_slots -= live.slots
         return live
 
-    def succeeded(self, duration_s: float | None) -> None:
+    def succeeded(self, attempt: AttemptId, duration_s: float | None) -> None:
         """Note that the worker did what it should (the job itself may have failed)."""
-        self._failures = 0
+        self.breaker.succeeded(attempt)
         if duration_s is not None:
             mean = self.candidate.mean_duration_s
             self.candidate.mean_duration_s = (
                 duration_s if mean is None else mean + _DURATION_WEIGHT * (duration_s - mean)
             )
 
-    def failed(self, cause: Cause, message: str, algorithm: Sha256 | None) -> None:
-        """Note an infrastructure failure: the worker may rest, or never see the algorithm again."""
+    def failed(self, end: AttemptEnd, job: JobId, algorithm: Sha256 | None) -> None:
+        """Note an infrastructure failure: it may be out, or not see the algorithm for a while."""
         self.candidate.staged.clear()
-        now = time.monotonic()
-        if cause is Cause.ENVIRONMENT and algorithm is not None:
-            self.candidate.unfit[algorithm] = message
-            self._unfit_until_s[algorithm] = now + _UNFIT_S
-            return
-        if cause is Cause.STAGE_IN:
-            return  # the storage element's fault more often than the worker's
-        self._failures += 1
-        if self._failures >= _FAILURES_TO_REST or cause is Cause.NO_SPACE:
-            times = max(0, self._failures - _FAILURES_TO_REST)
-            rest_s = min(_LONGEST_REST_S, _REST_S * 2**times)
-            self._rest_until_s = now + rest_s * random.uniform(0.9, 1.1)  # noqa: S311
-            self.trouble_text = message
+        if end.cause is Cause.ENVIRONMENT and algorithm is not None:
+            self.candidate.unfit[algorithm] = end.message
+            self._unfit_until_s[algorithm] = time.monotonic() + _UNFIT_S
+        elif not end.of_storage and (end.cause is not Cause.STAGE_IN or end.started_s is None):
+            at_once = end.cause is Cause.NO_SPACE
+            self.breaker.failed(job, f"{end.cause}: {end.message}", time.time(), at_once=at_once)
 
     def refresh(self) -> None:
         """Say in the candidate whether jobs may go here now."""
@@ -106,11 +113,12 @@ class Station:
             if now > until_s:
                 del self._unfit_until_s[digest]
                 self.candidate.unfit.pop(digest, None)
+        health, now_s = self.breaker.health, time.time()
+        self.candidate.on_trial = health.is_on_trial(now_s)
+        self.candidate.has_trial = self.breaker.trial is not None
         if self.inbox is None:
             self.candidate.trouble = (
                 f"it does not answer: {self.trouble_text}" if self.tried else "it is being reached"
             )
-        elif now < self._rest_until_s:
-            self.candidate.trouble = f"it rests after failures: {self.trouble_text}"
         else:
-            self.candidate.trouble = None
+            self.candidate.trouble = health.trouble(now_s)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from medgrid.catalog.provenance import ProvenanceStore
     from medgrid.catalog.scanned import ScannedStore
     from medgrid.catalog.sight import Sight
+    from medgrid.catalog.worker_health import HealthStore
 
 __all__ = ["Catalog"]
 
@@ -150,6 +151,13 @@ class Catalog:
         from medgrid.catalog.jobs import JobStore
 
         return JobStore(self.db, self._sight)
+
+    @cached_property
+    def health(self) -> HealthStore:
+        """Which workers fail, and until when they get no jobs."""
+        from medgrid.catalog.worker_health import HealthStore
+
+        return HealthStore(self.db)
 
     @cached_property
     def leases(self) -> LeaseStore:

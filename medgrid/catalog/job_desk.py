@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, insert, literal, select, update
 
 from medgrid.catalog.job_moves import Move, apply, job_rows
 from medgrid.catalog.job_schema import job, job_attempt, job_event, submission, worker_link
@@ -19,6 +20,7 @@ from medgrid.model import JobId, JobState, ObjectId, Sha256
 __all__ = ["CurrentJob", "JobDesk", "LiveJob", "SubmissionHead", "WaitingJob", "WorkerLinkState"]
 
 _KEY: tuple[Any, ...] = (job.c.submission, job.c.number, job.c.attempt)
+_SAME_JOB = and_(job.c.submission == job_attempt.c.submission, job.c.number == job_attempt.c.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,18 @@ class SubmissionHead:
 
 @dataclass(frozen=True, slots=True)
 class WaitingJob:
-    """A job that wants a worker; `failed_on` are the workers that failed it before."""
+    """A job that wants a worker; `failed_on` are the workers that failed it before.
+
+    `tries` and `strikes` count its attempts since it was last submitted: all, and those whose
+    failure was not put down to the worker.
+    """
 
     id: JobId
     attempt: int
     items: tuple[ObjectId, ...]
     failed_on: frozenset[str] = frozenset()
+    tries: int = 0
+    strikes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,9 @@ class LiveJob:
     worker: str
     items: tuple[ObjectId, ...]
     cancel_asked: bool
+    tries: int
+    strikes: int
+    assigned_s: float
 
     @property
     def attempt_id(self) -> str:
@@ -126,7 +137,14 @@ class JobDesk:
     def next_waiting(self, number: int, limit: int, now_s: float) -> list[WaitingJob]:
         """Up to `limit` jobs of a submission that want a worker now, in their order."""
         question = (
-            select(job.c.submission, job.c.number, job.c.attempt, job.c.own_inputs)
+            select(
+                job.c.submission,
+                job.c.number,
+                job.c.attempt,
+                job.c.own_inputs,
+                job.c.old_attempts,
+                job.c.strikes,
+            )
             .where(
                 job.c.submission == number,
                 job.c.state.in_(sorted(PENDING)),
@@ -137,12 +155,17 @@ class JobDesk:
         )
         with self._db.read() as connection:
             rows = connection.execute(question).all()
-            again = [JobId(row[0], row[1]) for row in rows if row[2]]
+            again = [JobId(row[0], row[1]) for row in rows if row[2] > row[4]]
             failed: dict[JobId, set[str]] = {}
             if again:
-                history = select(job_attempt.c.number, job_attempt.c.worker).where(
-                    job_attempt.c.submission == number,
-                    job_attempt.c.number.in_([one.number for one in again]),
+                history = (
+                    select(job_attempt.c.number, job_attempt.c.worker)
+                    .join(job, _SAME_JOB)
+                    .where(
+                        job_attempt.c.submission == number,
+                        job_attempt.c.number.in_([one.number for one in again]),
+                        job_attempt.c.attempt > job.c.old_attempts,
+                    )
                 )
                 for row in connection.execute(history):
                     failed.setdefault(JobId(number, row[0]), set()).add(row[1])
@@ -152,6 +175,8 @@ class JobDesk:
                 row[2],
                 tuple(row[3]),
                 frozenset(failed.get(JobId(row[0], row[1]), ())),
+                row[2] - row[4],
+                row[5],
             )
             for row in rows
         ]
@@ -203,19 +228,34 @@ class JobDesk:
 
     def live(self, *conditions: ColumnElement[bool]) -> list[LiveJob]:
         """All jobs with an attempt on a worker."""
-        question = select(
-            job.c.submission,
-            job.c.number,
-            job.c.attempt,
-            job.c.state,
-            job.c.worker,
-            job.c.own_inputs,
-            job.c.cancel_asked,
-        ).where(job.c.state.in_(sorted(ACTIVE)), *conditions)
+        question = (
+            select(
+                job.c.submission,
+                job.c.number,
+                job.c.attempt,
+                job.c.state,
+                job.c.worker,
+                job.c.own_inputs,
+                job.c.cancel_asked,
+                job.c.old_attempts,
+                job.c.strikes,
+                job_attempt.c.assigned_s,
+            )
+            .join(job_attempt, and_(_SAME_JOB, job.c.attempt == job_attempt.c.attempt))
+            .where(job.c.state.in_(sorted(ACTIVE)), *conditions)
+        )
         with self._db.read() as connection:
             return [
                 LiveJob(
-                    JobId(row[0], row[1]), row[2], JobState(row[3]), row[4], tuple(row[5]), row[6]
+                    JobId(row[0], row[1]),
+                    row[2],
+                    JobState(row[3]),
+                    row[4],
+                    tuple(row[5]),
+                    row[6],
+                    tries=row[2] - row[7],
+                    strikes=row[8],
+                    assigned_s=row[9],
                 )
                 for row in connection.execute(question)
             ]
@@ -252,6 +292,14 @@ class JobDesk:
         )
         with self._db.read() as connection:
             return sorted(wanted.difference(connection.scalars(question)))
+
+    @contextmanager
+    def holding_ended(self, number: int, jobs: Iterable[int]) -> Iterator[list[int]]:
+        """Those of `ended`, which nobody can resubmit inside this ``with``."""
+        with self._db.write() as connection:
+            ids = [JobId(number, one) for one in jobs]
+            list(job_rows(connection, ids, (job.c.number,), lock=True))
+            yield self.ended(number, [one.number for one in ids])
 
     def open_count(self) -> int:
         """How many jobs are not final."""

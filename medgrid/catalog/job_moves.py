@@ -30,6 +30,8 @@ class AttemptEnd:
     ended_s: float | None = None
     max_rss_bytes: int | None = None
     cpu_s: float | None = None
+    of_storage: bool = False  # what failed is not the worker
+    is_away: bool = False  # and did not answer, which passes; neither is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Move:
     reason: str = ""
     worker: str | None = None  # where it happened; for ASSIGN, where the new attempt goes
     not_before_s: float = 0.0  # for RETRY
+    strike: bool = True  # for RETRY and ABORT: whether the failure counts against the job
     end: AttemptEnd | None = None  # for END, RETRY, ABORT and CANCEL of a living attempt
 
 
@@ -67,7 +70,10 @@ _UPDATE = (
                 "cause",
                 "exit_code",
                 "attempt",
+                "old_attempts",
+                "strikes",
                 "worker",
+                "cancel_asked",
                 "not_before_s",
                 "updated_s",
                 "started_s",
@@ -111,7 +117,10 @@ _COLUMNS = (
     job.c.cause,
     job.c.exit_code,
     job.c.attempt,
+    job.c.old_attempts,
+    job.c.strikes,
     job.c.worker,
+    job.c.cancel_asked,
     job.c.not_before_s,
     job.c.updated_s,
     job.c.started_s,
@@ -142,7 +151,8 @@ def apply(connection: Connection, moves: Sequence[Move]) -> list[Move]:
     """Make those of `moves` happen that may, in order; return them.
 
     A move is refused (left out of the answer) when the job is unknown, at another attempt, or in
-    a state that does not allow it. A move that changes neither state nor reason is refused too.
+    a state that does not allow it. A move that changes neither state nor reason is refused too,
+    and so is a new run of a job that did what it should.
     """
     now: dict[JobId, dict[str, Any]] = {}
     for row in job_rows(connection, {move.job for move in moves}, _COLUMNS, lock=True):
@@ -162,6 +172,8 @@ def apply(connection: Connection, moves: Sequence[Move]) -> list[Move]:
         old = JobState(row["state"])
         new = step(old, move.event)
         if new is None or (new is old and row["reason"] == move.reason):
+            continue
+        if move.event is Event.RESUBMIT and row["cause"] == Cause.OK:
             continue
         if move.end is not None and old not in PENDING:
             ends.append(_attempt_end(move, move.end))
@@ -210,6 +222,19 @@ def _change(row: dict[str, Any], new: JobState, move: Move) -> None:
         row["started_s"] = move.time_s
     elif move.event is Event.RETRY:
         row.update(worker=None, started_s=None, not_before_s=move.not_before_s)
+        row["strikes"] += move.strike
+    elif move.event is Event.RESUBMIT:
+        row.update(
+            old_attempts=row["attempt"],
+            strikes=0,
+            worker=None,
+            cancel_asked=False,
+            not_before_s=0.0,
+            cause=None,
+            exit_code=None,
+            started_s=None,
+            ended_s=None,
+        )
     if new.is_final and move.event is not Event.CLEAR:
         row["ended_s"] = move.time_s
     if move.end is not None:

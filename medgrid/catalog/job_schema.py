@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from medgrid.catalog.schema import JsonText, Text, metadata
 
-__all__ = ["job", "job_attempt", "job_event", "lease", "submission", "worker_link"]
+__all__ = ["job", "job_attempt", "job_event", "lease", "submission", "worker_health", "worker_link"]
 
 _SERIAL = BigInteger().with_variant(Integer, "sqlite")
 
@@ -54,6 +54,8 @@ job = Table(
     Column("cause", Text),
     Column("exit_code", Integer),
     Column("attempt", Integer, nullable=False),
+    Column("old_attempts", Integer, nullable=False),  # those before it was last submitted
+    Column("strikes", Integer, nullable=False),  # failures since then that count against it
     Column("worker", Text),
     Column("cancel_asked", Boolean, nullable=False),
     Column("not_before_s", Double, nullable=False),  # back-off
@@ -109,6 +111,17 @@ worker_link = Table(
     Column("journal_offset", BigInteger, nullable=False),  # all before it is in the catalog
     Column("info", JsonText, nullable=False),  # what matching needs of the agent's hello
     Column("down_since_s", Double),
+    Column("reason", Text, nullable=False),
+)
+
+worker_health = Table(
+    "worker_health",
+    metadata,
+    Column("worker", Text, primary_key=True),
+    Column("failures", Integer, nullable=False),  # in a row, of different jobs
+    Column("outages", Integer, nullable=False),  # in a row; 0 is trusted
+    Column("since_s", Double, nullable=False),
+    Column("until_s", Double, nullable=False),  # from then on one job is tried
     Column("reason", Text, nullable=False),
 )
 

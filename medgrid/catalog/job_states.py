@@ -5,8 +5,9 @@ writes it as an UPDATE that repeats the same guard (state and attempt), so that 
 never both succeed and an old attempt can never change its job.
 
     Submitted --> Waiting --> Ready --> Scheduled --> Running --> Done --> Cleared
-                     ^          |           |            |
-                     +--retry---+-----------+------------+        Unknown: worker does not answer
+      ^              ^          |           |            |
+      |              +--retry---+-----------+------------+        Unknown: worker does not answer
+      +--resubmit-- Done (badly), Aborted, Cancelled
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ OPEN = PENDING | ACTIVE
 
 
 class Event(StrEnum):
-    """What can happen to a job. All but the first three are told by or about its attempt."""
+    """What can happen to a job. All but the first four are told by or about its attempt."""
 
     WAIT = "wait"  # a broker saw it and has no worker for it now
     ASSIGN = "assign"  # a worker is chosen: a new attempt is born
     CLEAR = "clear"  # the user discards its outputs
+    RESUBMIT = "resubmit"  # the user wants it run again; never one that did what it should
     GIVE = "give"  # the worker's agent has the attempt durably
     START = "start"  # its process runs
     LOSE = "lose"  # the worker does not answer
@@ -47,6 +49,10 @@ _RULES: dict[Event, tuple[frozenset[JobState], JobState]] = {
     Event.WAIT: (PENDING, JobState.WAITING),
     Event.ASSIGN: (PENDING, JobState.READY),
     Event.CLEAR: (frozenset({JobState.DONE}), JobState.CLEARED),
+    Event.RESUBMIT: (
+        frozenset({JobState.DONE, JobState.ABORTED, JobState.CANCELLED}),
+        JobState.SUBMITTED,
+    ),
     Event.GIVE: (frozenset({JobState.READY, JobState.UNKNOWN}), JobState.SCHEDULED),
     Event.START: (
         frozenset({JobState.READY, JobState.SCHEDULED, JobState.UNKNOWN}),

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, func, insert, or_, select, update
 
 from medgrid.catalog.job_desk import JobDesk
 from medgrid.catalog.job_moves import Move, apply, job_rows
@@ -96,6 +96,8 @@ class JobStore:
                         "state": state,
                         "reason": "",
                         "attempt": 0,
+                        "old_attempts": 0,
+                        "strikes": 0,
                         "cancel_asked": False,
                         "not_before_s": 0.0,
                         "updated_s": now,
@@ -338,24 +340,44 @@ class JobStore:
                 connection.execute(_ASK_TO_CANCEL, asked)
         return {one: (before[one], after[one]) for one in before}
 
+    def resubmit(self, ids: Iterable[JobId]) -> set[JobId]:
+        """Let ended jobs wait again, as if they were new; return those that do.
+
+        Those that did what they should, and those that have not ended, stay as they are. The next
+        attempt gets the next number, so that none of the earlier ones can say anything any more.
+        """
+        now = time.time()
+        with self._db.write() as connection:
+            rows = self._own_rows(connection, list(ids))
+            moves = [
+                Move(JobId(row[0], row[1]), row[2], Event.RESUBMIT, now, "resubmitted by its owner")
+                for row in rows
+            ]
+            return {move.job for move in apply(connection, moves)}
+
     def clear(self, ids: Sequence[JobId]) -> set[JobId]:
         """Move done jobs to Cleared; return those that were."""
         now = time.time()
         with self._db.write() as connection:
-            own = select(submission.c.id).where(
-                submission.c.id.in_({one.submission for one in ids}), self._sight.submissions()
-            )
-            mine = set(connection.scalars(own))
-            rows = job_rows(
+            moves = [
+                Move(JobId(row[0], row[1]), row[2], Event.CLEAR, now, "cleared by its owner")
+                for row in self._own_rows(connection, ids)
+            ]
+            return {move.job for move in apply(connection, moves)}
+
+    def _own_rows(self, connection: Connection, ids: Sequence[JobId]) -> list[Any]:
+        """Submission, number and attempt of those of `ids` that are the viewer's."""
+        own = select(submission.c.id).where(
+            submission.c.id.in_({one.submission for one in ids}), self._sight.submissions()
+        )
+        mine = set(connection.scalars(own))
+        return list(
+            job_rows(
                 connection,
                 [one for one in ids if one.submission in mine],
                 (job.c.submission, job.c.number, job.c.attempt),
             )
-            moves = [
-                Move(JobId(row[0], row[1]), row[2], Event.CLEAR, now, "cleared by its owner")
-                for row in list(rows)
-            ]
-            return {move.job for move in apply(connection, moves)}
+        )
 
     def _selected(self, question: Select[Any], selectors: Iterable[str]) -> Iterator[Any]:
         spans = parse_spans(selectors)

@@ -153,6 +153,7 @@ OPEN: dict[str, str] = {
     "storage_element": "SELECT",
     "worker": "SELECT",
     "worker_link": "SELECT",
+    "worker_health": "SELECT",
     "lease": "SELECT",
     "algorithm": "SELECT, INSERT",
     "attribute_name": "SELECT, INSERT, UPDATE",

@@ -75,6 +75,7 @@ def status(session: Session) -> int:
             (f"worker {name}", f"does not answer: {why}")
             for name, why in found.workers_down.items()
         ),
+        *((f"worker {name}", why.removeprefix("it ")) for name, why in found.workers_out.items()),
     ]
     emit_table(rows, ["", ""])
     return 0

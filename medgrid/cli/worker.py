@@ -13,11 +13,12 @@ from medgrid.cli.params import SIZE, Session, pass_session
 
 if TYPE_CHECKING:
     from medgrid.actions.check import WorkerCheck
+    from medgrid.actions.troubles import Trouble
     from medgrid.model import Worker
 
 __all__ = ["worker"]
 
-COLUMNS = ("name", "url", "site", "slots", "memory", "tags", "state")
+COLUMNS = ("name", "url", "site", "slots", "memory", "tags", "state", "trouble")
 CHECK_COLUMNS = (
     "name",
     "state",
@@ -29,6 +30,7 @@ CHECK_COLUMNS = (
     "runtimes",
     "encrypted data",
     "problem",
+    "trouble",
 )
 
 
@@ -37,8 +39,9 @@ def worker() -> None:
     """The hosts that run jobs."""
 
 
-def _row(found: Worker) -> Mapping[str, Any]:
+def _row(found: Worker, trouble: Trouble | None = None) -> dict[str, Any]:
     return {
+        **_trouble(trouble),
         "name": found.name,
         "url": found.url,
         "site": found.site,
@@ -48,6 +51,16 @@ def _row(found: Worker) -> Mapping[str, Any]:
         "tags": sorted(found.tags),
         "state": "enabled" if found.enabled else "disabled",
         "options": dict(found.options),
+    }
+
+
+def _trouble(found: Trouble | None) -> dict[str, Any]:
+    """Why a worker gets no job, and until when."""
+    return {
+        "trouble": found and found.text,
+        "since_s": found and found.since_s,
+        "until_s": found and found.until_s,
+        "failures": found.failures if found else 0,
     }
 
 
@@ -109,8 +122,17 @@ def add(
 @worker.command()
 @pass_session
 def ls(session: Session) -> None:
-    """List workers."""
-    emit(session, "worker/1", map(_row, session.open_grid().catalog.places.workers()), COLUMNS)
+    """List workers, and say which get no jobs for the time being, and why.
+
+    A worker that failed several jobs in a row is out for a while, each time for longer; then it
+    gets one job on trial. 'medgrid worker enable' lets it take jobs at once.
+    """
+    from medgrid.actions.troubles import worker_troubles
+
+    catalog = session.open_grid().catalog
+    troubles = worker_troubles(catalog)
+    rows = (_row(one, troubles.get(one.name)) for one in catalog.places.workers())
+    emit(session, "worker/1", rows, COLUMNS)
 
 
 @worker.command()
@@ -128,7 +150,7 @@ def rm(session: Session, name: str) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @pass_session
 def enable(session: Session, names: tuple[str, ...]) -> None:
-    """Let workers take jobs."""
+    """Let workers take jobs, also those that are out after failures."""
     _switch(session, names, enabled=True)
 
 
@@ -157,14 +179,18 @@ def check(session: Session, names: tuple[str, ...], accept_hostkey: str | None) 
 
     All workers by default. A host whose key is not known is refused, and its key's fingerprint
     shown: compare it with what the host's administrator says, then repeat with --accept-hostkey.
+    A worker that is out after failures is so for some time yet, though it answers.
     """
     from medgrid.actions.check import accept_host_key, check_workers
+    from medgrid.actions.troubles import worker_troubles
 
     grid = session.open_grid()
     if accept_hostkey is not None:
         accept_host_key(grid, grid.catalog.places.worker(one_name(names)), accept_hostkey)
     checks = check_workers(grid, names)
-    emit(session, "worker-check/1", map(_check_row, checks), CHECK_COLUMNS)
+    troubles = worker_troubles(grid.catalog)
+    rows = ({**_check_row(one), **_trouble(troubles.get(one.name))} for one in checks)
+    emit(session, "worker-check/1", rows, CHECK_COLUMNS)
     finish_checks(session, checks)
 
 

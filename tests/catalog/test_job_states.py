@@ -19,11 +19,13 @@ JOBS = 3
 WORKERS = ["w1", "w2"]
 
 
-def test_final_states_are_left_only_by_clearing() -> None:
+def test_final_states_are_left_only_by_their_owner() -> None:
     for state in JobState:
         ways = {event for event in Event if step(state, event) is not None}
         if state is JobState.DONE:
-            assert ways == {Event.CLEAR}
+            assert ways == {Event.CLEAR, Event.RESUBMIT}
+        elif state in (JobState.ABORTED, JobState.CANCELLED):
+            assert ways == {Event.RESUBMIT}
         elif state.is_final:
             assert ways == set()
 
@@ -53,6 +55,8 @@ class Lives(RuleBasedStateMachine):
         self.worker: dict[JobId, str | None] = dict.fromkeys(jobs)
         self.moves = dict.fromkeys(jobs, 1)
         self.results = dict.fromkeys(jobs, 0)
+        self.cause: dict[JobId, Cause | None] = dict.fromkeys(jobs)
+        self.strikes = dict.fromkeys(jobs, 0)
         self.clock = 0
 
     @rule(
@@ -62,22 +66,36 @@ class Lives(RuleBasedStateMachine):
                 st.sampled_from(list(Event)),
                 st.integers(-1, 1),
                 st.sampled_from(WORKERS),
+                st.booleans(),
             ),
             min_size=1,
             max_size=6,
         )
     )
-    def moves_happen(self, data: list[tuple[int, Event, int, str]]) -> None:
+    def moves_happen(self, data: list[tuple[int, Event, int, str, bool]]) -> None:
         moves = []
-        for index, event, shift, worker in data:
+        for index, event, shift, worker, good in data:
             self.clock += 1
             job = self.jobs[index]
             end = None
             if event in (Event.END, Event.RETRY, Event.ABORT, Event.CANCEL):
-                end = AttemptEnd(Cause.OK if event is Event.END else Cause.LOST, 0)
+                own = Cause.OK if good else Cause.EXIT
+                end = AttemptEnd(own if event is Event.END else Cause.LOST, 0)
             attempt = self.attempt[job] + shift
             reason = f"move {self.clock}"
-            moves.append(Move(job, attempt, event, float(self.clock), reason, worker, end=end))
+            told = None if event is Event.RESUBMIT else worker
+            moves.append(
+                Move(
+                    job,
+                    attempt,
+                    event,
+                    float(self.clock),
+                    reason,
+                    told,
+                    strike=good,
+                    end=end,
+                )
+            )
         expected = [move for move in moves if self._happens(move)]
         assert self.catalog.jobs.desk.apply(moves) == expected
 
@@ -85,17 +103,25 @@ class Lives(RuleBasedStateMachine):
         job = move.job
         if move.attempt != self.attempt[job]:
             return False
-        if move.event is not Event.ASSIGN and move.worker != self.worker[job]:
+        owners = (Event.ASSIGN, Event.RESUBMIT)
+        if move.event not in owners and move.worker != self.worker[job]:
             return False
         after = step(self.state[job], move.event)
-        if after is None:
+        if after is None or (move.event is Event.RESUBMIT and self.cause[job] is Cause.OK):
             return False
         if move.event is Event.ASSIGN:
             self.attempt[job] += 1
             self.worker[job] = move.worker
-        if move.event is Event.RETRY:
+        if move.event in (Event.RETRY, Event.RESUBMIT):
             self.worker[job] = None
-        self.results[job] += move.event is Event.END
+        self.strikes[job] += move.event is Event.RETRY and move.strike
+        if move.event in (Event.ASSIGN, Event.RESUBMIT):
+            self.cause[job] = None
+        if move.event is Event.RESUBMIT:
+            self.strikes[job] = 0
+        if move.end is not None:
+            self.cause[job] = move.end.cause
+            self.results[job] += move.end.cause is Cause.OK
         self.state[job] = after
         self.moves[job] += 1
         return True
@@ -125,6 +151,10 @@ class Lives(RuleBasedStateMachine):
             assert line.state is self.state[line.id]
             assert line.attempt == self.attempt[line.id]
             assert line.worker == self.worker[line.id]
+            assert line.cause == self.cause[line.id]
+        waiting = self.catalog.jobs.desk.next_waiting(1, JOBS, float("inf"))
+        for one in (*waiting, *self.catalog.jobs.desk.live()):
+            assert one.strikes == self.strikes[one.id]
 
     @invariant()
     def history_is_complete(self) -> None:

@@ -176,6 +176,77 @@ def test_an_old_attempt_changes_nothing(catalog: Catalog) -> None:
     assert (second.worker, second.cause) == ("w2", None)
 
 
+def test_a_resubmitted_job_is_as_new_and_its_old_attempts_change_nothing(catalog: Catalog) -> None:
+    good, bad, waiting = submit(catalog, 3)
+    desk = catalog.jobs.desk
+    for job in (good, bad):
+        assign(catalog, job)
+    retry = AttemptEnd(Cause.LOST, message="host gone")
+    desk.apply(
+        [
+            Move(good, 1, Event.END, 11.0, "done", "w1", end=AttemptEnd(Cause.OK, 0)),
+            Move(bad, 1, Event.RETRY, 11.0, "host gone", "w1", end=retry),
+        ]
+    )
+    assign(catalog, bad, "w2", attempt=1)
+    catalog.jobs.cancel([str(bad)])
+    ended = Move(bad, 2, Event.END, 12.0, "exit code 1", "w2", end=AttemptEnd(Cause.EXIT, 1))
+    assert desk.apply([ended]) == [ended]
+    assert catalog.jobs.resubmit([good, bad, waiting]) == {bad}
+    assert catalog.jobs.resubmit([bad]) == set()
+    assert desk.apply([ended]) == []
+    for event in (Event.END, Event.ABORT, Event.CANCEL, Event.RETRY, Event.START):
+        assert desk.apply([Move(bad, 2, event, 13.0, "late", "w2", end=ended.end)]) == []
+    found = catalog.jobs.job(bad)
+    assert (found.state, found.reason) == (JobState.SUBMITTED, "resubmitted by its owner")
+    assert (found.cause, found.exit_code, found.worker, found.ended_s) == (None,) * 4
+    _, new = desk.next_waiting(1, 10, 20.0)[::-1]
+    assert (new.id, new.attempt, new.tries, new.strikes) == (bad, 2, 0, 0)
+    assert new.failed_on == frozenset()
+    assign(catalog, bad, "w1", attempt=2)
+    assert catalog.jobs.job(bad).attempt == 3
+    assert desk.to_cancel() == []
+    assert [attempt.number for attempt in catalog.jobs.attempts(bad)] == [1, 2, 3]
+
+
+def test_failures_count_against_a_job_or_not(catalog: Catalog) -> None:
+    (job,) = submit(catalog, 1)
+    desk = catalog.jobs.desk
+    lost = AttemptEnd(Cause.LOST)
+    for attempt, strike in enumerate((True, False, False)):
+        assign(catalog, job, f"w{attempt}", attempt)
+        retry = Move(
+            job, attempt + 1, Event.RETRY, 11.0, "lost", f"w{attempt}", strike=strike, end=lost
+        )
+        assert desk.apply([retry]) == [retry]
+    (found,) = desk.next_waiting(1, 10, 20.0)
+    assert (found.tries, found.strikes) == (3, 1)
+    assert found.failed_on == {"w0", "w1", "w2"}
+    assign(catalog, job, "w3", 3)
+    (live,) = desk.live()
+    assert (live.tries, live.strikes, live.assigned_s) == (4, 1, 10.0)
+
+
+def test_nobody_resubmits_while_ended_jobs_are_held(catalog: Catalog) -> None:
+    jobs = submit(catalog, 2)
+    catalog.jobs.cancel(["1.1"])
+    order: list[str] = []
+
+    def resubmit() -> None:
+        catalog.jobs.resubmit(jobs)
+        order.append("resubmitted")
+
+    thread = threading.Thread(target=resubmit)
+    with catalog.jobs.desk.holding_ended(1, [1, 2]) as ended:
+        assert ended == [1]
+        thread.start()
+        time.sleep(0.2)
+        order.append("dropped")
+    thread.join()
+    assert order == ["dropped", "resubmitted"]
+    assert catalog.jobs.counts(["1"]) == {JobState.SUBMITTED: 2}
+
+
 def test_another_worker_cannot_speak_for_an_attempt(catalog: Catalog) -> None:
     (job,) = submit(catalog, 1)
     assign(catalog, job)

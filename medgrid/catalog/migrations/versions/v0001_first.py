@@ -137,6 +137,16 @@ def upgrade() -> None:
         "ix_submission_owner_created_s", "submission", ["owner", "created_s"], unique=False
     )
     op.create_table(
+        "worker_health",
+        sa.Column("worker", Text(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("outages", sa.Integer(), nullable=False),
+        sa.Column("since_s", sa.Double(), nullable=False),
+        sa.Column("until_s", sa.Double(), nullable=False),
+        sa.Column("reason", Text(), nullable=False),
+        sa.PrimaryKeyConstraint("worker", name=op.f("pk_worker_health")),
+    )
+    op.create_table(
         "worker_link",
         sa.Column("worker", Text(), nullable=False),
         sa.Column("agent_id", Text(), nullable=True),
@@ -219,6 +229,8 @@ def upgrade() -> None:
         sa.Column("cause", Text(), nullable=True),
         sa.Column("exit_code", sa.Integer(), nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("old_attempts", sa.Integer(), nullable=False),
+        sa.Column("strikes", sa.Integer(), nullable=False),
         sa.Column("worker", Text(), nullable=True),
         sa.Column("cancel_asked", sa.Boolean(), nullable=False),
         sa.Column("not_before_s", sa.Double(), nullable=False),
