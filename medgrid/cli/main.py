@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "status": ("status", "Jobs", "Where jobs are, and why."),
     "peek": ("peek", "Jobs", "Look at a job's output while it runs."),
     "cancel": ("cancel", "Jobs", "Stop jobs."),
+    "resubmit": ("resubmit", "Jobs", "Let jobs that failed wait again."),
     "clear": ("clear", "Jobs", "Discard the unregistered outputs of ended jobs."),
     "list-match": ("match", "Jobs", "Rank the workers for a job on an LFN."),
     "explain": ("match", "Jobs", "Say why a job waits."),

@@ -64,6 +64,8 @@ _COMMANDS: Mapping[Kind, tuple[tuple[Verb, str], ...]] = {
         (Verb.WRITE, "register {} --to /new/results"),
         (Verb.WRITE, "clear --yes {}"),
         (Verb.CANCEL, "cancel {}"),
+        (Verb.CANCEL, "resubmit {}"),
+        (Verb.CANCEL, "resubmit --failed {}"),
     ),
     Kind.DATASET: (
         (Verb.SEE, "dataset show {}"),
