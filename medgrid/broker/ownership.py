@@ -154,9 +154,11 @@ class Owners:
 def drop_ended(desk: JobDesk, vault: Vault) -> None:
     """Forget the keys that were lent to jobs which have ended."""
     for submission, numbers in vault.lent().items():
-        if desk.ended(submission, numbers):
-            with desk.holding_ended(submission, numbers) as ended:
-                vault.drop_lent(submission, ended)
+        some = desk.ended(submission, numbers)
+        if some:
+            with desk.holding_ended(submission, some) as ended:
+                if ended:
+                    vault.drop_lent(submission, ended)
 
 
 def _registration(

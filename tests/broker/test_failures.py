@@ -109,6 +109,25 @@ def test_a_worker_that_fails_is_out_then_on_trial(field: Field, broken: Worker) 
     assert field.prompt.ok("worker", "ls").rows[0][-1] == ""
 
 
+def test_the_next_broker_waits_for_the_trial_of_the_last_one(field: Field) -> None:
+    field.algorithm("slow", 'sleep 2; ran "$1"\n')
+    field.submit("slow", *field.put("a", "b"))
+    with field.grid() as grid:
+        now_s = time.time()
+        grid.catalog.health.save("local", WorkerHealth(3, 1, now_s - 9, now_s - 1, "lost: gone"))
+    with field.prompt.start("broker", "run") as first:
+        field.wait_for(lambda jobs: jobs[0].state is JobState.RUNNING)
+        first.terminate()
+    assert field.jobs("1")[1].attempt == 0
+    field.once()
+    with field.grid() as grid:
+        (tried,), (later,) = (grid.catalog.jobs.attempts(job.id) for job in field.jobs("1"))
+    assert (tried.cause, later.cause) == (Cause.OK, Cause.OK)
+    assert tried.ended_s is not None
+    assert later.assigned_s >= tried.ended_s
+    assert health(field, "local") == WorkerHealth()
+
+
 def test_a_worker_that_is_enabled_takes_jobs_at_once(field: Field, broken: Worker) -> None:
     field.without_local()
     field.submit("copy", *field.put("a", "b", "c", "d"))

@@ -313,6 +313,8 @@ REFUSED = [
     "(2, 1, 0, 0, '', '') RETURNING *",
     "INSERT INTO patient VALUES ('P-9', 0)",
     "INSERT INTO worker_link (worker, journal_offset, info, reason) VALUES ('w', 0, '{}', '')",
+    "INSERT INTO worker_health VALUES ('w', 3, 1, 0, 1e10, '')",
+    "UPDATE worker_health SET outages = 0",
     "UPDATE lease SET holder = 'bob'",
     "INSERT INTO worker SELECT * FROM worker",
     "UPDATE storage_element SET url = 'file:///tmp/mine'",

@@ -201,6 +201,11 @@ def test_a_researchers_day(view: View, world: World) -> None:
     )  # fmt: skip
     assert bob.jobs.counts([str(number)]) == {JobState.SUBMITTED: 2}
     assert bob.jobs.cancel([str(ids[1])]) == {ids[1]: (JobState.SUBMITTED, JobState.CANCELLED)}
+    assert view("paul").jobs.resubmit([ids[1]]) == set()
+    assert bob.jobs.resubmit(ids) == {ids[1]}
+    assert bob.jobs.counts([str(number)]) == {JobState.SUBMITTED: 2}
+    bob.jobs.cancel([str(ids[1])])
+    assert bob.health.all() == {}
     assert bob.leases.holder("broker") is None
     assert bob.jobs.desk.links() == {}
     # the broker runs the other, and registers its output for bob
