@@ -14,6 +14,7 @@ from medgrid.catalog.job_moves import Move, apply, job_rows
 from medgrid.catalog.job_schema import job, job_attempt, job_event, submission
 from medgrid.catalog.job_select import check_spans, condition, in_pieces, parse_spans
 from medgrid.catalog.job_states import ACTIVE, OPEN, PENDING, Event
+from medgrid.catalog.job_tally import JobTally
 from medgrid.catalog.job_values import Attempt, JobEvent, JobLine, NewSubmission
 from medgrid.catalog.schema import derivation, derivation_output, object_
 from medgrid.catalog.sight import Sight
@@ -58,6 +59,11 @@ class JobStore:
     def desk(self) -> JobDesk:
         """The broker's side of the jobs."""
         return JobDesk(self._db, self._sight)
+
+    @cached_property
+    def tally(self) -> JobTally:
+        """Counts of jobs."""
+        return JobTally(self._db, self._sight)
 
     def create_submission(self, new: NewSubmission) -> tuple[int, list[JobId]]:
         """Write a submission and its jobs, in one transaction; return its number and their ids.

@@ -311,6 +311,8 @@ REFUSED = [
     "INSERT INTO derivation_link VALUES ('{two}', '{image}')",
     "INSERT INTO job_event (submission, number, attempt, time_s, state, reason) VALUES "
     "(2, 1, 0, 0, '', '') RETURNING *",
+    "UPDATE job_event SET reason = 'another'",
+    "DELETE FROM job_event",
     "INSERT INTO patient VALUES ('P-9', 0)",
     "INSERT INTO worker_link (worker, journal_offset, info, reason) VALUES ('w', 0, '{}', '')",
     "INSERT INTO worker_health VALUES ('w', 3, 1, 0, 1e10, '')",
