@@ -411,7 +411,7 @@ class Job:
     """One run asked for.
 
     `inputs` maps a role of the algorithm to the objects given for it; `parameters` are typed
-    values by Boutiques input id.
+    values by Boutiques input id. It has no other attempt before `not_before_s`.
     """
 
     id: JobId
@@ -434,6 +434,8 @@ class Job:
     outputs: tuple[JobOutput, ...] = ()
     stdout_tail: str = ""
     stderr_tail: str = ""
+    not_before_s: float = 0.0
+    cancel_asked: bool = False
 
     @property
     def succeeded(self) -> bool:

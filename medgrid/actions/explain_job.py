@@ -8,6 +8,7 @@ from medgrid.actions.broker import BrokerStatus, broker_status
 from medgrid.actions.grid import Grid
 from medgrid.actions.keys import readable
 from medgrid.actions.match import candidates
+from medgrid.actions.outlook import Outlook, Watch
 from medgrid.broker.matching import Match, need_of, rank
 from medgrid.catalog.job_states import PENDING
 from medgrid.catalog.jobs import Attempt, JobEvent
@@ -18,12 +19,13 @@ __all__ = ["Explanation", "explain_job"]
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A job, its history, and for one that waits how the workers stand."""
+    """A job, its history, how it goes on, and for one that waits how the workers stand."""
 
     job: Job
     inputs: dict[str, list[str]]  # role -> LFNs, or ids of what has none
     events: list[JobEvent]
     attempts: list[Attempt]
+    outlook: Outlook | None
     ranking: list[Match]
     broker: BrokerStatus
 
@@ -34,16 +36,8 @@ def explain_job(grid: Grid, job_id: JobId) -> Explanation:
     job = readable(grid, catalog.jobs.job(job_id))
     ids = [one for many in job.inputs.values() for one in many]
     objects = catalog.objects.by_ids(ids)
-    ranking: list[Match] = []
-    if job.state in PENDING:
-        ranking = rank(
-            need_of(catalog.algorithms.get(job.algorithm).descriptor),
-            job.algorithm,
-            list(objects.values()),
-            catalog.objects.replicas(ids),
-            {element.name: element.site for element in catalog.places.ses()},
-            candidates(grid),
-        )
+    algorithm = catalog.algorithms.get(job.algorithm)
+    workers = candidates(grid) if job.state in PENDING else []
     return Explanation(
         job=job,
         inputs={
@@ -52,6 +46,14 @@ def explain_job(grid: Grid, job_id: JobId) -> Explanation:
         },
         events=catalog.jobs.history(job_id),
         attempts=catalog.jobs.attempts(job_id),
-        ranking=ranking,
+        outlook=Watch(grid).outlook(job, algorithm, workers),
+        ranking=rank(
+            need_of(algorithm.descriptor),
+            job.algorithm,
+            list(objects.values()),
+            catalog.objects.replicas(ids),
+            {element.name: element.site for element in catalog.places.ses()},
+            workers,
+        ),
         broker=broker_status(grid),
     )

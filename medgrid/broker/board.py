@@ -353,6 +353,8 @@ class Board:
                 "memory_bytes": station.info.memory_bytes,
                 "hostname": station.info.hostname,
             }
+        if station.down_since_s is not None and down_since_s is None:
+            down_since_s = self._links[station.name].down_since_s
         state = WorkerLinkState(
             station.name,
             station.agent_id,
@@ -360,6 +362,7 @@ class Board:
             info,
             down_since_s,
             station.trouble_text if down_since_s is not None else "",
+            down_since_s + self.settings.host_lost_after_s if down_since_s is not None else None,
         )
         self._links[station.name] = state
         self.desk.save_link(state)

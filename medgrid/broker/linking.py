@@ -137,7 +137,7 @@ class Linker:
         now = time.time()
         _LOG.warning("%s does not answer: %s", station.name, report.reason)
         station.down_since_s = time.monotonic()
-        clock = time.strftime("%H:%M:%S", time.localtime(now))
+        clock = time.strftime("%H:%M:%SZ", time.gmtime(now))
         reason = f"{station.name} does not answer since {clock}: {report.reason}"
         self._board.desk.apply(
             [

@@ -103,6 +103,7 @@ class WorkerLinkState:
     info: Mapping[str, Any] = field(default_factory=dict)
     down_since_s: float | None = None
     reason: str = ""
+    lost_at_s: float | None = None
 
 
 class JobDesk:
@@ -338,5 +339,6 @@ class JobDesk:
                     info=dict(state.info),
                     down_since_s=state.down_since_s,
                     reason=state.reason,
+                    lost_at_s=state.lost_at_s,
                 )
             )

@@ -112,6 +112,7 @@ worker_link = Table(
     Column("info", JsonText, nullable=False),  # what matching needs of the agent's hello
     Column("down_since_s", Double),
     Column("reason", Text, nullable=False),
+    Column("lost_at_s", Double),  # when its jobs go elsewhere, if it is down until then
 )
 
 worker_health = Table(

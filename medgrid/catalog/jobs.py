@@ -465,4 +465,6 @@ def _job(row: Any, outputs: tuple[JobOutput, ...]) -> Job:
         outputs=outputs,
         stdout_tail=row.stdout_tail or "",
         stderr_tail=row.stderr_tail or "",
+        not_before_s=row.not_before_s,
+        cancel_asked=row.cancel_asked,
     )

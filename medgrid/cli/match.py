@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +9,12 @@ import click
 
 from medgrid.cli.output import emit, emit_json, emit_lines, emit_table
 from medgrid.cli.params import Session, input_option, pass_session, read_words
+from medgrid.cli.times import shown_time
 from medgrid.model import JobId
 
 if TYPE_CHECKING:
     from medgrid.actions.explain_job import Explanation
+    from medgrid.actions.outlook import Outlook
 
 __all__ = ["explain", "list_match"]
 
@@ -54,7 +55,7 @@ def list_match(
 @click.argument("job_id", metavar="ID")
 @pass_session
 def explain(session: Session, job_id: str) -> int:
-    """Say where a job is, why it waits, and what happened to it so far."""
+    """Say where a job is, why it waits, for what and until when, and what happened so far."""
     from medgrid.actions.explain_job import explain_job
 
     found = explain_job(session.open_grid(), JobId.parse(job_id))
@@ -72,6 +73,7 @@ def explain(session: Session, job_id: str) -> int:
         ("exit code", job.exit_code),
         ("worker", job.worker),
         ("attempt", job.attempt or None),
+        *_ahead(found.outlook),
         ("priority", job.priority),
         *((f"input {role}", lfns) for role, lfns in found.inputs.items()),
         *((f"parameter {name}", value) for name, value in job.parameters.items()),
@@ -83,7 +85,10 @@ def explain(session: Session, job_id: str) -> int:
     emit_table([fact for fact in facts if fact[1] not in (None, "")], ["", ""])
     emit_lines(["", "history"])
     emit_table(
-        ((_clock(e.time_s), e.state, e.attempt or None, e.worker, e.reason) for e in found.events),
+        (
+            (shown_time(e.time_s), e.state, e.attempt or None, e.worker, e.reason)
+            for e in found.events
+        ),
         ["time", "state", "attempt", "worker", "reason"],
     )
     if found.ranking:
@@ -100,8 +105,12 @@ def explain(session: Session, job_id: str) -> int:
     return 0
 
 
-def _clock(time_s: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_s))
+def _ahead(outlook: Outlook | None) -> list[tuple[str, str]]:
+    """What a job waits for, until when, and what comes then."""
+    if outlook is None:
+        return []
+    until = "nobody knows" if outlook.until_s is None else shown_time(outlook.until_s)
+    return [("waits for", outlook.waits_for), ("until", until), ("then", outlook.then)]
 
 
 def _document(found: Explanation) -> dict[str, Any]:
@@ -113,6 +122,7 @@ def _document(found: Explanation) -> dict[str, Any]:
         "inputs": found.inputs,
         "events": [asdict(event) for event in found.events],
         "attempts": [asdict(attempt) for attempt in found.attempts],
+        "outlook": asdict(found.outlook) if found.outlook else None,
         "ranking": [asdict(match) for match in found.ranking],
         "broker": asdict(found.broker),
     }

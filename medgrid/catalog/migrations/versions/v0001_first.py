@@ -154,6 +154,7 @@ def upgrade() -> None:
         sa.Column("info", JsonText(), nullable=False),
         sa.Column("down_since_s", sa.Double(), nullable=True),
         sa.Column("reason", Text(), nullable=False),
+        sa.Column("lost_at_s", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("worker", name=op.f("pk_worker_link")),
     )
     op.create_table(
