@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from medgrid.actions.broker import ensure_broker
 from medgrid.actions.grid import Grid
 from medgrid.actions.progress import SILENT, Progress
+from medgrid.catalog.job_tally import Totals
 from medgrid.catalog.jobs import JobLine
 from medgrid.model import JobState
 
-__all__ = ["chosen", "job_counts", "job_lines", "wait"]
+if TYPE_CHECKING:
+    from medgrid.actions.outlook import Outlook, Watch
+
+__all__ = ["chosen", "job_counts", "job_lines", "job_totals", "wait", "with_outlook"]
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
@@ -30,9 +35,29 @@ def job_lines(
     return grid.catalog.jobs.lines(words, states)
 
 
+def with_outlook(grid: Grid, lines: Iterable[JobLine]) -> Iterator[tuple[JobLine, Outlook | None]]:
+    """Say of jobs whose worker does not answer what will happen to them."""
+    watch: Watch | None = None
+    for line in lines:
+        if line.state is not JobState.UNKNOWN:
+            yield line, None
+            continue
+        if watch is None:
+            from medgrid.actions.outlook import Watch
+
+            watch = Watch(grid)
+        yield line, watch.unknown(line.worker, line.attempt)
+
+
 def job_counts(grid: Grid, words: Sequence[str]) -> dict[JobState, int]:
     """How many of the jobs named are in which state."""
     return grid.catalog.jobs.counts(words)
+
+
+def job_totals(grid: Grid, words: Sequence[str]) -> Totals:
+    """Count the jobs named, all of the user's when there are no words; raises `NotFound`."""
+    tally = grid.catalog.jobs.tally
+    return tally.totals(words) if words else tally.totals_of(grid.settings.user)
 
 
 def wait(

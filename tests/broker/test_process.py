@@ -224,7 +224,7 @@ def test_status_says_that_no_broker_works(field: Field) -> None:
     ran = field.prompt("status", "1", "--count")
     assert (ran.code, ran.out, ran.err) == (
         0,
-        "Submitted\t2\n",
+        "Submitted\t2\nended in the last 10 min\t0\njobs per minute\t\nETA\t\n",
         "medgrid: warning: no broker works on the 2 open jobs\n"
         "medgrid: hint: start one with 'medgrid broker run', or 'medgrid broker once'\n",
     )

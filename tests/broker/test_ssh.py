@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ from tests.lab.field import Field
 from tests.lab.sshd import Sshd
 
 pytestmark = pytest.mark.sshd
+
+CLOCK = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
 
 @pytest.fixture
@@ -53,6 +56,16 @@ def test_a_worker_that_goes_away_makes_its_jobs_unknown_until_it_is_back(
     sshd.drop_connections()
     (job, *_) = field.wait_for(lambda jobs: jobs[0].state is JobState.UNKNOWN)
     assert job.reason.startswith("w1 does not answer since ")
+    _, _, _, reason = field.prompt.ok("status", "1.1").rows[0]
+    assert re.fullmatch(
+        r"w1 does not answer since \d\d:\d\d:\d\dZ: .*; "
+        rf"unless it does, it goes elsewhere at ({CLOCK})",
+        reason,
+    )
+    (document,) = field.prompt.ok("status", "1.1", "--json").documents
+    assert document["outlook"]["waits_for"] == "w1 to answer"
+    assert document["outlook"]["until_s"] == pytest.approx(job.updated_s + 600, abs=5)
+    assert "waits for\tw1 to answer\n" in field.prompt.ok("explain", "1.1").out
     time.sleep(3)  # the jobs end meanwhile
     assert field.job().state is JobState.UNKNOWN
     assert "worker w1\tdoes not answer" in field.prompt.ok("broker", "status").out
