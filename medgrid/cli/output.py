@@ -25,6 +25,7 @@ __all__ = [
     "emit_done",
     "emit_json",
     "emit_lines",
+    "emit_row",
     "emit_table",
     "human_bytes",
     "note",
@@ -69,6 +70,12 @@ def emit_table(
         colalign=["right" if _is_numeric(column) else "left" for column in columns],
     )
     click.echo(text, color=colour())
+
+
+def emit_row(row: Sequence[Any]) -> None:
+    """Print one row as it comes, tab-separated wherever it goes to."""
+    emit_lines(["\t".join(_flat(value) for value in row)])
+    sys.stdout.flush()
 
 
 def emit(

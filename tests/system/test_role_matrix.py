@@ -59,6 +59,8 @@ _COMMANDS: Mapping[Kind, tuple[tuple[Verb, str], ...]] = {
         (Verb.STATUS, "status {} --json"),
         (Verb.STATUS, "status {} --count"),
         (Verb.SEE, "explain {}"),
+        (Verb.SEE, "log {}"),
+        (Verb.SEE, "log {} --json"),
         (Verb.READ, "peek {}"),
         (Verb.FETCH, "fetch {} --dir OUT"),
         (Verb.WRITE, "register {} --to /new/results"),
