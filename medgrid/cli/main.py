@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "algorithm": ("algorithm", "Jobs", "The programs the grid knows."),
     "submit": ("submit", "Jobs", "Run an algorithm on LFNs, one job each."),
     "status": ("status", "Jobs", "Where jobs are, and why."),
+    "top": ("top", "Jobs", "Watch jobs and workers."),
     "log": ("log", "Jobs", "What happened to a job, in order."),
     "peek": ("peek", "Jobs", "Look at a job's output while it runs."),
     "cancel": ("cancel", "Jobs", "Stop jobs."),
