@@ -9,6 +9,7 @@ from functools import cached_property
 
 from medgrid.actions.broker import broker_status
 from medgrid.actions.grid import Grid
+from medgrid.actions.troubles import worker_troubles
 from medgrid.algorithms.invocation import limits_of
 from medgrid.broker.matching import Candidate, need_of, objection
 from medgrid.catalog.job_desk import WorkerLinkState
@@ -95,16 +96,15 @@ class Watch:
         if free:
             return Outlook(f"a free slot on {_any_of(free)}")
         names = [one.worker.name for one in fit]
-        rests = [until_s for name in names if (until_s := self._rests_until_s(name, now))]
-        if rests:
-            return Outlook(f"{_any_of(names)} to take jobs again", min(rests), "it is tried again")
+        troubles = worker_troubles(self._grid.catalog)
+        outages = [
+            until_s
+            for name in names
+            if name in troubles and (until_s := troubles[name].until_s) is not None
+        ]
+        if outages:
+            return Outlook(f"{_any_of(names)} to take jobs again", min(outages), "it is tried again")
         return Outlook(f"{_any_of(names)} to answer")
-
-    def _rests_until_s(self, worker: str, now: float) -> float | None:
-        link = self._links.get(worker)
-        if link is None or link.down_since_s is not None or (link.rests_until_s or 0.0) <= now:
-            return None
-        return link.rests_until_s
 
 
 def _any_of(names: Iterable[str]) -> str:

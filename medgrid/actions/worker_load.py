@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from medgrid.actions.troubles import Trouble, worker_troubles
 from medgrid.algorithms.invocation import slots_of
 from medgrid.catalog import Catalog
 from medgrid.catalog.job_desk import WorkerLinkState
@@ -20,7 +20,7 @@ class WorkerState(StrEnum):
 
     UP = "up"
     DOWN = "does not answer"
-    RESTING = "rests after failures"
+    OUT = "out after failures"
     DISABLED = "disabled"
     NEW = "not reached yet"
 
@@ -57,10 +57,10 @@ def worker_loads(catalog: Catalog) -> Iterator[WorkerLoad]:
     for (name, digest), jobs in catalog.jobs.tally.on_workers().items():
         slots = slots_of(catalog.algorithms.get(digest).descriptor)
         asked[name] = asked.get(name, 0) + jobs * slots
-    links = catalog.jobs.desk.links()
+    links, troubles = catalog.jobs.desk.links(), worker_troubles(catalog)
     for worker in catalog.places.workers():
         link = links.get(worker.name)
-        state, until_s, reason = _state(worker, link)
+        state, until_s, reason = _state(worker, link, troubles.get(worker.name))
         wanted = asked.get(worker.name, 0)
         used = min(wanted, worker.slots)
         yield WorkerLoad(
@@ -79,13 +79,15 @@ def worker_loads(catalog: Catalog) -> Iterator[WorkerLoad]:
         )
 
 
-def _state(worker: Worker, link: WorkerLinkState | None) -> tuple[WorkerState, float | None, str]:
+def _state(
+    worker: Worker, link: WorkerLinkState | None, trouble: Trouble | None
+) -> tuple[WorkerState, float | None, str]:
     if link is not None and link.down_since_s is not None:
         return WorkerState.DOWN, link.lost_at_s, link.reason
     if not worker.enabled:
         return WorkerState.DISABLED, None, ""
     if link is None or link.agent_id is None:
         return WorkerState.NEW, None, ""
-    if (link.rests_until_s or 0.0) > time.time():
-        return WorkerState.RESTING, link.rests_until_s, link.reason
+    if trouble is not None and trouble.is_out:
+        return WorkerState.OUT, trouble.until_s, trouble.text
     return WorkerState.UP, None, ""

@@ -142,6 +142,12 @@ class LeaseStore:
             return None
         return LeaseHolder(row.holder, row.process, row.since_s, silent_s, row.stop_asked)
 
+    def silent_s(self, name: str) -> float | None:
+        """How long ago a holder, also one that is gone, said that it lives; None if none ever."""
+        with self._db.read() as connection:
+            row = self._row(connection, name)
+            return None if row is None else self._now(connection) - row.heartbeat_s
+
     def ask_to_stop(self, name: str) -> bool:
         """Ask the holder of a lease to end; False when nobody holds it."""
         with self._db.write() as connection:

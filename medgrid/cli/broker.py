@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import click
 
-from medgrid.cli.output import emit_json, emit_table, note
+from medgrid.cli.output import emit_json, emit_lines, emit_table, note
 from medgrid.cli.params import Session, pass_session
 from medgrid.errors import Busy
 
@@ -78,6 +78,31 @@ def status(session: Session) -> int:
         *((f"worker {name}", why.removeprefix("it ")) for name, why in found.workers_out.items()),
     ]
     emit_table(rows, ["", ""])
+    return 0
+
+
+@broker.command()
+@pass_session
+def metrics(session: Session) -> int:
+    """Print numbers for a monitoring system, in the text format of Prometheus.
+
+    Jobs by state, ended attempts by cause, workers and their slots, and whether a broker works: of
+    all users, without saying whose. Only where the broker's identity is kept.
+
+    \b
+    medgrid broker metrics >/var/lib/node_exporter/medgrid.tmp &&
+        mv /var/lib/node_exporter/medgrid.tmp /var/lib/node_exporter/medgrid.prom
+    """
+    from dataclasses import asdict
+
+    from medgrid.actions.metrics import as_text
+    from medgrid.actions.metrics import metrics as measure
+
+    found = measure(session.open_grid())
+    if session.as_json:
+        emit_json("broker-metrics/1", {"metrics": [asdict(one) for one in found]})
+    else:
+        emit_lines(as_text(found))
     return 0
 
 

@@ -18,6 +18,7 @@ from medgrid.catalog.job_desk import WorkerLinkState
 from medgrid.catalog.job_moves import AttemptEnd, Move
 from medgrid.catalog.job_states import Event
 from medgrid.catalog.leases import BROKER
+from medgrid.catalog.worker_health import WorkerHealth
 from medgrid.model import Cause, JobId
 from tests.lab.field import Field
 
@@ -111,14 +112,15 @@ def test_workers_that_cannot_take_it_now(grid: Grid) -> None:
     link(grid, down_since_s=100.0, lost_at_s=700.0, reason="no route")
     assert outlook(grid) == Outlook("local to answer")
     until_s = time.time() + 60
-    link(grid, rests_until_s=until_s, reason="disk full")
+    link(grid)
+    health = WorkerHealth(3, 1, time.time(), until_s, "disk full")
+    grid.whole.health.save("local", health)
     assert outlook(grid) == Outlook("local to take jobs again", until_s, "it is tried again")
-    clock = time.strftime("%H:%M:%SZ", time.gmtime(until_s))
     (match,) = list_match(grid, "touch", ["/t/a"])
-    assert match.objection == f"it rests after failures until {clock}: disk full"
+    assert match.objection == health.trouble(time.time())
     (load,) = worker_loads(grid.catalog)
-    assert (load.state, load.until_s) == (WorkerState.RESTING, until_s)
-    link(grid, rests_until_s=time.time() - 1, reason="disk full")
+    assert (load.state, load.until_s) == (WorkerState.OUT, until_s)
+    grid.whole.health.save("local", replace(health, until_s=time.time() - 1))
     assert outlook(grid) == Outlook("a free slot on local")
 
 
