@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -48,7 +49,7 @@ def top(session: Session, interval_s: float, once: bool) -> int:
     found = snapshot(grid, _FAILURES)
     if session.as_json:
         emit_json("top/1", _document(found))
-    elif once or not sys.stdout.isatty():
+    elif once or not sys.stdout.isatty() or os.environ.get("TERM") in (None, "", "dumb"):
         _print(found)
     else:
         from medgrid.cli.top_screen import watch

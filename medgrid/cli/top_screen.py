@@ -36,7 +36,7 @@ def watch(look: Callable[[], Snapshot], first: Snapshot, interval_s: float) -> N
 
     A catalog that does not answer for a while is said on the screen, above what was seen last.
     """
-    console = Console(no_color=colour() is False or None)
+    console = Console(no_color=colour() is False or None, force_terminal=True)
     found, trouble = first, ""
     with (
         contextlib.suppress(KeyboardInterrupt),

@@ -142,6 +142,13 @@ def test_top_on_a_terminal_ends_by_a_key(ended: Field, key: str) -> None:
     assert ran.out.rindex("\x1b[?1049l") > ran.out.rindex("\x1b[?1049h")  # the screen is given back
 
 
+def test_top_on_a_terminal_that_draws_nothing(ended: Field) -> None:
+    ran = ended.prompt.on_terminal("top", env={"TERM": "dumb"})
+    assert ran.code == 0
+    assert "exit code 1" in ran.out
+    assert "\x1b[?" not in ran.out
+
+
 def test_top_shows_what_changes(ended: Field) -> None:
     shown = threading.Timer(3, lambda: ended.prompt.ok("cancel", "2.1"))
     shown.start()

@@ -259,6 +259,11 @@ def _take_out(scene: Scene, originals: list[str]) -> None:
     run("explain", "2.1", private=True)
     run("status", "2.1", "--json", private=True)
     assert run("status", "2.1", user="bob", code=4).out == ""
+    for job in ("1.1", "2.1", "3.1", "3.2"):
+        run("log", job)
+    run("status", "--count")
+    run("top")
+    run("broker", "metrics")
     run("ls", "-l", "/trial/results")
     run("rekey", originals[0])
     run("team", "ls", originals[0].split("/")[2])
