@@ -103,7 +103,9 @@ class Watch:
             if name in troubles and (until_s := troubles[name].until_s) is not None
         ]
         if outages:
-            return Outlook(f"{_any_of(names)} to take jobs again", min(outages), "it is tried again")
+            return Outlook(
+                f"{_any_of(names)} to take jobs again", min(outages), "it is tried again"
+            )
         return Outlook(f"{_any_of(names)} to answer")
 
 

@@ -153,8 +153,10 @@ class Lives(RuleBasedStateMachine):
             assert line.worker == self.worker[line.id]
             assert line.cause == self.cause[line.id]
         waiting = self.catalog.jobs.desk.next_waiting(1, JOBS, float("inf"))
-        for one in (*waiting, *self.catalog.jobs.desk.live()):
-            assert one.strikes == self.strikes[one.id]
+        strikes = {one.id: one.strikes for one in waiting}
+        strikes |= {one.id: one.strikes for one in self.catalog.jobs.desk.live()}
+        for job, found in strikes.items():
+            assert found == self.strikes[job]
 
     @invariant()
     def history_is_complete(self) -> None:
