@@ -29,7 +29,9 @@ def test_makes_a_grid_home(prompt: Prompt) -> None:
         ["se", "local", "made", f"file://{home}/storage"],
         ["worker", "local", "made", "local: 3 slots"],
     ]
-    assert prompt.ok("worker", "ls").rows == [["local", "local:", "here", "3", "", "", "enabled"]]
+    assert prompt.ok("worker", "ls").rows == [
+        ["local", "local:", "here", "3", "", "", "enabled", ""]
+    ]
 
 
 def test_home_is_private(prompt: Prompt) -> None:

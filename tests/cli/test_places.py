@@ -17,7 +17,7 @@ from tests.lab.sshd import Sshd
 def test_worker_of_an_unknown_site_makes_it(grid_prompt: Prompt) -> None:
     words = "worker add w1 ssh://grid@host1:22 --slots 8 --site hospA --tag python --tag fsl"
     ran = grid_prompt.ok(*words.split(), "--memory", "16G")
-    row = ["w1", "ssh://grid@host1:22", "hospA", "8", "16.0G", "fsl,python", "enabled"]
+    row = ["w1", "ssh://grid@host1:22", "hospA", "8", "16.0G", "fsl,python", "enabled", ""]
     assert ran.rows == [row]
     assert grid_prompt.ok("worker", "ls").rows[-1] == row
     assert ["hospA", "compute", "w1", ""] in grid_prompt.ok("site", "ls").rows
@@ -97,9 +97,9 @@ def test_remove(grid_prompt: Prompt) -> None:
 
 def test_disable_and_enable(grid_prompt: Prompt) -> None:
     grid_prompt.ok("worker", "disable", "local")
-    assert grid_prompt.ok("worker", "ls").rows[0][-1] == "disabled"
+    assert grid_prompt.ok("worker", "ls").rows[0][-2] == "disabled"
     grid_prompt.ok("worker", "enable", "local")
-    assert grid_prompt.ok("worker", "ls").rows[0][-1] == "enabled"
+    assert grid_prompt.ok("worker", "ls").rows[0][-2] == "enabled"
 
 
 def test_check_of_local_storage(grid_prompt: Prompt) -> None:
