@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +53,16 @@ class Field:
         return Catalog.open(f"sqlite:///{self.prompt.home / 'catalog.db'}")
 
     def put(
-        self, *names: str, se: str = "local", data_class: DataClass = DataClass.PUBLIC
+        self,
+        *names: str,
+        se: str = "local",
+        data_class: DataClass = DataClass.PUBLIC,
+        contents: Mapping[str, str] | None = None,
     ) -> list[str]:
         """Make one small object for each name; return their LFNs.
 
-        It is this user's, and encrypted unless it is public.
+        It is this user's, and encrypted unless it is public. It holds its name where `contents`
+        says nothing else.
         """
         lfns = [f"/t/{name}" for name in names]
         with self.grid() as grid, Uploads(grid) as uploads:
@@ -65,7 +70,7 @@ class Field:
             new = []
             for name, lfn in zip(names, lfns, strict=True):
                 object_id = new_object_id()
-                data = f"{name}\n".encode()
+                data = ((contents or {}).get(name) or f"{name}\n").encode()
                 digest = None
                 if data_class is DataClass.PUBLIC:
                     replica = uploads.put(object_id, se, [data])

@@ -209,6 +209,20 @@ class LabHost:
         self._lab.run("tc", "qdisc", "replace", "dev", self._port, *shape)
         self._inside("tc", "qdisc", "replace", "dev", "eth0", *shape)
 
+    def lose(self, percent: int) -> None:
+        """Drop so many of the packets that the host sends."""
+        self.lose_nothing()
+        table = f"lab{self._number}"
+        chain = f"{{ type filter hook ingress device {self._port} priority 0; }}"
+        self._lab.run("nft", "add", "table", "netdev", table)
+        self._lab.run("nft", "add", "chain", "netdev", table, "loss", chain)
+        rule = f"numgen random mod 100 < {percent} drop".split()
+        self._lab.run("nft", "add", "rule", "netdev", table, "loss", *rule)
+
+    def lose_nothing(self) -> None:
+        """Undo `lose`."""
+        self._lab.run("sh", "-c", f"nft delete table netdev lab{self._number} 2>/dev/null || true")
+
     def fill(self, leave_bytes: int = 0) -> None:
         """Fill the disk but for `leave_bytes`."""
         self.exec(
@@ -217,10 +231,11 @@ class LabHost:
         )
 
     def restore(self) -> None:
-        """Undo `fill`, `slow`, `cut` and `crash`."""
+        """Undo `fill`, `slow`, `lose`, `cut` and `crash`."""
         if self._unshare is None:
             self.boot()
         self.heal()
+        self.lose_nothing()
         self.exec("rm -f /filler; tc qdisc del dev eth0 root 2>/dev/null || true")
         self._lab.run("sh", "-c", f"tc qdisc del dev {self._port} root 2>/dev/null || true")
 
@@ -236,6 +251,16 @@ class LabHost:
         argv = ["nsenter", "-t", str(self._init), "-a", *shell]
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
         return subprocess.run(argv, check=True, capture_output=True, text=True, env=env).stdout
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it has power."""
+        return self._unshare is not None
+
+    @property
+    def root(self) -> Path:
+        """Where this machine's root finds all files that the host sees, while it is up."""
+        return Path(f"/proc/{self._init}/root")
 
     @property
     def disk(self) -> Path:
@@ -387,7 +412,7 @@ def _checkout_top() -> list[str]:
     return [] if top in ("usr", "opt", "var", *_HIDDEN) else [top]
 
 
-def _why_not() -> str | None:
+def why_no_hosts() -> str | None:
     if os.geteuid() != 0:
         return "lab hosts need root"
     missing = [name for name in _NEEDED if shutil.which(name) is None]
@@ -404,7 +429,7 @@ def _why_not() -> str | None:
 
 @pytest.fixture(scope="session")
 def _lab() -> Iterator[Lab]:
-    reason = _why_not()
+    reason = why_no_hosts()
     if reason:
         pytest.skip(reason)
     lab = Lab()
