@@ -372,6 +372,7 @@ class Cause(StrEnum):
     ENVIRONMENT = "environment"  # the worker cannot build or find what the algorithm needs
     NO_SPACE = "no-space"  # the worker's disk is full
     LOST = "lost"  # host restarted, agent or process gone without a result
+    PREEMPTED = "preempted"  # killed for an emergency job
 
     @property
     def is_infrastructure(self) -> bool:
@@ -382,6 +383,7 @@ class Cause(StrEnum):
             Cause.ENVIRONMENT,
             Cause.NO_SPACE,
             Cause.LOST,
+            Cause.PREEMPTED,
         )
 
 
@@ -392,6 +394,11 @@ class Priority(StrEnum):
     INTERACTIVE = "interactive"
     NORMAL = "normal"
     BATCH = "batch"
+
+    @property
+    def rank(self) -> int:
+        """Place in the order: 0 is an emergency."""
+        return list(Priority).index(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,7 +418,8 @@ class Job:
     """One run asked for.
 
     `inputs` maps a role of the algorithm to the objects given for it; `parameters` are typed
-    values by Boutiques input id. It has no other attempt before `not_before_s`.
+    values by Boutiques input id. It has no other attempt before `not_before_s`. Its program stands
+    still since `suspended_s`, and stood still for `paused_s` seconds before.
     """
 
     id: JobId
@@ -436,6 +444,8 @@ class Job:
     stderr_tail: str = ""
     not_before_s: float = 0.0
     cancel_asked: bool = False
+    suspended_s: float | None = None
+    paused_s: float = 0.0
 
     @property
     def succeeded(self) -> bool:

@@ -44,6 +44,15 @@ Plain files of such a job, what it prints included, lie in a directory of their 
 before the end is told; what a killed keeper left is deleted when its death is noticed. Only
 ciphertext remains, in ``attempts/ID/sealed/``.
 
+Emergencies
+-----------
+A launch of ``rank`` 0 does not wait for slots: once all it needs is there, the agent makes room for
+it. It lets the keepers of other attempts stop all their processes (SIGSTOP), or end them when the
+host's memory is too small for those and the new one together. When there is room again the
+suspended go on (SIGCONT) before anything else starts. Only an agent keeps attempts suspended: a
+keeper whose agent is gone lets its job go on, and an agent that starts lets all go on. A keeper of
+an earlier agent takes SIGUSR1, SIGUSR2 and SIGTERM for suspend, resume and cancel.
+
 Journal
 -------
 One JSON object a line. A record is flushed to disk before anybody is told of it; several share one
@@ -52,11 +61,15 @@ flush. Offsets are bytes. A torn last line is cut when the agent starts. The fir
 
 ``accepted``
     the agent has it durably (``launch``: the whole order, not shown to followers; of a protected
-    one its attempt and slots);
+    one its attempt, slots and rank);
 ``staged``
     what it needs is on the host;
 ``started``
     its program runs (``started_s``);
+``suspended``
+    all its processes stand still, and its slots are an emergency's;
+``resumed``
+    they go on;
 ``done``
     it ended: ``cause`` (`medgrid.model.Cause`), ``message``, ``exit_code``, ``outputs``,
     ``stdout_tail``, ``stderr_tail``, ``started_s``, ``ended_s``, ``max_rss_bytes``, ``cpu_s``.
@@ -74,7 +87,7 @@ may come in another order. Kinds: ``bad-request bad-offset no-space failed``.
 =========  ====================================  ===============================================
 op         request                               reply
 =========  ====================================  ===============================================
-hello      ``slots``                             ``info``
+hello      ``slots``, ``memory_bytes`` or null   ``info``
 ping                                             (nothing)
 missing    ``digests``                           ``missing``
 launch     ``launches``                          ``offset``; they are durable

@@ -12,10 +12,11 @@ import selectors
 import shutil
 import signal
 import time
-from typing import Any, Deque, Dict, Iterable, List, Optional
+from typing import Any, Deque, Dict, Iterable, List, Optional, Set
 
 from . import libcrypto, processes
 from .container import find_runtime
+from .job import PREEMPTED
 from .journal import Journal
 from .keepers import KeeperHandle, Keepers
 from .layout import ATTEMPT_ID, AlreadyClaimed, Layout, list_directory, read_json
@@ -24,6 +25,7 @@ from .private import remove_private, sweep_private
 from .protected import LOST_KEYS, NO_CIPHERS, check_protected, is_protected, without_keys
 from .sealed_room import PRIVATE, SEALED
 from .secrecy import drop_empty_groups, forbid_core_dumps, hide_memory
+from .slots import Slots, is_emergency, rank_of
 
 __all__ = ["Attempts"]
 
@@ -32,6 +34,7 @@ Result = Dict[str, Any]
 
 _ATTEMPT = re.compile(ATTEMPT_ID)
 _ORPHANS_EVERY_S = 0.2
+_MOVES = ("started", "suspended", "resumed")
 
 
 class Attempts:
@@ -55,15 +58,17 @@ class Attempts:
         self._known: Dict[str, str] = {}  # attempt -> last event
         self._unfinished: Dict[str, Launch] = {}
         self._ready: Deque[str] = collections.deque()
+        self._urgent: Deque[str] = collections.deque()  # the same of emergencies
         self._preparing: Dict[str, List[str]] = {}  # directory being made -> attempts that wait
         self._running: Dict[str, KeeperHandle] = {}
         self._orphans: Dict[str, Dict[str, Any]] = {}  # attempt -> identity of an earlier keeper
         self._orphans_at = 0.0
-        self._used_slots = 0
+        self._slots = Slots()
+        self._preempted: Set[str] = set()  # orphans that were told to end for an emergency
+        self._started_s: Dict[str, float] = {}
         self._hidden = False
         self._preparations = Preparations(layout)
         self._keepers = Keepers(layout, selector, agent_id, boot, base_env, self._heard)
-        self.slots = os.cpu_count() or 1
 
     @property
     def is_idle(self) -> bool:
@@ -74,6 +79,13 @@ class Attempts:
         """Last event of each attempt that is unfinished or not cleaned."""
         names = set(list_directory(self._layout.attempts)).union(self._unfinished)
         return {name: self._known[name] for name in names if name in self._known}
+
+    def allow(self, slots: int, memory_bytes: Optional[int]) -> None:
+        """Say how many slots may be filled, and how much memory jobs have together."""
+        self._slots.limit = max(1, slots)
+        if memory_bytes:
+            self._slots.memory_bytes = memory_bytes
+        self.dispatch()
 
     def is_known(self, attempt: str) -> bool:
         """Whether this attempt was ever accepted or cancelled."""
@@ -89,8 +101,11 @@ class Attempts:
             event, attempt = record["event"], record.get("attempt", "")
             if event == "accepted":
                 self._unfinished[attempt] = record["launch"]
+            elif event == "started":
+                self._started_s[attempt] = record["started_s"]
             elif event == "done":
                 self._unfinished.pop(attempt, None)
+                self._started_s.pop(attempt, None)
             if attempt:
                 self._known[attempt] = event
         for attempt in list(self._unfinished):
@@ -136,7 +151,7 @@ class Attempts:
             if not _ATTEMPT.fullmatch(attempt):
                 raise ValueError("%r is not an attempt" % attempt)
             if attempt in self._running:
-                self._running[attempt].cancel()
+                self._running[attempt].tell("cancel")
             elif attempt in self._orphans:
                 processes.kill(int(self._orphans[attempt]["pid"]), signal.SIGTERM)
             elif not self.has_ended(attempt):
@@ -151,17 +166,26 @@ class Attempts:
                 self._layout.discard(self._layout.attempt(attempt))
 
     def dispatch(self) -> None:
-        """Give ready attempts to keepers while there are slots."""
+        """Give ready attempts to keepers while there are slots: emergencies, then the suspended."""
+        while self._urgent:
+            launch = self._unfinished.get(self._urgent[0])
+            if launch is not None and not self._slots.has_room(launch):
+                for attempt, kill in self._slots.make_room(launch, self._used_bytes):
+                    self._stop(attempt, kill)
+                if not self._slots.has_room(launch):
+                    return  # nothing else starts before it
+            attempt = self._urgent.popleft()
+            if launch is not None:  # else it was cancelled while it waited
+                self._start(attempt, launch)
+        for attempt in self._slots.to_resume():
+            self._go_on(attempt)
         while self._ready:
-            attempt = self._ready[0]
-            launch = self._unfinished.get(attempt)
-            if launch is None:  # cancelled while it waited
-                self._ready.popleft()
-                continue
-            if self._used_slots and self._used_slots + self._slots_of(launch) > self.slots:
+            launch = self._unfinished.get(self._ready[0])
+            if launch is not None and not self._slots.has_room(launch):
                 return
-            self._ready.popleft()
-            self._start(attempt, launch)
+            attempt = self._ready.popleft()
+            if launch is not None:
+                self._start(attempt, launch)
 
     def tick(self) -> float:
         """Look after keepers of earlier agents; seconds until the next look."""
@@ -173,7 +197,7 @@ class Attempts:
             for attempt, keeper in list(self._orphans.items()):
                 if not processes.alive(keeper, self._boot):
                     del self._orphans[attempt]
-                    self._used_slots -= self._slots_of(self._unfinished[attempt])
+                    self._slots.give_back(attempt)
                     self._conclude(attempt)
             self.dispatch()
         return max(0.0, self._orphans_at - now)
@@ -188,7 +212,7 @@ class Attempts:
         launch = self._unfinished[attempt]
         missing = self._preparations.missing(launch)
         if not missing:
-            self._ready.append(attempt)
+            (self._urgent if is_emergency(launch) else self._ready).append(attempt)
             return
         path = missing[0]
         if path not in self._preparing:
@@ -230,7 +254,7 @@ class Attempts:
             return
         if launch.get("inputs") or len(order) > 2:
             self._record(attempt, "staged")
-        self._used_slots += self._slots_of(launch)
+        self._slots.take(attempt, launch)
         self._running[attempt] = self._keepers.give(order)
         self._unfinished[attempt] = without_keys(launch)
 
@@ -247,11 +271,11 @@ class Attempts:
 
     def _heard(self, attempt: str, message: Optional[Dict[str, Any]]) -> None:
         """What the keeper of `attempt` told; None when it died."""
-        if message is not None and message["event"] == "started":
-            self._record(attempt, "started", time_s=message["time_s"], started_s=message["time_s"])
+        if message is not None and message["event"] in _MOVES:
+            self._moved(attempt, message["event"], message["time_s"])
             return
         del self._running[attempt]
-        self._used_slots -= self._slots_of(self._unfinished[attempt])
+        self._slots.give_back(attempt)
         if message is None:
             self._conclude(attempt)
         elif message["event"] == "claimed":
@@ -259,6 +283,43 @@ class Attempts:
         else:
             self._finish(attempt, message["result"])
         self.dispatch()
+
+    def _moved(self, attempt: str, event: str, time_s: float) -> None:
+        if event == "started":
+            self._started_s[attempt] = time_s
+            self._slots.started(attempt, time_s)
+            self._record(attempt, event, time_s=time_s, started_s=time_s)
+            return
+        self._record(attempt, event, time_s=time_s)
+        if event == "suspended":
+            self._slots.suspended(attempt)
+            self.dispatch()
+
+    # Emergencies
+
+    def _used_bytes(self, attempt: str) -> int:
+        running = self._running.get(attempt)
+        pid = running.pid if running is not None else int(self._orphans[attempt]["pid"])
+        return processes.resident_bytes(processes.descendants(pid))
+
+    def _stop(self, attempt: str, kill: bool) -> None:
+        """Take an attempt's slots for an emergency; its keeper tells when they are free."""
+        if attempt in self._running:
+            self._running[attempt].tell("preempt" if kill else "suspend")
+        elif kill:
+            self._preempted.add(attempt)
+            processes.kill(int(self._orphans[attempt]["pid"]), signal.SIGTERM)
+        else:  # the keeper of an earlier agent, which has nobody to tell
+            processes.kill(int(self._orphans[attempt]["pid"]), signal.SIGUSR1)
+            self._moved(attempt, "suspended", time.time())
+
+    def _go_on(self, attempt: str) -> None:
+        self._slots.resumed(attempt)
+        if attempt in self._running:
+            self._running[attempt].tell("resume")
+        else:
+            processes.kill(int(self._orphans[attempt]["pid"]), signal.SIGUSR2)
+            self._moved(attempt, "resumed", time.time())
 
     def _bury(self, attempt: str) -> None:
         """End an attempt whose keys are lost, unless a keeper that had them was quicker."""
@@ -288,7 +349,11 @@ class Attempts:
         if keeper is not None and processes.alive(keeper, self._boot):
             self._orphans[attempt] = keeper
             self._orphans_at = 0.0
-            self._used_slots += self._slots_of(self._unfinished[attempt])
+            self._slots.take(attempt, self._unfinished[attempt], self._started_s.get(attempt))
+            if self._known.get(attempt) == "suspended":  # for an emergency of an earlier agent
+                self._go_on(attempt)
+            else:  # its suspension may not have come to be written down
+                processes.kill(int(keeper["pid"]), signal.SIGUSR2)
         else:
             self._conclude(attempt)
 
@@ -326,7 +391,12 @@ class Attempts:
         processes.kill_marked("%s/%s" % (self._agent_id, attempt))
 
     def _finish(self, attempt: str, result: Result) -> None:
+        if attempt in self._preempted:
+            self._preempted.discard(attempt)
+            if result["cause"] == "cancelled":
+                result = dict(result, cause="preempted", message=PREEMPTED)
         self._unfinished.pop(attempt, None)
+        self._started_s.pop(attempt, None)
         self._record(attempt, "done", **result)
 
     def _record(self, attempt: str, event: str, **fields: Any) -> None:
@@ -334,9 +404,6 @@ class Attempts:
         record.update(fields)
         self._journal.append(record)
         self._known[attempt] = event
-
-    def _slots_of(self, launch: Launch) -> int:
-        return max(1, int(launch.get("slots", 1)))
 
 
 def _lost(message: str) -> Result:
@@ -348,5 +415,7 @@ def _checked(launch: Any) -> Launch:
         raise ValueError("a launch names no attempt")
     if not launch.get("argv"):
         raise ValueError("attempt %s has no program" % launch["attempt"])
+    if rank_of(launch) < 0:
+        raise ValueError("attempt %s has no priority class" % launch["attempt"])
     check_protected(launch)
     return launch

@@ -20,11 +20,14 @@ from .outputs import OutputProblem, TooLarge
 from .room import Room
 from .staging import StageError, changed_inputs
 
-__all__ = ["Job"]
+__all__ = ["PREEMPTED", "Job"]
+
+PREEMPTED = "killed for an emergency job"
 
 Result = Dict[str, Any]
 
-_GRACE_S = 2.0  # between SIGTERM and SIGKILL
+_GRACE_S = {"memory": 0.0, "preempted": 0.5}  # between SIGTERM and SIGKILL, by cause
+_LONG_GRACE_S = 2.0  # for all others
 _REAP_S = 0.01
 _SHORT_S = 0.03  # a longer job's process is written down
 _FULL_BYTES = 1 << 20
@@ -72,6 +75,8 @@ class Job:
         self._captures: List[Capture] = []
         self._verdict: Optional[Dict[str, str]] = None  # why we ended it
         self._kill_at: Optional[float] = None
+        self._is_wanted_held = False
+        self._held: Optional[List[int]] = None  # pids that stand still
 
     def claim(self) -> None:
         """Make the attempt's directory, with our identity in it, or find that it is there.
@@ -84,7 +89,7 @@ class Job:
         self._layout.claim(self._order["attempt"], self._keeper, self._room.folders)
 
     def run(
-        self, wait: Callable[[List[int], float], None], started: Callable[[float], None]
+        self, wait: Callable[[List[int], float], None], moved: Callable[[str, float], None]
     ) -> Result:
         """Stage, start, watch, and gather; the fields of a ``done`` record.
 
@@ -92,12 +97,12 @@ class Job:
         ----------
         wait : callable
             Waits until one of the descriptors can be read, a signal came, or so many seconds
-            passed; may call `end`.
-        started : callable
-            Told the time when the program was started.
+            passed; may call `end` and `hold`.
+        moved : callable
+            Told ``started``, ``suspended`` or ``resumed``, and when.
         """
         try:
-            result = self._run(wait, started)
+            result = self._run(wait, moved)
             self._room.close_result(result)
             return result
         except BaseException:
@@ -107,7 +112,7 @@ class Job:
             self._room.leave()
 
     def _run(
-        self, wait: Callable[[List[int], float], None], started: Callable[[float], None]
+        self, wait: Callable[[List[int], float], None], moved: Callable[[str, float], None]
     ) -> Result:
         begun = time.time()
         try:
@@ -125,7 +130,7 @@ class Job:
         if problem is not None:
             return problem
         begun = time.time()
-        usage = self._watch(wait, watch, lambda: started(begun))
+        usage = self._watch(wait, watch, begun, moved)
         tails = [capture.finish() for capture in self._captures]
         result = self._judge(usage[0], watch)
         changed = changed_inputs(self._layout, shared)
@@ -148,8 +153,15 @@ class Job:
             self._verdict = {"cause": cause, "message": message}
             if self._pid:
                 processes.kill_group(self._pid, signal.SIGTERM)
-            grace_s = 0.0 if cause == "memory" or not self._pid else _GRACE_S
+            if self._held is not None:  # so that it hears that
+                processes.go_on(self._held)
+                self._held = None
+            grace_s = _GRACE_S.get(cause, _LONG_GRACE_S) if self._pid else 0.0
             self._kill_at = time.monotonic() + grace_s
+
+    def hold(self, wanted: bool) -> None:
+        """Let the job stand still, or go on, as soon as its program runs."""
+        self._is_wanted_held = wanted
 
     def store(self, result: Result, durable: bool) -> None:
         """Write the result into the attempt's directory; on a full disk, instead of the files."""
@@ -229,11 +241,12 @@ class Job:
         self,
         wait: Callable[[List[int], float], None],
         watch: Watch,
-        started: Callable[[], None],
+        begun: float,
+        moved: Callable[[str, float], None],
     ) -> Any:
         """Until the program and all it left behind have ended; its status and resource usage.
 
-        `started` is called after a short while: a short job costs the agent one look, not two.
+        ``started`` is told after a short while: a short job costs the agent one look, not two.
         """
         streams = {capture.reader: capture for capture in self._captures}
         recorded = False
@@ -247,8 +260,10 @@ class Job:
                 break
             if not recorded:  # by when short jobs are over: reading /proc waits for their exec
                 recorded = True
-                started()
+                moved("started", begun)
                 self._record_process()
+            if self._verdict is None and self._is_wanted_held is (self._held is None):
+                self._switch(watch, moved)
             if self._kill_at is not None and time.monotonic() >= self._kill_at:
                 processes.kill_group(self._pid)
             elif self._verdict is None:
@@ -256,7 +271,7 @@ class Job:
                 if breach is not None:
                     self.end(*breach)
         if not recorded:
-            started()
+            moved("started", begun)
         processes.kill_group(self._pid)
         _, status, usage = os.wait4(self._pid, 0)
         self._reap_stragglers()
@@ -264,6 +279,21 @@ class Job:
             self._container.remove(self._env)
             self._reap_stragglers()
         return status, usage
+
+    def _switch(self, watch: Watch, moved: Callable[[str, float], None]) -> None:
+        """Stop all processes of the job, or let them go on."""
+        if self._held is not None:
+            processes.go_on(self._held)
+            self._held = None
+            watch.go_on()
+            moved("resumed", time.time())
+            return
+        self._held = processes.stop_below(os.getpid())
+        if self._held is None:  # it has processes that we may not stop
+            self.end("preempted", PREEMPTED)
+            return
+        watch.stand_still()
+        moved("suspended", time.time())
 
     def _record_process(self) -> None:
         known = processes.identity(self._pid, self._keeper["boot"])

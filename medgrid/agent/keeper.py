@@ -12,10 +12,11 @@ import select
 import signal
 import socket
 import time
+from functools import partial
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import libcrypto, processes
-from .job import Job
+from .job import PREEMPTED, Job
 from .layout import AlreadyClaimed, Layout
 from .protected import is_protected
 from .room import Room
@@ -25,6 +26,8 @@ from .secrecy import avoid_swap, forbid_core_dumps, hide_memory
 __all__ = ["Keeper", "fork_keeper"]
 
 _RECEIVE_BYTES = 1 << 20
+_SIGNALS = {signal.SIGTERM: "cancel", signal.SIGUSR1: "suspend", signal.SIGUSR2: "resume"}
+"""How an agent that did not start this keeper tells it the same."""
 
 
 def fork_keeper(
@@ -66,10 +69,11 @@ class Keeper:
         self._job: Optional[Job] = None
         self._attempt = ""
         self._hidden = False
-        self._wake, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        self._wake, self._waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGTERM, lambda *_: self._cancel())
+        for number, verb in _SIGNALS.items():
+            signal.signal(number, partial(self._signalled, verb))
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
             signal.signal(number, signal.SIG_IGN)
         processes.become_subreaper()
@@ -82,7 +86,7 @@ class Keeper:
             if line is None:
                 return
             message = json.loads(line)
-            if "attempt" in message:  # a late cancel of a job that has ended is dropped
+            if "attempt" in message:  # what is told late, of a job that has ended, is dropped
                 self._run(message)
 
     def _run(self, order: Dict[str, Any]) -> None:
@@ -101,7 +105,7 @@ class Keeper:
             return
         self._job, self._attempt = job, order["attempt"]
         try:
-            result = job.run(self._wait, self._started)
+            result = job.run(self._wait, self._moved)
         except Exception as exc:  # whatever happens, the attempt gets its one result
             what = type(exc).__name__ if room.is_private else repr(exc)
             result = {"cause": "lost", "message": "the keeper failed: %s" % what}
@@ -125,16 +129,25 @@ class Keeper:
             avoid_swap()
         return SealedRoom(self._layout, order, self._identity, self._agent_id, library)
 
-    def _started(self, when_s: float) -> None:
-        self._tell({"event": "started", "time_s": when_s})
+    def _moved(self, event: str, when_s: float) -> None:
+        self._tell({"event": event, "time_s": when_s})
 
-    def _cancel(self) -> None:
-        if self._job is not None:
+    def _signalled(self, verb: str, *_: object) -> None:
+        self._do(verb)
+
+    def _do(self, verb: str) -> None:
+        if self._job is None:
+            return
+        if verb == "cancel":
             self._job.end("cancelled", "cancelled")
+        elif verb == "preempt":
+            self._job.end("preempted", PREEMPTED)
+        else:
+            self._job.hold(verb == "suspend")
 
     def _wait(self, readers: List[int], timeout_s: float) -> None:
-        """Wait for output, a signal, a cancel, or the time."""
-        self._heed_cancels()
+        """Wait for output, a signal, a word of the agent, or the time."""
+        self._heed()
         poll = select.poll()
         for reader in readers:
             poll.register(reader, select.POLLIN)
@@ -146,13 +159,14 @@ class Keeper:
                 os.read(self._wake, 4096)
             elif self._channel is not None and descriptor == self._channel.fileno():
                 self._receive()
-                self._heed_cancels()
+                self._heed()
 
-    def _heed_cancels(self) -> None:
+    def _heed(self) -> None:
         while b"\n" in self._received:
             line, _, self._received = self._received.partition(b"\n")
-            if json.loads(line).get("cancel") == self._attempt:
-                self._cancel()
+            told = json.loads(line)
+            if told.get("to") == self._attempt:
+                self._do(told["do"])
 
     def _next_line(self) -> Optional[bytes]:
         while b"\n" not in self._received:
@@ -169,8 +183,7 @@ class Keeper:
         except OSError:
             data = b""
         if not data:
-            self._channel.close()
-            self._channel = None
+            self._hang_up(self._channel)
             return False
         self._received += data
         return True
@@ -179,6 +192,12 @@ class Keeper:
         if self._channel is not None:
             try:
                 self._channel.sendall(json.dumps(message).encode() + b"\n")
-            except OSError:  # the agent is gone: the result on disk tells its successor
-                self._channel.close()
-                self._channel = None
+            except OSError:
+                self._hang_up(self._channel)
+
+    def _hang_up(self, channel: socket.socket) -> None:
+        """Be without the agent: the result on disk tells its successor."""
+        channel.close()
+        self._channel = None
+        self._do("resume")  # nobody is left who would say so
+        os.write(self._waker, b".")

@@ -35,9 +35,9 @@ class KeeperHandle:
         except OSError:
             pass
 
-    def cancel(self) -> None:
-        """Ask it to end its job."""
-        self.send({"cancel": self.attempt})
+    def tell(self, verb: str) -> None:
+        """Ask it to ``cancel``, ``suspend``, ``resume`` or ``preempt`` its job."""
+        self.send({"do": verb, "to": self.attempt})
 
 
 class Keepers:
@@ -98,7 +98,7 @@ class Keepers:
             message = json.loads(line)
             attempt = keeper.attempt
             assert attempt is not None
-            if message["event"] != "started":
+            if message["event"] in ("done", "claimed"):
                 keeper.attempt = None
                 self._idle.append(keeper)
             self._heard(attempt, message)

@@ -35,13 +35,28 @@ class Watch:
         self._disk_at = now if self._disk_bytes else now + _IDLE_S
         self._before_bytes = disk_usage(directories) if self._disk_bytes else 0
         self.peak_bytes = 0
+        self._still_since: Optional[float] = None
+
+    def stand_still(self) -> None:
+        """Let no time pass: the job is suspended."""
+        self._still_since = time.monotonic()
+
+    def go_on(self) -> None:
+        """Let time pass again."""
+        if self._still_since is not None:
+            self._deadline += time.monotonic() - self._still_since
+            self._still_since = None
 
     def next_s(self) -> float:
         """Seconds until something is to be looked at."""
+        if self._still_since is not None:
+            return _IDLE_S
         return max(0.0, min(self._deadline, self._memory_at, self._disk_at) - time.monotonic())
 
     def check(self, pid: int) -> Optional[Tuple[str, str]]:
         """Look at what is due; the cause and message of a passed limit."""
+        if self._still_since is not None:
+            return None
         now = time.monotonic()
         if self._memory_bytes and now >= self._memory_at:
             self._memory_at = now + _MEMORY_EVERY_S

@@ -19,15 +19,18 @@ __all__ = [
     "become_subreaper",
     "close_others",
     "descendants",
+    "go_on",
     "identity",
     "kill_marked",
     "resident_bytes",
+    "stop_below",
 ]
 
 MARKER = "MEDGRID_ATTEMPT"
 """Environment variable by which the processes of an attempt are found whatever they do."""
 
 _PR_SET_CHILD_SUBREAPER = 36
+_STOP_DEADLINE_S = 0.5
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _KILL_DEADLINE_S = 3.0
 
@@ -104,6 +107,34 @@ def descendants(pid: int) -> List[int]:
         found.extend(children)
         todo.extend(children)
     return found
+
+
+def stop_below(pid: int) -> Optional[List[int]]:
+    """Stop all processes below `pid`; which were stopped, None when one of them cannot be."""
+    stopped: List[int] = []
+    deadline = time.monotonic() + _STOP_DEADLINE_S
+    while True:
+        states = {one: (_stat(one) or ["Z"])[0] for one in descendants(pid)}
+        moving = [one for one, state in states.items() if state not in "TtZX"]
+        if not moving or time.monotonic() > deadline:  # the kernel holds what has not stopped yet
+            return stopped
+        for one in moving:
+            try:
+                os.kill(one, signal.SIGSTOP)
+            except ProcessLookupError:
+                continue
+            except PermissionError:
+                go_on(stopped)
+                return None
+            if one not in stopped:
+                stopped.append(one)
+        time.sleep(0.001)
+
+
+def go_on(pids: Iterable[int]) -> None:
+    """Let processes that `stop_below` stopped go on."""
+    for pid in reversed(list(pids)):
+        kill(pid, signal.SIGCONT)
 
 
 def resident_bytes(pids: Iterable[int], limit: Optional[int] = None) -> int:

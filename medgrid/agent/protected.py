@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any, Dict
+from typing import Any, Dict, Tuple
 
 from .layout import is_sha256
 from .libcrypto import CipherError, load
@@ -15,6 +15,7 @@ LOST_KEYS = "the worker lost the keys of this attempt before it started"
 NO_CIPHERS = "the worker's python has no ciphers for protected data"
 
 _KEY_BYTES = 32
+_WRITTEN: Tuple[str, ...] = ("attempt", "slots", "rank")
 Launch = Dict[str, Any]
 
 
@@ -27,7 +28,9 @@ def without_keys(launch: Launch) -> Launch:
     """What may be written of a launch, and is enough when the rest is lost."""
     if not is_protected(launch):
         return launch
-    return {"attempt": launch["attempt"], "slots": launch.get("slots", 1), "protected": True}
+    kept = {name: launch[name] for name in _WRITTEN if name in launch}
+    kept["protected"] = True
+    return kept
 
 
 def check_protected(launch: Launch) -> None:

@@ -27,7 +27,7 @@ _KEEPERS_IDLE_S = 30.0
 _IDLE_S = 300.0  # without client and unfinished attempt the agent ends
 _RECORDS_PER_REPLY = 1000
 _NEEDED_BYTES = 8 << 20
-_EVENTS = ("accepted", "staged", "started", "done", "refused")
+_EVENTS = ("accepted", "staged", "started", "suspended", "resumed", "done", "refused")
 _HOUSEKEEPING_S = 5.0
 
 
@@ -181,8 +181,7 @@ class Server:
 
     def _hello(self, request: Dict[str, Any]) -> Dict[str, Any]:
         if request.get("slots"):
-            self._attempts.slots = max(1, int(request["slots"]))
-            self._attempts.dispatch()
+            self._attempts.allow(int(request["slots"]), request.get("memory_bytes"))
         info = dict(self._about, free_bytes=self._free_bytes(), attempts=self._attempts.known())
         info["journal_offset"] = self._journal.offset
         info["private_memory_bytes"] = room_bytes()

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
-from medgrid.model import Cause, Sha256
+from medgrid.model import Cause, Priority, Sha256
 
 __all__ = [
     "CIPHER",
@@ -121,6 +121,13 @@ class Launch:
     concatenation of its parts, where the part ``{"bundle": True}`` (any mapping) stands for the
     directory of the unpacked bundle.
 
+    `rank` is that of its `medgrid.model.Priority`. One of rank 0 is an emergency: when it is ready
+    to start and finds no free slot, the agent suspends running attempts, lowest class and last
+    started first, or ends them with `Cause.PREEMPTED` where the worker's memory is too small for
+    them and it, or where they cannot be stopped. What was suspended goes on when emergencies leave
+    room, before anything else starts, and whenever the agent ends; its walltime stands still
+    meanwhile.
+
     `seal_to` is an X25519 public key: outputs and tails are sealed to it, and nothing of this
     launch but its attempt and slots is written to the worker's disk.
     """
@@ -135,6 +142,7 @@ class Launch:
     bundle: Bundle | None = None
     environment: Environment = field(default_factory=Environment)
     slots: int = 1
+    rank: int = Priority.NORMAL.rank
     seal_to: bytes | None = None
 
 
@@ -164,8 +172,8 @@ class JournalRecord:
     """One line of the agent's fsynced journal.
 
     `offset` is the position *after* this line: pass it to `WorkerLink.follow` to resume. `event` is
-    ``accepted``, ``staged``, ``started``, ``done`` or ``refused``. Only ``done`` means done; its
-    record carries `cause`, `exit_code`, outputs, tails and times.
+    ``accepted``, ``staged``, ``started``, ``suspended``, ``resumed``, ``done`` or ``refused``. Only
+    ``done`` means done; its record carries `cause`, `exit_code`, outputs, tails and times.
 
     Of a protected attempt `message` quotes nothing that the job wrote, both tails are empty, and
     `sealed_tails` is a Crypt4GH file sealed to `Launch.seal_to`. It holds JSON: ``stdout_tail``,

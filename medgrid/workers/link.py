@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from medgrid.model import Sha256
+from medgrid.model import Sha256, Worker
 from medgrid.workers.base import (
     AttemptId,
     JournalRecord,
@@ -38,8 +38,8 @@ class AgentLink:
         Gives the connection back.
     where : str
         The worker, for messages.
-    slots : int
-        How many slots the agent may fill.
+    worker : Worker
+        How many slots the agent may fill, and how much memory its jobs have.
     timeout_s : float
         How long the agent may take to answer.
     """
@@ -51,13 +51,16 @@ class AgentLink:
         open_stream: Callable[[str], Process],
         close_streams: Callable[[], None],
         where: str,
-        slots: int,
+        worker: Worker,
         timeout_s: float,
     ) -> None:
         self._close_streams = close_streams
         self._bulk = BulkChannels(lambda: open_stream("bulk"), where)
         self._conversation = Conversation(open_stream("connect"), where, timeout_s)
-        self.info = info_from_wire(self._conversation.ask("hello", slots=slots)["info"])
+        hello = self._conversation.ask(
+            "hello", slots=worker.slots, memory_bytes=worker.memory_bytes
+        )
+        self.info = info_from_wire(hello["info"])
 
     def missing(self, digests: Iterable[Sha256]) -> set[Sha256]:
         """Which of `digests` the agent's cache does not hold."""

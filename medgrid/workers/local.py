@@ -70,4 +70,4 @@ def open_local(worker: Worker, settings: Settings) -> AgentLink:
         return process
 
     timeout_s = settings.connect_timeout_s + settings.keepalive_s
-    return AgentLink(open_stream, lambda: None, worker.name, worker.slots, timeout_s)
+    return AgentLink(open_stream, lambda: None, worker.name, worker, timeout_s)

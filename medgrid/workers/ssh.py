@@ -37,7 +37,7 @@ def open_ssh(worker: Worker, settings: Settings, grid_id: str) -> AgentLink:
         return process
 
     try:
-        return AgentLink(open_stream, connection.close, where, worker.slots, timeout_s)
+        return AgentLink(open_stream, connection.close, where, worker, timeout_s)
     except BaseException:
         connection.close()
         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from typing import Any
 
-from medgrid.model import Cause, Sha256
+from medgrid.model import Cause, Priority, Sha256
 from medgrid.workers.base import (
     Bundle,
     InputFile,
@@ -48,6 +48,7 @@ def launch_to_wire(launch: Launch) -> dict[str, Any]:
             image=environment.image,
         ),
         "slots": launch.slots if launch.slots != 1 else None,
+        "rank": launch.rank if launch.rank != Priority.NORMAL.rank else None,
         "seal_to": _text(launch.seal_to),
     }
     return _some(**fields)
