@@ -63,11 +63,14 @@ class Watch:
         state = job.state
         if state.is_final:
             return None
+        if state is JobState.RUNNING and job.suspended_s and not job.cancel_asked:
+            return Outlook(f"an emergency job on {job.worker} to end", then="it goes on")
         if state is JobState.RUNNING and not job.cancel_asked:
             limit_s = limits_of(algorithm.descriptor).walltime_s
             if limit_s is None or job.started_s is None:
                 return Outlook("its program to end")
-            return Outlook("its program to end", job.started_s + limit_s, "it is stopped")
+            until_s = job.started_s + job.paused_s + limit_s
+            return Outlook("its program to end", until_s, "it is stopped")
         if not self._has_broker:
             return Outlook(_NO_BROKER)
         if state is JobState.UNKNOWN:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from medgrid.broker.board import Board, Keys
 from medgrid.broker.matching import Need, bytes_to_move, objection
 from medgrid.broker.messages import Work
+from medgrid.broker.shares import Claim, in_turn, take_turns
 from medgrid.broker.station import LiveAttempt, Station
 from medgrid.catalog.job_desk import SubmissionHead, WaitingJob
-from medgrid.catalog.job_moves import Move
+from medgrid.catalog.job_moves import AttemptEnd, Move
 from medgrid.catalog.job_states import Event
 from medgrid.errors import NotFound
-from medgrid.model import GridObject, JobId, ObjectId, Replica
+from medgrid.model import Cause, GridObject, JobId, ObjectId, Priority, Replica, Sha256
 from medgrid.workers.base import AttemptId
 
 __all__ = ["Assigner", "Plan"]
@@ -29,6 +32,7 @@ _MOST = 2000
 _KNOWN_S = 30.0
 _KNOWN_MOST = 100_000
 _REASONS_SHOWN = 3
+_NO_LOSS = (False, 0, 0.0)
 BUSY = "all workers that fit are busy"
 
 
@@ -44,6 +48,16 @@ class Plan:
         return bool(self.moves or self.waits)
 
 
+@dataclass(frozen=True, slots=True)
+class _Prospect:
+    """Workers that fit an algorithm, those of them that take jobs now, and have room."""
+
+    need: Need
+    fit: Sequence[Station]
+    usable: Sequence[Station]
+    roomy: Sequence[Station]
+
+
 class Assigner:
     """Chooses workers. Reads the catalog, writes nothing."""
 
@@ -51,50 +65,109 @@ class Assigner:
         self._board = board
         self._told: dict[int, str] = {}
         self._look_again_s = 0.0
-        self._waiting: dict[int, int] = {}
+        self._waiting: list[int] = []
         self._waiting_s = 0.0
         self._ahead: dict[int, list[WaitingJob]] = {}  # read, not placed yet
         self._all_read: dict[int, bool] = {}
         self._settled_s = time.monotonic() + _SETTLE_S
         self._known: dict[ObjectId, tuple[float, GridObject, Sequence[Replica]]] = {}
+        self._prospects: dict[Sha256, _Prospect] = {}
+        self._placed: set[JobId] = set()  # by the plan that is being made
 
     def plan(self) -> Plan:
-        """Look at all that waits, best priority and oldest first."""
+        """Look at all that waits: emergencies, then class by class, where users take turns."""
         plan = Plan([], {}, {})
         board = self._board
+        self._prospects.clear()
+        self._placed.clear()
         for station in board.stations.values():
             station.refresh()
         now = time.monotonic()
+        if now - self._waiting_s > _FRESH_S:
+            self._waiting, self._waiting_s = board.desk.waiting(), now
+            waiting = set(self._waiting)
+            self._told = {key: text for key, text in self._told.items() if key in waiting}
+            self._ahead.clear()
+        classes: dict[Priority, list[SubmissionHead]] = {}
+        for number in self._waiting:
+            head = board.head(number)
+            classes.setdefault(head.priority, []).append(head)
+        for head in classes.pop(Priority.EMERGENCY, ()):
+            if prospect := self._prospect(plan, head):
+                self._spread(plan, head, prospect, None)
         if now < self._look_again_s and not any(
             one.candidate.trouble is None and one.candidate.has_room(1)
             for one in board.stations.values()
         ):
             return plan
         self._look_again_s = now + _LOOK_S
-        if now - self._waiting_s > _FRESH_S:
-            self._waiting, self._waiting_s = board.desk.waiting(), now
-            self._told = {key: text for key, text in self._told.items() if key in self._waiting}
-            self._ahead.clear()
-        for number in self._waiting:
-            self._submission(plan, number)
+        board.shares.pass_time(time.time())
+        for priority in sorted(classes, key=lambda one: one.rank):
+            self._share(plan, classes[priority])
         return plan
 
-    def _submission(self, plan: Plan, number: int) -> None:
-        head = self._board.head(number)
-        need = self._board.need(head.algorithm)
-        fit = self._board.fit(head.algorithm)
-        usable = [station for station in fit if station.candidate.trouble is None]
-        roomy = [station for station in usable if station.candidate.has_room(need.slots)]
-        if not fit:
-            self._nobody(plan, head, need)
-        elif not usable and not all(station.tried for station in fit):
-            return  # one of them may answer at any moment
-        elif not usable:
-            self._wait(plan, number, _because((s.name, s.candidate.trouble or "") for s in fit))
-        elif not roomy:
-            self._wait(plan, number, BUSY)
-        else:
-            self._spread(plan, head, need, fit, roomy)
+    def _share(self, plan: Plan, heads: Sequence[SubmissionHead]) -> None:
+        """Let the users of one class take turns, then whoever has jobs for the slots left over."""
+        shares = self._board.shares
+        claims: dict[int, Claim] = {}
+        prospects: dict[int, _Prospect] = {}
+        for head in heads:
+            prospect = self._prospect(plan, head)
+            if prospect is None:
+                continue
+            slots = prospect.need.slots
+            if shares.left(head.owner) < slots:
+                self._wait(plan, head.number, self._over_quota(head.owner))
+            elif not any(_has_room(one, slots, False) for one in prospect.roomy):
+                self._wait(plan, head.number, BUSY)
+            else:
+                prospects[head.number] = prospect
+                more = partial(self._has_more, head)
+                claims[head.number] = Claim(head.number, head.owner, slots, more)
+        stations = {one.name: one for each in prospects.values() for one in each.roomy}
+        room = sum(_free(one) for one in stations.values())
+        turns = take_turns(shares, claims.values(), room)
+        for number, count in turns.items():
+            self._spread(plan, self._board.head(number), prospects[number], count)
+        for claim in in_turn(shares, claims.values()):
+            head, prospect = self._board.head(claim.number), prospects[claim.number]
+            if not any(_has_room(one, claim.slots, False) for one in prospect.roomy):
+                if self._has_more(head, 0):
+                    self._wait(plan, claim.number, BUSY)
+                continue
+            left = shares.left(claim.owner)
+            if left >= claim.slots:
+                most = None if left == math.inf else int(left) // claim.slots
+                self._spread(plan, head, prospect, most)
+            elif self._has_more(head, 0):
+                self._wait(plan, claim.number, self._over_quota(claim.owner))
+
+    def _has_more(self, head: SubmissionHead, count: int) -> bool:
+        """Whether more than `count` jobs of a submission want a worker now."""
+        shared = [one for ids in head.inputs.values() for one in ids]
+        return len(self._next(head.number, min(_MOST, count + 1), shared)) > count
+
+    def _over_quota(self, owner: str) -> str:
+        limit = self._board.shares.quotas[owner].slots
+        return f"{owner} has as many slots as the quota allows: {limit}"
+
+    def _prospect(self, plan: Plan, head: SubmissionHead) -> _Prospect | None:
+        """Workers for the jobs of a submission; None when there are none now, which is told."""
+        digest = head.algorithm
+        found = self._prospects.get(digest)
+        if found is None:
+            need, fit = self._board.need(digest), self._board.fit(digest)
+            usable = [station for station in fit if station.candidate.trouble is None]
+            roomy = [station for station in usable if station.candidate.has_room(need.slots)]
+            found = self._prospects[digest] = _Prospect(need, fit, usable, roomy)
+        if not found.fit:
+            self._nobody(plan, head, found.need)
+        elif found.usable:
+            return found
+        elif all(station.tried for station in found.fit):  # else one may answer at any moment
+            because = _because((s.name, s.candidate.trouble or "") for s in found.fit)
+            self._wait(plan, head.number, because)
+        return None
 
     def _nobody(self, plan: Plan, head: SubmissionHead, need: Need) -> None:
         """No worker fits: the jobs wait for one, or end when one was tried and lacks something."""
@@ -108,7 +181,7 @@ class Assigner:
             return
         now = time.time()
         plan.moves += [
-            Move(job.id, job.attempt, Event.ABORT, now, why)
+            Move(job.id, job.attempt, Event.ABORT, now, why, end=_last(job, why))
             for job in self._board.desk.next_waiting(head.number, _MOST, float("inf"))
         ]
 
@@ -119,16 +192,14 @@ class Assigner:
     # -- spreading ---------------------------------------------------------------------------------
 
     def _spread(
-        self,
-        plan: Plan,
-        head: SubmissionHead,
-        need: Need,
-        fit: Sequence[Station],
-        roomy: Sequence[Station],
+        self, plan: Plan, head: SubmissionHead, prospect: _Prospect, most: int | None
     ) -> None:
-        room = sum(
-            max(1, (s.candidate.limit_slots - s.candidate.used_slots) // need.slots) for s in roomy
-        )
+        """Place up to `most` jobs of a submission, lowest numbers first; None is all there is."""
+        need, fit = prospect.need, prospect.fit
+        urgent = head.priority is Priority.EMERGENCY
+        roomy = prospect.usable if urgent else prospect.roomy
+        room = sum(max(1, _free(s, urgent) // need.slots) for s in roomy)
+        room = room if most is None else min(room, most)
         window = _WINDOW if len({s.candidate.worker.site for s in roomy}) > 1 else _MARGIN
         shared = [one for ids in head.inputs.values() for one in ids]
         ahead = self._next(head.number, min(_MOST, room + window), shared)
@@ -140,12 +211,15 @@ class Assigner:
         left = list(jobs)
         # at the start, a worker that has the input may be about to answer
         early = time.monotonic() < self._settled_s and not all(one.tried for one in fit)
+        now = time.time()
         for idle in (True, False):
             for local in (True,) if early else (True, False):
                 rest: list[WaitingJob] = []
                 for job in left:
-                    open_ = [s for s in roomy if _has_room(s, need.slots, idle)]
-                    station = self._place(names, open_, job, shared, local) if open_ else None
+                    open_ = [s for s in roomy if _has_room(s, need.slots, idle, urgent)]
+                    station = None
+                    if open_ and len(placed) < room:
+                        station = self._place(names, open_, job, shared, local, urgent and not idle)
                     if station is None:
                         rest.append(job)
                         continue
@@ -156,22 +230,28 @@ class Assigner:
                         head.algorithm,
                         job.tries,
                         job.strikes,
+                        head.owner,
+                        head.priority,
+                        now,
                     )
                     station.place(f"{job.id}.{live.attempt}", live)
+                    self._placed.add(job.id)
                     placed.append((station, job, live))
                 left = rest
         self._assign(plan, head, placed, shared)
         self._ahead[head.number] = left + later
-        if left and not any(_has_room(s, need.slots, False) for s in roomy):
+        if left and not any(_has_room(s, need.slots, False, urgent) for s in roomy):
             self._wait(plan, head.number, BUSY)
 
     def _next(self, number: int, wanted: int, shared: Sequence[ObjectId]) -> list[WaitingJob]:
         """Jobs of a submission that want a worker, at least `wanted` if there are so many."""
         ahead = self._ahead.get(number)
         if ahead is None or (len(ahead) < wanted and not self._all_read[number]):
-            limit = max(wanted, _AHEAD)
-            ahead = self._board.desk.next_waiting(number, limit, time.time())
-            self._all_read[number] = len(ahead) < limit
+            limit = max(_AHEAD, 2 * wanted) + len(self._placed)
+            found = self._board.desk.next_waiting(number, limit, time.time())
+            self._all_read[number] = len(found) < limit
+            ahead = [job for job in found if job.id not in self._placed]
+            self._ahead[number] = ahead
             self._learn([*shared, *(one for job in ahead for one in job.items)])
         return ahead
 
@@ -182,12 +262,16 @@ class Assigner:
         job: WaitingJob,
         shared: Sequence[ObjectId],
         local: bool,
+        by_loss: bool,
     ) -> Station | None:
-        """The best of `roomy` for one job; with `local` only where no byte must be moved."""
+        """The best of `roomy` for one job; with `local` only where no byte must be moved.
+
+        With `by_loss` it is one where others have to stand still, and the least is lost.
+        """
         avoid = job.failed_on if names - job.failed_on else frozenset[str]()
         objects = [self._known[one][1] for one in (*shared, *job.items) if one in self._known]
         replicas = {item.id: self._known[item.id][2] for item in objects}
-        best: tuple[int, float, str] | None = None
+        best: tuple[tuple[bool, int, float], int, float, str] | None = None
         chosen: Station | None = None
         for station in roomy:
             candidate = station.candidate
@@ -196,7 +280,8 @@ class Assigner:
             moved = bytes_to_move(objects, replicas, self._board.se_sites, candidate)
             if local and moved:
                 continue
-            key = (moved, candidate.load, station.name)
+            loss = station.loss() if by_loss else _NO_LOSS
+            key = (loss, moved, candidate.load, station.name)
             if best is None or key < best:
                 best, chosen = key, station
         if chosen is not None:
@@ -222,7 +307,8 @@ class Assigner:
                 work = self.work(attempt, head, job.items, lent.get(job.id.number))
             except NotFound as exc:
                 station.drop(attempt)
-                plan.moves.append(Move(job.id, job.attempt, Event.ABORT, now, exc.message))
+                end = _last(job, exc.message)
+                plan.moves.append(Move(job.id, job.attempt, Event.ABORT, now, exc.message, end=end))
                 continue
             plan.moves.append(
                 Move(job.id, job.attempt, Event.ASSIGN, now, f"to {station.name}", station.name)
@@ -271,12 +357,28 @@ class Assigner:
                 self._known.pop(one, None)
 
 
-def _has_room(station: Station, slots: int, idle: bool) -> bool:
-    """Whether a worker has a free slot or, when not `idle`, room in its queue."""
+def _has_room(station: Station, slots: int, idle: bool, urgent: bool = False) -> bool:
+    """Whether a worker has a free slot or, when not `idle`, room in its queue.
+
+    An emergency job has no need of a queue: it takes the slots of others.
+    """
     candidate = station.candidate
-    if not candidate.has_room(slots):
-        return False
-    return not idle or candidate.used_slots + slots <= candidate.worker.slots
+    if idle or not urgent:
+        free = candidate.used_slots + slots <= candidate.worker.slots
+        return candidate.has_room(slots) and (not idle or free)
+    return candidate.has_room_for_emergency(slots)
+
+
+def _free(station: Station, urgent: bool = False) -> int:
+    candidate = station.candidate
+    if urgent:
+        return max(0, candidate.worker.slots - candidate.urgent_slots)
+    return max(1, candidate.limit_slots - candidate.used_slots)
+
+
+def _last(job: WaitingJob, why: str) -> AttemptEnd | None:
+    """What is said of a job that is given up while it waits, when it was tried before."""
+    return AttemptEnd(Cause.ENVIRONMENT, message=why) if job.tries else None
 
 
 def _because(reasons: Iterable[tuple[str, str]]) -> str:

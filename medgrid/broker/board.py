@@ -14,6 +14,7 @@ from medgrid.broker.driver import Driver
 from medgrid.broker.matching import Candidate, Need, need_of, objection
 from medgrid.broker.messages import BundleSource, Collected, Report, Work, split_attempt
 from medgrid.broker.ownership import Owners, drop_ended
+from medgrid.broker.shares import Shares
 from medgrid.broker.staging import Stager, Wheels
 from medgrid.broker.station import Station
 from medgrid.broker.storages import Storages
@@ -72,6 +73,7 @@ class Board:
         self.desk = catalog.jobs.desk
         self.grid_id = catalog.grid_id
         self.stations: dict[str, Station] = {}
+        self.shares = Shares(catalog.quotas.usage(), time.time())
         self.se_sites: dict[str, str] = {}
         self._elements: dict[str, StorageElement] = {}
         self._reports = reports
@@ -102,6 +104,7 @@ class Board:
         self._bundles.clear()
         workers = {worker.name: worker for worker in places.workers()}
         self._health = self.catalog.health.all()
+        self.shares.quotas = self.catalog.quotas.all()
         for worker in workers.values():
             station = self.stations.get(worker.name)
             site_class = classes.get(worker.site, SiteClass.COMPUTE)
@@ -133,6 +136,7 @@ class Board:
         health = self._health.get(worker.name, WorkerHealth())
         station = Station(
             candidate,
+            self.shares,
             agent_id=link.agent_id,
             offset=link.journal_offset,
             breaker=Breaker(health),
@@ -258,6 +262,7 @@ class Board:
             {one.id: tuple(replicas.get(one.id, ())) for many in inputs.values() for one in many},
             head.parameters,
             self.element(head.se),
+            head.priority,
             self._keys(split_attempt(attempt)[0], protected, lent) if protected else {},
             self._vault.public if protected else None,
         )
@@ -341,6 +346,11 @@ class Board:
             if health != station.saved:
                 self.catalog.health.save(station.name, health)
                 station.saved = health
+
+    def save_usage(self) -> None:
+        """Remember what users have used."""
+        self.shares.pass_time(time.time())
+        self.catalog.quotas.save_usage(self.shares.usage())
 
     def save_link(self, station: Station, down_since_s: float | None = None) -> None:
         """Remember how far a worker's journal was read, and whether it answers."""

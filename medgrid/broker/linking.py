@@ -9,7 +9,7 @@ from typing import Any
 from medgrid.broker.assigning import Assigner
 from medgrid.broker.board import Board
 from medgrid.broker.messages import Cancel, Clean, Follow, LinkDown, LinkUp, Work, split_attempt
-from medgrid.broker.settling import Settler
+from medgrid.broker.settling import Settler, reason_of
 from medgrid.broker.station import LiveAttempt, Station
 from medgrid.catalog.job_desk import LiveJob
 from medgrid.catalog.job_moves import AttemptEnd, Move
@@ -21,6 +21,13 @@ from medgrid.workers.base import AttemptId
 __all__ = ["Linker"]
 
 _LOG = logging.getLogger("medgrid.broker")
+_STEPS = {
+    "started": Event.START,
+    "suspended": Event.SUSPEND,
+    "resumed": Event.RESUME,
+    "done": Event.START,
+}
+"""What an attempt's last record says of where its job is."""
 
 
 class Linker:
@@ -49,9 +56,19 @@ class Linker:
         self._board.desk.apply(orphans)
 
     def _live(self, job: LiveJob) -> LiveAttempt:
-        algorithm = self._board.head(job.id.submission).algorithm
-        slots = self._board.need(algorithm).slots
-        return LiveAttempt(job.id, job.attempt, slots, algorithm, job.tries - 1, job.strikes)
+        head = self._board.head(job.id.submission)
+        return LiveAttempt(
+            job.id,
+            job.attempt,
+            self._board.need(head.algorithm).slots,
+            head.algorithm,
+            job.tries - 1,
+            job.strikes,
+            head.owner,
+            head.priority,
+            job.assigned_s,
+            is_there=True,
+        )
 
     def up(self, report: LinkUp) -> list[tuple[Station, Any]]:
         """A worker answers: return what to tell it."""
@@ -92,12 +109,13 @@ class Linker:
                     commands.append((station, work))
                     step = Event.REGAIN
                 else:
-                    step = Event.START if event in ("started", "done") else Event.GIVE
+                    step = _STEPS.get(event, Event.GIVE)
             except NotFound as exc:
                 end = AttemptEnd(Cause.STAGE_IN, message=exc.message, of_storage=True)
                 moves.append(self._settler.fail(station, attempt, end))
                 continue
-            moves.append(Move(job.id, job.attempt, step, now, f"on {station.name}", station.name))
+            reason = reason_of(step, station.name)
+            moves.append(Move(job.id, job.attempt, step, now, reason, station.name))
         self._board.desk.apply(moves)
         self._board.save_link(station)
         self._board.save_health()

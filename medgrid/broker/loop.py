@@ -243,6 +243,7 @@ class _Session:
                         station, f"{station.name} has not answered for {limit_s:g} s"
                     )
                 commands = self._linker.cancel()
+                self._board.save_usage()
             for station, command in commands:
                 station.send(command)
             self._board.drop_delegations()

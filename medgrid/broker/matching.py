@@ -49,6 +49,7 @@ class Candidate:
     worker: Worker
     site_class: SiteClass
     used_slots: int = 0
+    urgent_slots: int = 0  # those of emergency jobs
     runtimes: tuple[str, ...] | None = None
     ciphers: tuple[str, ...] | None = None
     memory_bytes: int | None = None
@@ -73,6 +74,10 @@ class Candidate:
         if self.on_trial:
             return not self.has_trial
         return self.used_slots == 0 or self.used_slots + slots <= self.limit_slots
+
+    def has_room_for_emergency(self, slots: int) -> bool:
+        """Whether an emergency job of so many slots would start at once, free slots or not."""
+        return not self.on_trial and self.urgent_slots + slots <= self.worker.slots
 
     @property
     def load(self) -> float:

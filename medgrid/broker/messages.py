@@ -13,7 +13,16 @@ from typing import Any
 
 from medgrid.catalog.job_moves import AttemptEnd
 from medgrid.crypto.vault import InputKey, SealedOutput
-from medgrid.model import Algorithm, GridObject, JobId, ObjectId, Replica, Sha256, StorageElement
+from medgrid.model import (
+    Algorithm,
+    GridObject,
+    JobId,
+    ObjectId,
+    Priority,
+    Replica,
+    Sha256,
+    StorageElement,
+)
 from medgrid.workers.base import AttemptId, Bundle, JournalRecord, WorkerInfo
 
 __all__ = [
@@ -75,6 +84,7 @@ class Work:
     replicas: Mapping[ObjectId, tuple[Replica, ...]]
     parameters: Mapping[str, Any]
     se: StorageElement  # where its outputs go
+    priority: Priority = Priority.NORMAL
     keys: Mapping[ObjectId, InputKey] = field(default_factory=dict)
     seal_to: bytes | None = None
 

@@ -31,10 +31,11 @@ from medgrid.workers.base import AttemptId, JournalRecord
 if TYPE_CHECKING:
     from medgrid.broker.board import Board
 
-__all__ = ["Settler"]
+__all__ = ["Settler", "reason_of"]
 
 _BACK_OFF_S = 2.0
 _LONGEST_BACK_OFF_S = 300.0
+_MOVES = {"started": Event.START, "suspended": Event.SUSPEND, "resumed": Event.RESUME}
 _TRIES_FACTOR = 3  # so many times the attempts that may count against a job are made at most
 
 
@@ -68,6 +69,8 @@ class Settler:
             if isinstance(report, Given):
                 now = time.time()
                 for attempt in report.attempts:
+                    if attempt in station.live:
+                        station.live[attempt].is_there = True
                     batch.moves.append(_move(attempt, Event.GIVE, now, station))
             elif isinstance(report, Failed):
                 self._failure(batch, station, report.attempt, report.end, current)
@@ -91,6 +94,8 @@ class Settler:
         live = station.live.get(attempt)
         is_trial = station.breaker.trial == attempt
         station.drop(attempt)
+        if end.cause is Cause.PREEMPTED:
+            return self._again(station.name, attempt, end)
         station.failed(end, split_attempt(attempt)[0], live.algorithm if live else None)
         now_s = time.time()
         # what the worker did to other jobs, too, or before the program was there, is its own fault
@@ -119,8 +124,7 @@ class Settler:
 
     def leave(self, job: LiveJob, end: AttemptEnd) -> Move:
         """Transition of a job whose worker is no more."""
-        live = LiveAttempt(job.id, job.attempt, 1, Sha256(""), job.tries - 1, job.strikes)
-        return self._next(job.worker, job.attempt_id, live, end, strike=False)
+        return self._later(job.worker, job.attempt_id, end, job.tries, job.strikes, strike=False)
 
     def _next(
         self,
@@ -132,16 +136,27 @@ class Settler:
         strike: bool,
     ) -> Move:
         """Another attempt, later, as long as there is hope."""
+        tries = 1 + (live.tries if live else 0)
+        strikes = strike + (live.strikes if live else 0)
+        hopeless = live is not None and self._hopeless(live.algorithm, end)
+        return self._later(worker, attempt, end, tries, strikes, strike=strike, hopeless=hopeless)
+
+    def _later(
+        self,
+        worker: str,
+        attempt: AttemptId,
+        end: AttemptEnd,
+        tries: int,
+        strikes: int,
+        *,
+        strike: bool,
+        hopeless: bool = False,
+    ) -> Move:
         job, number = split_attempt(attempt)
         now_s = time.time()
         what = f"attempt {number} on {worker} failed ({end.cause}): {end.message}"
-        tries = 1 + (live.tries if live else 0)
-        strikes = strike + (live.strikes if live else 0)
-        if (
-            strikes >= self._max_attempts
-            or tries >= _TRIES_FACTOR * self._max_attempts
-            or (live and self._hopeless(live.algorithm, end))
-        ):
+        is_last = strikes >= self._max_attempts or tries >= _TRIES_FACTOR * self._max_attempts
+        if is_last or hopeless:
             return Move(job, number, Event.ABORT, now_s, what, worker=worker, end=end)
         return Move(
             job,
@@ -153,6 +168,14 @@ class Settler:
             not_before_s=now_s + pause(_BACK_OFF_S, _LONGEST_BACK_OFF_S, tries),
             strike=strike,
             end=end,
+        )
+
+    def _again(self, worker: str, attempt: AttemptId, end: AttemptEnd) -> Move:
+        """Another attempt at once: an emergency job took the place of this one."""
+        job, number = split_attempt(attempt)
+        reason = f"attempt {number} on {worker} was {end.message}; another attempt follows"
+        return Move(
+            job, number, Event.RETRY, time.time(), reason, worker=worker, strike=False, end=end
         )
 
     def _hopeless(self, algorithm: Sha256, end: AttemptEnd) -> bool:
@@ -183,8 +206,9 @@ class Settler:
         for record in report.records:
             if record.event in ("accepted", "staged"):
                 batch.moves.append(_move(record.attempt, Event.GIVE, record.time_s, station))
-            elif record.event == "started":
-                batch.moves.append(_move(record.attempt, Event.START, record.time_s, station))
+            elif record.event in _MOVES:
+                event = _MOVES[record.event]
+                batch.moves.append(_move(record.attempt, event, record.time_s, station))
             elif record.event in ("done", "refused"):
                 self._ended(batch, station, record, report, current)
         station.offset = report.offset
@@ -317,7 +341,21 @@ class Settler:
 
 def _move(attempt: AttemptId, event: Event, time_s: float, station: Station) -> Move:
     job, number = split_attempt(attempt)
-    return Move(job, number, event, time_s, f"on {station.name}", worker=station.name)
+    reason = reason_of(event, station.name)
+    return Move(job, number, event, time_s, reason, worker=station.name)
+
+
+def reason_of(event: Event, worker: str) -> str:
+    """What is said of a job to which this happened on a worker.
+
+    Examples
+    --------
+    >>> reason_of(Event.SUSPEND, "w1")
+    'suspended on w1 for an emergency job'
+    """
+    if event is Event.SUSPEND:
+        return f"suspended on {worker} for an emergency job"
+    return f"resumed on {worker}" if event is Event.RESUME else f"on {worker}"
 
 
 def _end(record: JournalRecord) -> AttemptEnd:

@@ -250,5 +250,6 @@ def _launch(
         bundle=bundle,
         environment=environment,
         slots=invocation.slots,
+        rank=work.priority.rank,
         seal_to=work.seal_to,
     )

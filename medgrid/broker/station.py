@@ -9,9 +9,10 @@ from medgrid.broker.breaker import Breaker
 from medgrid.broker.driver import Driver
 from medgrid.broker.matching import Candidate
 from medgrid.broker.messages import Command, Inbox
+from medgrid.broker.shares import Shares
 from medgrid.catalog.job_moves import AttemptEnd
 from medgrid.catalog.worker_health import WorkerHealth
-from medgrid.model import Cause, JobId, Sha256
+from medgrid.model import Cause, JobId, Priority, Sha256
 from medgrid.workers.base import AttemptId, WorkerInfo
 
 __all__ = ["LiveAttempt", "Station"]
@@ -24,7 +25,8 @@ _DURATION_WEIGHT = 0.2
 class LiveAttempt:
     """An attempt this broker believes to live on a worker.
 
-    `tries` and `strikes` are those of the job, this attempt not counted.
+    `tries` and `strikes` are those of the job, this attempt not counted; `since_s` is when it was
+    given to the worker (epoch seconds), `is_there` whether its agent has it.
     """
 
     job: JobId
@@ -33,7 +35,16 @@ class LiveAttempt:
     algorithm: Sha256
     tries: int
     strikes: int
+    owner: str
+    priority: Priority
+    since_s: float
+    is_there: bool = False
     cancel_sent: bool = False
+
+    @property
+    def urgent_slots(self) -> int:
+        """Slots that no emergency job can take."""
+        return self.slots if self.priority is Priority.EMERGENCY else 0
 
 
 @dataclass(slots=True)
@@ -41,6 +52,7 @@ class Station:
     """One worker: its driver, its connection, its attempts, and how it has behaved."""
 
     candidate: Candidate
+    shares: Shares
     driver: Driver | None = None
     inbox: Inbox | None = None  # None: not connected
     info: WorkerInfo | None = None
@@ -68,6 +80,8 @@ class Station:
         """Count an attempt in."""
         if attempt not in self.live:
             self.candidate.used_slots += live.slots
+            self.candidate.urgent_slots += live.urgent_slots
+            self.shares.take(live.owner, live.job.submission, live.slots)
         self.live[attempt] = live
 
     def place(self, attempt: AttemptId, live: LiveAttempt) -> None:
@@ -85,7 +99,25 @@ class Station:
             self.candidate.has_trial = False
         if live is not None:
             self.candidate.used_slots -= live.slots
+            self.candidate.urgent_slots -= live.urgent_slots
+            self.shares.give_back(live.owner, live.job.submission, live.slots)
         return live
+
+    def loss(self) -> tuple[bool, int, float]:
+        """How much is lost when one more emergency job comes here, to be compared.
+
+        The agent suspends the lowest class first, and of it what was started last. While inputs of
+        others are on their way, the emergency job would wait for them.
+        """
+        others = sorted(
+            (-live.priority.rank, -live.since_s)
+            for live in self.live.values()
+            if live.priority is not Priority.EMERGENCY
+        )
+        taken = max(0, self.candidate.used_slots - self.candidate.worker.slots)
+        is_staging = any(not live.is_there for live in self.live.values())
+        rank, since_s = others[min(taken, len(others) - 1)] if others else (0, 0.0)
+        return (is_staging, rank, since_s)
 
     def succeeded(self, attempt: AttemptId, duration_s: float | None) -> None:
         """Note that the worker did what it should (the job itself may have failed)."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from medgrid.catalog.objects import ObjectStore
     from medgrid.catalog.places import PlaceStore
     from medgrid.catalog.provenance import ProvenanceStore
+    from medgrid.catalog.quotas import QuotaStore
     from medgrid.catalog.scanned import ScannedStore
     from medgrid.catalog.sight import Sight
     from medgrid.catalog.worker_health import HealthStore
@@ -151,6 +152,13 @@ class Catalog:
         from medgrid.catalog.jobs import JobStore
 
         return JobStore(self.db, self._sight)
+
+    @cached_property
+    def quotas(self) -> QuotaStore:
+        """What users may have at once, and what they have used lately."""
+        from medgrid.catalog.quotas import QuotaStore
+
+        return QuotaStore(self.db, self._sight)
 
     @cached_property
     def health(self) -> HealthStore:

@@ -8,18 +8,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, literal, select, update
 
 from medgrid.catalog.job_moves import Move, apply, job_rows
 from medgrid.catalog.job_schema import job, job_attempt, job_event, submission, worker_link
 from medgrid.catalog.job_states import ACTIVE, OPEN, PENDING
 from medgrid.catalog.sight import Sight
 from medgrid.database import Database
-from medgrid.model import JobId, JobState, ObjectId, Sha256
+from medgrid.model import Cause, JobId, JobState, ObjectId, Priority, Sha256
 
 __all__ = ["CurrentJob", "JobDesk", "LiveJob", "SubmissionHead", "WaitingJob", "WorkerLinkState"]
 
 _KEY: tuple[Any, ...] = (job.c.submission, job.c.number, job.c.attempt)
+_UNCOUNTED = job.c.old_attempts + job.c.preemptions
 _SAME_JOB = and_(job.c.submission == job_attempt.c.submission, job.c.number == job_attempt.c.number)
 
 
@@ -34,6 +35,7 @@ class SubmissionHead:
     parameters: Mapping[str, Any]
     se: str | None
     owner: str = ""
+    priority: Priority = Priority.NORMAL
 
     def inputs_of(self, items: tuple[ObjectId, ...]) -> dict[str, tuple[ObjectId, ...]]:
         """All inputs of a job whose own objects are `items`, by role."""
@@ -47,8 +49,8 @@ class SubmissionHead:
 class WaitingJob:
     """A job that wants a worker; `failed_on` are the workers that failed it before.
 
-    `tries` and `strikes` count its attempts since it was last submitted: all, and those whose
-    failure was not put down to the worker.
+    `tries` and `strikes` count its attempts since it was last submitted: those that failed, and of
+    them those whose failure was not put down to the worker.
     """
 
     id: JobId
@@ -72,6 +74,7 @@ class LiveJob:
     tries: int
     strikes: int
     assigned_s: float
+    suspended_s: float | None = None
 
     @property
     def attempt_id(self) -> str:
@@ -106,6 +109,21 @@ class WorkerLinkState:
     lost_at_s: float | None = None
 
 
+def _in(state: JobState) -> Select[Any]:
+    """Submissions with jobs in a state: hops from one to the next, past all its jobs."""
+    at = job.c.submission
+    first = select(func.min(at).label("number")).where(job.c.state == state.value)
+    hops = first.cte("hops", recursive=True)
+    following = (
+        select(func.min(at))
+        .where(job.c.state == state.value, at > hops.c.number)
+        .correlate(hops)
+        .scalar_subquery()
+    )
+    hops = hops.union_all(select(following).where(hops.c.number.is_not(None)))
+    return select(hops.c.number).where(hops.c.number.is_not(None))
+
+
 class JobDesk:
     """The broker's side of the jobs. Each change is made inside `LeaseStore.writing`.
 
@@ -123,17 +141,10 @@ class JobDesk:
         with self._db.write() as connection:
             return apply(connection, moves)
 
-    def waiting(self) -> dict[int, int]:
-        """How many jobs of which submission want a worker, best priority and oldest first."""
-        question = (
-            select(job.c.submission, func.count())
-            .join(submission, submission.c.id == job.c.submission)
-            .where(job.c.state.in_(sorted(PENDING)))
-            .group_by(job.c.submission, submission.c.priority)
-            .order_by(submission.c.priority, job.c.submission)
-        )
+    def waiting(self) -> list[int]:
+        """Submissions with jobs that want a worker, oldest first; it costs as much as they are."""
         with self._db.read() as connection:
-            return {row[0]: row[1] for row in connection.execute(question)}
+            return sorted({row[0] for state in PENDING for row in connection.execute(_in(state))})
 
     def next_waiting(self, number: int, limit: int, now_s: float) -> list[WaitingJob]:
         """Up to `limit` jobs of a submission that want a worker now, in their order."""
@@ -143,7 +154,7 @@ class JobDesk:
                 job.c.number,
                 job.c.attempt,
                 job.c.own_inputs,
-                job.c.old_attempts,
+                _UNCOUNTED,
                 job.c.strikes,
             )
             .where(
@@ -166,6 +177,7 @@ class JobDesk:
                         job_attempt.c.submission == number,
                         job_attempt.c.number.in_([one.number for one in again]),
                         job_attempt.c.attempt > job.c.old_attempts,
+                        job_attempt.c.cause != Cause.PREEMPTED.value,
                     )
                 )
                 for row in connection.execute(history):
@@ -225,6 +237,7 @@ class JobDesk:
             row.parameters,
             row.se,
             row.owner,
+            list(Priority)[row.priority],
         )
 
     def live(self, *conditions: ColumnElement[bool]) -> list[LiveJob]:
@@ -238,9 +251,10 @@ class JobDesk:
                 job.c.worker,
                 job.c.own_inputs,
                 job.c.cancel_asked,
-                job.c.old_attempts,
+                _UNCOUNTED,
                 job.c.strikes,
                 job_attempt.c.assigned_s,
+                job.c.suspended_s,
             )
             .join(job_attempt, and_(_SAME_JOB, job.c.attempt == job_attempt.c.attempt))
             .where(job.c.state.in_(sorted(ACTIVE)), *conditions)
@@ -257,6 +271,7 @@ class JobDesk:
                     tries=row[2] - row[7],
                     strikes=row[8],
                     assigned_s=row[9],
+                    suspended_s=row[10],
                 )
                 for row in connection.execute(question)
             ]

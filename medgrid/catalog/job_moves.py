@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from medgrid.catalog.job_schema import job, job_attempt, job_event
-from medgrid.catalog.job_states import PENDING, Event, step
+from medgrid.catalog.job_states import PENDING, RULES, Event, step
 from medgrid.model import Cause, JobId, JobState
 
 __all__ = ["AttemptEnd", "Move", "apply", "job_rows"]
@@ -71,12 +71,15 @@ _UPDATE = (
                 "exit_code",
                 "attempt",
                 "old_attempts",
+                "preemptions",
                 "strikes",
                 "worker",
                 "cancel_asked",
                 "not_before_s",
                 "updated_s",
                 "started_s",
+                "suspended_s",
+                "paused_s",
                 "ended_s",
             )
         }
@@ -118,12 +121,15 @@ _COLUMNS = (
     job.c.exit_code,
     job.c.attempt,
     job.c.old_attempts,
+    job.c.preemptions,
     job.c.strikes,
     job.c.worker,
     job.c.cancel_asked,
     job.c.not_before_s,
     job.c.updated_s,
     job.c.started_s,
+    job.c.suspended_s,
+    job.c.paused_s,
     job.c.ended_s,
 )
 
@@ -151,8 +157,8 @@ def apply(connection: Connection, moves: Sequence[Move]) -> list[Move]:
     """Make those of `moves` happen that may, in order; return them.
 
     A move is refused (left out of the answer) when the job is unknown, at another attempt, or in
-    a state that does not allow it. A move that changes neither state nor reason is refused too,
-    and so is a new run of a job that did what it should.
+    a state that does not allow it, or its rule's guard forbids it. A move that changes neither
+    state nor reason is refused too.
     """
     now: dict[JobId, dict[str, Any]] = {}
     for row in job_rows(connection, {move.job for move in moves}, _COLUMNS, lock=True):
@@ -173,7 +179,8 @@ def apply(connection: Connection, moves: Sequence[Move]) -> list[Move]:
         new = step(old, move.event)
         if new is None or (new is old and row["reason"] == move.reason):
             continue
-        if move.event is Event.RESUBMIT and row["cause"] == Cause.OK:
+        guard = RULES[move.event].guard
+        if guard is not None and not guard.holds(old, row["cause"], row["suspended_s"]):
             continue
         if move.end is not None and old not in PENDING:
             ends.append(_attempt_end(move, move.end))
@@ -209,40 +216,55 @@ def apply(connection: Connection, moves: Sequence[Move]) -> list[Move]:
 
 def _change(row: dict[str, Any], new: JobState, move: Move) -> None:
     row.update(state=new.value, reason=move.reason, updated_s=move.time_s)
+    if move.event in (Event.ASSIGN, Event.RESUBMIT):
+        row.update(_NO_ATTEMPT)
     if move.event is Event.ASSIGN:
-        row.update(
-            attempt=row["attempt"] + 1,
-            worker=move.worker,
-            cause=None,
-            exit_code=None,
-            started_s=None,
-            ended_s=None,
-        )
+        row.update(attempt=row["attempt"] + 1, worker=move.worker)
     elif move.event is Event.START:
-        row["started_s"] = move.time_s
+        row["started_s"] = row["started_s"] or move.time_s
+    elif move.event is Event.SUSPEND:
+        row["suspended_s"] = row["suspended_s"] or move.time_s
+    elif move.event is Event.RESUME:
+        _stop_pause(row, move.time_s)
     elif move.event is Event.RETRY:
         row.update(worker=None, started_s=None, not_before_s=move.not_before_s)
         row["strikes"] += move.strike
+        row["preemptions"] += move.end is not None and move.end.cause is Cause.PREEMPTED
     elif move.event is Event.RESUBMIT:
         row.update(
             old_attempts=row["attempt"],
+            preemptions=0,
             strikes=0,
             worker=None,
             cancel_asked=False,
             not_before_s=0.0,
-            cause=None,
-            exit_code=None,
-            started_s=None,
-            ended_s=None,
         )
+    if new not in (JobState.RUNNING, JobState.UNKNOWN):
+        _stop_pause(row, move.time_s)
     if new.is_final and move.event is not Event.CLEAR:
         row["ended_s"] = move.time_s
-    if move.end is not None:
+    if move.end is not None and new.is_final:
         row["cause"] = move.end.cause.value
         row["exit_code"] = move.end.exit_code
         if move.event is Event.END:
             row["started_s"] = move.end.started_s or row["started_s"]
             row["ended_s"] = move.end.ended_s or move.time_s
+
+
+_NO_ATTEMPT = {
+    "cause": None,
+    "exit_code": None,
+    "started_s": None,
+    "suspended_s": None,
+    "paused_s": 0.0,
+    "ended_s": None,
+}
+
+
+def _stop_pause(row: dict[str, Any], time_s: float) -> None:
+    if row["suspended_s"] is not None:
+        row["paused_s"] += max(0.0, time_s - row["suspended_s"])
+        row["suspended_s"] = None
 
 
 def _attempt_birth(move: Move, row: dict[str, Any]) -> dict[str, Any]:

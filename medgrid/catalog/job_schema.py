@@ -22,7 +22,17 @@ from sqlalchemy import (
 
 from medgrid.catalog.schema import JsonText, Text, metadata
 
-__all__ = ["job", "job_attempt", "job_event", "lease", "submission", "worker_health", "worker_link"]
+__all__ = [
+    "job",
+    "job_attempt",
+    "job_event",
+    "lease",
+    "quota",
+    "submission",
+    "usage",
+    "worker_health",
+    "worker_link",
+]
 
 _SERIAL = BigInteger().with_variant(Integer, "sqlite")
 
@@ -55,12 +65,15 @@ job = Table(
     Column("exit_code", Integer),
     Column("attempt", Integer, nullable=False),
     Column("old_attempts", Integer, nullable=False),  # those before it was last submitted
+    Column("preemptions", Integer, nullable=False),  # attempts since then killed for emergencies
     Column("strikes", Integer, nullable=False),  # failures since then that count against it
     Column("worker", Text),
     Column("cancel_asked", Boolean, nullable=False),
     Column("not_before_s", Double, nullable=False),  # back-off
     Column("updated_s", Double, nullable=False),
     Column("started_s", Double),
+    Column("suspended_s", Double),  # since when its program stands still; null when it does not
+    Column("paused_s", Double, nullable=False),  # how long it stood still before, since its start
     Column("ended_s", Double),
     Index("ix_job_state_submission_number", "state", "submission", "number"),
 )
@@ -124,6 +137,22 @@ worker_health = Table(
     Column("since_s", Double, nullable=False),
     Column("until_s", Double, nullable=False),  # from then on one job is tried
     Column("reason", Text, nullable=False),
+)
+
+quota = Table(
+    "quota",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("slots", Integer),  # in use at once; null is any number
+    Column("jobs", Integer),  # open at once; null is any number
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("slot_s", Double, nullable=False),  # slots in use times seconds, what is old fades
+    Column("at_s", Double, nullable=False),  # when it was so much
 )
 
 lease = Table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,7 @@ from medgrid.catalog.job_select import check_spans, condition, in_pieces, parse_
 from medgrid.catalog.job_states import ACTIVE, OPEN, PENDING, Event
 from medgrid.catalog.job_tally import JobTally
 from medgrid.catalog.job_values import Attempt, JobEvent, JobLine, NewSubmission
+from medgrid.catalog.quotas import check_jobs
 from medgrid.catalog.schema import derivation, derivation_output, object_
 from medgrid.catalog.sight import Sight
 from medgrid.database import Database
@@ -33,7 +35,6 @@ from medgrid.model import (
 
 __all__ = ["Attempt", "JobEvent", "JobLine", "JobStore", "NewSubmission"]
 
-_RANKS = {priority: rank for rank, priority in enumerate(Priority)}
 _PRIORITIES = list(Priority)
 _RECENT_S = 24 * 3600.0
 
@@ -71,12 +72,14 @@ class JobStore:
         Raises
         ------
         Denied
-            A viewer submits in another's name.
+            A viewer submits in another's name, or there would be more open jobs than the owner's
+            quota allows; nothing is written.
         """
         if self._sight.viewer not in (None, new.owner):
             raise Denied(f"{self._sight.viewer} cannot submit as {new.owner}")
         now = time.time()
         with self._db.write() as connection:
+            check_jobs(connection, new.owner, len(new.items))
             row = {
                 "name": new.name,
                 "owner": new.owner,
@@ -86,7 +89,7 @@ class JobStore:
                 "inputs": {role: list(ids) for role, ids in new.inputs.items()},
                 "item_role": new.item_role,
                 "se": new.se,
-                "priority": _RANKS[new.priority],
+                "priority": new.priority.rank,
                 "created_s": now,
             }
             key = connection.execute(insert(submission).values(row)).inserted_primary_key
@@ -103,10 +106,12 @@ class JobStore:
                         "reason": "",
                         "attempt": 0,
                         "old_attempts": 0,
+                        "preemptions": 0,
                         "strikes": 0,
                         "cancel_asked": False,
                         "not_before_s": 0.0,
                         "updated_s": now,
+                        "paused_s": 0.0,
                     }
                     for position, items in enumerate(new.items, 1)
                 ],
@@ -351,6 +356,11 @@ class JobStore:
 
         Those that did what they should, and those that have not ended, stay as they are. The next
         attempt gets the next number, so that none of the earlier ones can say anything any more.
+
+        Raises
+        ------
+        Denied
+            There would be more open jobs than an owner's quota allows; none waits.
         """
         now = time.time()
         with self._db.write() as connection:
@@ -359,7 +369,15 @@ class JobStore:
                 Move(JobId(row[0], row[1]), row[2], Event.RESUBMIT, now, "resubmitted by its owner")
                 for row in rows
             ]
-            return {move.job for move in apply(connection, moves)}
+            moved = {move.job for move in apply(connection, moves)}
+            many = Counter(one.submission for one in moved)
+            owners = select(submission.c.id, submission.c.owner).where(submission.c.id.in_(many))
+            again: Counter[str] = Counter()
+            for number, owner in connection.execute(owners):
+                again[owner] += many[number]
+            for owner, count in again.items():
+                check_jobs(connection, owner, count, written=True)
+            return moved
 
     def clear(self, ids: Sequence[JobId]) -> set[JobId]:
         """Move done jobs to Cleared; return those that were."""
@@ -467,4 +485,6 @@ def _job(row: Any, outputs: tuple[JobOutput, ...]) -> Job:
         stderr_tail=row.stderr_tail or "",
         not_before_s=row.not_before_s,
         cancel_asked=row.cancel_asked,
+        suspended_s=row.suspended_s,
+        paused_s=row.paused_s,
     )

@@ -141,6 +141,8 @@ GUARDED: dict[str, Guard] = {
         change=_submission("job"),
         fixed=("submission", "number", "own_inputs"),
     ),
+    "quota": Guard(see=_OWN),
+    "usage": Guard(see=_OWN),
     "job_attempt": Guard(see=_submission("job_attempt")),
     "job_event": Guard(see=_submission("job_event"), add=_submission("job_event")),
 }

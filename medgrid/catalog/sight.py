@@ -146,6 +146,10 @@ class Sight:
 
     def submissions(self, table: FromClause = submission) -> ColumnElement[bool]:
         """Whether a submission is seen: its owner's alone."""
+        return self.owned(table)
+
+    def owned(self, table: FromClause) -> ColumnElement[bool]:
+        """Whether a row that says something of its owner is seen: by them alone."""
         if self._sees_all:
             return true()
         return table.c.owner == self._name

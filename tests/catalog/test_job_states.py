@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from medgrid.catalog import Catalog
 from medgrid.catalog.job_moves import AttemptEnd, Move
-from medgrid.catalog.job_states import ACTIVE, PENDING, Event, step
+from medgrid.catalog.job_states import ACTIVE, PENDING, RULES, Event, step, table
 from medgrid.catalog.jobs import NewSubmission
 from medgrid.model import Cause, JobId, JobState, Sha256
 
@@ -28,6 +28,16 @@ def test_final_states_are_left_only_by_their_owner() -> None:
             assert ways == {Event.RESUBMIT}
         elif state.is_final:
             assert ways == set()
+
+
+def test_the_rules_are_written_down() -> None:
+    text = (Path(__file__).parents[2] / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    assert table() in text, f"ARCHITECTURE.md lacks this table:\n{table()}"
+
+
+def test_each_event_has_its_rule() -> None:
+    assert set(RULES) == set(Event)
+    assert all(rule.writers for rule in RULES.values())
 
 
 def test_only_assigning_makes_an_attempt() -> None:

@@ -308,12 +308,15 @@ def test_cancel_of_an_unknown_job_cancels_none(catalog: Catalog) -> None:
     assert catalog.jobs.counts(["1"]) == {JobState.SUBMITTED: 1}
 
 
-def test_waiting_submissions_come_by_priority_then_age(catalog: Catalog) -> None:
-    submit(catalog, 2)
-    submit(catalog, 1, Priority.BATCH)
-    submit(catalog, 1, Priority.EMERGENCY)
-    submit(catalog, 3)
-    assert list(catalog.jobs.desk.waiting().items()) == [(3, 1), (1, 2), (4, 3), (2, 1)]
+def test_submissions_with_waiting_jobs_come_by_age(catalog: Catalog) -> None:
+    assert catalog.jobs.desk.waiting() == []
+    for count in (2, 1, 1, 3):
+        submit(catalog, count, Priority.BATCH)
+    catalog.jobs.desk.let_wait(4, "no worker")
+    assign(catalog, JobId(2, 1))
+    catalog.jobs.cancel(["3"])
+    assert catalog.jobs.desk.waiting() == [1, 4]
+    assert catalog.jobs.desk.head(4).priority is Priority.BATCH
 
 
 def test_jobs_that_wait_say_why_once(catalog: Catalog) -> None:

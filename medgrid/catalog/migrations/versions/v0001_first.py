@@ -102,6 +102,13 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_patient_visits"), "patient", ["visits"], unique=False)
     op.create_table(
+        "quota",
+        sa.Column("owner", Text(), nullable=False),
+        sa.Column("slots", sa.Integer(), nullable=True),
+        sa.Column("jobs", sa.Integer(), nullable=True),
+        sa.PrimaryKeyConstraint("owner", name=op.f("pk_quota")),
+    )
+    op.create_table(
         "scanned_file",
         sa.Column("owner", Text(), nullable=False),
         sa.Column("key", Text(), nullable=False),
@@ -135,6 +142,13 @@ def upgrade() -> None:
     )
     op.create_index(
         "ix_submission_owner_created_s", "submission", ["owner", "created_s"], unique=False
+    )
+    op.create_table(
+        "usage",
+        sa.Column("owner", Text(), nullable=False),
+        sa.Column("slot_s", sa.Double(), nullable=False),
+        sa.Column("at_s", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("owner", name=op.f("pk_usage")),
     )
     op.create_table(
         "worker_health",
@@ -231,12 +245,15 @@ def upgrade() -> None:
         sa.Column("exit_code", sa.Integer(), nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("old_attempts", sa.Integer(), nullable=False),
+        sa.Column("preemptions", sa.Integer(), nullable=False),
         sa.Column("strikes", sa.Integer(), nullable=False),
         sa.Column("worker", Text(), nullable=True),
         sa.Column("cancel_asked", sa.Boolean(), nullable=False),
         sa.Column("not_before_s", sa.Double(), nullable=False),
         sa.Column("updated_s", sa.Double(), nullable=False),
         sa.Column("started_s", sa.Double(), nullable=True),
+        sa.Column("suspended_s", sa.Double(), nullable=True),
+        sa.Column("paused_s", sa.Double(), nullable=False),
         sa.Column("ended_s", sa.Double(), nullable=True),
         sa.ForeignKeyConstraint(["submission"], ["submission.id"], name=op.f("fk_job_submission")),
         sa.PrimaryKeyConstraint("submission", "number", name=op.f("pk_job")),
