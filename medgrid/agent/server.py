@@ -116,8 +116,6 @@ class Server:
         if self._try_commit():
             self._commit_took_s = min(_COMMIT_LONGEST_S, time.monotonic() - begun)
             self._commit_at = None
-            for follower in self._followers:
-                follower["fresh"] = True
         else:
             self._commit_at = time.monotonic() + 1.0
 
@@ -202,8 +200,6 @@ class Server:
     def _cancel(self, request: Dict[str, Any]) -> Dict[str, Any]:
         self._attempts.cancel(request["attempts"])
         self._journal.commit()
-        for follower in self._followers:
-            follower["fresh"] = True
         return {}
 
     def _clean(self, request: Dict[str, Any]) -> Dict[str, Any]:
@@ -231,15 +227,14 @@ class Server:
     def _follow(self, client: Client, request: Dict[str, Any]) -> None:
         until = time.monotonic() + float(request.get("timeout_s", 0))
         follower = {"client": client, "id": request.get("id"), "offset": request["offset"]}
-        follower.update(until=until, fresh=True)
+        follower["until"] = until
         self._followers.append(follower)
 
     def _answer_followers(self, now: float) -> None:
         waiting = []
         for follower in self._followers:
             reply: Optional[Dict[str, Any]] = None
-            if follower["fresh"]:
-                follower["fresh"] = False
+            if follower["offset"] != self._journal.offset:
                 reply = self._records_after(follower)
             if reply is None and now >= follower["until"]:
                 reply = {"records": []}

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from queue import Empty, Queue, SimpleQueue
+from queue import Queue
 
 from medgrid.broker.backoff import pause
 from medgrid.broker.collecting import Collector
@@ -31,15 +31,15 @@ from medgrid.broker.staging import SourceError, Stager
 from medgrid.catalog.job_moves import AttemptEnd
 from medgrid.errors import IntegrityError, MedgridError, Unreachable
 from medgrid.model import Cause, Sha256, StorageElement, Worker
-from medgrid.workers.base import AttemptId, Launch, StageItem, WorkerLink
+from medgrid.workers.base import AttemptId, JournalRecord, Launch, Listening, StageItem, WorkerLink
 
 __all__ = ["Driver"]
 
-_FOLLOW_S = 0.25
-_IDLE_S = 5.0
+_LISTEN_S = 5.0  # a worker that is silent for longer is asked again: does it still answer?
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 60.0
 _BATCH = 64  # launches in one message
+_COMMANDS = 4 * _BATCH  # obeyed before the worker is listened to again
 _BATCH_BYTES = 64 * 1024 * 1024  # staged before the journal is looked at again
 
 
@@ -51,13 +51,8 @@ class _Conversation:
     inbox: Inbox
     offset: int = 0
     live: dict[AttemptId, StorageElement] = field(default_factory=dict)
-    ending: set[AttemptId] = field(default_factory=set)  # cancelled, not done yet
     staged: set[Sha256] = field(default_factory=set)
-
-    @property
-    def has_news(self) -> bool:
-        """Whether the journal will tell something."""
-        return bool(self.live or self.ending)
+    listening: Listening | None = None
 
 
 class Driver(threading.Thread):
@@ -119,17 +114,20 @@ class Driver(threading.Thread):
         self._reports.put((self, report))
 
     def _converse(self, link: WorkerLink) -> None:
-        talk = _Conversation(link, SimpleQueue())
+        talk = _Conversation(link, Inbox())
         self._inbox = talk.inbox
         self._tell(LinkUp(self._worker.name, link.info, talk.inbox))
-        self._obey(talk, self._first_commands(talk))
+        commands = self._first_commands(talk)
         while not self._ended.is_set():
-            commands = self._commands(talk)
             self._obey(talk, commands)
-            if talk.has_news and not self._ended.is_set():
-                self._follow(talk, 0.0 if not talk.inbox.empty() else _FOLLOW_S)
-        while not talk.inbox.empty():
-            self._obey(talk, [talk.inbox.get()])
+            self._hear(talk)
+            commands = talk.inbox.take(_COMMANDS)
+            if not commands and not self._ended.is_set():
+                talk.inbox.wait(_LISTEN_S)
+                commands = talk.inbox.take(_COMMANDS)
+        while commands:
+            self._obey(talk, commands)
+            commands = talk.inbox.take(_COMMANDS)
 
     def _first_commands(self, talk: _Conversation) -> list[Command]:
         """`Follow`, and after it what was sent before it.
@@ -139,21 +137,11 @@ class Driver(threading.Thread):
         """
         found: list[Command] = []
         while not self._ended.is_set():
-            command = talk.inbox.get()
-            if isinstance(command, Follow):
-                return [command, *found]
-            found.append(command)
-        return []
-
-    def _commands(self, talk: _Conversation) -> list[Command]:
-        found: list[Command] = []
-        if not talk.has_news:
-            try:
-                found.append(talk.inbox.get(timeout=_IDLE_S))
-            except Empty:
-                return found
-        while len(found) < 4 * _BATCH and not talk.inbox.empty():
-            found.append(talk.inbox.get())
+            found += talk.inbox.take(_COMMANDS)
+            for follow in found:
+                if isinstance(follow, Follow):
+                    return [follow, *(one for one in found if one is not follow)]
+            talk.inbox.wait(_LISTEN_S)
         return found
 
     def _obey(self, talk: _Conversation, commands: Sequence[Command]) -> None:
@@ -171,7 +159,6 @@ class Driver(threading.Thread):
                 talk.live.update(command.live)
             elif isinstance(command, Cancel):
                 talk.link.cancel(command.attempts)
-                talk.ending.update(command.attempts)
             elif isinstance(command, Clean):
                 talk.link.clean(command.attempts)
             elif isinstance(command, Drop):
@@ -220,7 +207,7 @@ class Driver(threading.Thread):
                 attempts = tuple(launch.attempt for launch in good)
                 self._tell(Given(self._worker.name, attempts))
             if waiting:
-                self._follow(talk, 0.0)
+                self._hear(talk)
 
     def _stage(
         self, talk: _Conversation, items: dict[Sha256, StageItem]
@@ -261,8 +248,20 @@ class Driver(threading.Thread):
 
     # -- results -----------------------------------------------------------------------------------
 
-    def _follow(self, talk: _Conversation, timeout_s: float) -> None:
-        records = talk.link.follow(talk.offset, timeout_s)
+    def _hear(self, talk: _Conversation) -> None:
+        """Take what the worker told since, and ask for more, which also shows that it is there."""
+        while True:
+            if talk.listening is not None:
+                if not talk.listening.is_over:
+                    return
+                listening, talk.listening = talk.listening, None
+                self._take(talk, listening.records())
+            if self._ended.is_set():
+                return
+            talk.listening = talk.link.listen(talk.offset, _LISTEN_S, talk.inbox.ring)
+
+    def _take(self, talk: _Conversation, records: Sequence[JournalRecord]) -> None:
+        """Bring home what has ended, and report."""
         if not records:
             return
         done = [
@@ -277,7 +276,6 @@ class Driver(threading.Thread):
         for record in records:
             if record.event in ("done", "refused"):
                 talk.live.pop(record.attempt, None)
-                talk.ending.discard(record.attempt)
         self._tell(Records(self._worker.name, talk.offset, tuple(records), outputs, failed))
 
 

@@ -6,6 +6,7 @@ new `Inbox` with each connection, so that nothing meant for an old connection re
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -124,7 +125,36 @@ class Stop:
 
 
 Command = Work | Follow | Cancel | Clean | Drop | Stop
-Inbox = SimpleQueue[Command]
+
+
+class Inbox:
+    """Commands for one connection, and the bell that wakes its driver."""
+
+    def __init__(self) -> None:
+        self._commands: SimpleQueue[Command] = SimpleQueue()
+        self._bell = threading.Event()
+
+    def put(self, command: Command) -> None:
+        """Send a command."""
+        self._commands.put(command)
+        self._bell.set()
+
+    def ring(self) -> None:
+        """Wake the driver: the worker has told something."""
+        self._bell.set()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for the bell."""
+        self._bell.wait(timeout_s)
+        self._bell.clear()
+
+    def take(self, most: int) -> list[Command]:
+        """Up to `most` commands that are there."""
+        found: list[Command] = []
+        while len(found) < most and not self._commands.empty():
+            found.append(self._commands.get())
+        return found
+
 
 # -- from a driver ---------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ __all__ = [
     "JournalRecord",
     "Launch",
     "Limits",
+    "Listening",
     "OutputFile",
     "OutputPattern",
     "StageItem",
@@ -231,6 +232,19 @@ class StageItem:
     path: str | None = None
 
 
+class Listening(Protocol):
+    """Journal records that were asked for and have not come yet."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether `records` would not wait."""
+        ...
+
+    def records(self) -> list[JournalRecord]:
+        """Wait for the records; empty when there were none in time."""
+        ...
+
+
 class WorkerLink(Protocol):
     """An open conversation with one worker's agent; all methods may be called from any thread.
 
@@ -266,6 +280,14 @@ class WorkerLink(Protocol):
 
     def follow(self, offset: int, timeout_s: float) -> list[JournalRecord]:
         """Journal records after `offset`; waits up to `timeout_s` for the first."""
+        ...
+
+    def listen(self, offset: int, timeout_s: float, heard: Callable[[], None]) -> Listening:
+        """As `follow`, without waiting: other methods may be called meanwhile.
+
+        `heard` is called, by another thread, when there is something to fetch, the time is over,
+        or the link broke; it must not block.
+        """
         ...
 
     def cancel(self, attempts: Sequence[AttemptId]) -> None:

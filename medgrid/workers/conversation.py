@@ -4,22 +4,62 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from medgrid.errors import MedgridError, Unreachable, UsageError
 from medgrid.workers.bootstrap import Process
 from medgrid.workers.errors import AgentError, NoSpace
 
-__all__ = ["Conversation"]
+__all__ = ["Asked", "Conversation"]
 
 
-class _Pending:
-    __slots__ = ("event", "reply")
+class Asked:
+    """A request that was sent, and its reply when there is one.
 
-    def __init__(self) -> None:
-        self.event = threading.Event()
-        self.reply: dict[str, Any] | None = None
+    Parameters
+    ----------
+    until_s : float
+        When to give up waiting (`time.monotonic`).
+    heard : callable, optional
+        Called by the reading thread when the reply, or the end of the conversation, is there.
+    """
+
+    def __init__(
+        self, conversation: Conversation, until_s: float, heard: Callable[[], None] | None
+    ) -> None:
+        self._conversation = conversation
+        self._until_s = until_s
+        self._heard = heard
+        self._event = threading.Event()
+        self._reply: dict[str, Any] | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether `result` would not wait."""
+        return self._event.is_set() or time.monotonic() > self._until_s
+
+    def answer(self, reply: dict[str, Any] | None) -> None:
+        """Enter the reply, None when none will come."""
+        self._reply = reply
+        self._event.set()
+        if self._heard is not None:
+            self._heard()
+
+    def result(self) -> dict[str, Any]:
+        """Wait for the reply.
+
+        Raises
+        ------
+        Unreachable
+            It did not come in time, or the connection broke.
+        NoSpace, UsageError, AgentError
+            The agent refuses.
+        """
+        if not self._event.wait(max(0.0, self._until_s - time.monotonic())):
+            self._conversation.give_up()
+        return self._conversation.checked(self._reply)
 
 
 class Conversation:
@@ -39,7 +79,7 @@ class Conversation:
         self._timeout_s = timeout_s
         self._write_lock = threading.Lock()
         self._lock = threading.Lock()
-        self._pending: dict[int, _Pending] = {}
+        self._pending: dict[int, Asked] = {}
         self._last_id = 0
         self._broken: MedgridError | None = None
         self._greeted = threading.Event()
@@ -50,13 +90,8 @@ class Conversation:
         if self._broken is not None:
             raise self._broken
 
-    def ask(self, op: str, wait_s: float = 0.0, **fields: Any) -> dict[str, Any]:
+    def ask(self, op: str, **fields: Any) -> dict[str, Any]:
         """Send a request and return its reply.
-
-        Parameters
-        ----------
-        wait_s : float
-            How long the agent may take on purpose, beyond the ordinary time-out.
 
         Raises
         ------
@@ -65,13 +100,32 @@ class Conversation:
         NoSpace, UsageError, AgentError
             The agent refuses.
         """
-        pending = _Pending()
+        return self.send(op, **fields).result()
+
+    def send(
+        self, op: str, wait_s: float = 0.0, heard: Callable[[], None] | None = None, **fields: Any
+    ) -> Asked:
+        """Send a request; others may be sent before its reply is there.
+
+        Parameters
+        ----------
+        wait_s : float
+            How long the agent may take on purpose, beyond the ordinary time-out.
+        heard : callable, optional
+            Called, by another thread, when there is a reply or none will come.
+
+        Raises
+        ------
+        Unreachable
+            The connection broke.
+        """
+        asked = Asked(self, time.monotonic() + self._timeout_s + wait_s, heard)
         with self._lock:
             if self._broken is not None:
                 raise self._broken
             self._last_id += 1
             number = self._last_id
-            self._pending[number] = pending
+            self._pending[number] = asked
         line = json.dumps({"id": number, "op": op, **fields}, separators=(",", ":")) + "\n"
         try:
             with self._write_lock:
@@ -80,15 +134,19 @@ class Conversation:
         except (OSError, ValueError, Unreachable) as exc:
             self._break(Unreachable(f"{self._where}: the connection was lost"))
             raise Unreachable(f"{self._where}: the connection was lost") from exc
-        if not pending.event.wait(self._timeout_s + wait_s):
-            self._break(
-                Unreachable(f"{self._where}: no answer within {self._timeout_s + wait_s:g} s")
-            )
-        if pending.reply is None:
+        return asked
+
+    def give_up(self) -> None:
+        """End the conversation because a reply did not come."""
+        self._break(Unreachable(f"{self._where}: no answer within {self._timeout_s:g} s"))
+
+    def checked(self, reply: dict[str, Any] | None) -> dict[str, Any]:
+        """A reply that says no error; else raise it, or why there is none."""
+        if reply is None:
             raise self._broken or Unreachable(f"{self._where}: the connection was lost")
-        if "error" in pending.reply:
-            raise self._error(pending.reply["error"])
-        return pending.reply
+        if "error" in reply:
+            raise self._error(reply["error"])
+        return reply
 
     def close(self) -> None:
         """End the conversation."""
@@ -109,10 +167,9 @@ class Conversation:
                 message = json.loads(line)
                 if "id" in message:
                     with self._lock:
-                        pending = self._pending.pop(message["id"], None)
-                    if pending is not None:
-                        pending.reply = message
-                        pending.event.set()
+                        asked = self._pending.pop(message["id"], None)
+                    if asked is not None:
+                        asked.answer(message)
                 elif "error" in message:
                     error = self._error(message["error"])
                     break
@@ -130,6 +187,6 @@ class Conversation:
             waiting = list(self._pending.values())
             self._pending.clear()
         self._process.close()
-        for pending in waiting:
-            pending.event.set()
+        for asked in waiting:
+            asked.answer(None)
         self._greeted.set()

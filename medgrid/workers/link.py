@@ -18,13 +18,29 @@ from medgrid.workers.base import (
 )
 from medgrid.workers.bootstrap import Process
 from medgrid.workers.bulk import BulkChannels
-from medgrid.workers.conversation import Conversation
+from medgrid.workers.conversation import Asked, Conversation
 from medgrid.workers.wire import info_from_wire, launch_to_wire, record_from_wire
 
-__all__ = ["AgentLink"]
+__all__ = ["AgentLink", "Listening"]
 
 _LAUNCHES_PER_REQUEST = 500
 _NAMES_PER_REQUEST = 10_000
+
+
+class Listening:
+    """A `medgrid.workers.base.Listening` for an agent's reply."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+
+    @property
+    def is_over(self) -> bool:
+        """Whether `records` would not wait."""
+        return self._asked.is_over
+
+    def records(self) -> list[JournalRecord]:
+        """Wait for the records."""
+        return [record_from_wire(record) for record in self._asked.result()["records"]]
 
 
 class AgentLink:
@@ -86,10 +102,15 @@ class AgentLink:
 
     def follow(self, offset: int, timeout_s: float) -> list[JournalRecord]:
         """Journal records after `offset`; waits up to `timeout_s` for the first."""
-        reply = self._conversation.ask(
-            "follow", wait_s=timeout_s, offset=offset, timeout_s=timeout_s
+        return self.listen(offset, timeout_s, lambda: None).records()
+
+    def listen(self, offset: int, timeout_s: float, heard: Callable[[], None]) -> Listening:
+        """As `follow`, without waiting: `heard` is called when there is something to fetch."""
+        return Listening(
+            self._conversation.send(
+                "follow", wait_s=timeout_s, heard=heard, offset=offset, timeout_s=timeout_s
+            )
         )
-        return [record_from_wire(record) for record in reply["records"]]
 
     def cancel(self, attempts: Sequence[AttemptId]) -> None:
         """Kill the whole process group of each."""

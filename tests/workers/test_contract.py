@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import tarfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -462,3 +463,25 @@ def test_the_jobs_environment_is_small(place: Place) -> None:
     names = {line.partition("=")[0] for line in record.stdout_tail.splitlines()}
     assert {"PATH", "HOME", "TMPDIR", "MEDGRID_ATTEMPT"} <= names
     assert not {name for name in names if name.startswith(("SSH", "SECRET"))}
+
+
+def test_a_launch_goes_in_while_the_journal_is_listened_to(place: Place) -> None:
+    link = place.open()
+    heard = threading.Event()
+    listening = link.listen(0, 60, heard.set)
+    assert not listening.is_over
+    link.launch([script(place.attempt(), "true")])
+    assert heard.wait(30)
+    assert listening.is_over
+    assert listening.records()[0].event == "accepted"
+
+
+def test_who_listens_hears_that_the_link_is_closed(place: Place) -> None:
+    link = place.open()
+    heard = threading.Event()
+    listening = link.listen(0, 60, heard.set)
+    link.close()
+    assert heard.wait(30)
+    assert listening.is_over
+    with pytest.raises(Unreachable):
+        listening.records()
