@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
 
 from medgrid.errors import Busy, ConfigError, Denied, IntegrityError, MedgridError, Unreachable
 
-__all__ = ["BUSY_TIMEOUT_S", "Database", "DatabaseFull"]
+__all__ = ["BUSY_TIMEOUT_S", "Database", "DatabaseFull", "DatabaseReadOnly"]
 
 BUSY_TIMEOUT_S = 30.0
 _POOL_SIZE = 20
@@ -26,6 +26,10 @@ _MANY_ROWS = 200
 
 class DatabaseFull(Unreachable):
     """The disk under the database is full; nothing of the change was kept."""
+
+
+class DatabaseReadOnly(ConfigError):
+    """The database takes no changes, by its permissions or for a while."""
 
 
 class Database:
@@ -210,7 +214,7 @@ class Database:
                 hint="try again when the other medgrid command has ended",
             )
         if code == sqlite3.SQLITE_READONLY:
-            return ConfigError(
+            return DatabaseReadOnly(
                 f"{where} cannot be written",
                 hint="check the permissions of the file and of its directory",
             )
@@ -244,7 +248,7 @@ class Database:
                 hint="try again when the other medgrid command has ended",
             )
         if state == "25006":
-            return ConfigError(f"{where} cannot be written: the server is read-only")
+            return DatabaseReadOnly(f"{where} cannot be written: the server is read-only")
         if state == "53100":
             return DatabaseFull(
                 f"{where}: the server's disk is full", hint="free some space; nothing was changed"

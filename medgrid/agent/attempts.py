@@ -127,6 +127,8 @@ class Attempts:
         ------
         ValueError
             One is malformed; none is taken.
+        OSError
+            The journal cannot be written; none is taken.
         """
         named = {_checked(launch)["attempt"]: launch for launch in launches}
         new = [launch for attempt, launch in named.items() if attempt not in self._known]
@@ -140,7 +142,13 @@ class Attempts:
             self._journal.append(record)
             self._known[attempt] = "accepted"
             self._unfinished[attempt] = launch
-        self._journal.commit()
+        try:
+            self._journal.commit()
+        except OSError:
+            self._journal.withdraw(len(new))
+            for launch in new:
+                del self._known[launch["attempt"]], self._unfinished[launch["attempt"]]
+            raise
         for launch in new:
             self._enqueue(launch["attempt"])
         self.dispatch()
@@ -176,7 +184,7 @@ class Attempts:
                     return  # nothing else starts before it
             attempt = self._urgent.popleft()
             if launch is not None:  # else it was cancelled while it waited
-                self._start(attempt, launch)
+                self._try_start(attempt, launch)
         for attempt in self._slots.to_resume():
             self._go_on(attempt)
         while self._ready:
@@ -185,7 +193,7 @@ class Attempts:
                 return
             attempt = self._ready.popleft()
             if launch is not None:
-                self._start(attempt, launch)
+                self._try_start(attempt, launch)
 
     def tick(self) -> float:
         """Look after keepers of earlier agents; seconds until the next look."""
@@ -216,8 +224,12 @@ class Attempts:
             return
         path = missing[0]
         if path not in self._preparing:
+            try:
+                preparation = self._preparations.start(path, launch)
+            except OSError as exc:
+                self._finish(attempt, _lost("nothing can be prepared: %s" % exc.strerror))
+                return
             self._preparing[path] = []
-            preparation = self._preparations.start(path, launch)
             self._selector.register(
                 preparation.reader,
                 selectors.EVENT_READ,
@@ -240,6 +252,12 @@ class Attempts:
                 self._enqueue(attempt)
         self.dispatch()
 
+    def _try_start(self, attempt: str, launch: Launch) -> None:
+        try:
+            self._start(attempt, launch)
+        except OSError as exc:  # no process or descriptor to be had
+            self._finish(attempt, _lost("no keeper can be started: %s" % exc.strerror))
+
     def _start(self, attempt: str, launch: Launch) -> None:
         order: Dict[str, Any] = {"attempt": attempt, "launch": launch}
         environment = launch.get("environment") or {}
@@ -254,8 +272,8 @@ class Attempts:
             return
         if launch.get("inputs") or len(order) > 2:
             self._record(attempt, "staged")
-        self._slots.take(attempt, launch)
         self._running[attempt] = self._keepers.give(order)
+        self._slots.take(attempt, launch)
         self._unfinished[attempt] = without_keys(launch)
 
     def _preflight(self, environment: Dict[str, Any], order: Dict[str, Any]) -> Optional[str]:

@@ -157,8 +157,12 @@ class Client:
                 del self._out[: os.write(self._writer, self._out)]
         except BlockingIOError:
             return False
-        except OSError:
-            self._out.clear()  # the end is seen when the other direction is read
+        except OSError:  # what the client does not hear it would wait for
+            if registered:
+                self._selector.unregister(self._writer)
+            self._out.clear()
+            self.close()
+            return True
         if registered:
             self._selector.unregister(self._writer)
         return True

@@ -76,8 +76,11 @@ def empty_trash_aside(layout: Layout) -> None:
 
 
 def log(message: str) -> None:
-    """Write to the agent's log (its standard error), which starts anew at 1 MiB."""
-    if os.fstat(2).st_size > _LOG_BYTES:
-        os.ftruncate(2, 0)
+    """Write to the agent's log (its standard error), which starts anew at 1 MiB; if it can be."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S")
-    os.write(2, ("%s %s\n" % (stamp, message)).encode("utf-8", "replace"))
+    try:
+        if os.fstat(2).st_size > _LOG_BYTES:
+            os.ftruncate(2, 0)
+        os.write(2, ("%s %s\n" % (stamp, message)).encode("utf-8", "replace"))
+    except OSError:  # on a full disk the agent goes on
+        pass

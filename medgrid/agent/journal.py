@@ -41,6 +41,11 @@ class Journal:
         """Take a record; it is not durable yet."""
         self._pending.append(json.dumps(record, separators=(",", ":")).encode() + b"\n")
 
+    def withdraw(self, count: int) -> None:
+        """Take back the last `count` records that were taken and are not durable."""
+        if count:
+            del self._pending[-count:]
+
     def commit(self) -> None:
         """Make all records taken so far durable.
 
@@ -98,6 +103,8 @@ class Journal:
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
+        if os.fstat(self._file).st_size > self.offset:  # what failed before was not taken back
+            os.ftruncate(self._file, self.offset)
         try:
             while view:
                 view = view[os.write(self._file, view) :]

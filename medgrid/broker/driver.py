@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import Queue
 
 from medgrid.broker.backoff import pause
@@ -234,9 +234,14 @@ class Driver(threading.Thread):
                 if len(wanted) > 1:  # find the one: each by itself
                     for sha256, item in wanted.items():
                         bad.update(self._stage(talk, {sha256: item}))
-                else:
-                    end = AttemptEnd(Cause.STAGE_IN, message=exc.message)
-                    bad.update(dict.fromkeys(wanted, end))
+                    break
+                ((sha256, item),) = wanted.items()
+                if item.path is not None:  # what lies there is not what lies here, perhaps
+                    wanted[sha256] = replace(item, path=None)
+                    continue
+                if self._stager.has_another(sha256):
+                    continue
+                bad[sha256] = AttemptEnd(Cause.STAGE_IN, message=exc.message, of_storage=True)
                 break
             talk.staged.update(wanted)
             break

@@ -22,6 +22,7 @@ from medgrid.catalog import Catalog
 from medgrid.catalog.leases import BROKER, Lease, LeaseLost
 from medgrid.config import Settings
 from medgrid.crypto.vault import Vault
+from medgrid.database import DatabaseReadOnly
 from medgrid.errors import Busy, Unreachable
 
 __all__ = ["Broker"]
@@ -33,7 +34,8 @@ _PLACES_S = 3.0
 _HEARTBEAT_S = 2.0
 _CLOSE_S = 3.0
 _RETRY_S = 2.0
-_FAILURES_MOST = 5
+_FAILURES_MOST = 5  # unexpected ones, shortly after each other
+_FORGET_S = 60.0
 _REPORTS_MOST = 512
 
 
@@ -91,13 +93,14 @@ class Broker:
             self._serve(lease)
         finally:
             _LOG.info("broker %s ends", holder)
-            with suppress(Busy, Unreachable):  # then it runs out by itself
+            with suppress(Busy, Unreachable, DatabaseReadOnly):  # then it runs out by itself
                 leases.release(lease)
 
     def _serve(self, lease: Lease) -> None:
         failures = 0
         while not self._stopping.is_set():
             session: _Session | None = None
+            began_s = time.monotonic()
             try:
                 session = _Session(
                     self._catalog,
@@ -111,9 +114,11 @@ class Broker:
                 return
             except LeaseLost:
                 raise
-            except (Busy, Unreachable) as exc:
+            except (Busy, Unreachable, DatabaseReadOnly) as exc:
                 _LOG.warning("the catalog cannot be used now: %s", exc)
             except Exception as exc:
+                if time.monotonic() - began_s > _FORGET_S:
+                    failures = 0
                 failures += 1
                 if failures >= _FAILURES_MOST:
                     raise
@@ -159,7 +164,7 @@ class _Session:
 
     def close(self) -> None:
         """Stop the drivers."""
-        with suppress(Busy, Unreachable):  # then the next broker does it
+        with suppress(Busy, Unreachable, DatabaseReadOnly):  # then the next broker does it
             self._board.drop_delegations()
         self._board.close(_CLOSE_S)
 

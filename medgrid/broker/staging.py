@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from medgrid.workers.base import (
 
 __all__ = ["SourceError", "Stager", "Wheels"]
 
+_LOG = logging.getLogger("medgrid.broker")
 _TRY_AGAIN_S = 30.0
 
 
@@ -95,6 +97,8 @@ class Stager:
         self._worker = worker
         self._storages = storages
         self._wheels = wheels
+        self._bad: set[tuple[str, str]] = set()  # replicas that held other bytes: tried last
+        self._opened: dict[Sha256, tuple[Replica, Sequence[Replica]]] = {}
 
     def prepare(self, work: Work, python_tags: tuple[str, ...]) -> tuple[Launch, list[StageItem]]:
         """Work out what the agent is told, and the bytes that it must have before.
@@ -128,6 +132,16 @@ class Stager:
             )
         environment = self._environment(invocation.environment, python_tags, items)
         return _launch(work, invocation, tuple(inputs), bundle, environment), list(items.values())
+
+    def has_another(self, sha256: Sha256) -> bool:
+        """Note that what was opened last has not this digest; whether there is another replica."""
+        opened = self._opened.pop(sha256, None)
+        if opened is None:
+            return False
+        replica, replicas = opened
+        self._bad.add((replica.se, replica.pfn))
+        _LOG.warning("%s: %s holds other bytes than it should", replica.se, replica.pfn)
+        return any((one.se, one.pfn) not in self._bad for one in replicas)
 
     def _environment(
         self,
@@ -185,7 +199,7 @@ class Stager:
         problems: list[str] = []
         is_away = False
         opened: AbstractContextManager[BinaryIO] | None = None
-        for replica in replicas:
+        for replica in sorted(replicas, key=lambda one: (one.se, one.pfn) in self._bad):
             try:
                 opened = self._storages.get(replica.se).open(replica.pfn)
                 stream = opened.__enter__()
@@ -193,6 +207,7 @@ class Stager:
                 problems.append(f"{replica.se}: {exc}")
                 is_away = is_away or isinstance(exc, Unreachable)
                 continue
+            self._opened[sha256] = replica, replicas
             try:
                 yield stream
             finally:

@@ -8,7 +8,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, literal, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    delete,
+    func,
+    insert,
+    literal,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from medgrid.catalog.job_moves import Move, apply, job_rows
 from medgrid.catalog.job_schema import job, job_attempt, job_event, submission, worker_link
@@ -21,6 +33,7 @@ __all__ = ["CurrentJob", "JobDesk", "LiveJob", "SubmissionHead", "WaitingJob", "
 
 _KEY: tuple[Any, ...] = (job.c.submission, job.c.number, job.c.attempt)
 _UNCOUNTED = job.c.old_attempts + job.c.preemptions
+_PAUSE_MOST_S = 3600.0
 _SAME_JOB = and_(job.c.submission == job_attempt.c.submission, job.c.number == job_attempt.c.number)
 
 
@@ -160,7 +173,7 @@ class JobDesk:
             .where(
                 job.c.submission == number,
                 job.c.state.in_(sorted(PENDING)),
-                job.c.not_before_s <= now_s,
+                _is_due(now_s),
             )
             .order_by(job.c.number)
             .limit(limit)
@@ -197,7 +210,7 @@ class JobDesk:
     def next_time(self, after_s: float) -> float | None:
         """When the next job that was kept back at `after_s` may go on, None when none was."""
         question = select(func.min(job.c.not_before_s)).where(
-            job.c.state.in_(sorted(PENDING)), job.c.not_before_s > after_s
+            job.c.state.in_(sorted(PENDING)), not_(_is_due(after_s))
         )
         with self._db.read() as connection:
             found: float | None = connection.execute(question).scalar_one()
@@ -206,7 +219,7 @@ class JobDesk:
     def let_wait(self, number: int, reason: str) -> None:
         """Move the jobs of a submission that want a worker to Waiting, and say why."""
         now = time.time()
-        pending = (job.c.submission == number, job.c.not_before_s <= now)
+        pending = (job.c.submission == number, _is_due(now))
         new = JobState.SUBMITTED.value
         with self._db.write() as connection:
             columns = ["submission", "number", "attempt", "time_s", "state", "reason"]
@@ -357,3 +370,9 @@ class JobDesk:
                     lost_at_s=state.lost_at_s,
                 )
             )
+
+
+def _is_due(now_s: float) -> ColumnElement[bool]:
+    """Whether a job's pause is over; one longer than any tells that the clock was set back."""
+    until_s = job.c.not_before_s
+    return or_(until_s <= now_s, until_s > now_s + _PAUSE_MOST_S)

@@ -81,10 +81,9 @@ class LeaseStore:
         with self._db.write() as connection:
             now = self._now(connection)
             row = self._row(connection, name, lock=True)
-            if row is not None and row.holder and row.process not in (gone, process):
-                silent_s = now - row.heartbeat_s
-                if silent_s < TTL_S:
-                    raise LeaseHeld(f"another {name} works on this catalog: {row.holder}")
+            is_held = row is not None and row.holder and row.process not in (gone, process)
+            if row is not None and is_held and _is_fresh(now - row.heartbeat_s):
+                raise LeaseHeld(f"another {name} works on this catalog: {row.holder}")
             token = 1 if row is None else row.token + 1
             values = {
                 "token": token,
@@ -116,7 +115,7 @@ class LeaseStore:
             if row is None or row.token != lease.token or not row.holder:
                 raise LeaseLost(f"another {lease.name} has taken over this catalog")
             now = self._now(connection)
-            if now - row.heartbeat_s > _HEARTBEAT_S:
+            if abs(now - row.heartbeat_s) > _HEARTBEAT_S:
                 connection.execute(
                     update(table).where(table.c.name == lease.name).values(heartbeat_s=now)
                 )
@@ -138,7 +137,7 @@ class LeaseStore:
             if row is None or not row.holder:
                 return None
             silent_s = self._now(connection) - row.heartbeat_s
-        if silent_s >= TTL_S:
+        if not _is_fresh(silent_s):
             return None
         return LeaseHolder(row.holder, row.process, row.since_s, silent_s, row.stop_asked)
 
@@ -172,3 +171,8 @@ class LeaseStore:
         if lock:
             question = question.with_for_update()
         return connection.execute(question).one_or_none()
+
+
+def _is_fresh(silent_s: float) -> bool:
+    """Whether a holder that was heard of so long ago lives; a clock that was set back says no."""
+    return abs(silent_s) < TTL_S

@@ -41,12 +41,12 @@ class WorkerHealth:
     reason: str = ""
 
     def is_out(self, now_s: float) -> bool:
-        """Whether it gets no job now."""
-        return self.outages > 0 and now_s < self.until_s
+        """Whether it gets no job now; what began in the future says that the clock was set back."""
+        return self.outages > 0 and self.since_s <= now_s < self.until_s
 
     def is_on_trial(self, now_s: float) -> bool:
         """Whether it gets one job, whose end decides."""
-        return self.outages > 0 and now_s >= self.until_s
+        return self.outages > 0 and not self.is_out(now_s)
 
     def trouble(self, now_s: float) -> str | None:
         """Why it gets no job now, None when it may get one.

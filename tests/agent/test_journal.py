@@ -91,3 +91,26 @@ def test_the_ballast_makes_room_on_a_full_disk(hosts: Lab) -> None:
     )
     assert host.exec("python3 - <<'END'\n" + check + "END") == "fine\n"
     host.exec("rm -rf /journal /filler")
+
+
+def test_what_a_failed_write_left_is_not_built_upon(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    journal.append({"n": 1})
+    journal.commit()
+    with (tmp_path / "journal").open("ab") as stream:  # as if truncating had failed, too
+        stream.write(b'{"n":')
+    journal.append({"n": 2})
+    journal.commit()
+    assert [record["n"] for _, record in journal.records()] == [1, 2]
+    journal.close()
+    assert [record["n"] for _, record in opened(tmp_path).records()] == [1, 2]
+
+
+def test_what_is_withdrawn_is_not_written(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    for number in (1, 2, 3):
+        journal.append({"n": number})
+    journal.withdraw(0)
+    journal.withdraw(2)
+    journal.commit()
+    assert [record["n"] for _, record in journal.records()] == [1]

@@ -8,7 +8,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+from medgrid.actions.fetch import fetch
 from medgrid.actions.fsck import Finding, Kind, check_grid
+from medgrid.actions.outcome import Failure
+from medgrid.actions.transfer import BadReplica
 from medgrid.database import Database
 from medgrid.model import Cause, Job, JobState
 from tests.campaign.workload import Asked, expected_outputs
@@ -62,9 +65,13 @@ def _outputs(arena: Arena, asked: Asked, jobs: dict[Any, Job]) -> Iterator[str]:
         return
     folder = arena.directory / "out"
     shutil.rmtree(folder, ignore_errors=True)
-    ran = arena.prompt("fetch", *good, "--dir", folder)
-    if ran.code:
-        yield f"fetch: {ran.err}"
+    bad: list[BadReplica] = []
+    with arena.field.grid() as grid:
+        for one in fetch(grid, good, folder, on_bad=bad.append):
+            if isinstance(one, Failure):
+                yield f"fetch: {one}"
+    if bad:
+        yield f"fetch found bad replicas: {bad}"
     for job_id in good:
         kind = next(kind for one, kind in asked.items() if str(one) == job_id)
         wanted = expected_outputs(kind)
@@ -132,14 +139,13 @@ def _stored(arena: Arena) -> Iterator[str]:
     for one in found:
         if one.kind is not Kind.TEMPORARY:
             yield f"fsck: {one.kind} {one.se} {one.pfn} {one.name} {one.detail}"
-    ran = arena.prompt("fsck", "--repair", "--min-age", "0")
-    if ran.code:
-        yield f"fsck: exit code {ran.code}: {ran.err}"
-    with arena.field.grid() as grid:
+    if any(one.kind is Kind.TEMPORARY for one in found):  # what a killed broker was writing
+        with arena.field.grid() as grid:
+            check_grid(grid, [], found.append, mend=True, min_age_s=-1.0)
         left = [path.name for path in (arena.first / ".tmp").glob("*")]
         left += [path.name for path in (arena.second / ".tmp").glob("*")]
-    if left:
-        yield f"fsck left temporary files: {left}"
+        if left:
+            yield f"fsck left temporary files: {left}"
 
 
 def _catalog(arena: Arena) -> Iterator[str]:

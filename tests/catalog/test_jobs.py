@@ -348,6 +348,19 @@ def test_a_job_that_is_kept_back_is_not_offered(catalog: Catalog) -> None:
     assert desk.next_time(now + 61) is None
 
 
+def test_a_clock_that_was_set_back_keeps_no_job_back(catalog: Catalog) -> None:
+    (job_id,) = submit(catalog, 1)
+    assign(catalog, job_id)
+    now = time.time()
+    lost = AttemptEnd(Cause.LOST, message="gone")
+    later = now + 86400
+    move = Move(job_id, 1, Event.RETRY, later, "gone", "w1", not_before_s=later + 60, end=lost)
+    catalog.jobs.desk.apply([move])
+    desk = catalog.jobs.desk
+    assert [job.id for job in desk.next_waiting(1, 10, now)] == [job_id]
+    assert desk.next_time(now) is None
+
+
 def test_clear_takes_done_jobs_only(catalog: Catalog) -> None:
     jobs = submit(catalog, 2)
     assign(catalog, jobs[0])

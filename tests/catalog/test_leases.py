@@ -72,3 +72,16 @@ def test_a_holder_can_be_asked_to_stop(catalog: Catalog) -> None:
     holder = catalog.leases.holder(BROKER)
     assert holder is not None
     assert holder.stop_asked
+
+
+def test_a_clock_that_was_set_back_does_not_keep_a_lease(catalog: Catalog) -> None:
+    first = catalog.leases.acquire(BROKER, "host1 pid 7", "boot/7/1")
+    with catalog.db.write() as connection:
+        connection.execute(update(table).values(heartbeat_s=table.c.heartbeat_s + 3600))
+    with catalog.leases.writing(first):  # whoever holds it says so by the new time
+        pass
+    assert catalog.leases.holder(BROKER) is not None
+    with catalog.db.write() as connection:
+        connection.execute(update(table).values(heartbeat_s=table.c.heartbeat_s + 3600))
+    assert catalog.leases.holder(BROKER) is None
+    assert catalog.leases.acquire(BROKER, "host2 pid 8", "boot2/8/1").token == 2

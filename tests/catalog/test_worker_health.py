@@ -34,3 +34,9 @@ def test_who_is_out_says_why_and_until_when() -> None:
     assert (out.is_out(later), out.is_on_trial(later), out.trouble(later)) == (False, True, None)
     failed = WorkerHealth(2, 0, 0.0, 0.0, "lost: host gone")
     assert (failed.is_out(now_s), failed.is_on_trial(now_s)) == (False, False)
+
+
+def test_a_clock_that_was_set_back_keeps_no_worker_out() -> None:
+    now_s = time.time()
+    out = WorkerHealth(3, 1, now_s + 86400, now_s + 86460, "lost: host gone")
+    assert (out.is_out(now_s), out.is_on_trial(now_s), out.trouble(now_s)) == (False, True, None)

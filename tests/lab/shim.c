@@ -135,11 +135,27 @@ WRAP(int, rename, 1, (const char *from, const char *to), (from, to))
 WRAP(int, renameat, 1, (int a, const char *from, int b, const char *to), (a, from, b, to))
 WRAP(int, unlink, 0, (const char *path), (path))
 WRAP(int, mkdir, 1, (const char *path, mode_t mode), (path, mode))
-WRAP(ssize_t, send, 0, (int file, const void *data, size_t size, int flags),
-     (file, data, size, flags))
-WRAP(ssize_t, sendto, 0,
-     (int file, const void *data, size_t size, int flags, const struct sockaddr *to, socklen_t many),
-     (file, data, size, flags, to, many))
+
+/* A connection that cannot be written to cannot be read either. */
+static int lost(int file) {
+    if (!fails(0)) return 0;
+    shutdown(file, SHUT_RDWR);
+    errno = ECONNRESET;
+    return 1;
+}
+
+ssize_t send(int file, const void *data, size_t size, int flags) {
+    static ssize_t (*real)(int, const void *, size_t, int);
+    if (!real) real = next("send");
+    return lost(file) ? -1 : real(file, data, size, flags);
+}
+
+ssize_t sendto(int file, const void *data, size_t size, int flags, const struct sockaddr *to,
+               socklen_t length) {
+    static ssize_t (*real)(int, const void *, size_t, int, const struct sockaddr *, socklen_t);
+    if (!real) real = next("sendto");
+    return lost(file) ? -1 : real(file, data, size, flags, to, length);
+}
 
 static int open_refused(const char *path, int flags) {
     if (control && control->read_only && own_role && (flags & (O_WRONLY | O_RDWR)) &&

@@ -1,0 +1,73 @@
+"""A catalog that takes no changes for a while: the broker waits for it, however often it tries."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from medgrid.broker import loop
+from medgrid.broker.loop import Broker
+from medgrid.model import Cause
+from tests.lab.field import Field
+from tests.lab.postgres import PostgresServer
+from tests.lab.prompt import Prompt
+
+
+@pytest.fixture
+def on_postgres(postgres_server: PostgresServer, prompt: Prompt) -> Iterator[str]:
+    """A database of this test's own, whose catalog the prompt uses."""
+    name = postgres_server.make_database()
+    prompt.env["MEDGRID_CATALOG"] = postgres_server.url(name)
+    yield name
+    postgres_server.drop_database(name)
+
+
+@pytest.mark.postgres
+def test_a_broker_waits_until_it_can_write(
+    postgres_server: PostgresServer,
+    on_postgres: str,
+    field: Field,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def let_write(may: bool) -> None:
+        with postgres_server.admin() as admin:
+            word = "off" if may else "on"
+            admin.execute(
+                f"ALTER DATABASE {on_postgres} SET default_transaction_read_only = {word}".encode()
+            )
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+                [on_postgres],
+            )
+
+    caplog.set_level(logging.WARNING, "medgrid.broker")
+    monkeypatch.setattr(loop, "_RETRY_S", 0.05)
+    field.algorithm("touch", 'ran "$1"\n')
+    (lfn,) = field.put("a")
+    field.submit("touch", lfn)
+    with field.grid() as grid:
+        broker = Broker(grid.whole, grid.settings, grid.broker_vault, idle_s=None)
+        thread = threading.Thread(target=broker.run)
+        thread.start()
+        try:
+            while grid.whole.leases.holder("broker") is None:
+                time.sleep(0.05)
+            let_write(False)
+            while caplog.text.count("cannot be written: the server is read-only") < 8:
+                assert thread.is_alive(), caplog.text
+                time.sleep(0.05)
+            let_write(True)
+            while grid.whole.jobs.desk.open_count():
+                assert thread.is_alive(), caplog.text
+                time.sleep(0.05)
+        finally:
+            let_write(True)
+            broker.stop()
+            thread.join()
+        (job,) = grid.whole.jobs.jobs(["1"])
+    assert (job.cause, job.attempt, field.runs) == (Cause.OK, 1, ["a"])
