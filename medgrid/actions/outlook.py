@@ -9,11 +9,13 @@ from functools import cached_property
 
 from medgrid.actions.broker import broker_status
 from medgrid.actions.grid import Grid
+from medgrid.actions.quota import slots_in_use
 from medgrid.actions.troubles import worker_troubles
 from medgrid.algorithms.invocation import limits_of
 from medgrid.broker.matching import Candidate, need_of, objection
 from medgrid.catalog.job_desk import WorkerLinkState
-from medgrid.model import Algorithm, Job, JobState
+from medgrid.catalog.quotas import Quota
+from medgrid.model import Algorithm, Job, JobState, Priority
 
 __all__ = ["Outlook", "Watch"]
 
@@ -39,6 +41,10 @@ class Watch:
     @cached_property
     def _links(self) -> Mapping[str, WorkerLinkState]:
         return self._grid.catalog.jobs.desk.links()
+
+    @cached_property
+    def _quotas(self) -> Mapping[str, Quota]:
+        return self._grid.catalog.quotas.all()
 
     @cached_property
     def _has_broker(self) -> bool:
@@ -96,6 +102,11 @@ class Watch:
         if not fit:
             return Outlook("a worker that can take it")
         free = [one.worker.name for one in fit if one.trouble is None]
+        limit = self._quotas[job.owner].slots if job.owner in self._quotas else None
+        if free and limit is not None and job.priority is not Priority.EMERGENCY:
+            used = slots_in_use(self._grid.catalog).get(job.owner, 0)
+            if used + need.slots > limit:
+                return Outlook(f"a job of {job.owner} to end: the quota is {limit} slots at once")
         if free:
             return Outlook(f"a free slot on {_any_of(free)}")
         names = [one.worker.name for one in fit]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from medgrid.broker.board import Board, Keys
 from medgrid.broker.matching import Need, bytes_to_move, objection
@@ -46,6 +48,15 @@ class Plan:
 
     def __bool__(self) -> bool:
         return bool(self.moves or self.waits)
+
+    def interleave(self, start: int, turns: Iterable[int]) -> None:
+        """Put works from position `start` on into the order of turns: a worker keeps theirs."""
+        works = list(self.works.items())
+        waiting: dict[int, deque[Any]] = {}
+        for one in works[start:]:
+            waiting.setdefault(one[0][0].submission, deque()).append(one)
+        rest = (waiting[number].popleft() for number in turns if waiting.get(number))
+        self.works = dict([*works[:start], *rest])
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +138,10 @@ class Assigner:
         stations = {one.name: one for each in prospects.values() for one in each.roomy}
         room = sum(_free(one) for one in stations.values())
         turns = take_turns(shares, claims.values(), room)
-        for number, count in turns.items():
+        before = len(plan.works)
+        for number, count in Counter(turns).items():
             self._spread(plan, self._board.head(number), prospects[number], count)
+        plan.interleave(before, turns)
         for claim in in_turn(shares, claims.values()):
             head, prospect = self._board.head(claim.number), prospects[claim.number]
             if not any(_has_room(one, claim.slots, False) for one in prospect.roomy):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -81,8 +82,8 @@ class Shares:
         return float("inf") if limit is None else limit - self._users.get(owner, 0)
 
 
-def take_turns(shares: Shares, claims: Iterable[Claim], room: int) -> dict[int, int]:
-    """How many jobs of which submission are next for `room` slots, first turn first.
+def take_turns(shares: Shares, claims: Iterable[Claim], room: int) -> list[int]:
+    """Of which submissions the next jobs for `room` slots are, turn by turn.
 
     The user with the least burden is next, and of theirs the submission with the fewest slots; then
     the older one. Quotas are kept.
@@ -92,7 +93,7 @@ def take_turns(shares: Shares, claims: Iterable[Claim], room: int) -> dict[int, 
     >>> def claim(number: int, owner: str) -> Claim:
     ...     return Claim(number, owner, 1, lambda count: True)
     >>> take_turns(Shares({}, 0.0), [claim(1, "ann"), claim(2, "bob")], 5)
-    {1: 3, 2: 2}
+    [1, 2, 1, 2, 1]
     """
     own: dict[str, list[tuple[int, int, Claim]]] = {}
     for claim in claims:
@@ -101,21 +102,23 @@ def take_turns(shares: Shares, claims: Iterable[Claim], room: int) -> dict[int, 
     left = {owner: shares.left(owner) for owner in own}
     for heap in (users, *own.values()):
         heapq.heapify(heap)  # type: ignore[arg-type]
-    found: dict[int, int] = {}
+    turns: list[int] = []
+    given: Counter[int] = Counter()
     while users and room > 0:
         burden, owner = users[0]
         has, number, claim = own[owner][0]
-        if claim.slots > left[owner] or not claim.has_more(found.get(number, 0)):
+        if claim.slots > left[owner] or not claim.has_more(given[number]):
             heapq.heappop(own[owner])
             if not own[owner]:
                 heapq.heappop(users)
             continue
-        found[number] = found.get(number, 0) + 1
+        turns.append(number)
+        given[number] += 1
         room -= claim.slots
         left[owner] -= claim.slots
         heapq.heapreplace(own[owner], (has + claim.slots, number, claim))
         heapq.heapreplace(users, (burden + claim.slots, owner))
-    return found
+    return turns
 
 
 def in_turn(shares: Shares, claims: Iterable[Claim]) -> list[Claim]:

@@ -197,6 +197,17 @@ class JobTally:
             found = {row[0]: row[1] for row in connection.execute(question)}
         return {cause: found.get(cause.value, 0) for cause in Cause}
 
+    def on_workers_of(self) -> dict[tuple[str, Sha256], int]:
+        """How many jobs are on workers, by user and algorithm."""
+        question = (
+            select(submission.c.owner, submission.c.algorithm, func.count())
+            .join(job, job.c.submission == submission.c.id)
+            .where(job.c.state.in_(sorted(ACTIVE)), self._sight.submissions())
+            .group_by(submission.c.owner, submission.c.algorithm)
+        )
+        with self._db.read() as connection:
+            return {(row[0], Sha256(row[1])): row[2] for row in connection.execute(question)}
+
     def on_workers(self) -> dict[tuple[str, Sha256], int]:
         """How many jobs each worker has, by worker and algorithm."""
         question = (

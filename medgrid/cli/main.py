@@ -63,6 +63,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "recovery": ("recovery", "People", "Bring back what lost identities could open."),
     "broker": ("broker", "Grid", "The process that moves jobs."),
     "worker": ("worker", "Grid", "The hosts that run jobs."),
+    "quota": ("quota", "Grid", "What users may have at once."),
     "se": ("se", "Grid", "The places that keep replicas."),
     "site": ("site", "Grid", "Who administers machines."),
     "apply": ("apply", "Grid", "Make sites, storage and workers match a file."),

@@ -39,7 +39,7 @@ __all__ = ["submit"]
     type=click.Choice([str(one) for one in Priority]),
     default=str(Priority.NORMAL),
     show_default=True,
-    help="Who goes first.",
+    help="Who goes first; an emergency does not even wait for a free slot.",
 )
 @click.option("--name", default="", metavar="TEXT", help="A name for your own use.")
 @click.option("--wait", "wait_", is_flag=True, help="Wait until all jobs have ended.")
