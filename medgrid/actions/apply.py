@@ -214,7 +214,7 @@ _NOUNS: dict[type, str] = {
     list: "a list",
 }
 _OPTIONS = ("jump", "identity")
-_WORKER_OPTIONS = (*_OPTIONS, "root", "python")
+_WORKER_OPTIONS = (*_OPTIONS, "root", "python", "cache")
 
 
 def _kind(value: Any) -> str:
@@ -286,6 +286,8 @@ def _read_worker(name: str, workers: _Section) -> Worker:
             check_name("tag", tag)
         except UsageError as exc:
             raise section.wrong("tags", exc.message, hint=exc.hint) from exc
+    if section.data.get("cache") is not None:
+        section.parsed("cache", parse_size)
     memory = section.data.get("memory")
     if memory is not None and (not isinstance(memory, int) or isinstance(memory, bool)):
         memory = section.parsed("memory", parse_size)

@@ -24,6 +24,7 @@ Below ROOT (0700)::
     journal                    what happened; the truth
     attempts/42.7.1/           keeper, process, result (JSON), stdout, stderr, work/, tmp/
     cache/ab/abcd...           bytes by SHA-256; emptied when the host restarted
+    cache/parts/abcd...        what has come of large files; .PID-START: who adds to it
     bundles/SHA256/            unpacked code       environments/DIGEST/   python environments
     run/                       lock, socket, state, ballast (space for the journal on a full disk)
     trash/                     being deleted
@@ -87,9 +88,10 @@ may come in another order. Kinds: ``bad-request bad-offset no-space failed``.
 =========  ====================================  ===============================================
 op         request                               reply
 =========  ====================================  ===============================================
-hello      ``slots``, ``memory_bytes`` or null   ``info``
+hello      ``slots``, ``memory_bytes`` or null,  ``info``
+           ``cache_bytes``
 ping                                             (nothing)
-missing    ``digests``                           ``missing``
+missing    ``digests``, ``sizes``                ``missing``, ``near`` (digest: path)
 launch     ``launches``                          ``offset``; they are durable
 follow     ``offset``, ``timeout_s``             ``records``, each with its ``offset``
 cancel     ``attempts``                          (nothing)
@@ -98,19 +100,24 @@ peek       ``attempt stream offset limit``       ``data`` (latin-1), ``ended``
 probe      ``programs``                          ``found``
 =========  ====================================  ===============================================
 
+What a client has asked ``missing`` of stays in the cache until it launches with it, or leaves.
+``near`` are files that another agent of the same user has on the host.
+
 A launch is `medgrid.workers.base.Launch` as an object, fields that are empty left out.
 
 Bulk
 ----
-JSON lines, some followed by as many raw bytes as they announce:
+JSON lines, some followed by as many raw bytes as they announce. ``{"wait": true}`` comes before an
+answer that takes its time:
 
 ==================================================  ==========================================
 request                                             reply
 ==================================================  ==========================================
 ``{"op": "put", "sha256", "size_bytes"}`` + bytes   (none)
+``{"op": "resume", "sha256", "size_bytes"}``        ``{"offset"}``; then the bytes from there
 ``{"op": "take", "sha256", "size_bytes", "path"}``  (none; the bytes lie on the host)
 ``{"op": "flush"}``                                 ``{"problems": [{kind, sha256, message}]}``
-``{"op": "get", "attempt", "path"}``                ``{"size_bytes"}`` + bytes, or ``{"error"}``
+``{"op": "get", "attempt", "path", "offset"}``      ``{"size_bytes"}`` + bytes, or ``{"error"}``
 ==================================================  ==========================================
 """
 

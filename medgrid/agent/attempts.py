@@ -12,7 +12,7 @@ import selectors
 import shutil
 import signal
 import time
-from typing import Any, Deque, Dict, Iterable, List, Optional, Set
+from typing import Any, Deque, Dict, FrozenSet, Iterable, List, Optional, Set, Tuple
 
 from . import libcrypto, processes
 from .container import find_runtime
@@ -57,6 +57,8 @@ class Attempts:
         self._path = base_env["PATH"]
         self._known: Dict[str, str] = {}  # attempt -> last event
         self._unfinished: Dict[str, Launch] = {}
+        self._needs: Dict[str, FrozenSet[str]] = {}  # of the unfinished: digests
+        self._unsure: Dict[str, float] = {}  # since when one has needed what it does not say
         self._ready: Deque[str] = collections.deque()
         self._urgent: Deque[str] = collections.deque()  # the same of emergencies
         self._preparing: Dict[str, List[str]] = {}  # directory being made -> attempts that wait
@@ -95,20 +97,41 @@ class Attempts:
         """Whether a ``done`` record was taken for this attempt."""
         return self._known.get(attempt) == "done"
 
+    def needed_by(self, attempt: str) -> FrozenSet[str]:
+        """Digests of the cached bytes, bundle and environment of an unfinished attempt."""
+        return self._needs.get(attempt, frozenset())
+
+    def needed(self) -> Tuple[Set[str], float]:
+        """Those of all unfinished attempts; and since when what was used may be needed, too.
+
+        What a protected attempt needs is not written down. One whose keeper outlived an agent may
+        still be opening its inputs, until its program runs.
+        """
+        found: Set[str] = set()
+        found.update(*self._needs.values())
+        for attempt in list(self._unsure):
+            if os.path.exists(self._layout.attempt(attempt, "process")):
+                del self._unsure[attempt]
+        return found, min(self._unsure.values(), default=float("inf"))
+
     def recover(self, rebooted: bool) -> None:
         """Read the journal, and take up what an earlier agent left."""
         for _, record in self._journal.records():
             event, attempt = record["event"], record.get("attempt", "")
             if event == "accepted":
                 self._unfinished[attempt] = record["launch"]
+                self._unsure[attempt] = record["time_s"]
             elif event == "started":
                 self._started_s[attempt] = record["started_s"]
             elif event == "done":
-                self._unfinished.pop(attempt, None)
-                self._started_s.pop(attempt, None)
+                for known in (self._unfinished, self._started_s, self._unsure):
+                    known.pop(attempt, None)
             if attempt:
                 self._known[attempt] = event
-        for attempt in list(self._unfinished):
+        for attempt, launch in list(self._unfinished.items()):
+            if not is_protected(launch):
+                del self._unsure[attempt]
+                self._needs[attempt] = _needs(launch)
             if os.path.isdir(self._layout.attempt(attempt)):
                 self._adopt(attempt)
             elif rebooted:
@@ -142,12 +165,14 @@ class Attempts:
             self._journal.append(record)
             self._known[attempt] = "accepted"
             self._unfinished[attempt] = launch
+            self._needs[attempt] = _needs(launch)
         try:
             self._journal.commit()
         except OSError:
             self._journal.withdraw(len(new))
             for launch in new:
-                del self._known[launch["attempt"]], self._unfinished[launch["attempt"]]
+                attempt = launch["attempt"]
+                del self._known[attempt], self._unfinished[attempt], self._needs[attempt]
             raise
         for launch in new:
             self._enqueue(launch["attempt"])
@@ -415,6 +440,8 @@ class Attempts:
                 result = dict(result, cause="preempted", message=PREEMPTED)
         self._unfinished.pop(attempt, None)
         self._started_s.pop(attempt, None)
+        self._needs.pop(attempt, None)
+        self._unsure.pop(attempt, None)
         self._record(attempt, "done", **result)
 
     def _record(self, attempt: str, event: str, **fields: Any) -> None:
@@ -426,6 +453,13 @@ class Attempts:
 
 def _lost(message: str) -> Result:
     return {"cause": "lost", "message": message, "ended_s": time.time()}
+
+
+def _needs(launch: Launch) -> FrozenSet[str]:
+    environment = launch.get("environment") or {}
+    several = [*launch.get("inputs", ()), launch.get("bundle"), environment.get("wheels")]
+    digests = [one["sha256"] for one in several if one]
+    return frozenset([*digests, environment.get("digest", "")])
 
 
 def _checked(launch: Any) -> Launch:

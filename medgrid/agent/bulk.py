@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import json
 import os
 import re
-from typing import Any, BinaryIO, Dict, List, Optional
+import time
+from typing import Any, BinaryIO, Dict, List
 
 from .layout import ATTEMPT_ID, Layout, is_sha256
 from .outputs import OutputProblem, open_inside
+from .receiving import CHUNK_BYTES, Incoming, Part, problem
 from .sealed_room import SEALED
 
 __all__ = ["bulk"]
 
-_CHUNK_BYTES = 1 << 20
+_ALIVE_EVERY_S = 2.0
 _ATTEMPT = re.compile(ATTEMPT_ID)
 
 
@@ -23,13 +23,15 @@ def bulk(root: str) -> int:
     """Serve requests on standard input until it ends; an exit code."""
     layout = Layout(root)
     layout.make()
-    with open(0, "rb", buffering=_CHUNK_BYTES) as requests, open(1, "wb", buffering=0) as replies:
+    with open(0, "rb", buffering=CHUNK_BYTES) as requests, open(1, "wb", buffering=0) as replies:
         _send(replies, {"medgrid": "bulk"})
-        problems: List[Dict[str, str]] = []
+        problems: List[Dict[str, Any]] = []
         for line in iter(requests.readline, b""):
             request = json.loads(line)
             if request["op"] == "put":
                 problems.extend(_put(layout, request, requests))
+            elif request["op"] == "resume":
+                problems.extend(_resume(layout, request, requests, replies))
             elif request["op"] == "take":
                 problems.extend(_take(layout, request))
             elif request["op"] == "flush":
@@ -40,90 +42,53 @@ def bulk(root: str) -> int:
     return 0
 
 
-def _put(layout: Layout, request: Dict[str, Any], source: BinaryIO) -> List[Dict[str, str]]:
+def _put(layout: Layout, request: Dict[str, Any], source: BinaryIO) -> List[Dict[str, Any]]:
+    incoming = Incoming(layout, _digest(request))
+    return _receive(incoming, request["size_bytes"], source)
+
+
+def _resume(
+    layout: Layout, request: Dict[str, Any], source: BinaryIO, replies: BinaryIO
+) -> List[Dict[str, Any]]:
+    """Say from where on bytes are wanted, and read those."""
+    alive = _Alive(replies)
+    part = Part(layout, _digest(request), request["size_bytes"], alive.tell)
+    _send(replies, {"offset": part.offset})
+    found = _receive(part, request["size_bytes"] - part.offset, source)
+    return [dict(one, offset=part.offset) for one in found]
+
+
+def _receive(incoming: Incoming, left: int, source: BinaryIO) -> List[Dict[str, Any]]:
     """Read the announced bytes, whatever becomes of them."""
-    keeper = _Keep(layout, request)
-    left = request["size_bytes"]
     while left:
-        chunk = source.read(min(left, _CHUNK_BYTES))
+        chunk = source.read(min(left, CHUNK_BYTES))
         if not chunk:
-            keeper.abandon()
+            incoming.abandon()
             return []  # the other side is gone
         left -= len(chunk)
-        keeper.write(chunk)
-    return keeper.finish()
+        incoming.write(chunk)
+    return incoming.finish()
 
 
-def _take(layout: Layout, request: Dict[str, Any]) -> List[Dict[str, str]]:
-    keeper = _Keep(layout, request)
+def _take(layout: Layout, request: Dict[str, Any]) -> List[Dict[str, Any]]:
+    incoming = Incoming(layout, _digest(request))
     try:
         with open(request["path"], "rb", buffering=0) as source:
             while True:
-                chunk = source.read(_CHUNK_BYTES)
+                chunk = source.read(CHUNK_BYTES)
                 if not chunk:
-                    return keeper.finish()
-                keeper.write(chunk)
+                    return incoming.finish()
+                incoming.write(chunk)
     except OSError as exc:
-        keeper.abandon()
-        return [_problem("unreadable", request["sha256"], exc.strerror or str(exc))]
+        incoming.abandon()
+        return [problem("unreadable", request["sha256"], exc.strerror or str(exc))]
 
 
-class _Keep:
-    """Writes one file of the cache under a temporary name; keeps it if it is what it should be."""
-
-    def __init__(self, layout: Layout, request: Dict[str, Any]) -> None:
-        self._sha256 = request["sha256"]
-        if not is_sha256(self._sha256):
-            raise ValueError("not a digest")
-        self._target = layout.cached(self._sha256)
-        self._temporary = "%s.%d" % (self._target, os.getpid())
-        self._digest = hashlib.sha256()
-        self._error: Optional[OSError] = None
-        self._file = -1
-        if os.path.exists(self._target):
-            return
-        try:
-            os.makedirs(os.path.dirname(self._target), mode=0o700, exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-            self._file = os.open(self._temporary, flags, 0o400)
-        except OSError as exc:
-            self._error = exc
-
-    def write(self, chunk: bytes) -> None:
-        """Add bytes; an error is told by `finish`."""
-        if self._file < 0 or self._error is not None:
-            return
-        self._digest.update(chunk)
-        view = memoryview(chunk)
-        try:
-            while view:
-                view = view[os.write(self._file, view) :]
-        except OSError as exc:
-            self._error = exc
-
-    def finish(self) -> List[Dict[str, str]]:
-        """Name the file by its digest, or delete it and say why."""
-        if self._error is not None:
-            error = self._error
-            self.abandon()
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            kind = "no-space" if full else "unwritable"
-            return [_problem(kind, self._sha256, error.strerror or str(error))]
-        if self._file < 0:
-            return []
-        if self._digest.hexdigest() != self._sha256:
-            self.abandon()
-            return [_problem("integrity", self._sha256, self._digest.hexdigest())]
-        os.close(self._file)
-        os.rename(self._temporary, self._target)
-        return []
-
-    def abandon(self) -> None:
-        """Leave nothing behind."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-            os.unlink(self._temporary)
+def _digest(request: Dict[str, Any]) -> str:
+    sha256 = request["sha256"]
+    if not is_sha256(sha256):
+        raise ValueError("not a digest")
+    return str(sha256)
 
 
 def _get(layout: Layout, request: Dict[str, Any], replies: BinaryIO) -> None:
@@ -140,8 +105,8 @@ def _get(layout: Layout, request: Dict[str, Any], replies: BinaryIO) -> None:
         return
     try:
         size = os.fstat(descriptor).st_size
-        _send(replies, {"size_bytes": size})
-        sent = 0
+        sent = min(size, int(request.get("offset", 0)))
+        _send(replies, {"size_bytes": size - sent})
         while sent < size:
             done = os.sendfile(replies.fileno(), descriptor, sent, size - sent)
             if not done:
@@ -151,8 +116,18 @@ def _get(layout: Layout, request: Dict[str, Any], replies: BinaryIO) -> None:
         os.close(descriptor)
 
 
-def _problem(kind: str, sha256: str, message: str) -> Dict[str, str]:
-    return {"kind": kind, "sha256": sha256, "message": message}
+class _Alive:
+    """Tells the other side, now and then, that an answer takes its time."""
+
+    def __init__(self, replies: BinaryIO) -> None:
+        self._replies = replies
+        self._next = time.monotonic() + _ALIVE_EVERY_S
+
+    def tell(self) -> None:
+        """Tell it, when it is time."""
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _ALIVE_EVERY_S
+            _send(self._replies, {"wait": True})
 
 
 def _send(replies: BinaryIO, message: Dict[str, Any]) -> None:

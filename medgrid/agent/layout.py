@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional, Sequence
 __all__ = ["ATTEMPT_ID", "AlreadyClaimed", "Layout", "is_sha256", "read_json", "write_json"]
 
 ATTEMPT_ID = r"[1-9][0-9]{0,17}\.[1-9][0-9]{0,17}\.[1-9][0-9]{0,8}"
-_DIRECTORIES = ("attempts", "cache", "bundles", "environments", "trash", "run")
+_DIRECTORIES = ("attempts", "cache", "cache/parts", "bundles", "environments", "trash", "run")
 
 
 class AlreadyClaimed(Exception):
@@ -75,6 +75,10 @@ class Layout:
     def cached(self, sha256: str) -> str:
         """Path of cached bytes."""
         return self.path("cache", sha256[:2], sha256)
+
+    def part(self, sha256: str) -> str:
+        """Path of the beginning of bytes that are to be cached."""
+        return self.path("cache", "parts", sha256)
 
     def bundle(self, sha256: str) -> str:
         """Directory of an unpacked bundle."""

@@ -1,7 +1,8 @@
 """What several jobs share: unpacked bundles and python environments, each made once.
 
 Each is made by a forked child, so that the agent goes on answering. A directory without its
-``.complete`` file is half-made and gets discarded.
+``.complete`` file is half-made and gets discarded; the file says how many bytes there are, and its
+time when they were last used.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from . import processes
 from .layout import Layout
 from .staging import StageError, unpack
 
-__all__ = ["Preparation", "Preparations"]
+__all__ = ["COMPLETE", "Preparation", "Preparations"]
 
-_COMPLETE = ".complete"
+COMPLETE = ".complete"
 _TOLD_BYTES = 2000
 Failure = Tuple[str, str]
 """Cause and message."""
@@ -63,7 +64,7 @@ class Preparations:
         environment = launch.get("environment") or {}
         if environment.get("kind") == "python":
             wanted.append(self._layout.environment(environment["digest"]))
-        return [path for path in wanted if not os.path.exists(os.path.join(path, _COMPLETE))]
+        return [path for path in wanted if not _use(os.path.join(path, COMPLETE))]
 
     def start(self, path: str, launch: Dict[str, Any]) -> Preparation:
         """Start making the directory `path`, as `launch` describes it."""
@@ -88,7 +89,7 @@ class Preparations:
             0o600,
         )
         fcntl.lockf(lock, fcntl.LOCK_EX)  # a killed agent's child may still be at it
-        if os.path.exists(os.path.join(path, _COMPLETE)):
+        if os.path.exists(os.path.join(path, COMPLETE)):
             return None
         self._layout.discard(path)
         cause = "stage-in"
@@ -109,8 +110,9 @@ class Preparations:
         except Exception as exc:
             failure = (cause, "cannot be unpacked: %s" % exc)
         else:
-            with open(os.path.join(path, _COMPLETE), "w"):
-                return None
+            with open(os.path.join(path, COMPLETE), "w") as stream:
+                stream.write("%d" % _size(path))
+            return None
         self._layout.discard(path)
         return failure
 
@@ -135,6 +137,20 @@ class Preparations:
         )
         for file in found:
             os.unlink(file)
+
+
+def _use(path: str) -> bool:
+    """Whether a file is there; its time becomes now."""
+    try:
+        os.utime(path)
+    except OSError:
+        return os.path.exists(path)
+    return True
+
+
+def _size(directory: str) -> int:
+    files = (os.path.join(top, name) for top, _, names in os.walk(directory) for name in names)
+    return sum(os.lstat(file).st_size for file in files)
 
 
 class _BuildError(Exception):

@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, List, Optional, Set
 
 from . import host
 from .attempts import Attempts
+from .cache import Cache
 from .client import Client
 from .journal import Journal
 from .layout import Layout, is_sha256
@@ -55,9 +56,11 @@ class Server:
         self._listener = listener
         self._journal = journal
         self._attempts = attempts
+        self._cache = Cache(layout, attempts)
         self._selector = selector
         self._about = about
         self._clients: Set[Client] = set()
+        self._asking: Optional[Client] = None
         self._followers: List[Dict[str, Any]] = []
         self._commit_at: Optional[float] = None
         self._commit_took_s = 0.0
@@ -140,6 +143,7 @@ class Server:
             self.stop()
         if not self._journal.has_ballast:
             self._journal.restore_ballast()
+        self._cache.keep_house()
         host.empty_trash_aside(self._layout)
 
     # Clients
@@ -150,6 +154,7 @@ class Server:
 
     def _left(self, client: Client) -> None:
         self._clients.discard(client)
+        self._cache.left(client)
         self._followers = [one for one in self._followers if one["client"] is not client]
         if client.wants_handover:
             self._successor = client
@@ -164,6 +169,7 @@ class Server:
             operation = self._operations.get(str(request.get("op")))
             if operation is None:
                 raise RequestError("bad-request", "unknown operation %r" % request.get("op"))
+            self._asking = client
             reply = operation(request)
         except RequestError as exc:
             reply = {"error": {"kind": exc.kind, "message": str(exc)}}
@@ -180,21 +186,29 @@ class Server:
     def _hello(self, request: Dict[str, Any]) -> Dict[str, Any]:
         if request.get("slots"):
             self._attempts.allow(int(request["slots"]), request.get("memory_bytes"))
+        if "cache_bytes" in request:
+            self._cache.limit = int(request["cache_bytes"]) or None
         info = dict(self._about, free_bytes=self._free_bytes(), attempts=self._attempts.known())
         info["journal_offset"] = self._journal.offset
         info["private_memory_bytes"] = room_bytes()
+        info["cache_bytes"] = self._cache.size_bytes
+        info["cache_limit_bytes"] = self._cache.limit_bytes
         return {"info": info}
 
     def _missing(self, request: Dict[str, Any]) -> Dict[str, Any]:
         digests = request["digests"]
         if not all(is_sha256(one) for one in digests):
             raise ValueError("not a digest")
-        return {"missing": [one for one in digests if not os.path.exists(self._layout.cached(one))]}
+        missing, near = self._cache.ask(self._asking, digests, request.get("sizes", ()))
+        return {"missing": missing, "near": near}
 
     def _launch(self, request: Dict[str, Any]) -> Dict[str, Any]:
         if self._free_bytes() < _NEEDED_BYTES:
+            self._cache.make_room()
+        if self._free_bytes() < _NEEDED_BYTES:
             raise RequestError("no-space", "the worker's disk is full")
         self._attempts.accept(request["launches"])
+        self._cache.launched(self._asking, request["launches"])
         return {"offset": self._journal.offset}
 
     def _cancel(self, request: Dict[str, Any]) -> Dict[str, Any]:

@@ -362,6 +362,8 @@ class Board:
                 "ciphers": list(station.info.ciphers),
                 "memory_bytes": station.info.memory_bytes,
                 "hostname": station.info.hostname,
+                "cache_bytes": station.info.cache_bytes,
+                "cache_limit_bytes": station.info.cache_limit_bytes,
             }
         if station.down_since_s is not None and down_since_s is None:
             down_since_s = self._links[station.name].down_since_s

@@ -51,7 +51,7 @@ class _Conversation:
     inbox: Inbox
     offset: int = 0
     live: dict[AttemptId, StorageElement] = field(default_factory=dict)
-    staged: set[Sha256] = field(default_factory=set)
+    staged: set[Sha256] = field(default_factory=set)  # most of it is still there
     listening: Listening | None = None
 
 
@@ -191,9 +191,9 @@ class Driver(threading.Thread):
                 launches.append(launch)
                 needs[work.attempt] = {item.sha256 for item in wanted}
                 for item in wanted:
-                    if item.sha256 not in talk.staged and item.sha256 not in items:
+                    if item.sha256 not in items:
                         items[item.sha256] = item
-                        size_bytes += item.size_bytes
+                        size_bytes += 0 if item.sha256 in talk.staged else item.size_bytes
             bad = self._stage(talk, items)
             good = []
             for launch in launches:
@@ -275,8 +275,6 @@ class Driver(threading.Thread):
             if record.event == "done" and record.attempt in talk.live
         ]
         outputs, failed = self._collector.collect(talk.link, done)
-        if any(record.cause is Cause.STAGE_IN for record in records):
-            talk.staged.clear()  # the agent has thrown away what we thought it had
         talk.offset = records[-1].offset
         for record in records:
             if record.event in ("done", "refused"):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["worker"]
 
-COLUMNS = ("name", "url", "site", "slots", "memory", "tags", "state", "trouble")
+COLUMNS = ("name", "url", "site", "slots", "memory", "cache", "tags", "state", "trouble")
 CHECK_COLUMNS = (
     "name",
     "state",
@@ -26,6 +26,7 @@ CHECK_COLUMNS = (
     "cpus",
     "memory",
     "free",
+    "cache",
     "python",
     "runtimes",
     "encrypted data",
@@ -39,9 +40,15 @@ def worker() -> None:
     """The hosts that run jobs."""
 
 
-def _row(found: Worker, trouble: Trouble | None = None) -> dict[str, Any]:
+def _row(
+    found: Worker, trouble: Trouble | None = None, info: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    cache, limit = (info or {}).get("cache_bytes"), (info or {}).get("cache_limit_bytes")
     return {
         **_trouble(trouble),
+        "cache_bytes": cache,
+        "cache_limit_bytes": limit,
+        "cache": _cache(cache, limit),
         "name": found.name,
         "url": found.url,
         "site": found.site,
@@ -52,6 +59,13 @@ def _row(found: Worker, trouble: Trouble | None = None) -> dict[str, Any]:
         "state": "enabled" if found.enabled else "disabled",
         "options": dict(found.options),
     }
+
+
+def _cache(size_bytes: int | None, limit_bytes: int | None) -> str | None:
+    """How much is kept on a host for other jobs, and how much may be."""
+    if size_bytes is None or limit_bytes is None:
+        return None
+    return f"{human_bytes(size_bytes)} of {human_bytes(limit_bytes)}"
 
 
 def _trouble(found: Trouble | None) -> dict[str, Any]:
@@ -75,6 +89,7 @@ def _trouble(found: Trouble | None) -> dict[str, Any]:
 @click.option("--root", metavar="DIR", help="Directory of the agent on the host.")
 @click.option("--python", metavar="PROGRAM", help="Python of the agent on the host.")
 @click.option("--identity", type=click.Path(), metavar="FILE", help="Private key to log in with.")
+@click.option("--cache", type=SIZE, metavar="SIZE", help="Most that inputs kept there may take.")
 @click.option("--replace", is_flag=True, help="Put it in the place of one of this name.")
 @pass_session
 def add(
@@ -89,12 +104,17 @@ def add(
     root: str | None,
     python: str | None,
     identity: str | None,
+    cache: int | None,
     replace: bool,
 ) -> None:
     """Add a host that runs jobs.
 
     URL is ssh://user@host:port, or 'local:' for this machine. An unknown site is made, of class
     'compute'. Nothing is asked of the host yet: 'medgrid worker check NAME' does that.
+
+    Inputs, code and environments stay on the host for later jobs, until they take more than
+    --cache, or the disk gets full; what was used longest ago goes first. The default is half of
+    what the disk has free.
 
     \b
     medgrid worker add w1 ssh://grid@host1:22 --slots 8 --site hospA --tag python
@@ -110,7 +130,13 @@ def add(
         slots=slots,
         tags=frozenset(tags),
         memory_bytes=memory,
-        options={"jump": jump, "root": root, "python": python, "identity": identity},
+        options={
+            "jump": jump,
+            "root": root,
+            "python": python,
+            "identity": identity,
+            "cache": None if cache is None else str(cache),
+        },
         replace_it=replace,
     )
     if made.new_site:
@@ -125,13 +151,17 @@ def ls(session: Session) -> None:
     """List workers, and say which get no jobs for the time being, and why.
 
     A worker that failed several jobs in a row is out for a while, each time for longer; then it
-    gets one job on trial. 'medgrid worker enable' lets it take jobs at once.
+    gets one job on trial. 'medgrid worker enable' lets it take jobs at once. The size of the cache
+    is that of when a broker last reached it.
     """
     from medgrid.actions.troubles import worker_troubles
 
     catalog = session.open_grid().catalog
-    troubles = worker_troubles(catalog)
-    rows = (_row(one, troubles.get(one.name)) for one in catalog.places.workers())
+    troubles, links = worker_troubles(catalog), catalog.jobs.desk.links()
+    rows = (
+        _row(one, troubles.get(one.name), links[one.name].info if one.name in links else None)
+        for one in catalog.places.workers()
+    )
     emit(session, "worker/1", rows, COLUMNS)
 
 
@@ -206,6 +236,9 @@ def _check_row(found: WorkerCheck) -> Mapping[str, Any]:
         "memory": info and human_bytes(info.memory_bytes),
         "free_bytes": info and info.free_bytes,
         "free": info and human_bytes(info.free_bytes),
+        "cache_bytes": info and info.cache_bytes,
+        "cache_limit_bytes": info and info.cache_limit_bytes,
+        "cache": info and _cache(info.cache_bytes, info.cache_limit_bytes),
         "python": info and info.python,
         "runtimes": list(info.runtimes) if info else [],
         "ciphers": list(info.ciphers) if info else [],

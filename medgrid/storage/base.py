@@ -126,7 +126,7 @@ class Storage(Protocol):
         ...
 
     def open(self, pfn: str) -> AbstractContextManager[BinaryIO]:
-        """Open for reading from the start."""
+        """Open for reading; before the first read it can be sought to any offset."""
         ...
 
     def size(self, pfn: str) -> int | None:

@@ -219,6 +219,12 @@ class _Reader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return os.lseek(self._handle, offset, whence)
+
     def readinto(self, buffer: Any, /) -> int:
         try:
             return os.readv(self._handle, [buffer])

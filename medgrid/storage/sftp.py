@@ -9,7 +9,7 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from errno import ENOENT
 from typing import BinaryIO
@@ -35,6 +35,7 @@ __all__ = ["SftpStorage"]
 
 # What they work on comes through stdin, never on the command line.
 _CAT = 'IFS= read -r f && exec < "$f" && echo medgrid && exec cat'
+_TAIL = 'IFS= read -r f && IFS= read -r n && exec < "$f" && echo medgrid && exec tail -c "+$n"'
 _SHA256 = 'IFS= read -r f && exec < "$f" && echo medgrid && exec sha256sum'
 _FIND = (
     'IFS= read -r d && cd "$d" && echo medgrid && '
@@ -96,10 +97,8 @@ class SftpStorage:
         path = self._path(pfn)
         with self._lane(f"opening {pfn}") as lane:
             size_bytes = lane.sftp.lstat(path).st_size or 0
-            with (
-                contextlib.closing(self._read(lane, path, size_bytes)) as chunks,
-                io.BufferedReader(_Reader(chunks), CHUNK_BYTES) as stream,
-            ):
+            reader = _Reader(lambda offset: self._read(lane, path, size_bytes, offset))
+            with io.BufferedReader(reader, CHUNK_BYTES) as stream:
                 yield stream
 
     def size(self, pfn: str) -> int | None:
@@ -241,10 +240,15 @@ class SftpStorage:
             hasher.update(chunk)
         return Sha256(hasher.hexdigest())
 
-    def _read(self, lane: Lane, path: str, size_bytes: int) -> Generator[bytes, None, None]:
-        process = self._run(lane, _CAT, path) if size_bytes > _SMALL_BYTES else None
+    def _read(
+        self, lane: Lane, path: str, size_bytes: int, offset: int = 0
+    ) -> Generator[bytes, None, None]:
+        process = None
+        if size_bytes - offset > _SMALL_BYTES:
+            script, argument = (_TAIL, f"{path}\n{offset + 1}") if offset else (_CAT, path)
+            process = self._run(lane, script, argument)
         if process is None:
-            yield from lane.sftp.read(path)
+            yield from lane.sftp.read(path, offset)
             return
         with process:
             while chunk := process.stdout.read(CHUNK_BYTES):
@@ -303,16 +307,38 @@ class _Counted:
 
 
 class _Reader(io.RawIOBase):
-    """Chunks as a stream."""
+    """Chunks as a stream, asked for with the first read.
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
+    Parameters
+    ----------
+    chunks_from : callable
+        Gives the chunks from an offset on.
+    """
+
+    def __init__(self, chunks_from: Callable[[int], Generator[bytes, None, None]]) -> None:
+        self._chunks_from = chunks_from
+        self._chunks: Generator[bytes, None, None] | None = None
+        self._offset = 0
         self._rest = b""
 
     def readable(self) -> bool:
         return True
 
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._offset
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        if whence != io.SEEK_SET or (self._chunks is not None and offset != self._offset):
+            raise io.UnsupportedOperation("a stream is sought from its start, before it is read")
+        self._offset = offset
+        return offset
+
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        if self._chunks is None:
+            self._chunks = self._chunks_from(self._offset)
         while not self._rest:
             chunk = next(self._chunks, None)
             if chunk is None:
@@ -320,4 +346,10 @@ class _Reader(io.RawIOBase):
             self._rest = chunk
         count = min(len(buffer), len(self._rest))
         buffer[:count], self._rest = self._rest[:count], self._rest[count:]
+        self._offset += count
         return count
+
+    def close(self) -> None:
+        if self._chunks is not None:
+            self._chunks.close()
+        super().close()

@@ -77,14 +77,13 @@ class SftpSession:
             with contextlib.suppress(Exception):
                 file.close()
 
-    def read(self, path: str) -> Iterator[bytes]:
-        """Bytes of a file, many requests at a time."""
+    def read(self, path: str, offset: int = 0) -> Iterator[bytes]:
+        """Bytes of a file from `offset`, many requests at a time."""
         with self._errors(path):
             file = self._client.open(path, "rb", bufsize=0)
         try:
             with self._errors(path):
                 size_bytes = int(file.stat().st_size)
-            offset = 0
             while offset < size_bytes:
                 starts = range(offset, size_bytes, _BLOCK_BYTES)[:_BATCH_BLOCKS]
                 wanted = [(start, min(_BLOCK_BYTES, size_bytes - start)) for start in starts]

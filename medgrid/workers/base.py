@@ -215,6 +215,8 @@ class WorkerInfo:
     runtimes: tuple[str, ...] = ()  # of apptainer, podman
     ciphers: tuple[str, ...] = ()  # `CIPHER`, or none
     private_memory_bytes: int = 0  # room for protected jobs' files in memory; 0: they use the disk
+    cache_bytes: int = 0  # staged inputs, unpacked bundles and environments
+    cache_limit_bytes: int = 0
     attempts: Mapping[AttemptId, str] = field(default_factory=dict)  # known -> last event
 
 
@@ -223,7 +225,7 @@ class StageItem:
     """Bytes that must be in the agent's cache before a launch.
 
     `path` is an absolute path on the *worker's* host when the agent can read the bytes itself;
-    else `open` gives them on this side.
+    else `open` gives them on this side, from their start.
     """
 
     sha256: Sha256
@@ -261,6 +263,9 @@ class WorkerLink(Protocol):
 
     def stage(self, items: Iterable[StageItem]) -> None:
         """Put bytes into the cache: many in one stream, each verified. Present ones are skipped.
+
+        They stay there until they are launched with, or this link is closed. What has come of a
+        large file before a connection broke is not sent again.
 
         Raises
         ------
@@ -302,9 +307,13 @@ class WorkerLink(Protocol):
         ...
 
     def collect(
-        self, wanted: Iterable[tuple[AttemptId, OutputFile]]
+        self, wanted: Iterable[tuple[AttemptId, OutputFile]], offset: int = 0
     ) -> Iterable[tuple[AttemptId, OutputFile, Iterable[bytes]]]:
-        """Stream output bytes back, in order, many in one stream; each must be read in turn."""
+        """Stream output bytes back, in order, many in one stream; each must be read in turn.
+
+        The first begins at `offset`, where an earlier stream of it broke; whoever has both parts
+        compares the digest of the whole.
+        """
         ...
 
     def clean(self, attempts: Sequence[AttemptId]) -> None:

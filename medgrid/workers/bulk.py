@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, BinaryIO
 
 from medgrid.errors import IntegrityError, NotFound, Unreachable
 from medgrid.workers.base import AttemptId, OutputFile, StageItem
@@ -19,6 +19,7 @@ __all__ = ["BulkChannels"]
 
 _CHUNK_BYTES = 1024 * 1024
 _FLUSH_BYTES = 256 * 1024 * 1024
+_RESUMED_BYTES = 8 * 1024 * 1024  # what of larger files has come once is not sent again
 _AHEAD = 64
 _MAX_STREAMS = 3
 
@@ -55,9 +56,9 @@ class BulkChannels:
             unflushed = 0
             again: dict[str, StageItem] = {}
             for item in items:
+                again[item.sha256] = item
                 if item.path is not None:
                     self._announce(stream, "take", item, path=item.path)
-                    again[item.sha256] = item
                 else:
                     self._send(stream, item)
                 unflushed += item.size_bytes
@@ -67,20 +68,24 @@ class BulkChannels:
             self._flush(stream, again)
 
     def get(
-        self, wanted: Iterable[tuple[AttemptId, OutputFile]]
+        self, wanted: Iterable[tuple[AttemptId, OutputFile]], offset: int = 0
     ) -> Iterator[tuple[AttemptId, OutputFile, Iterable[bytes]]]:
-        """Stream outputs back; each is checked against its digest when read to its end."""
+        """Stream outputs back, the first from `offset`; those that are whole are checked."""
         with self._stream() as stream:
             todo = iter(wanted)
             asked: deque[tuple[AttemptId, OutputFile]] = deque()
+            later = offset
             while True:
                 while len(asked) < _AHEAD and (one := next(todo, None)) is not None:
                     asked.append(one)
-                    self._write(stream, {"op": "get", "attempt": one[0], "path": one[1].path})
+                    request = {"op": "get", "attempt": one[0], "path": one[1].path}
+                    self._write(stream, {**request, "offset": later} if later else request)
+                    later = 0
                 if not asked:
                     return
                 attempt, output = asked.popleft()
-                chunks = self._chunks(stream, attempt, output)
+                chunks = self._chunks(stream, attempt, output, is_whole=not offset)
+                offset = 0
                 yield attempt, output, chunks
                 for _ in chunks:  # what the caller left unread
                     pass
@@ -115,8 +120,16 @@ class BulkChannels:
         if item.open is None:
             raise NotFound(f"{self._where}: bytes to stage have no source here")
         with item.open() as source:
-            self._announce(stream, "put", item)
             left = item.size_bytes
+            if left < _RESUMED_BYTES:
+                self._announce(stream, "put", item)
+            else:
+                self._announce(stream, "resume", item)
+                offset = self._receive(stream)["offset"]
+                if offset == left:
+                    return
+                skip(source, offset)
+                left -= offset
             while left:
                 chunk = source.read(min(left, _CHUNK_BYTES))
                 if not chunk:
@@ -129,12 +142,13 @@ class BulkChannels:
                 raise IntegrityError(f"bytes to stage: expected {item.size_bytes}, found more")
 
     def _flush(self, stream: Process, again: dict[str, StageItem]) -> None:
-        """Ask what went wrong; send what the worker could not read itself."""
+        """Ask what went wrong; send what the worker read itself, or had a part of, in vain."""
         self._write(stream, {"op": "flush"})
         for problem in self._receive(stream)["problems"]:
             kind, said = problem["kind"], problem["message"]
             item = again.get(problem["sha256"])
-            if kind == "unreadable" and item is not None and item.open is not None:
+            in_vain = item is not None and (item.path is not None or problem.get("offset"))
+            if kind in ("unreadable", "integrity") and in_vain and item and item.open is not None:
                 self._send(stream, item)
                 self._flush(stream, {})
             elif kind == "no-space":
@@ -150,7 +164,9 @@ class BulkChannels:
                 raise AgentError(f"{self._where}: bytes cannot be kept: {said}")
         again.clear()
 
-    def _chunks(self, stream: Process, attempt: AttemptId, output: OutputFile) -> Iterator[bytes]:
+    def _chunks(
+        self, stream: Process, attempt: AttemptId, output: OutputFile, *, is_whole: bool
+    ) -> Iterator[bytes]:
         reply = self._receive(stream)
         label = f"{self._where}: output {output.role} of {attempt}"
         if "error" in reply:
@@ -164,7 +180,7 @@ class BulkChannels:
             left -= len(chunk)
             digest.update(chunk)
             yield chunk
-        if digest.hexdigest() != output.sha256:
+        if is_whole and digest.hexdigest() != output.sha256:
             raise IntegrityError(
                 f"{label}: expected the digest {output.sha256}, found {digest.hexdigest()}"
             )
@@ -179,11 +195,31 @@ class BulkChannels:
         stream.stdin.flush()
 
     def _receive(self, stream: Process) -> dict[str, Any]:
-        line = stream.stdout.readline()
-        if not line:
-            said = stream.stderr.decode("utf-8", "replace").strip().splitlines()
-            if said:
-                raise AgentError(f"{self._where}: moving bytes failed: {said[-1]}")
-            raise Unreachable(f"{self._where}: the connection was lost")
-        message: dict[str, Any] = json.loads(line)
-        return message
+        """The next answer, however long the worker says that it takes."""
+        while line := stream.stdout.readline():
+            message: dict[str, Any] = json.loads(line)
+            if "wait" not in message:
+                return message
+        said = stream.stderr.decode("utf-8", "replace").strip().splitlines()
+        if said:
+            raise AgentError(f"{self._where}: moving bytes failed: {said[-1]}")
+        raise Unreachable(f"{self._where}: the connection was lost")
+
+
+def skip(source: BinaryIO, offset: int) -> None:
+    """Go on at `offset` of a stream that stands at its start.
+
+    Raises
+    ------
+    IntegrityError
+        It is shorter.
+    """
+    if source.seekable():
+        source.seek(offset)
+        return
+    left = offset
+    while left:
+        chunk = source.read(min(left, _CHUNK_BYTES))
+        if not chunk:
+            raise IntegrityError(f"bytes to stage: expected {offset} at least, found {left} fewer")
+        left -= len(chunk)

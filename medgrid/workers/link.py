@@ -5,8 +5,10 @@ Passes ``tests/workers/test_contract.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from medgrid.config import parse_size
 from medgrid.model import Sha256, Worker
 from medgrid.workers.base import (
     AttemptId,
@@ -21,7 +23,7 @@ from medgrid.workers.bulk import BulkChannels
 from medgrid.workers.conversation import Asked, Conversation
 from medgrid.workers.wire import info_from_wire, launch_to_wire, record_from_wire
 
-__all__ = ["AgentLink", "Listening"]
+__all__ = ["AgentLink", "Listening", "cache_limit"]
 
 _LAUNCHES_PER_REQUEST = 500
 _NAMES_PER_REQUEST = 10_000
@@ -55,7 +57,8 @@ class AgentLink:
     where : str
         The worker, for messages.
     worker : Worker
-        How many slots the agent may fill, and how much memory its jobs have.
+        How many slots the agent may fill, how much memory its jobs have, and how large its cache
+        may grow.
     timeout_s : float
         How long the agent may take to answer.
     """
@@ -74,25 +77,39 @@ class AgentLink:
         self._bulk = BulkChannels(lambda: open_stream("bulk"), where)
         self._conversation = Conversation(open_stream("connect"), where, timeout_s)
         hello = self._conversation.ask(
-            "hello", slots=worker.slots, memory_bytes=worker.memory_bytes
+            "hello",
+            slots=worker.slots,
+            memory_bytes=worker.memory_bytes,
+            cache_bytes=cache_limit(worker),
         )
         self.info = info_from_wire(hello["info"])
 
     def missing(self, digests: Iterable[Sha256]) -> set[Sha256]:
         """Which of `digests` the agent's cache does not hold."""
-        wanted = list(dict.fromkeys(digests))
-        found: set[Sha256] = set()
-        for start in range(0, len(wanted), _NAMES_PER_REQUEST):
-            part = wanted[start : start + _NAMES_PER_REQUEST]
-            found.update(self._conversation.ask("missing", digests=part)["missing"])
-        return found
+        return set(self._missing(dict.fromkeys(digests, 0)))
 
     def stage(self, items: Iterable[StageItem]) -> None:
         """Put bytes into the cache; present ones are skipped."""
         by_digest = {item.sha256: item for item in items}
-        missing = self.missing(by_digest)
-        if missing:
-            self._bulk.put(item for item in by_digest.values() if item.sha256 in missing)
+        missing = self._missing({item.sha256: item.size_bytes for item in by_digest.values()})
+        wanted = [
+            replace(by_digest[sha256], path=by_digest[sha256].path or near)
+            for sha256, near in missing.items()
+        ]
+        if wanted:
+            self._bulk.put(wanted)
+
+    def _missing(self, sizes: Mapping[Sha256, int]) -> dict[Sha256, str | None]:
+        """Which the cache does not hold, each with where else on the host it lies, if it does."""
+        wanted = list(sizes)
+        found: dict[Sha256, str | None] = {}
+        for start in range(0, len(wanted), _NAMES_PER_REQUEST):
+            part = wanted[start : start + _NAMES_PER_REQUEST]
+            reply = self._conversation.ask(
+                "missing", digests=part, sizes=[sizes[one] for one in part]
+            )
+            found.update((one, reply["near"].get(one)) for one in reply["missing"])
+        return found
 
     def launch(self, launches: Sequence[Launch]) -> None:
         """Give attempts to the agent; returns when it has them durably."""
@@ -126,10 +143,10 @@ class AgentLink:
         return reply["data"].encode("latin-1"), reply["ended"]
 
     def collect(
-        self, wanted: Iterable[tuple[AttemptId, OutputFile]]
+        self, wanted: Iterable[tuple[AttemptId, OutputFile]], offset: int = 0
     ) -> Iterable[tuple[AttemptId, OutputFile, Iterable[bytes]]]:
         """Stream output bytes back, in order; each is checked against its digest."""
-        return self._bulk.get(wanted)
+        return self._bulk.get(wanted, offset)
 
     def clean(self, attempts: Sequence[AttemptId]) -> None:
         """Forget ended attempts: their directories go, their ids stay known."""
@@ -149,3 +166,8 @@ class AgentLink:
         self._conversation.close()
         self._bulk.close()
         self._close_streams()
+
+
+def cache_limit(worker: Worker) -> int:
+    """How large a worker's cache may grow, by its option ``cache``; 0 when it has none."""
+    return parse_size(str(worker.options.get("cache") or "0"))

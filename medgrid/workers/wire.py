@@ -92,6 +92,8 @@ def info_from_wire(info: dict[str, Any]) -> WorkerInfo:
         attempts=info["attempts"],
         ciphers=tuple(info.get("ciphers", ())),
         private_memory_bytes=info.get("private_memory_bytes", 0),
+        cache_bytes=info.get("cache_bytes", 0),
+        cache_limit_bytes=info.get("cache_limit_bytes", 0),
     )
 
 

@@ -55,7 +55,7 @@ def test_shows_the_difference_and_makes_it(grid_prompt: Prompt, file: Path) -> N
         "= se local\n"
         "= site here\n"
     )
-    assert "w1\tssh://grid@host1\thospA\t8\t32.0G\tpython\tenabled" in state(grid_prompt)
+    assert "w1\tssh://grid@host1\thospA\t8\t32.0G\t\tpython\tenabled" in state(grid_prompt)
 
 
 def test_second_time_there_is_nothing_to_do(grid_prompt: Prompt, file: Path) -> None:
@@ -141,6 +141,7 @@ def test_json_lines(grid_prompt: Prompt, file: Path) -> None:
         ("workers: {w1: {url: 'local:', slots: 0}}", "workers.w1.slots: expected at least 1"),
         ("workers: {w1: {url: 'local:', slots: true}}", "workers.w1.slots: expected a whole "),
         ("workers: {w1: {url: 'local:', memory: lots}}", "workers.w1.memory: 'lots' is no amount"),
+        ("workers: {w1: {url: 'local:', cache: x}}", "workers.w1.cache: 'x' is no amount of bytes"),
         ("workers: {w1: {url: 'local:', tags: x}}", "workers.w1.tags: expected a list, found 'x'"),
         ("workers: {w1: {slots: 2}}", "workers.w1.url: missing"),
         ("workers: {w1: {url: host1}}", "workers.w1.url: 'host1' is no worker's URL"),

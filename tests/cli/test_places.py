@@ -17,7 +17,7 @@ from tests.lab.sshd import Sshd
 def test_worker_of_an_unknown_site_makes_it(grid_prompt: Prompt) -> None:
     words = "worker add w1 ssh://grid@host1:22 --slots 8 --site hospA --tag python --tag fsl"
     ran = grid_prompt.ok(*words.split(), "--memory", "16G")
-    row = ["w1", "ssh://grid@host1:22", "hospA", "8", "16.0G", "fsl,python", "enabled", ""]
+    row = ["w1", "ssh://grid@host1:22", "hospA", "8", "16.0G", "", "fsl,python", "enabled", ""]
     assert ran.rows == [row]
     assert grid_prompt.ok("worker", "ls").rows[-1] == row
     assert ["hospA", "compute", "w1", ""] in grid_prompt.ok("site", "ls").rows
@@ -30,13 +30,14 @@ def test_worker_without_a_site_stands_at_its_host(grid_prompt: Prompt) -> None:
 
 
 def test_options_of_a_worker_are_kept(grid_prompt: Prompt) -> None:
-    words = "worker add w1 ssh://h --jump ssh://gate --root /scratch/g --identity ~/key --json"
-    (document,) = grid_prompt.ok(*words.split()).documents
+    words = "worker add w1 ssh://h --jump ssh://gate --root /scratch/g --identity ~/key"
+    (document,) = grid_prompt.ok(*words.split(), "--cache", "2K", "--json").documents
     assert document["schema"] == "medgrid.worker/1"
     assert document["options"] == {
         "jump": "ssh://gate",
         "root": "/scratch/g",
         "identity": "~/key",
+        "cache": "2048",
     }
 
 

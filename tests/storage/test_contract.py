@@ -243,6 +243,13 @@ class TestOpen:
             assert stream.read(1000) == CONTENT[1000:2000]
         assert read(place.storage, pfn) == CONTENT
 
+    def test_reading_from_an_offset(self, place: Place, pfn: str) -> None:
+        place.storage.put(pfn, chunks(CONTENT))
+        for offset in (1, 2_000_007, len(CONTENT) - 5, len(CONTENT)):
+            with place.storage.open(pfn) as stream:
+                stream.seek(offset)
+                assert stream.read() == CONTENT[offset:]
+
     def test_local_path_is_given_where_the_bytes_are_a_file_here(
         self, place: Place, pfn: str
     ) -> None:
