@@ -56,7 +56,8 @@ class Plan:
         for one in works[start:]:
             waiting.setdefault(one[0][0].submission, deque()).append(one)
         rest = (waiting[number].popleft() for number in turns if waiting.get(number))
-        self.works = dict([*works[:start], *rest])
+        left = (one for many in waiting.values() for one in many)
+        self.works = dict([*works[:start], *rest, *left])
 
 
 @dataclass(frozen=True, slots=True)
