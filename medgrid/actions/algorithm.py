@@ -75,7 +75,7 @@ def _add_with_bundle(grid: Grid, algorithm: Algorithm, loaded: LoadedAlgorithm, 
         with catalog.transaction():
             if not catalog.algorithms.add(algorithm, item.id):
                 return False  # somebody else was faster: the upload is taken back
-            catalog.objects.register([Registration(item, (replica,))])
+            catalog.objects.register([Registration(item, (replica,))], uploaded=True)
     return True
 
 

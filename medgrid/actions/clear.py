@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from medgrid.actions.grid import Grid
 from medgrid.actions.progress import SILENT, Progress
-from medgrid.errors import MedgridError
+from medgrid.actions.transfer import delete_bytes
 from medgrid.model import JobId, JobState
 
 __all__ = ["Cleared", "clear"]
@@ -48,11 +48,8 @@ def clear(grid: Grid, words: Sequence[str], progress: Progress = SILENT) -> Clea
             for output in job.outputs
             if output.lfn is None
         )
-    freed_bytes = 0
-    for replica in gone:
-        try:
-            if grid.storage(replica.se).delete(replica.pfn):
-                freed_bytes += replica.size_bytes
-        except MedgridError as exc:
-            progress.warn(f"{replica.se}: {exc.message}; 'medgrid fsck' finds what is left")
+    stuck = delete_bytes(grid, gone)
+    for replica, error in stuck.items():
+        progress.warn(f"{replica.se}: {error.message}; 'medgrid fsck' finds what is left")
+    freed_bytes = sum(one.size_bytes for one in gone if one not in stuck)
     return Cleared(tuple(job.id for job in done if job.id in cleared), others, freed_bytes)

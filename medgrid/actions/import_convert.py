@@ -155,7 +155,7 @@ def _convert_one(
             new.append(Registration(made, (sealed.replica,), *names))
         grid.keep(keys)
         with grid.catalog.transaction():
-            grid.catalog.objects.register(new, replace=True)
+            grid.catalog.objects.register(new, replace=True, uploaded=True)
             grid.catalog.provenance.record(
                 Derivation(
                     id=secrets.token_hex(16),

@@ -206,8 +206,8 @@ class Writer:
                     remembered(self.namer.file_key(path), stamp, original.id)
                     for path, stamp in draft.files
                 ]
-            catalog.objects.register(firsts)
-            catalog.objects.register(versions, replace=True)
+            catalog.objects.register(firsts, uploaded=True)
+            catalog.objects.register(versions, replace=True, uploaded=True)
             catalog.scanned.note(files)
         for draft in overtaken:
             for path, _ in draft.files:

@@ -169,7 +169,7 @@ def register(
         copies = carrier.copy(uploads, results, target) if target else []
         with grid.catalog.transaction():
             objects = grid.catalog.objects
-            objects.register(entries, replace)
+            objects.register(entries, replace, uploaded=True)
             objects.name_many(
                 [
                     Naming(
@@ -180,7 +180,7 @@ def register(
                 replace,
             )
             for copy in copies:
-                objects.add_replica(copy)
+                objects.add_replica(copy, uploaded=True)
     done = [
         Registered(lfn, entry.object.id, str(file.path))
         for (lfn, file), entry in zip(files.items(), entries, strict=True)

@@ -54,7 +54,7 @@ def add_replica(grid: Grid, lfn: LFN, se: str, on_bad: OnBad = ignore_bad) -> Re
         )
     with Uploads(grid) as uploads:
         new = uploads.copy(item, replicas, se, on_bad)
-        catalog.objects.add_replica(new)
+        catalog.objects.add_replica(new, uploaded=True)
     return new
 
 
@@ -88,7 +88,9 @@ def remove_replica(grid: Grid, lfn: LFN, se: str, *, force: bool) -> list[Medgri
             )
         for one in there:
             objects.remove_replica(one.object_id, one.se, one.pfn)
-    return list(delete_bytes(grid, there).values())
+        going = objects.condemn((one.se, one.pfn) for one in there)
+    gone = [one for one in there if (one.se, one.pfn) in going]
+    return list(delete_bytes(grid, gone).values())
 
 
 def check_replica(grid: Grid, replica: Replica, *, deep: bool = True) -> Check:

@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 from medgrid.actions.files import atomic_file
 from medgrid.actions.grid import Grid
 from medgrid.actions.progress import SILENT
+from medgrid.catalog.uploads import Place
 from medgrid.crypto.vault import ObjectKey, Sealing, Whose, decrypted, sealing
 from medgrid.errors import IntegrityError, MedgridError, NotFound, Unreachable
 from medgrid.model import GridObject, ObjectId, Replica, Sha256
@@ -256,8 +257,8 @@ class Uploads:
     """Bytes in storage that the catalog does not have yet. Use as a context manager.
 
     Each put is reserved in the catalog first. What is not registered when the block ends, in
-    whatever way, is taken back: bytes deleted, reservations released. When the process is killed,
-    or the catalog does not answer, fsck finds the reservations.
+    whatever way, is taken back: reservations turned into deletions, bytes deleted. When the
+    process is killed, or the catalog does not answer, fsck finds the reservations.
 
     Examples
     --------
@@ -265,14 +266,13 @@ class Uploads:
 
         with Uploads(grid) as uploads:
             replica = uploads.put(object_id, "store1", chunks)
-            grid.catalog.objects.register([Registration(item, (replica,))])
+            grid.catalog.objects.register([Registration(item, (replica,))], uploaded=True)
     """
 
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
         self._reserved: dict[tuple[ObjectId, str, str], None] = {}
         self._sealed: set[ObjectId] = set()
-        self._new_keys: dict[ObjectId, ObjectId] = {}  # key -> object that is to have it
 
     def reserve(self, ids: Iterable[ObjectId], se: str) -> None:
         """Reserve places for many objects at once; after that, any thread may put or copy them."""
@@ -343,7 +343,6 @@ class Uploads:
         Its own replicas stay as they are until the catalog says otherwise (`ObjectStore.rekey`).
         """
         self._grid.storage(se)
-        self._new_keys[key_id] = item.id
 
         def seal(chunks: Iterator[bytes]) -> Sealed:
             return self.seal(key_id, se, chunks, whose)
@@ -378,28 +377,30 @@ class Uploads:
             return
         with contextlib.suppress(MedgridError):
             objects = self._grid.catalog.objects
-            # what was registered has no reservation, also where this user may not see it
+            # what was registered has no reservation any more, and what somebody took back is theirs
             standing = objects.reserved(key_id for key_id, _, _ in self._reserved)
-            known = objects.replicas([self._owner(key_id) for key_id, _, _ in self._reserved])
-            taken_back: list[ObjectId] = []
+            places = {
+                (se, pfn) for key_id, se, pfn in self._reserved if (key_id, se, pfn) in standing
+            }
+            if not places:
+                return
+            going = objects.condemn_uploads(places)
             kept: set[ObjectId] = set()
+            taken_back: set[ObjectId] = set()
+            gone: set[Place] = set()
             for object_id, se, pfn in self._reserved:
-                copies = known.get(self._owner(object_id), ())
-                if (object_id, se, pfn) not in standing or any(
-                    (one.se, one.pfn) == (se, pfn) for one in copies
-                ):
+                if (se, pfn) not in going:
                     kept.add(object_id)
                     continue
-                with contextlib.suppress(MedgridError):
+                try:
                     self._grid.storage(se).delete(pfn)
-                    taken_back.append(object_id)
-            if taken_back:
-                objects.release(*taken_back)
-                self._grid.forget_keys(self._sealed.intersection(taken_back) - kept)
-
-    def _owner(self, key_id: ObjectId) -> ObjectId:
-        """Object that the catalog would have what is reserved for."""
-        return self._new_keys.get(key_id, key_id)
+                except MedgridError:
+                    kept.add(object_id)  # fsck finds that its deletion never ended
+                else:
+                    gone.add((se, pfn))
+                    taken_back.add(object_id)
+            objects.end_condemned(gone)
+            self._grid.forget_keys(self._sealed.intersection(taken_back) - kept)
 
 
 def _replica(object_id: ObjectId, se: str, stored: Stored) -> Replica:
@@ -409,12 +410,16 @@ def _replica(object_id: ObjectId, se: str, stored: Stored) -> Replica:
 def delete_bytes(grid: Grid, replicas: Iterable[Replica]) -> Mapping[Replica, MedgridError]:
     """Delete the bytes of replicas that the catalog has forgotten; gives those that would not go.
 
-    What stays behind is DARK: harmless, and removed by ``fsck --repair``.
+    Where they were condemned that ends. What stays behind is DARK: harmless, and removed by
+    ``fsck --repair``.
     """
     failures: dict[Replica, MedgridError] = {}
+    replicas = list(replicas)
     for replica in replicas:
         try:
             grid.storage(replica.se).delete(replica.pfn)
         except MedgridError as error:
             failures[replica] = error
+    if replicas:
+        grid.catalog.objects.end_condemned((one.se, one.pfn) for one in replicas)
     return failures

@@ -16,7 +16,7 @@ from medgrid.model import Cause, ObjectId, StorageElement
 from medgrid.storage.base import physical_name
 from medgrid.workers.base import AttemptId, JournalRecord, OutputFile, WorkerLink
 
-__all__ = ["Collector", "output_id"]
+__all__ = ["Collector", "output_id", "output_prefix"]
 
 _TRIES = 6
 _PAUSE_S = 0.5
@@ -26,10 +26,23 @@ _UNUSUAL = re.compile(r"[^A-Za-z0-9._+-]+")
 def output_id(grid_id: str, attempt: AttemptId, path: str) -> ObjectId:
     """Object id of an output: the same each time the attempt's outputs are brought home.
 
-    A broker that died half-way is thus repeated byte for byte, and leaves nothing behind.
+    A broker that died half-way is thus repeated byte for byte, and leaves nothing behind. The ids
+    of an attempt's outputs begin alike, so that fsck knows whose bytes are which.
     """
     text = "\0".join((grid_id, attempt, path))
-    return ObjectId(hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32])
+    own = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    return ObjectId(output_prefix(grid_id, attempt) + own[:16])
+
+
+def output_prefix(grid_id: str, attempt: AttemptId) -> str:
+    """How the object ids of an attempt's outputs begin: 16 characters.
+
+    Examples
+    --------
+    >>> output_id("g", "42.7.1", "out").startswith(output_prefix("g", "42.7.1"))
+    True
+    """
+    return hashlib.sha256(f"{grid_id}\0{attempt}".encode()).hexdigest()[:16]
 
 
 class _StorageTrouble(MedgridError):

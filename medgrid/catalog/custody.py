@@ -86,7 +86,7 @@ class Custody(ReplicaBook):
         Denied
             The viewer may not change it.
         Busy
-            Its key is another than `item` says.
+            Its key is another than `item` says, or a reservation stands no more.
         """
         with self._db.write() as connection:
             self._require_writable(connection, [item.id])
@@ -106,7 +106,7 @@ class Custody(ReplicaBook):
             old = self.replicas([item.id])[item.id]
             self.reserve_many([(item.id, one.se, one.pfn) for one in old])
             connection.execute(delete(replica).where(replica.c.object_id == item.id))
-            self._add_replicas(connection, replicas)
+            self._add_replicas(connection, replicas, uploaded=True)
 
     def left_behind(self, items: Iterable[GridObject]) -> list[Replica]:
         """Where bytes still lie that `items` had under earlier keys; their PFNs name these keys.

@@ -234,10 +234,11 @@ class ObjectStore(Registrar, Custody):
                 connection.execute(update(table).where(table.c.lfn == lfn).values(lfn=to))
 
     def remove(self, lfn: LFN) -> _Replicas:
-        """Remove an LFN with all its versions and return the replicas whose bytes can go.
+        """Remove an LFN with all its versions and return the replicas whose bytes are to go.
 
         The rows go first, the bytes later: what is left over is found by ``fsck``, while bytes
-        that vanish under a catalogued object would be lost.
+        that vanish under a catalogued object would be lost. The bytes are condemned: say
+        `end_condemned` when they are deleted.
 
         Raises
         ------
@@ -252,7 +253,7 @@ class ObjectStore(Registrar, Custody):
             return self._drop(connection, ids)
 
     def discard(self, ids: Iterable[ObjectId]) -> _Replicas:
-        """Remove objects that have no LFN, as the unregistered outputs of jobs.
+        """Remove objects that have no LFN, as the unregistered outputs of jobs; see `remove`.
 
         Those that were given an LFN, or are an older version of one, stay; so do those that the
         viewer may not change.
@@ -280,7 +281,8 @@ class ObjectStore(Registrar, Custody):
         ).all()
         connection.execute(delete(object_).where(object_.c.id.in_(chosen)))
         count_visits(connection, sorted(filter(None, patients)), self._sight)
-        return gone
+        going = self.condemn((one.se, one.pfn) for one in gone)
+        return [one for one in gone if (one.se, one.pfn) in going]
 
     # -- helpers -----------------------------------------------------------------------------------
 

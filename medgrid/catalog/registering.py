@@ -64,7 +64,9 @@ class Registrar(ReplicaBook):
 
     # -- registering -------------------------------------------------------------------------------
 
-    def register(self, new: Sequence[Registration], replace: bool = False) -> None:
+    def register(
+        self, new: Sequence[Registration], replace: bool = False, *, uploaded: bool = False
+    ) -> None:
         """Enter objects, all or none.
 
         Parameters
@@ -73,9 +75,13 @@ class Registrar(ReplicaBook):
             Objects with or without an LFN; reservations of their replicas end.
         replace : bool
             Give a taken LFN a new version instead of refusing.
+        uploaded : bool
+            All replicas were reserved: refuse when a reservation stands no more.
 
         Raises
         ------
+        Busy
+            A reservation was taken back meanwhile, and with it the bytes.
         AlreadyExists
             An LFN is taken, or is a folder, or lies below an object. It tells a viewer that the
             name is used, also when they do not see by what: names are one space for the grid.
@@ -110,7 +116,8 @@ class Registrar(ReplicaBook):
             connection.execute(insert(object_), rows)
             if values:
                 connection.execute(insert(attribute), values)
-            self._add_replicas(connection, [found for item in new for found in item.replicas])
+            replicas = [found for item in new for found in item.replicas]
+            self._add_replicas(connection, replicas, uploaded=uploaded)
             count_visits(connection, patients, self._sight)
         self._db.note_growth(len(new))
 

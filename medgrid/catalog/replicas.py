@@ -1,30 +1,23 @@
-"""The copies of objects, and the uploads under way that will become copies."""
+"""The copies of objects."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from sqlalchemy import Connection, and_, delete, insert, select, text
+from sqlalchemy import Connection, and_, delete, func, insert, select
 
 from medgrid.catalog.rows import value_table
-from medgrid.catalog.schema import object_, replica, upload
-from medgrid.catalog.sight import Sight
-from medgrid.database import Database
+from medgrid.catalog.schema import object_, replica
+from medgrid.catalog.uploads import UploadBook
 from medgrid.errors import Denied, NotFound
 from medgrid.model import LFN, ObjectId, Replica
 
 __all__ = ["ReplicaBook"]
 
 
-class ReplicaBook:
+class ReplicaBook(UploadBook):
     """Which storage elements hold an object's bytes; a part of `ObjectStore`."""
-
-    def __init__(self, db: Database, sight: Sight) -> None:
-        self._db = db
-        self._sight = sight
-
-    # -- replicas ----------------------------------------------------------------------------------
 
     def replicas(self, ids: Iterable[str]) -> dict[ObjectId, list[Replica]]:
         """Replicas of objects; every id asked for is a key."""
@@ -59,11 +52,13 @@ class ReplicaBook:
                     copies.append(Replica(*row))
         return found
 
-    def add_replica(self, new: Replica) -> None:
+    def add_replica(self, new: Replica, *, uploaded: bool = False) -> None:
         """Enter one more copy of an object; its reservation ends.
 
         Raises
         ------
+        Busy
+            It was reserved (`uploaded`), and the reservation stands no more.
         NotFound
             There is no such object.
         Denied
@@ -72,7 +67,7 @@ class ReplicaBook:
         with self._db.write() as connection:
             self._require_writable(connection, [new.object_id])
             self.remove_replica(new.object_id, new.se, new.pfn)
-            self._add_replicas(connection, [new])
+            self._add_replicas(connection, [new], uploaded=uploaded)
 
     def remove_replica(self, object_id: ObjectId, se: str, pfn: str) -> None:
         """Forget one copy of an object; nothing happens when it is not known.
@@ -102,6 +97,12 @@ class ReplicaBook:
             ):
                 yield Replica(*row)
 
+    def count_on(self, ses: Iterable[str]) -> int:
+        """How many replicas storage elements hold."""
+        with self._db.read() as connection:
+            question = select(func.count()).select_from(replica).where(replica.c.se.in_(list(ses)))
+            return connection.scalar(question) or 0
+
     def without_replica(self) -> list[ObjectId]:
         """Objects whose bytes no storage element holds."""
         question = (
@@ -113,8 +114,9 @@ class ReplicaBook:
         with self._db.read() as connection:
             return [ObjectId(object_id) for object_id in connection.scalars(question)]
 
-    @staticmethod
-    def _add_replicas(connection: Connection, new: Sequence[Replica]) -> None:
+    def _add_replicas(
+        self, connection: Connection, new: Sequence[Replica], *, uploaded: bool
+    ) -> None:
         if not new:
             return
         now = time.time()
@@ -132,67 +134,7 @@ class ReplicaBook:
                 for item in new
             ],
         )
-        connection.execute(
-            text("DELETE FROM upload WHERE se = :se AND pfn = :pfn"),
-            [{"se": item.se, "pfn": item.pfn} for item in new],
-        )
-
-    # -- uploads under way -------------------------------------------------------------------------
-
-    def reserve(self, object_id: ObjectId, se: str, pfn: str) -> None:
-        """Say that bytes are about to be written; `register` or `release` ends it."""
-        self.reserve_many([(object_id, se, pfn)])
-
-    def reserve_many(self, uploads: Sequence[tuple[ObjectId, str, str]]) -> None:
-        """Say that bytes are about to be written: object, storage element, PFN."""
-        if not uploads:
-            return
-        now = time.time()
-        with self._db.write() as connection:
-            connection.execute(
-                text(
-                    "INSERT INTO upload (owner, se, pfn, object_id, reserved_s)"
-                    " VALUES (:owner, :se, :pfn, :object_id, :now)"
-                    " ON CONFLICT (se, pfn) DO UPDATE SET reserved_s = excluded.reserved_s"
-                ),
-                [
-                    {
-                        "owner": self._sight.owner,
-                        "se": se,
-                        "pfn": pfn,
-                        "object_id": object_id,
-                        "now": now,
-                    }
-                    for object_id, se, pfn in uploads
-                ],
-            )
-
-    def release(self, *ids: ObjectId) -> None:
-        """End the reservations of objects that will not be registered."""
-        with self._db.write() as connection:
-            given = value_table(connection, ids)
-            connection.execute(delete(upload).where(upload.c.object_id.in_(select(given.c.value))))
-
-    def reserved(self, ids: Iterable[ObjectId]) -> set[tuple[ObjectId, str, str]]:
-        """Reservations of objects that stand: object, storage element, PFN."""
-        with self._db.read() as connection:
-            given = value_table(connection, ids)
-            rows = connection.execute(
-                select(upload.c.object_id, upload.c.se, upload.c.pfn).join(
-                    given, given.c.value == upload.c.object_id
-                )
-            )
-            return {(ObjectId(object_id), se, pfn) for object_id, se, pfn in rows}
-
-    def reservations(self, se: str) -> dict[str, tuple[ObjectId, float]]:
-        """Uploads under way to a storage element: PFN -> (object, epoch seconds of the start)."""
-        with self._db.read() as connection:
-            rows = connection.execute(
-                select(upload.c.pfn, upload.c.object_id, upload.c.reserved_s).where(
-                    upload.c.se == se
-                )
-            )
-            return {pfn: (ObjectId(object_id), since) for pfn, object_id, since in rows}
+        self._end_reservations(connection, new, must_stand=uploaded)
 
     def _require_writable(self, connection: Connection, ids: Collection[str]) -> None:
         """Let nothing be changed by whom policy does not let; all changes of objects ask here.

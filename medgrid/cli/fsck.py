@@ -30,6 +30,7 @@ __all__ = ["fsck"]
     metavar="HOURS",
     help="Delete only leftovers that are older.",
 )
+@click.option("--restart", is_flag=True, help="With --deep: read all, also what was read before.")
 @pass_session
 def fsck(
     session: Session,
@@ -38,6 +39,7 @@ def fsck(
     repair: bool,
     dry_run: bool,
     min_age_h: float,
+    restart: bool,
 ) -> None:
     """Compare the catalog with what storage elements hold, all by default.
 
@@ -46,15 +48,20 @@ def fsck(
     CORRUPT     stored, but not the bytes the catalog knows (size; with --deep also digest)
     NO-REPLICA  an object without any copy
     DARK        stored, not catalogued
-    HALF-DONE   an upload that never ended
+    HALF-DONE   an upload or a deletion that never ended
     TEMPORARY   left by a writer that was killed
 
     The last three cost space only. --repair copies LOST and CORRUPT replicas anew from a good one
-    and deletes the leftovers. It may run beside imports and jobs.
+    and deletes the leftovers; --dry-run says first what it would do. Both may run beside imports
+    and jobs. With a small --min-age an upload that is under way may be taken for one that was given
+    up: it fails and can be said again; nothing that is registered is ever deleted.
+
+    Storage elements are checked at the same time. With --deep a check that was interrupted goes on
+    where it was, for a week, and says what it passes over.
 
     Exit code 0 when all data are safe (also when leftovers were found), 6 when not.
     """
-    from medgrid.actions.fsck import check_grid
+    from medgrid.actions.fsck import Kind, Orders, check_grid
     from medgrid.errors import IntegrityError
 
     found: list[Finding] = []
@@ -62,12 +69,10 @@ def fsck(
         session.open_grid(),
         ses,
         found.append,
-        deep=deep,
-        mend=repair and not dry_run,
-        dry_run=dry_run,
-        min_age_s=min_age_h * 3600,
-        progress=progress(session, "checking"),
+        Orders(deep, repair and not dry_run, dry_run, min_age_h * 3600, restart),
+        progress(session, "checking"),
     )
+    found.sort(key=lambda one: (one.kind is Kind.NO_REPLICA, one.se))
     rows = (
         {
             "kind": str(one.kind),

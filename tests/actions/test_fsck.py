@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from medgrid.actions.fsck import Finding, Kind, check_grid
+from medgrid.actions.fsck import Finding, Kind, Orders, check_grid
 from medgrid.actions.transfer import Uploads
 from medgrid.catalog.objects import Registration
 from medgrid.catalog.row_security import DatabaseUser, apply
@@ -185,7 +185,7 @@ def test_beside_imports_and_removals_nothing_is_found_or_touched(data: DataGrid)
     try:
         with data.grid() as grid:
             for _ in range(10):
-                check_grid(grid, ["near"], found.append, deep=True, mend=True)
+                check_grid(grid, ["near"], found.append, Orders(deep=True, mend=True))
     finally:
         stop.set()
         worker.join()

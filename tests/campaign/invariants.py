@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from medgrid.actions.fetch import fetch
-from medgrid.actions.fsck import Finding, Kind, check_grid
+from medgrid.actions.fsck import Finding, Kind, Orders, check_grid
 from medgrid.actions.outcome import Failure
 from medgrid.actions.transfer import BadReplica
 from medgrid.database import Database
@@ -133,7 +133,7 @@ def _stored(arena: Arena) -> Iterator[str]:
     """All is stored that the catalog has, and nothing else."""
     found: list[Finding] = []
     with arena.field.grid() as grid:
-        report = check_grid(grid, [], found.append, deep=True, min_age_s=-1.0)
+        report = check_grid(grid, [], found.append, Orders(deep=True, min_age_s=-1.0))
     for failure in report.failures:
         yield f"fsck: {failure}"
     for one in found:
@@ -141,7 +141,7 @@ def _stored(arena: Arena) -> Iterator[str]:
             yield f"fsck: {one.kind} {one.se} {one.pfn} {one.name} {one.detail}"
     if any(one.kind is Kind.TEMPORARY for one in found):  # what a killed broker was writing
         with arena.field.grid() as grid:
-            check_grid(grid, [], found.append, mend=True, min_age_s=-1.0)
+            check_grid(grid, [], found.append, Orders(mend=True, min_age_s=-1.0))
         left = [path.name for path in (arena.first / ".tmp").glob("*")]
         left += [path.name for path in (arena.second / ".tmp").glob("*")]
         if left:

@@ -9,7 +9,7 @@ import pytest
 from medgrid.catalog import Catalog
 from medgrid.catalog.objects import Registration
 from medgrid.catalog.query import parse
-from medgrid.errors import AlreadyExists, NotFound, UsageError
+from medgrid.errors import AlreadyExists, Busy, NotFound, UsageError
 from medgrid.model import (
     LFN,
     GridObject,
@@ -266,7 +266,10 @@ def test_replicas_and_uploads(grid: Catalog) -> None:
     assert grid.objects.count(parse("se=s2")) == 0
     grid.places.remove_se("s2")
     grid.objects.reserve(object_id, "s1", "tmp")
-    grid.objects.release(object_id)
+    assert grid.objects.condemn_uploads([("s1", "tmp")]) == {("s1", "tmp")}
+    with pytest.raises(Busy, match=r"^tmp at s1 is being deleted$"):
+        grid.objects.reserve(object_id, "s1", "tmp")
+    grid.objects.end_condemned([("s1", "tmp")])
     assert grid.objects.reservations("s1") == {}
     with pytest.raises(NotFound, match=r"^no object 00$"):
         grid.objects.add_replica(Replica(ObjectId("00"), "s1", "p", 1, Sha256("0" * 64)))

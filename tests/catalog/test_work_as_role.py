@@ -116,7 +116,9 @@ def test_importing_a_new_patient(view: View) -> None:
     paul.scanned.note([ScannedFile("k", 1, 9, 3, object_id(50), "imported")])
     assert paul.scanned.known(["k"])["k"].mtime_ns == 9
     paul.objects.reserve(object_id(53), "s1", "pfn-53")
-    paul.objects.release(object_id(53))
+    place = ("s1", "pfn-53")
+    assert paul.objects.condemn_uploads([place]) == {place}
+    paul.objects.end_condemned([place])
     assert broker.objects.reservations("s1") == {}
 
 
