@@ -37,12 +37,13 @@ class Finding:
     """
 
     kind: Kind
-    se: str  # storage element, or the worker
-    pfn: str = ""  # or the attempt
+    se: str
+    pfn: str = ""
     name: str = ""  # LFN, or what is known of the object
     detail: str = ""
     action: str = ""
     mended: bool = False
+    worker: str = ""
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """Compare the catalog with what is stored, and mend what can be mended.
 
-Safe beside running imports, jobs and removals: see `fsck_storage`. Storage elements are checked at
-the same time, each by one thread.
+Safe beside running imports, jobs and removals: see `fsck_storage`. Storage elements and
+workers are checked at the same time, each by one thread.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from medgrid.actions.finding import DAY_S, Finding, Kind, Orders, Report
 from medgrid.actions.fsck_storage import ElementCheck, names_of
+from medgrid.actions.fsck_workers import WorkerCheck, met_workers
 from medgrid.actions.grid import Grid
 from medgrid.actions.outcome import Failure
 from medgrid.actions.progress import SILENT, Progress
@@ -34,7 +35,7 @@ def check_grid(
     orders: Orders = Orders(),  # noqa: B008 (it is frozen)
     progress: Progress = SILENT,
 ) -> Report:
-    """Check storage elements, all that are switched on by default.
+    """Check storage elements, by default all that are switched on, and all workers.
 
     Parameters
     ----------
@@ -66,13 +67,17 @@ def check_grid(
         report.count(finding)
         tell(finding)
 
+    shared = _Shared(progress)
     progress.total(grid.whole.objects.count_on([one.name for one in chosen]))
     checks = _Checks(report, found)
     for element in chosen:
         try:
-            checks.add(element.name, ElementCheck(grid, element, orders, _Shared(progress)))
+            checks.add(element.name, ElementCheck(grid, element, orders, shared))
         except MedgridError as error:
             report.failures.append(Failure(element.name, error))
+    if not names:
+        for worker in met_workers(grid):
+            checks.add(worker.name, WorkerCheck(grid, worker, orders, shared))
     checks.run()
     if not names:
         ids = grid.whole.objects.without_replica()
@@ -88,10 +93,10 @@ class _Checks:
     def __init__(self, report: Report, found: Tell) -> None:
         self._report = report
         self._found = found
-        self._checks: deque[tuple[str, ElementCheck]] = deque()
+        self._checks: deque[tuple[str, ElementCheck | WorkerCheck]] = deque()
         self._events: SimpleQueue[tuple[str, Any]] = SimpleQueue()
 
-    def add(self, name: str, check: ElementCheck) -> None:
+    def add(self, name: str, check: ElementCheck | WorkerCheck) -> None:
         """Take a check that is to run."""
         self._checks.append((name, check))
 
@@ -136,7 +141,7 @@ class _Checks:
             else:
                 self._events.put((name, None))
 
-    def _next(self) -> Iterator[tuple[str, ElementCheck]]:
+    def _next(self) -> Iterator[tuple[str, ElementCheck | WorkerCheck]]:
         while True:
             try:
                 yield self._checks.popleft()

@@ -41,7 +41,7 @@ def fsck(
     min_age_h: float,
     restart: bool,
 ) -> None:
-    """Compare the catalog with what storage elements hold, all by default.
+    """Compare the catalog with what storage elements and workers hold, all by default.
 
     \b
     LOST        catalogued, not stored
@@ -50,14 +50,15 @@ def fsck(
     DARK        stored, not catalogued
     HALF-DONE   an upload or a deletion that never ended
     TEMPORARY   left by a writer that was killed
+    ORPHAN      the directory of an attempt on a worker that no job is at
 
-    The last three cost space only. --repair copies LOST and CORRUPT replicas anew from a good one
+    The last four cost space only. --repair copies LOST and CORRUPT replicas anew from a good one
     and deletes the leftovers; --dry-run says first what it would do. Both may run beside imports
     and jobs. With a small --min-age an upload that is under way may be taken for one that was given
     up: it fails and can be said again; nothing that is registered is ever deleted.
 
-    Storage elements are checked at the same time. With --deep a check that was interrupted goes on
-    where it was, for a week, and says what it passes over.
+    Storage elements, and workers when no SE is named, are checked at the same time. With --deep a
+    check that was interrupted goes on where it was, for a week, and says what it passes over.
 
     Exit code 0 when all data are safe (also when leftovers were found), 6 when not.
     """
@@ -78,6 +79,7 @@ def fsck(
             "kind": str(one.kind),
             "se": one.se or None,
             "pfn": one.pfn or None,
+            "worker": one.worker or None,
             "lfn": one.name or None,
             "detail": one.detail or None,
             "action": one.action or None,
