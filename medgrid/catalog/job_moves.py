@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from medgrid.catalog.job_schema import job, job_attempt, job_event
-from medgrid.catalog.job_states import PENDING, RULES, Event, step
+from medgrid.catalog.job_states import ACTIVE, RULES, Event, step
 from medgrid.model import Cause, JobId, JobState
 
 __all__ = ["AttemptEnd", "Move", "apply", "job_rows"]
@@ -159,6 +159,11 @@ def apply(connection: Connection, moves: Sequence[Move]) -> list[Move]:
     A move is refused (left out of the answer) when the job is unknown, at another attempt, or in
     a state that does not allow it, or its rule's guard forbids it. A move that changes neither
     state nor reason is refused too.
+
+    Raises
+    ------
+    ValueError
+        A move ends an attempt and does not say how; the transaction must not be kept.
     """
     now: dict[JobId, dict[str, Any]] = {}
     for row in job_rows(connection, {move.job for move in moves}, _COLUMNS, lock=True):
@@ -182,7 +187,9 @@ def apply(connection: Connection, moves: Sequence[Move]) -> list[Move]:
         guard = RULES[move.event].guard
         if guard is not None and not guard.holds(old, row["cause"], row["suspended_s"]):
             continue
-        if move.end is not None and old not in PENDING:
+        if old in ACTIVE and new not in ACTIVE:
+            if move.end is None:
+                raise ValueError(f"{move.job}: nothing says how attempt {move.attempt} ended")
             ends.append(_attempt_end(move, move.end))
         _change(row, new, move)
         if move.event is Event.ASSIGN:

@@ -266,6 +266,17 @@ def test_a_result_is_recorded_once(catalog: Catalog) -> None:
     assert len(catalog.jobs.history(job)) == 3
 
 
+@pytest.mark.parametrize("event", [Event.END, Event.RETRY, Event.ABORT, Event.CANCEL])
+def test_an_attempt_does_not_end_without_saying_how(catalog: Catalog, event: Event) -> None:
+    (job,) = submit(catalog, 1)
+    assign(catalog, job)
+    with pytest.raises(ValueError, match=r"^1\.1: nothing says how attempt 1 ended$"):
+        catalog.jobs.desk.apply([Move(job, 1, event, 12.0, "over", "w1")])
+    assert catalog.jobs.job(job).state is JobState.READY
+    assert [one.ended_s for one in catalog.jobs.attempts(job)] == [None]
+    assert len(catalog.jobs.history(job)) == 2
+
+
 def test_two_brokers_that_assign_one_job_at_once(catalog: Catalog) -> None:
     jobs = submit(catalog, 40)
     won: dict[str, int] = {}
