@@ -33,7 +33,7 @@ __all__ = ["CurrentJob", "JobDesk", "LiveJob", "SubmissionHead", "WaitingJob", "
 
 _KEY: tuple[Any, ...] = (job.c.submission, job.c.number, job.c.attempt)
 _UNCOUNTED = job.c.old_attempts + job.c.preemptions
-_PAUSE_MOST_S = 3600.0
+_PAUSE_MOST_S = 600.0  # twice what settling makes of it
 _SAME_JOB = and_(job.c.submission == job_attempt.c.submission, job.c.number == job_attempt.c.number)
 
 

@@ -258,6 +258,15 @@ def _tcp(address: SshAddress, settings: Settings) -> socket.socket:
     except OSError as exc:
         raise Unreachable(f"{address}: {_reason(exc)}") from exc
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # by the kernel's time: paramiko's keepalives and time-outs stop when the clock is set back
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        stream.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, int(settings.keepalive_s))
+        )
+        stream.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, int(settings.connect_timeout_s / 3))
+        )
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # unanswered bytes, keepalives too, end the connection
         deadline_ms = int(1000 * (settings.keepalive_s + settings.connect_timeout_s))
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, deadline_ms)

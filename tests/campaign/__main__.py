@@ -56,7 +56,7 @@ def _server() -> Iterator[PostgresServer | None]:
     if binaries() is None:
         yield None
         return
-    server = new_server()
+    server = new_server(durable=True)
     try:
         yield server
     finally:

@@ -364,7 +364,7 @@ def test_a_clock_that_was_set_back_keeps_no_job_back(catalog: Catalog) -> None:
     assign(catalog, job_id)
     now = time.time()
     lost = AttemptEnd(Cause.LOST, message="gone")
-    later = now + 86400
+    later = now + 3600
     move = Move(job_id, 1, Event.RETRY, later, "gone", "w1", not_before_s=later + 60, end=lost)
     catalog.jobs.desk.apply([move])
     desk = catalog.jobs.desk

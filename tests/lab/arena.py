@@ -54,14 +54,26 @@ class Spot:
                 os.kill(pid, number)
 
     def agent(self) -> int | None:
-        """Pid of the agent that started last."""
+        """Pid of the agent, None when it does not live."""
         found = self._json("run/state")
-        return int(found["pid"]) if found else None
+        return int(found["pid"]) if self._lives(found) and found else None
 
     def keepers(self) -> list[int]:
         """Pids of the processes that keep a job now, as far as they wrote them down."""
         found = [self._json(f"attempts/{name}/keeper") for name in self.attempts()]
-        return sorted({int(one["pid"]) for one in found if one and one["pid"]})
+        return sorted({int(one["pid"]) for one in found if one and self._lives(one)})
+
+    def _lives(self, known: dict[str, Any] | None) -> bool:
+        """Whether a process is there that was; after a crash its pid may be another's."""
+        if not known or not known["pid"] or not self.is_up:
+            return False
+        proc = (self.host.root if self.host is not None else Path("/")) / "proc"
+        try:
+            boot = (proc / "sys/kernel/random/boot_id").read_text().strip()
+            words = (proc / str(known["pid"]) / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return False
+        return (known["boot"], known["start"]) == (boot, int(words[19]))
 
     def attempts(self) -> list[str]:
         """Directories of attempts."""
@@ -191,6 +203,7 @@ class Arena:
         self._keeper = threading.Thread(target=self._keep_broker, daemon=True)
 
     def _add(self, host: LabHost) -> None:
+        assert host.answers(), f"{host.name} is not what a run needs"
         self.field.worker(Worker(host.name, host.url, host.name, slots=2))
         home = host.disk / "home/grid/.medgrid-agent" / self.grid_id / host.name
         self.spots.append(Spot(host.name, home, Shim.on_host(host), host))

@@ -180,7 +180,7 @@ class LabHost:
         self._inside("ip", "addr", "add", f"{self.address}/28", "dev", "eth0")
         mac = f"02:4d:47:00:{self._lab.block:02x}:{self._number:02x}"  # the same after a reboot
         self._inside("ip", "link", "set", "eth0", "address", mac, "up")
-        wait_for(self._answers, f"{self.name} to answer")
+        wait_for(self.answers, f"{self.name} to answer")
 
     def crash(self) -> None:
         """Cut the power: everything on the host dies and nobody is told; its disk stays."""
@@ -295,7 +295,8 @@ class LabHost:
     def _inside(self, *argv: str) -> None:
         _sh("nsenter", "-t", str(self._init), "-n", *argv)
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether its sshd greets."""
         try:
             with socket.create_connection((self.address, 22), timeout=1) as stream:
                 return stream.recv(4) == b"SSH-"

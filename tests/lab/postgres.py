@@ -47,8 +47,9 @@ def binaries() -> Path | None:
 class PostgresServer:
     """One running server; `start`, `stop` and `kill` may be called in tests of its own."""
 
-    def __init__(self, directory: Path, bin_dir: Path) -> None:
+    def __init__(self, directory: Path, bin_dir: Path, *, durable: bool = False) -> None:
         self._bin = bin_dir
+        self._settings = _SETTINGS | ({"synchronous_commit": "on"} if durable else {})
         self.directory = directory
         self._user: str | None = None
         if os.geteuid() == 0:
@@ -74,7 +75,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        options = [part for item in _SETTINGS.items() for part in ("-c", "=".join(item))]
+        options = [part for item in self._settings.items() for part in ("-c", "=".join(item))]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -138,13 +139,16 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGINT)
 
 
-def new_server() -> PostgresServer:
-    """Start a server in a temporary directory; skip the test when there are no programs for it."""
+def new_server(*, durable: bool = False) -> PostgresServer:
+    """Start a server in a temporary directory; skip the test when there are no programs for it.
+
+    What a `durable` one has committed survives its crash (not the machine's).
+    """
     found = binaries()
     if found is None:
         pytest.skip("no PostgreSQL server programs; install them with 'apt install postgresql'")
     # a socket's path must be shorter than 108 characters, so not in pytest's directories
-    return PostgresServer(Path(tempfile.mkdtemp(prefix="mg-pg-")), found)
+    return PostgresServer(Path(tempfile.mkdtemp(prefix="mg-pg-")), found, durable=durable)
 
 
 def remove_server(server: PostgresServer) -> None:

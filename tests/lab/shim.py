@@ -77,7 +77,9 @@ class Shim:
     @classmethod
     def on_host(cls, host: LabHost) -> Shim:
         """That of all processes that start from now on on a host; made anew after a crash."""
-        (host.root / _LIBRARY).write_bytes(shim_library().read_bytes())
+        library = host.root / _LIBRARY
+        if not library.exists():  # else it is in use
+            library.write_bytes(shim_library().read_bytes())
         host.exec(f"echo /{_LIBRARY} > /etc/ld.so.preload")
         return cls(host.root / _CONTROL)
 
