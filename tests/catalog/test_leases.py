@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from medgrid.catalog import Catalog
 from medgrid.catalog.job_schema import lease as table
-from medgrid.catalog.leases import BROKER, LeaseHeld, LeaseLost
+from medgrid.catalog.leases import BROKER, TTL_S, LeaseHeld, LeaseLost
+from medgrid.errors import Unreachable
 
 
 def _silent(catalog: Catalog) -> None:
@@ -85,3 +86,24 @@ def test_a_clock_that_was_set_back_does_not_keep_a_lease(catalog: Catalog) -> No
         connection.execute(update(table).values(heartbeat_s=table.c.heartbeat_s + 3600))
     assert catalog.leases.holder(BROKER) is None
     assert catalog.leases.acquire(BROKER, "host2 pid 8", "boot2/8/1").token == 2
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("database", ["postgres"])
+def test_a_holder_that_stands_still_in_a_write_keeps_nobody_out(catalog: Catalog) -> None:
+    first = catalog.leases.acquire(BROKER, "host1 pid 7", "boot/7/1")
+    with (
+        pytest.raises(Unreachable, match="the server has gone away"),
+        catalog.leases.writing(first),
+        catalog.db.write() as connection,
+    ):
+        limit = "idle_in_transaction_session_timeout"
+        assert connection.execute(text(f"SHOW {limit}")).scalar_one() == f"{TTL_S:g}s"
+        connection.execute(text(f"SET LOCAL {limit} = '100ms'"))
+        other = Catalog.open(catalog.db.url)
+        other.leases.acquire(BROKER, "host2 pid 8", "boot2/8/1", gone="boot/7/1")
+        other.close()
+        connection.execute(update(table).values(holder="host1 again"))
+    holder = catalog.leases.holder(BROKER)
+    assert holder is not None
+    assert holder.holder == "host2 pid 8"

@@ -1,0 +1,104 @@
+"""A broker that stood still while another took over: it changes nothing more, and ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from medgrid.actions.broker import broker_status
+from medgrid.actions.grid import Grid
+from medgrid.actions.submit import submit
+from medgrid.catalog.job_schema import lease
+from medgrid.catalog.schema import metadata
+from medgrid.database import Database
+from medgrid.errors import Busy
+from medgrid.model import Algorithm, Cause, JobState, Sha256
+from tests.broker.test_catalogs import DESCRIPTOR, make_grid, put
+from tests.lab.prompt import Prompt
+
+
+@pytest.fixture
+def grid(tmp_path: Path, empty_url: str) -> Iterator[Grid]:
+    """A grid on this kind of catalog; its jobs note that they run, and wait for ``go``."""
+    script = f"cat [FILE] >> {tmp_path}/runs; until [ -e {tmp_path}/go ]; do sleep 0.05; done; "
+    held = {**DESCRIPTOR, "name": "held", "command-line": f"{script} cat [FILE] > [COPY]"}
+    with make_grid(tmp_path / "grid", empty_url) as found:
+        new = Algorithm("held", "1", Sha256("e" * 64), json.loads(json.dumps(held)))
+        found.catalog.algorithms.add(new)
+        yield found
+
+
+def stop(broker: subprocess.Popen[str], url: str) -> None:
+    """Let a broker stand still between two writes, and let its last sign of life be an hour old."""
+    while True:
+        broker.send_signal(signal.SIGSTOP)
+        db = Database(url, busy_timeout_s=1.0)
+        try:
+            with db.write() as connection:
+                connection.execute(update(lease).values(heartbeat_s=lease.c.heartbeat_s - 3600))
+        except Busy:
+            broker.send_signal(signal.SIGCONT)
+            time.sleep(0.1)
+        else:
+            return
+        finally:
+            db.close()
+
+
+def everything(grid: Grid) -> dict[str, Any]:
+    """All rows of the catalog, and all files where objects lie."""
+    with grid.catalog.db.read() as connection:
+        found: dict[str, Any] = {
+            table.name: sorted(map(repr, connection.execute(select(table))))
+            for table in metadata.sorted_tables
+        }
+    store = grid.settings.home / "storage"
+    found["files"] = sorted(
+        (str(path), path.stat().st_mtime_ns) for path in store.rglob("*") if path.is_file()
+    )
+    assert found["files"]
+    return found
+
+
+@pytest.mark.slow
+def test_a_broker_that_was_stopped_for_too_long_writes_nothing_more(
+    tmp_path: Path, empty_url: str, grid: Grid
+) -> None:
+    env = {"MEDGRID_CATALOG": empty_url, "MEDGRID_BROKER_AUTOSTART": "0"}
+    prompt = Prompt(tmp_path / "grid", env)
+    lfns = put(grid, 5)
+    submit(grid, "held", lfns[:4])
+    with prompt.start("broker", "run") as first:
+        try:
+            deadline = time.monotonic() + 60
+            while grid.catalog.jobs.counts(["1"]).get(JobState.RUNNING, 0) < 2:
+                assert time.monotonic() < deadline, grid.catalog.jobs.counts(["1"])
+                time.sleep(0.05)
+            stop(first, empty_url)
+            (tmp_path / "go").touch()
+            prompt.ok("broker", "once")
+            assert {
+                (job.state, job.cause, job.attempt, len(job.outputs))
+                for job in grid.catalog.jobs.jobs(["1"])
+            } == {(JobState.DONE, Cause.OK, 1, 1)}
+            submit(grid, "held", lfns[4:])  # which it must leave alone
+            before = everything(grid)
+            first.send_signal(signal.SIGCONT)
+            _, errors = first.communicate(timeout=60)
+        finally:
+            first.kill()
+    assert "medgrid: error: another broker has taken over this catalog\n" in errors
+    assert first.returncode == Busy.exit_code
+    assert everything(grid) == before
+    assert sorted((tmp_path / "runs").read_text().split()) == ["0", "1", "2", "3"]
+    assert not broker_status(grid).running
+    prompt.ok("broker", "once")
+    assert [job.cause for job in grid.catalog.jobs.jobs(["2"])] == [Cause.OK]
