@@ -1,17 +1,21 @@
 """Several people on one server: each connects as a role that sees what is theirs alone.
 
 The catalog and the key store are databases of one PostgreSQL server. Alice owns them and is a
-physician; bob, a researcher, and the broker work as roles that `medgrid catalog users` made.
+physician; bob and carl, researchers, and the broker work as roles that `medgrid catalog users`
+made.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from medgrid.catalog import Catalog
+from medgrid.model import Cause, Job
 from tests.lab.niftis import write_nifti
 from tests.lab.postgres import PostgresServer
 from tests.lab.prompt import Prompt
@@ -47,23 +51,35 @@ def alice(tmp_path: Path, urls: dict[str, str]) -> Iterator[Prompt]:
     """A physician, who owns the databases."""
     found = Prompt(tmp_path / "alice", {"MEDGRID_USER": "alice", **urls})
     found.env["MEDGRID_BROKER_AUTOSTART"] = "0"
-    found.ok("init")
+    found.ok("init", "--slots", "2")
     yield found
     found("broker", "stop")
 
 
-@pytest.fixture
-def bob(tmp_path: Path, alice: Prompt, urls: dict[str, str]) -> Prompt:
-    """A researcher, as his role of the server."""
-    roles = {name: as_role(url, "bob") for name, url in urls.items()}
-    found = Prompt(tmp_path / "bob", {"MEDGRID_USER": "bob", **roles})
+def researcher(name: str, tmp_path: Path, alice: Prompt, urls: dict[str, str]) -> Prompt:
+    """Somebody new, as a role of the server of their own."""
+    roles = {key: as_role(url, name) for key, url in urls.items()}
+    found = Prompt(tmp_path / name, {"MEDGRID_USER": name, **roles})
+    found.env["MEDGRID_BROKER_AUTOSTART"] = "0"
     found.ok("identity", "pin", alice.home / "keys/registration.pub")
-    found.ok("identity", "create", "bob", "--no-passphrase")
-    request = found.home / "keys/identities/bob.pub"
+    found.ok("identity", "create", name, "--no-passphrase")
+    request = found.home / f"keys/identities/{name}.pub"
     alice.ok("identity", "certify", request, "--role", "researcher", "-o", tmp_path)
-    alice.ok("identity", "add", tmp_path / "bob.cert")
+    alice.ok("identity", "add", tmp_path / f"{name}.cert")
     alice.ok("catalog", "users")
     return found
+
+
+@pytest.fixture
+def bob(tmp_path: Path, alice: Prompt, urls: dict[str, str]) -> Prompt:
+    """A researcher."""
+    return researcher("bob", tmp_path, alice, urls)
+
+
+@pytest.fixture
+def carl(tmp_path: Path, alice: Prompt, urls: dict[str, str]) -> Prompt:
+    """Another one."""
+    return researcher("carl", tmp_path, alice, urls)
 
 
 @pytest.fixture
@@ -116,6 +132,99 @@ def test_each_sees_what_is_theirs(
     assert bob("fetch", granted, "--dir", tmp_path / "later").code == 4
     assert bob.ok("query", "/").lines == [f"/bob/{job}/size"]
     assert alice.ok("audit", "verify").code == 0
+
+
+def own_files(who: Prompt, count: int) -> list[str]:
+    """Enter some files that are theirs alone."""
+    name = who.env["MEDGRID_USER"]
+    folder = who.home / "files"
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number}.txt").write_text(f"{name} {number}\n")
+    return who.ok("register", *sorted(folder.iterdir()), "--to", f"/{name}/files").lines
+
+
+def ran(urls: dict[str, str], submissions: list[str]) -> list[Job]:
+    """Jobs that must have done what they should, in the order in which they started."""
+    catalog = Catalog.open(urls["MEDGRID_CATALOG"])
+    found = catalog.jobs.jobs(submissions)
+    catalog.close()
+    assert {(job.cause, job.attempt) for job in found} == {(Cause.OK, 1)}
+    return sorted(found, key=lambda job: job.started_s or 0.0)
+
+
+@pytest.mark.slow
+def test_one_broker_runs_the_jobs_of_two_who_share_the_grid(
+    alice: Prompt, bob: Prompt, carl: Prompt, broker: Prompt, urls: dict[str, str], tmp_path: Path
+) -> None:
+    alice.ok("algorithm", "add", _nap(tmp_path))
+    files = {who.env["MEDGRID_USER"]: own_files(who, 6) for who in (bob, carl)}
+    for who in (bob, carl):
+        who.ok("submit", "nap", *files[who.env["MEDGRID_USER"]])
+    broker.ok("broker", "once")
+    order = [job.owner for job in ran(urls, ["1", "2"])]
+    assert sorted(order) == ["bob"] * 6 + ["carl"] * 6
+    assert 2 <= order[:6].count("bob") <= 4  # he came first
+
+    # with a quota
+    alice.ok("quota", "set", "bob", "--slots", "1", "--jobs", "6")
+    refused = bob("quota", "set", "carl", "--jobs", "1")
+    assert (refused.code, refused.err.splitlines()[0]) == (
+        5,
+        "medgrid: error: bob may not set a quota",
+    )
+    first, *_ = bob.ok("submit", "nap", *files["bob"]).lines
+    refused = bob("submit", "nap", files["bob"][0])
+    assert (refused.code, refused.err.splitlines()[0]) == (
+        5,
+        "medgrid: error: bob may have 6 open jobs, has 6 and wants 1 more",
+    )
+    other, *_ = carl.ok("submit", "nap", *files["carl"]).lines
+    assert [row[0] for row in bob.ok("quota", "ls").rows] == ["bob"]
+    assert [row[0] for row in carl.ok("quota", "ls").rows] == ["carl"]
+    broker.ok("broker", "once")
+    spans = [
+        (job.started_s or 0.0, job.ended_s or 0.0)
+        for job in ran(urls, ["3", "4"])
+        if job.owner == "bob"
+    ]
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
+
+    # each sees their own
+    for who, own, foreign in ((bob, first, other), (carl, other, first)):
+        name = who.env["MEDGRID_USER"]
+        assert {row[0].split(".")[0] for row in who.ok("status").rows} == {
+            str(int(own.split(".")[0]) - 2),
+            own.split(".")[0],
+        }
+        number = foreign.split(".")[0]
+        for command in ("status", "explain", "log", "cancel", "resubmit"):
+            unseen = who(command, foreign)
+            assert (unseen.code, unseen.err.splitlines()[0]) == (
+                4,
+                f"medgrid: error: there is no submission {number}",
+            ), command
+        with psycopg.connect(plain(who.env["MEDGRID_CATALOG"])) as connection:
+            for question in (
+                "SELECT DISTINCT owner FROM submission",
+                "SELECT DISTINCT owner FROM job JOIN submission ON id = submission",
+                "SELECT DISTINCT owner FROM quota UNION SELECT owner FROM usage",
+            ):
+                assert set(connection.execute(question.encode())) <= {(name,)}
+            for table in ("job", "job_attempt", "job_event"):
+                question = f"SELECT count(*) FROM {table} WHERE submission = {number}"
+                assert connection.execute(question.encode()).fetchone() == (0,)
+
+
+def _nap(folder: Path) -> Path:
+    """An algorithm that takes a moment."""
+    descriptor = folder / "nap.json"
+    descriptor.write_text(
+        """{"name": "nap", "tool-version": "1", "schema-version": "0.5",
+        "description": "Sleeps.", "command-line": "sleep 0.2; wc -c [FILE]",
+        "inputs": [{"id": "file", "name": "File", "type": "File", "value-key": "[FILE]"}]}"""
+    )
+    return descriptor
 
 
 def _count(folder: Path) -> Path:

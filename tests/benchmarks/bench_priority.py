@@ -1,0 +1,209 @@
+"""Emergency jobs on a full grid, and how two users share it: a local worker and two lab hosts.
+
+All slots hold jobs that sleep for ten minutes. Emergency jobs come one after another, then ten at
+once; measured is from the start of ``medgrid submit`` to the start of the program on the worker.
+Then one user has ten times as many short jobs as another, and then a quota.
+
+Run as root: python -m tests.benchmarks.bench_priority
+Bars: each emergency job starts within 2 s; shares are equal while both want slots; the quota holds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from medgrid.actions.grid import Grid
+from medgrid.actions.init import initialise
+from medgrid.catalog.job_states import PENDING
+from medgrid.catalog.jobs import NewSubmission
+from medgrid.config import load_settings
+from medgrid.model import LFN, Cause, Job, JobState, Site, Worker
+from tests.benchmarks.bench_dispatch import objects
+from tests.benchmarks.bench_jobs import medgrid
+from tests.benchmarks.bench_scale import Watched
+from tests.lab.hosts import Lab, why_no_hosts
+
+SLOTS = 4
+WORKERS = 3
+ALONE, AT_ONCE = 20, 10
+MANY, FEW, SHORT_S = 240, 24, 2
+QUOTA = 3
+BAR_S = 2.0
+
+
+def algorithm(directory: Path, name: str, script: str) -> Path:
+    """An algorithm that runs a shell script."""
+    (directory / name).mkdir()
+    (directory / name / "run.sh").write_text(script)
+    file = directory / f"{name}.json"
+    file.write_text(
+        json.dumps(
+            {
+                "name": name,
+                "tool-version": "1",
+                "schema-version": "0.5",
+                "description": "A script.",
+                "command-line": "sh [BUNDLE]/run.sh [FILE]",
+                "inputs": [{"id": "file", "name": "File", "type": "File", "value-key": "[FILE]"}],
+                "custom": {"medgrid": {"bundle": name}},
+            }
+        )
+    )
+    return file
+
+
+def wait_for(condition: Callable[[], object], timeout_s: float = 120) -> None:
+    """Look until it is true."""
+    until_s = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > until_s:
+            sys.exit("it did not happen")
+        time.sleep(0.05)
+
+
+def emergencies(grid: Grid, lfns: Sequence[LFN]) -> list[float]:
+    """Submit emergency jobs with one command; seconds until each ran, when all have ended."""
+    began_s = time.time()
+    _, out = medgrid(
+        grid.settings.home, "submit", "--priority", "emergency", "look", *map(str, lfns)
+    )
+    ids = out.split()
+
+    def jobs() -> list[Job]:
+        return grid.catalog.jobs.jobs(ids)
+
+    wait_for(lambda: all(job.state.is_final for job in jobs()))
+    found = jobs()
+    if any(job.cause is not Cause.OK for job in found):
+        sys.exit("an emergency job failed")
+    print(f"  {min(job.created_s for job in found) - began_s:.2f} s of it the command", end="")
+    print(f", on {', '.join(sorted({str(job.worker) for job in found}))}")
+    return [(job.started_s or 0.0) - began_s for job in found]
+
+
+def distribution(what: str, found: Sequence[float]) -> None:
+    """Print it."""
+    ordered = sorted(found)
+    p95 = ordered[max(0, round(0.95 * len(ordered)) - 1)]
+    print(
+        f"{what}, from the command's start to the program's: min {ordered[0]:.2f}, "
+        f"median {statistics.median(ordered):.2f}, p95 {p95:.2f}, max {ordered[-1]:.2f} s; "
+        f"{sum(one <= BAR_S for one in ordered)} of {len(ordered)} within {BAR_S:g} s"
+    )
+
+
+def submit_as(grid: Grid, owner: str, lfns: Sequence[LFN]) -> str:
+    """Submit short jobs as somebody."""
+    made = grid.catalog.algorithms.find("short")
+    items = [[one.id] for one in grid.catalog.objects.get_many(list(lfns)).values()]
+    number, _ = grid.catalog.jobs.create_submission(
+        NewSubmission(made.digest, "short@1", owner, items, "file", {}, {})
+    )
+    return str(number)
+
+
+def shares(grid: Grid, many: str, few: str) -> None:
+    """Print who has how many slots, while both want them and after."""
+    began_s = time.monotonic()
+    while_both: list[tuple[int, int]] = []
+    while True:
+        time.sleep(0.5)
+        counts = [grid.catalog.jobs.counts([one]) for one in (many, few)]
+        running = [one.get(JobState.RUNNING, 0) for one in counts]
+        waiting = [sum(count for state, count in one.items() if state in PENDING) for one in counts]
+        if len(while_both) % 4 == 0:
+            print(
+                f"  {time.monotonic() - began_s:5.1f} s  running {running[0]:2d} : {running[1]:2d}"
+                f"  waiting {waiting[0]:3d} : {waiting[1]:3d}"
+            )
+        if not waiting[1] or time.monotonic() - began_s > 60:
+            break
+        while_both.append((running[0], running[1]))
+    settled = while_both[4:] or while_both
+    first, second = (statistics.mean(one[place] for one in settled) for place in (0, 1))
+    print(f"slots while both want more, on the average: {first:.1f} : {second:.1f}")
+
+
+def main() -> None:
+    """Measure and print."""
+    reason = why_no_hosts()
+    if reason:
+        sys.exit(reason)
+    lab = Lab()
+    os.environ["MEDGRID_KNOWN_HOSTS"] = str(lab.known_hosts)
+    os.environ["MEDGRID_IDENTITY"] = str(lab.identity)
+    os.environ["MEDGRID_BROKER_AUTOSTART"] = "0"
+    env = {name: value for name, value in os.environ.items() if name.startswith("MEDGRID_")}
+    with tempfile.TemporaryDirectory(prefix="mgb-") as name:
+        directory = Path(name)
+        home = directory / "grid"
+        try:
+            with Grid(load_settings(home, env)) as grid:
+                initialise(grid, slots=SLOTS)
+                grid.catalog.places.put_site(Site("there"))
+                for number in range(1, WORKERS):
+                    host = lab.host(number)
+                    grid.catalog.places.put_worker(
+                        Worker(host.name, host.url, "there", slots=SLOTS)
+                    )
+                scripts = {
+                    "long": "exec sleep 600\n",
+                    "look": 'exec cat "$1"\n',
+                    "short": f"exec sleep {SHORT_S}\n",
+                }
+                for one, script in scripts.items():
+                    medgrid(home, "algorithm", "add", str(algorithm(directory, one, script)))
+                measure(grid, home, env)
+        finally:
+            lab.close()
+
+
+def measure(grid: Grid, home: Path, env: dict[str, str]) -> None:
+    """With a grid that is ready."""
+    slots = SLOTS * WORKERS
+    lfns = objects(grid, MANY + FEW)
+    broker = Watched(home, env)
+    try:
+        medgrid(home, "submit", "long", "-", stdin="\n".join(lfns[:slots]))
+        wait_for(lambda: grid.catalog.jobs.counts(["1"]).get(JobState.RUNNING, 0) == slots)
+        print(f"{slots} slots on {WORKERS} workers are full")
+        found: list[float] = []
+        for number in range(ALONE):
+            found += emergencies(grid, lfns[number : number + 1])
+            time.sleep(0.5)
+        distribution(f"{ALONE} emergency jobs one after another", found)
+        distribution(f"{AT_ONCE} at once", emergencies(grid, lfns[:AT_ONCE]))
+        long_jobs = grid.catalog.jobs.jobs(["1"])
+        print(
+            f"of the {slots} sleeping jobs {sum(job.attempt == 1 for job in long_jobs)} are at "
+            f"their first attempt, {sum(job.paused_s > 0 for job in long_jobs)} stood still"
+        )
+        medgrid(home, "cancel", "1")
+        wait_for(lambda: set(grid.catalog.jobs.counts(["1"])) == {JobState.CANCELLED})
+
+        print(f"{MANY} jobs of {SHORT_S} s of one user, a moment later {FEW} of another")
+        many = submit_as(grid, "cid", lfns[:MANY])
+        wait_for(lambda: grid.catalog.jobs.counts([many]).get(JobState.RUNNING, 0) == slots)
+        shares(grid, many, submit_as(grid, "dee", lfns[MANY:]))
+
+        medgrid(home, "quota", "set", "cid", "--slots", str(QUOTA))
+        time.sleep(3 + 3 * SHORT_S)  # it is read, and what queued before has ended
+        most = 0
+        for _ in range(30):
+            most = max(most, grid.catalog.jobs.counts([many]).get(JobState.RUNNING, 0))
+            time.sleep(0.2)
+        print(f"with a quota of {QUOTA} slots, and {slots} free: at most {most} at once")
+    finally:
+        medgrid(home, "cancel", "1")
+        broker.stop()
+
+
+if __name__ == "__main__":
+    main()
