@@ -10,6 +10,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -37,15 +38,15 @@ Event = Callable[[Grid], None]
 class Steps:
     """Counts steps, and lets something happen before one of them."""
 
-    at: int
-    happens: Callable[[], None]
+    happens: dict[int, Callable[[], None]]
     taken: int = 0
 
     def step(self) -> None:
         """One more step is about to be taken."""
         self.taken += 1
-        if self.taken == self.at:
-            self.happens()
+        happens = self.happens.pop(self.taken, None)
+        if happens is not None:
+            happens()
 
 
 @dataclass
@@ -76,19 +77,25 @@ class Story:
     steps: int = 0
 
 
-def tell(data: DataGrid, at: int, happens: Event, orders: Orders = NOW) -> Story:
-    """Check ``far`` and let something happen before step `at`."""
+def tell(
+    data: DataGrid, at: int, happens: Event, orders: Orders = NOW, then: Event | None = None
+) -> Story:
+    """Check ``far``; let something happen before step `at`, and more before the next."""
     story = Story()
 
-    def happen() -> None:
+    def happen(what: Event) -> None:
         with data.grid() as other:
             try:
-                happens(other)
+                what(other)
             except Busy as error:
                 story.errors.append(error)
 
+    events = {at: partial(happen, happens)}
+    if then is not None:
+        events[at + 1] = partial(happen, then)
+
     with data.grid() as grid:
-        steps = Steps(at, happen)
+        steps = Steps(dict(events))
         grid._storages["far"] = cast(Storage, Stepping(grid.storage("far"), steps))
 
         def before(_1: Any, _2: Any, statement: str, *_: Any) -> None:
@@ -98,6 +105,8 @@ def tell(data: DataGrid, at: int, happens: Event, orders: Orders = NOW) -> Story
         event.listen(grid.whole.db.engine, "before_cursor_execute", before)
         check_grid(grid, ["far"], story.found.append, orders)
         story.steps = steps.taken
+    for late in steps.happens.values():
+        late()
     return story
 
 
@@ -178,29 +187,50 @@ def test_an_upload_that_is_not_given_up_commits(data: DataGrid) -> None:
     sound(data)
 
 
-def test_something_comes_and_goes(data: DataGrid) -> None:
+@pytest.mark.parametrize("mend", [False, True])
+def test_something_comes_and_goes(data: DataGrid, mend: bool) -> None:
     def come(other: Grid) -> None:
         with upload(other, "/brief") as new:
             other.catalog.objects.register([new], uploaded=True)
-        data_lfn = LFN("/brief")
-        for one in other.catalog.objects.remove(data_lfn):
-            other.storage(one.se).delete(one.pfn)
-            other.catalog.objects.end_condemned([(one.se, one.pfn)])
 
-    for story in moments(lambda at: tell(data, at, come)):
-        assert (story.found, story.errors) == ([], [])
+    def go(other: Grid) -> None:
+        assert remove(other, [LFN("/brief")]) == []
+
+    def both(other: Grid) -> None:
+        come(other)
+        go(other)
+
+    orders = Orders(mend=mend, min_age_s=-1.0)
+    stories: list[tuple[Event, Event | None]] = [(both, None), (come, go)]
+    for happens, then in stories:
+        for story in moments(partial(tell, data, happens=happens, orders=orders, then=then)):
+            assert (story.found, story.errors) == ([], [])
+            assert data.stored("far") == []
     sound(data)
 
 
-def test_an_object_is_removed(data: DataGrid) -> None:
-    """Also one that is being copied anew: no copy is left behind."""
+def _remove(grid: Grid, lfn: LFN) -> None:
+    assert remove(grid, [lfn]) == []
+
+
+def _remove_far(grid: Grid, lfn: LFN) -> None:
+    assert remove_replica(grid, lfn, "far", force=False) == []
+
+
+@pytest.mark.parametrize("how", [_remove, _remove_far])
+def test_what_is_being_copied_anew_is_removed(
+    data: DataGrid, how: Callable[[Grid, LFN], None]
+) -> None:
+    """No copy is left behind."""
 
     def tell_at(at: int) -> Story:
         lfn = f"/gone/{at}"
         data.put(lfn)
         data.ok("replica", "add", lfn, "--se", "far")
         data.file_of(lfn, "far").unlink()
-        return tell(data, at, lambda other: _remove(other, LFN(lfn)))
+        story = tell(data, at, lambda other: how(other, LFN(lfn)))
+        assert data.stored("far") == []
+        return story
 
     for story in moments(tell_at):
         assert {one.kind for one in story.found} <= {Kind.LOST}
@@ -208,20 +238,21 @@ def test_an_object_is_removed(data: DataGrid) -> None:
     sound(data)
 
 
-def _remove(grid: Grid, lfn: LFN) -> None:
-    assert remove(grid, [lfn], force=False) == []
-
-
-def test_a_replica_is_removed_and_made_again(data: DataGrid) -> None:
+@pytest.mark.parametrize("mend", [False, True])
+def test_a_replica_is_removed_and_made_again(data: DataGrid, mend: bool) -> None:
     data.put("/again")
     data.ok("replica", "add", "/again", "--se", "far")
 
-    def again(other: Grid) -> None:
+    def go(other: Grid) -> None:
         remove_replica(other, LFN("/again"), "far", force=False)
+
+    def come(other: Grid) -> None:
         add_replica(other, LFN("/again"), "far")
 
-    for story in moments(lambda at: tell(data, at, again, Orders(True, True, min_age_s=-1.0))):
+    orders = Orders(deep=True, mend=mend, min_age_s=-1.0)
+    for story in moments(lambda at: tell(data, at, go, orders, come)):
         assert (story.found, story.errors) == ([], [])
+        assert len(data.stored("far")) == 1
     sound(data)
 
 

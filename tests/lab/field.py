@@ -90,7 +90,7 @@ class Field:
                     digest=digest,
                 )
                 new.append(Registration(item, (replica,)))
-            grid.catalog.objects.register(new)
+            grid.catalog.objects.register(new, uploaded=True)
         return lfns
 
     def lent(self) -> dict[int, list[int]]:
