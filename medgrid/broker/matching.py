@@ -57,16 +57,16 @@ class Candidate:
     on_trial: bool = False
     has_trial: bool = False
     unfit: dict[str, str] = field(default_factory=dict)
-    mean_duration_s: float | None = None
+    duration_s: float | None = None  # how long what it has takes, when that is known
     staged: set[str] = field(default_factory=set)  # digests known to be in its cache
 
     @property
     def limit_slots(self) -> int:
         """Slots to keep busy: its own, and a small queue so that dispatch is never waited for."""
         slots = self.worker.slots
-        if self.mean_duration_s is None:
+        if self.duration_s is None:
             return slots + 1
-        ahead = slots * _QUEUE_HORIZON_S / max(self.mean_duration_s, 1e-3)
+        ahead = slots * _QUEUE_HORIZON_S / max(self.duration_s, 1e-3)
         return slots + max(1, min(_QUEUE_MAX_SLOTS, math.ceil(ahead)))
 
     def has_room(self, slots: int) -> bool:

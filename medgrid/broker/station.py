@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 from medgrid.broker.breaker import Breaker
@@ -65,6 +66,8 @@ class Station:
     breaker: Breaker = field(default_factory=lambda: Breaker(WorkerHealth()))
     saved: WorkerHealth = field(default_factory=WorkerHealth)  # as the catalog has it
     _unfit_until_s: dict[Sha256, float] = field(default_factory=dict)
+    _durations_s: dict[Sha256, float] = field(default_factory=dict)  # lately, by algorithm
+    _here: Counter[Sha256] = field(default_factory=Counter)  # attempts, by algorithm
 
     @property
     def name(self) -> str:
@@ -82,6 +85,8 @@ class Station:
             self.candidate.used_slots += live.slots
             self.candidate.urgent_slots += live.urgent_slots
             self.shares.take(live.owner, live.job.submission, live.slots)
+            self._here[live.algorithm] += 1
+            self._expect()
         self.live[attempt] = live
 
     def place(self, attempt: AttemptId, live: LiveAttempt) -> None:
@@ -101,7 +106,18 @@ class Station:
             self.candidate.used_slots -= live.slots
             self.candidate.urgent_slots -= live.urgent_slots
             self.shares.give_back(live.owner, live.job.submission, live.slots)
+            self._here[live.algorithm] -= 1
+            if not self._here[live.algorithm]:
+                del self._here[live.algorithm]
+            self._expect()
         return live
+
+    def _expect(self) -> None:
+        """Say how long what is here takes: as long as the longest of it, if all is known."""
+        known = [self._durations_s.get(algorithm) for algorithm in self._here]
+        if known:  # else as before
+            found = [one for one in known if one is not None]
+            self.candidate.duration_s = max(found) if len(found) == len(known) else None
 
     def loss(self) -> tuple[bool, int, float]:
         """How much is lost when one more emergency job comes here, to be compared.
@@ -122,11 +138,11 @@ class Station:
     def succeeded(self, attempt: AttemptId, duration_s: float | None) -> None:
         """Note that the worker did what it should (the job itself may have failed)."""
         self.breaker.succeeded(attempt)
-        if duration_s is not None:
-            mean = self.candidate.mean_duration_s
-            self.candidate.mean_duration_s = (
-                duration_s if mean is None else mean + _DURATION_WEIGHT * (duration_s - mean)
-            )
+        live = self.live.get(attempt)
+        if duration_s is not None and live is not None:
+            mean = self._durations_s.get(live.algorithm, duration_s)
+            self._durations_s[live.algorithm] = mean + _DURATION_WEIGHT * (duration_s - mean)
+            self._expect()
 
     def failed(self, end: AttemptEnd, job: JobId, algorithm: Sha256 | None) -> None:
         """Note an infrastructure failure: it may be out, or not see the algorithm for a while."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -103,7 +104,7 @@ def submit_as(grid: Grid, owner: str, lfns: Sequence[LFN]) -> str:
     """Submit short jobs as somebody."""
     made = grid.catalog.algorithms.find("short")
     items = [[one.id] for one in grid.catalog.objects.get_many(list(lfns)).values()]
-    number, _ = grid.catalog.jobs.create_submission(
+    number, _ = grid.whole.jobs.create_submission(
         NewSubmission(made.digest, "short@1", owner, items, "file", {}, {})
     )
     return str(number)
@@ -115,7 +116,7 @@ def shares(grid: Grid, many: str, few: str) -> None:
     while_both: list[tuple[int, int]] = []
     while True:
         time.sleep(0.5)
-        counts = [grid.catalog.jobs.counts([one]) for one in (many, few)]
+        counts = [grid.whole.jobs.counts([one]) for one in (many, few)]
         running = [one.get(JobState.RUNNING, 0) for one in counts]
         waiting = [sum(count for state, count in one.items() if state in PENDING) for one in counts]
         if len(while_both) % 4 == 0:
@@ -171,9 +172,9 @@ def measure(grid: Grid, home: Path, env: dict[str, str]) -> None:
     lfns = objects(grid, MANY + FEW)
     broker = Watched(home, env)
     try:
-        medgrid(home, "submit", "long", "-", stdin="\n".join(lfns[:slots]))
-        wait_for(lambda: grid.catalog.jobs.counts(["1"]).get(JobState.RUNNING, 0) == slots)
-        print(f"{slots} slots on {WORKERS} workers are full")
+        medgrid(home, "submit", "long", "-", stdin="\n".join(lfns[: 3 * slots]))
+        wait_for(lambda: grid.whole.jobs.counts(["1"]).get(JobState.RUNNING, 0) == slots)
+        print(f"{slots} slots on {WORKERS} workers are full, and others queue for them")
         found: list[float] = []
         for number in range(ALONE):
             found += emergencies(grid, lfns[number : number + 1])
@@ -182,26 +183,32 @@ def measure(grid: Grid, home: Path, env: dict[str, str]) -> None:
         distribution(f"{AT_ONCE} at once", emergencies(grid, lfns[:AT_ONCE]))
         long_jobs = grid.catalog.jobs.jobs(["1"])
         print(
-            f"of the {slots} sleeping jobs {sum(job.attempt == 1 for job in long_jobs)} are at "
-            f"their first attempt, {sum(job.paused_s > 0 for job in long_jobs)} stood still"
+            f"of the sleeping jobs {sum(job.attempt > 1 for job in long_jobs)} were killed, "
+            f"{sum(job.paused_s > 0 for job in long_jobs)} stood still for them"
         )
         medgrid(home, "cancel", "1")
-        wait_for(lambda: set(grid.catalog.jobs.counts(["1"])) == {JobState.CANCELLED})
+        wait_for(lambda: set(grid.whole.jobs.counts(["1"])) == {JobState.CANCELLED})
 
         print(f"{MANY} jobs of {SHORT_S} s of one user, a moment later {FEW} of another")
         many = submit_as(grid, "cid", lfns[:MANY])
-        wait_for(lambda: grid.catalog.jobs.counts([many]).get(JobState.RUNNING, 0) == slots)
+        wait_for(lambda: grid.whole.jobs.counts([many]).get(JobState.RUNNING, 0) == slots)
         shares(grid, many, submit_as(grid, "dee", lfns[MANY:]))
 
         medgrid(home, "quota", "set", "cid", "--slots", str(QUOTA))
         time.sleep(3 + 3 * SHORT_S)  # it is read, and what queued before has ended
         most = 0
         for _ in range(30):
-            most = max(most, grid.catalog.jobs.counts([many]).get(JobState.RUNNING, 0))
+            most = max(most, grid.whole.jobs.counts([many]).get(JobState.RUNNING, 0))
             time.sleep(0.2)
         print(f"with a quota of {QUOTA} slots, and {slots} free: at most {most} at once")
     finally:
-        medgrid(home, "cancel", "1")
+        subprocess.run(
+            [sys.executable, "-m", "medgrid", "cancel", *"123"],
+            env={**os.environ, "MEDGRID_HOME": str(home)},
+            capture_output=True,
+            check=False,
+        )  # what still sleeps here would outlive this program
+        time.sleep(2)
         broker.stop()
 
 

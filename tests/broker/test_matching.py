@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 from medgrid.broker.matching import Candidate, Need, need_of, objection, rank
+from medgrid.broker.shares import Shares
+from medgrid.broker.station import LiveAttempt, Station
 from medgrid.model import (
     Cause,
     GridObject,
+    JobId,
     JobState,
     ObjectId,
     ObjectKind,
+    Priority,
     Replica,
     Sha256,
     SiteClass,
@@ -119,11 +123,11 @@ def test_least_bytes_to_move_then_least_loaded_and_those_that_are_out_last() -> 
 def test_the_queue_ahead_grows_with_short_jobs() -> None:
     found = candidate("w", "siteA")
     assert found.limit_slots == 5
-    found.mean_duration_s = 10.0
+    found.duration_s = 10.0
     assert found.limit_slots == 5
-    found.mean_duration_s = 0.01
+    found.duration_s = 0.01
     assert found.limit_slots == 204
-    found.mean_duration_s = 0.0
+    found.duration_s = 0.0
     assert found.limit_slots == 260
 
 
@@ -184,3 +188,34 @@ def test_each_of_several_outputs_comes_from_its_own_input(field: Field) -> None:
         made = grid.catalog.provenance.made_by_many([one.object_id for one in job.outputs])
     for output, source in zip(job.outputs, job.inputs["file"], strict=True):
         assert made[output.object_id].inputs_of(output.object_id) == {"file": [source]}
+
+
+def test_short_jobs_do_not_let_long_ones_queue() -> None:
+    station = Station(candidate("w1", "siteA"), Shares({}, 0.0))
+    short, long = Sha256("5" * 64), Sha256("1" * 64)
+
+    def place(number: int, algorithm: Sha256) -> str:
+        live = LiveAttempt(
+            JobId(1, number), 1, 1, algorithm, 0, 0, "ann", Priority.NORMAL, since_s=0.0
+        )
+        station.place(f"1.{number}.1", live)
+        return f"1.{number}.1"
+
+    def end(attempt: str, duration_s: float) -> None:
+        station.succeeded(attempt, duration_s)
+        station.drop(attempt)
+
+    for number in range(1, 4):
+        assert station.candidate.limit_slots == (5 if number == 1 else 204)
+        end(place(number, short), 0.01)
+    first, other = place(4, long), place(5, short)
+    assert station.candidate.limit_slots == 5  # nobody knows how long it takes
+    end(first, 600.0)
+    assert station.candidate.limit_slots == 204
+    first = place(6, long)
+    assert station.candidate.limit_slots == 5
+    end(other, 0.01)
+    assert station.candidate.limit_slots == 5
+    end(first, 600.0)
+    place(7, short)
+    assert station.candidate.limit_slots == 204
