@@ -273,3 +273,40 @@ def test_replicas_and_uploads(grid: Catalog) -> None:
     assert grid.objects.reservations("s1") == {}
     with pytest.raises(NotFound, match=r"^no object 00$"):
         grid.objects.add_replica(Replica(ObjectId("00"), "s1", "p", 1, Sha256("0" * 64)))
+
+
+def test_who_deletes_bytes_holds_their_place(grid: Catalog) -> None:
+    objects = grid.objects
+    new, other = registration("/a"), registration("/b")
+    objects.register([new])
+    replica = ("s1", new.replicas[0].pfn)
+    (copy,) = other.replicas
+    objects.reserve(other.object.id, copy.se, copy.pfn)
+    free = ("s1", "stranger")
+    assert objects.condemn([replica, (copy.se, copy.pfn), free]) == {free}
+    assert objects.condemn([free]) == set()
+    assert objects.known_at("s1", [replica[1], copy.pfn, "stranger", "none"]) == {
+        replica[1],
+        copy.pfn,
+        "stranger",
+    }
+    with pytest.raises(Busy, match=r"^stranger at s1 is being deleted$"):
+        objects.reserve(ObjectId("00"), *free)
+    objects.end_condemned([free, replica, (copy.se, copy.pfn)])
+    assert list(objects.reservations("s1")) == [copy.pfn]
+
+    # what was reserved again is another reservation
+    ((_, since_s),) = objects.reservations("s1").values()
+    assert objects.condemn_uploads([(copy.se, copy.pfn)], since_s - 1) == set()
+    assert objects.condemn_uploads([(copy.se, copy.pfn)], since_s) == {(copy.se, copy.pfn)}
+    with pytest.raises(Busy, match=r"^an upload to s1 was given up meanwhile: its reservation is"):
+        objects.register([other], uploaded=True)
+    assert not objects.exists(LFN("/b"))
+    objects.end_condemned([(copy.se, copy.pfn)])
+    with pytest.raises(Busy, match=r"^an upload to s1 was given up meanwhile: its reservation is"):
+        objects.register([other], uploaded=True)
+    objects.reserve(other.object.id, copy.se, copy.pfn)
+    objects.register([other], uploaded=True)
+    assert [(one.se, one.pfn) for one in objects.remove(LFN("/b"))] == [(copy.se, copy.pfn)]
+    with pytest.raises(Busy, match=r" at s1 is being deleted$"):
+        objects.reserve(other.object.id, copy.se, copy.pfn)
