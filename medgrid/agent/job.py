@@ -29,6 +29,7 @@ Result = Dict[str, Any]
 _GRACE_S = {"memory": 0.0, "preempted": 0.5}  # between SIGTERM and SIGKILL, by cause
 _LONG_GRACE_S = 2.0  # for all others
 _REAP_S = 0.01
+_LOOK_S = 10.0  # a job that ended is found after so long even when no signal told it
 _SHORT_S = 0.03  # a longer job's process is written down
 _FULL_BYTES = 1 << 20
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -251,7 +252,7 @@ class Job:
         streams = {capture.reader: capture for capture in self._captures}
         recorded = False
         while True:
-            wait(list(streams), min(self._pause(watch), 3600 if recorded else _SHORT_S))
+            wait(list(streams), min(self._pause(watch), _LOOK_S if recorded else _SHORT_S))
             for reader, capture in list(streams.items()):
                 if not capture.pump():
                     del streams[reader]
