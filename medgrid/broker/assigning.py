@@ -223,10 +223,10 @@ class Assigner:
         names = {s.name for s in fit if s.candidate.trouble is None or not s.tried}
         placed: list[tuple[Station, WaitingJob, LiveAttempt]] = []
         left = list(jobs)
-        # at the start, a worker that has the input may be about to answer
+        # at the start, a worker that has the input, or a free slot, may be about to answer
         early = time.monotonic() < self._settled_s and not all(one.tried for one in fit)
         now = time.time()
-        for idle in (True, False):
+        for idle in (True,) if early and not urgent else (True, False):
             for local in (True,) if early else (True, False):
                 rest: list[WaitingJob] = []
                 for job in left:

@@ -135,3 +135,15 @@ def test_cancelling_a_job_on_a_worker_that_does_not_answer(
     while list(attempts.iterdir()):
         assert time.monotonic() < deadline, field.log()
         time.sleep(0.2)
+
+
+def test_no_job_queues_while_a_worker_with_a_free_slot_is_about_to_answer(
+    field: Field, remote: Worker
+) -> None:
+    field.algorithm("held", f'while [ ! -e "{field.directory}/go" ]; do sleep 0.05; done\n')
+    field.submit("held", *field.put("a", "b", "c", "d"))  # the local worker answers first
+    with field.prompt.start("broker", "run") as broker:
+        field.wait_for(lambda jobs: all(job.state is JobState.RUNNING for job in jobs))
+        (field.directory / "go").touch()
+        field.wait_for(lambda jobs: all(job.cause is Cause.OK for job in jobs))
+        broker.terminate()
