@@ -9,8 +9,8 @@ from typing import Any, TypeVar, Union
 
 from medgrid.actions.grid import Grid
 from medgrid.actions.places import (
-    check_jump,
     check_name,
+    check_options,
     check_se_url,
     check_worker_url,
     remove_se,
@@ -214,7 +214,7 @@ _NOUNS: dict[type, str] = {
     list: "a list",
 }
 _OPTIONS = ("jump", "identity")
-_WORKER_OPTIONS = (*_OPTIONS, "root", "python", "cache")
+_WORKER_OPTIONS = (*_OPTIONS, "root", "python", "cache", "mounts", "se-key")
 
 
 def _kind(value: Any) -> str:
@@ -306,7 +306,7 @@ def _read_worker(name: str, workers: _Section) -> Worker:
 def _read_options(section: _Section, names: Sequence[str]) -> dict[str, str]:
     options = {name: section.get(name, str) for name in names if section.data.get(name) is not None}
     try:
-        check_jump(options)
+        check_options(options)
     except UsageError as exc:
         raise section.wrong("jump", exc.message, hint=exc.hint) from exc
     return options

@@ -13,6 +13,7 @@ from medgrid.actions.grid import Grid
 from medgrid.actions.init import LOCAL_SITE
 from medgrid.errors import AlreadyExists, UsageError
 from medgrid.model import Site, SiteClass, StorageElement, Worker
+from medgrid.workers.mounts import read_mounts
 
 __all__ = [
     "Added",
@@ -20,7 +21,7 @@ __all__ = [
     "add_se",
     "add_site",
     "add_worker",
-    "check_jump",
+    "check_options",
     "check_name",
     "check_se_url",
     "check_worker_url",
@@ -161,7 +162,7 @@ def add_se(
     site = site or check_se_url(url)
     check_se_url(url)
     options = _given(options)
-    check_jump(options)
+    check_options(options)
     _check_free("storage element", name, {se.name for se in places.ses()}, replace_it)
     new_site = _ensure_site(grid, site)
     element = StorageElement(name, url, site, options=options)
@@ -186,7 +187,7 @@ def add_worker(
     check_name("worker", name)
     own_site = check_worker_url(url)
     options = _given(options)
-    check_jump(options)
+    check_options(options)
     if slots < 1:
         raise UsageError(f"a worker needs at least 1 slot, not {slots}")
     for tag in tags:
@@ -207,7 +208,14 @@ def add_worker(
     return Added(worker, new_site)
 
 
-def check_jump(options: Mapping[str, Any]) -> None:
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuse options of a storage element or worker that cannot be understood.
+
+    Raises
+    ------
+    UsageError
+    """
+    read_mounts(str(options.get("mounts", "")))
     for jump in str(options.get("jump", "")).split(",") if "jump" in options else ():
         check_worker_url(jump if "://" in jump else f"ssh://{jump}")
 

@@ -116,6 +116,7 @@ request                                             reply
 ``{"op": "put", "sha256", "size_bytes"}`` + bytes   (none)
 ``{"op": "resume", "sha256", "size_bytes"}``        ``{"offset"}``; then the bytes from there
 ``{"op": "take", "sha256", "size_bytes", "path"}``  (none; the bytes lie on the host)
+``{"op": "fetch", "source", "files"}``               ``{"problems", "is_out_of_reach"}``
 ``{"op": "flush"}``                                 ``{"problems": [{kind, sha256, message}]}``
 ``{"op": "get", "attempt", "path", "offset"}``      ``{"size_bytes"}`` + bytes, or ``{"error"}``
 ==================================================  ==========================================

@@ -8,6 +8,7 @@ import re
 import time
 from typing import Any, BinaryIO, Dict, List
 
+from .fetching import fetch
 from .layout import ATTEMPT_ID, Layout, is_sha256
 from .outputs import OutputProblem, open_inside
 from .receiving import CHUNK_BYTES, Incoming, Part, problem
@@ -32,6 +33,8 @@ def bulk(root: str) -> int:
                 problems.extend(_put(layout, request, requests))
             elif request["op"] == "resume":
                 problems.extend(_resume(layout, request, requests, replies))
+            elif request["op"] == "fetch":
+                _send(replies, fetch(layout, request, _Alive(replies).tell))
             elif request["op"] == "take":
                 problems.extend(_take(layout, request))
             elif request["op"] == "flush":

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from medgrid.algorithms.invocation import InputRef, Invocation, JobEnvironment, compose
 from medgrid.broker.messages import Work
@@ -26,8 +26,10 @@ from medgrid.workers.base import (
     Launch,
     Limits,
     OutputPattern,
+    SftpSource,
     StageItem,
 )
+from medgrid.workers.mounts import read_mounts
 
 __all__ = ["SourceError", "Stager", "Wheels"]
 
@@ -97,6 +99,7 @@ class Stager:
         self._worker = worker
         self._storages = storages
         self._wheels = wheels
+        self._mounts = read_mounts(str(worker.options.get("mounts", "")))
         self._bad: set[tuple[str, str]] = set()  # replicas that held other bytes: tried last
         self._opened: dict[Sha256, tuple[Replica, Sequence[Replica]]] = {}
 
@@ -170,8 +173,14 @@ class Stager:
 
     def _item(self, sha256: Sha256, size_bytes: int, replicas: Sequence[Replica]) -> StageItem:
         ordered = sorted(replicas, key=self._distance)
+        opener = partial(self._open, sha256, ordered)
         path = next(filter(None, map(self._path_there, ordered)), None)
-        return StageItem(sha256, size_bytes, open=partial(self._open, sha256, ordered), path=path)
+        if path is None:
+            for replica in ordered:
+                far = self._far(replica)
+                if far is not None:
+                    return StageItem(sha256, size_bytes, opener, far[1], far[0])
+        return StageItem(sha256, size_bytes, opener, path)
 
     def _distance(self, replica: Replica) -> tuple[bool, bool, str]:
         element = self._storages.element(replica.se)
@@ -192,7 +201,18 @@ class Stager:
                 return None
         if there.scheme == "sftp" and (there.netloc, worker.scheme) == (worker.netloc, "ssh"):
             return f"{there.path.rstrip('/')}/{replica.pfn}"
-        return None
+        mounted = self._mounts.get(element.name)
+        return f"{mounted.rstrip('/')}/{replica.pfn}" if mounted else None
+
+    def _far(self, replica: Replica) -> tuple[SftpSource, str] | None:
+        """Where the worker may fetch a replica itself, by SFTP with its site's own key."""
+        identity = self._worker.options.get("se-key")
+        element = self._storages.element(replica.se)
+        if not identity or element is None or urlsplit(element.url).scheme != "sftp":
+            return None
+        there = urlsplit(element.url)
+        source = SftpSource(there.hostname or "", there.port or 22, there.username, identity)
+        return source, f"{unquote(there.path).rstrip('/')}/{replica.pfn}"
 
     @contextmanager
     def _open(self, sha256: Sha256, replicas: Sequence[Replica]) -> Iterator[BinaryIO]:

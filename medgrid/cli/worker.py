@@ -90,6 +90,18 @@ def _trouble(found: Trouble | None) -> dict[str, Any]:
 @click.option("--python", metavar="PROGRAM", help="Python of the agent on the host.")
 @click.option("--identity", type=click.Path(), metavar="FILE", help="Private key to log in with.")
 @click.option("--cache", type=SIZE, metavar="SIZE", help="Most that inputs kept there may take.")
+@click.option(
+    "--mount",
+    "mounts",
+    multiple=True,
+    metavar="SE=DIR",
+    help="Storage element that the host has mounted; repeatable.",
+)
+@click.option(
+    "--se-key",
+    metavar="FILE",
+    help="Key file on the host with which it reads storage elements by SFTP itself.",
+)
 @click.option("--replace", is_flag=True, help="Put it in the place of one of this name.")
 @pass_session
 def add(
@@ -105,6 +117,8 @@ def add(
     python: str | None,
     identity: str | None,
     cache: int | None,
+    mounts: tuple[str, ...],
+    se_key: str | None,
     replace: bool,
 ) -> None:
     """Add a host that runs jobs.
@@ -115,6 +129,11 @@ def add(
     Inputs, code and environments stay on the host for later jobs, until they take more than
     --cache, or the disk gets full; what was used longest ago goes first. The default is half of
     what the disk has free.
+
+    Inputs pass through the broker's machine, unless the host has them at hand: on its own disk, in
+    a directory that it has mounted (--mount), or on an SFTP server that lets in a key of its site
+    (--se-key; it may read only, and the server must be among the host's known hosts). What cannot
+    be had that way is sent as ever.
 
     \b
     medgrid worker add w1 ssh://grid@host1:22 --slots 8 --site hospA --tag python
@@ -136,6 +155,8 @@ def add(
             "python": python,
             "identity": identity,
             "cache": None if cache is None else str(cache),
+            "mounts": ",".join(mounts) or None,
+            "se-key": se_key,
         },
         replace_it=replace,
     )

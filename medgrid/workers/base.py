@@ -32,6 +32,7 @@ __all__ = [
     "Listening",
     "OutputFile",
     "OutputPattern",
+    "SftpSource",
     "StageItem",
     "WorkerInfo",
     "WorkerLink",
@@ -221,17 +222,32 @@ class WorkerInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class SftpSource:
+    """A host with bytes that the worker's host may fetch itself, by SFTP.
+
+    `identity` is a key file on the *worker's* host: its site's own, never a user's. The host must
+    be among the known hosts of the worker's account. Without `user` it is that account's name.
+    """
+
+    host: str
+    port: int
+    user: str | None
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
 class StageItem:
     """Bytes that must be in the agent's cache before a launch.
 
-    `path` is an absolute path on the *worker's* host when the agent can read the bytes itself;
-    else `open` gives them on this side, from their start.
+    `path` is an absolute path on the *worker's* host when the agent can read the bytes itself,
+    on that of `source` when it is given; else `open` gives them on this side, from their start.
     """
 
     sha256: Sha256
     size_bytes: int
     open: Callable[[], AbstractContextManager[BinaryIO]] | None = None
     path: str | None = None
+    source: SftpSource | None = None
 
 
 class Listening(Protocol):

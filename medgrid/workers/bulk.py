@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from typing import Any, BinaryIO
 
 from medgrid.errors import IntegrityError, NotFound, Unreachable
-from medgrid.workers.base import AttemptId, OutputFile, StageItem
+from medgrid.workers.base import AttemptId, OutputFile, SftpSource, StageItem
 from medgrid.workers.bootstrap import Process
 from medgrid.workers.errors import AgentError, NoSpace
 
 __all__ = ["BulkChannels"]
 
+_LOG = logging.getLogger("medgrid.broker.bulk")
 _CHUNK_BYTES = 1024 * 1024
 _FLUSH_BYTES = 256 * 1024 * 1024
 _RESUMED_BYTES = 8 * 1024 * 1024  # what of larger files has come once is not sent again
@@ -39,6 +42,7 @@ class BulkChannels:
         self._idle: list[Process] = []
         self._lock = threading.Lock()
         self._room = threading.Semaphore(_MAX_STREAMS)
+        self._out_of_reach: set[SftpSource] = set()
 
     def put(self, items: Iterable[StageItem]) -> None:
         """Put items into the cache.
@@ -55,7 +59,7 @@ class BulkChannels:
         with self._stream() as stream:
             unflushed = 0
             again: dict[str, StageItem] = {}
-            for item in items:
+            for item in self._fetch(stream, items):
                 again[item.sha256] = item
                 if item.path is not None:
                     self._announce(stream, "take", item, path=item.path)
@@ -66,6 +70,43 @@ class BulkChannels:
                     self._flush(stream, again)
                     unflushed = 0
             self._flush(stream, again)
+
+    def _fetch(self, stream: Process, items: Iterable[StageItem]) -> Iterator[StageItem]:
+        """Let the worker fetch what it can from elsewhere; those that must go another way."""
+        far: dict[SftpSource, list[StageItem]] = defaultdict(list)
+        for item in items:
+            if item.source is None:
+                yield item
+            elif item.source in self._out_of_reach:
+                yield replace(item, path=None)
+            else:
+                far[item.source].append(item)
+        for source, some in far.items():
+            files = [
+                {"sha256": one.sha256, "size_bytes": one.size_bytes, "path": one.path}
+                for one in some
+            ]
+            self._write(stream, {"op": "fetch", "source": asdict(source), "files": files})
+            reply = self._receive(stream)
+            missing = {one["sha256"]: one["message"] for one in reply["problems"]}
+            if reply["is_out_of_reach"]:
+                self._out_of_reach.add(source)
+            got = [one for one in some if one.sha256 not in missing]
+            if got:
+                size_bytes = sum(one.size_bytes for one in got)
+                _LOG.info(
+                    "%s fetched %d bytes from %s itself", self._where, size_bytes, source.host
+                )
+            if missing:
+                _LOG.warning(
+                    "%s could not fetch %d of %d files from %s itself, they are sent from here: %s",
+                    self._where,
+                    len(missing),
+                    len(some),
+                    source.host,
+                    next(iter(missing.values())),
+                )
+            yield from (replace(one, path=None) for one in some if one.sha256 in missing)
 
     def get(
         self, wanted: Iterable[tuple[AttemptId, OutputFile]], offset: int = 0

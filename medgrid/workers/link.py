@@ -93,7 +93,7 @@ class AgentLink:
         by_digest = {item.sha256: item for item in items}
         missing = self._missing({item.sha256: item.size_bytes for item in by_digest.values()})
         wanted = [
-            replace(by_digest[sha256], path=by_digest[sha256].path or near)
+            replace(by_digest[sha256], path=near, source=None) if near else by_digest[sha256]
             for sha256, near in missing.items()
         ]
         if wanted:

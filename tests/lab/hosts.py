@@ -312,7 +312,7 @@ class Lab:
         self.identity = self.directory / "id"
         self.known_hosts = self.directory / "known_hosts"
         self.block, self._claim = _claim_block()
-        self._uplink = f"mglab{self.block}"
+        self.uplink = f"mglab{self.block}"
         self.hidden = _checkout_top()
         self._hosts: dict[int, LabHost] = {}
         keygen(self.identity)
@@ -343,7 +343,7 @@ class Lab:
             raise
 
     def _wire(self) -> None:
-        here = self._uplink
+        here = self.uplink
         hub = f"10.213.0.{self.block * BLOCK + BLOCK - 2}"
         subprocess.run(["ip", "link", "del", here], check=False, capture_output=True)
         peer = ["peer", "name", "uplink", "netns", str(self.pid)]
@@ -389,7 +389,7 @@ class Lab:
         for host in self._hosts.values():
             if host._unshare is not None:
                 host._unshare.wait()
-        subprocess.run(["ip", "link", "del", self._uplink], check=False, capture_output=True)
+        subprocess.run(["ip", "link", "del", self.uplink], check=False, capture_output=True)
         self._claim.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
