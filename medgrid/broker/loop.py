@@ -23,7 +23,7 @@ from medgrid.catalog.leases import BROKER, Lease, LeaseLost
 from medgrid.config import Settings
 from medgrid.crypto.vault import Vault
 from medgrid.database import DatabaseReadOnly
-from medgrid.errors import Busy, Unreachable
+from medgrid.errors import Busy, MedgridError, Unreachable
 
 __all__ = ["Broker"]
 
@@ -122,9 +122,11 @@ class Broker:
                 failures += 1
                 if failures >= _FAILURES_MOST:
                     raise
-                # the text of a foreign exception may quote data: its type and place will do
-                trace = "".join(traceback.format_tb(exc.__traceback__))
-                _LOG.error("unexpected %s\n%s", type(exc).__name__, trace)
+                if isinstance(exc, MedgridError):
+                    _LOG.error("the broker cannot go on now: %s", exc.message)
+                else:  # a foreign text may quote data: its type and place will do
+                    trace = "".join(traceback.format_tb(exc.__traceback__))
+                    _LOG.error("unexpected %s\n%s", type(exc).__name__, trace)
             finally:
                 if session is not None:
                     session.close()
