@@ -30,7 +30,7 @@ def test_makes_a_grid_home(prompt: Prompt) -> None:
         ["worker", "local", "made", "local: 3 slots"],
     ]
     assert prompt.ok("worker", "ls").rows == [
-        ["local", "local:", "here", "3", "", "", "enabled", ""]
+        ["local", "local:", "here", "3", "", "", "", "enabled", ""]
     ]
 
 

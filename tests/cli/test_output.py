@@ -85,7 +85,7 @@ def test_a_table_on_a_terminal(grid_prompt: Prompt) -> None:
     ran = grid_prompt.on_terminal("worker", "ls", env={"NO_COLOR": "1"})
     assert ran.code == 0
     header, rule, row = ran.out.splitlines()
-    columns = ["name", "url", "site", "slots", "memory", "tags", "state", "trouble"]
+    columns = ["name", "url", "site", "slots", "memory", "cache", "tags", "state", "trouble"]
     assert header.split() == columns
     assert set(rule) == {"-", " "}
     assert row.split() == ["local", "local:", "here", "2", "enabled"]

@@ -45,7 +45,7 @@ def test_the_lid_is_closed_while_300_jobs_run_on_three_hosts(
         "MEDGRID_CONNECT_TIMEOUT_S": "5",
         "MEDGRID_KEEPALIVE_S": "5",
     }
-    prompt.ok("init")
+    grid_id = prompt.ok("init").rows[0][1]
     prompt.ok("worker", "rm", "local")
     for machine in machines:
         words = ["--slots", "2", "--site", machine.name]
@@ -82,7 +82,8 @@ def test_the_lid_is_closed_while_300_jobs_run_on_three_hosts(
     assert states() == {"Done": TARGETS}
 
     # each job was tried once, started once, ended once, and gave one result
-    log = "".join(machine.exec("cat /home/grid/.medgrid-agent/*/*/journal") for machine in machines)
+    journals = f"/home/grid/.medgrid-agent/{grid_id}/*/journal"
+    log = "".join(machine.exec(f"cat {journals}") for machine in machines)
     records = [json.loads(line) for line in log.splitlines()]
     for event in ("started", "done"):
         seen = Counter(record["attempt"] for record in records if record["event"] == event)
