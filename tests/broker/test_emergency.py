@@ -129,13 +129,14 @@ def test_the_next_broker_finds_who_made_room(field: Field) -> None:
         field.wait_for(lambda jobs: all(job.state is JobState.RUNNING for job in jobs))
         field.submit("urgent", "--priority", "emergency", lfns[2])
         field.wait_for(lambda jobs: jobs[0].state is JobState.RUNNING, "2")
-        field.wait_for(is_suspended, "1.2")
+        both = field.wait_for(lambda jobs: any(job.suspended_s is not None for job in jobs))
+        (who,) = [str(job.id) for job in both if job.suspended_s is not None]
         first.kill()
     (field.directory / "enough").touch()
     (field.directory / "go").touch()
     field.once()
     assert {(job.cause, job.attempt) for job in field.jobs("1", "2")} == {(Cause.OK, 1)}
-    assert "Running: resumed on local" in events(field, "1.2")
+    assert "Running: resumed on local" in events(field, who)
 
 
 def test_an_emergency_goes_where_the_lowest_class_stands_still(field: Field) -> None:

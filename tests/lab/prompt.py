@@ -44,6 +44,17 @@ class Ran:
         return [json.loads(line) for line in self.lines]
 
 
+class _Started(subprocess.Popen[str]):
+    """A command that was left running; it dies with a test that fails."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: Any
+    ) -> None:
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, error, tb)
+
+
 @dataclass
 class Prompt:
     """Runs medgrid with a grid home of its own and nothing of the user's settings."""
@@ -65,9 +76,7 @@ class Prompt:
             "stdout": subprocess.PIPE,
             "stderr": subprocess.PIPE,
         }
-        return subprocess.Popen(
-            self.command(*words), env=self.environ(), text=True, **{**pipes, **options}
-        )
+        return _Started(self.command(*words), env=self.environ(), text=True, **{**pipes, **options})
 
     def __call__(self, *words: str | Path, stdin: str = "", timeout_s: float = 60) -> Ran:
         """Run a command to its end, with pipes."""

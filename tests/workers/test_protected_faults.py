@@ -73,7 +73,8 @@ def test_agent_and_keeper_killed_together_leave_nothing(place: Place) -> None:
     link, owner = place.open(), Owner()
     launch = busy(owner, place, link, 1, 60)
     start(place, link, launch)
-    place.shell(f"kill -9 {place.keeper(launch.attempt)} {place.state()['pid']}")
+    # the agent first: it would see that its keeper died
+    place.shell(f"kill -9 {place.state()['pid']} {place.keeper(launch.attempt)}")
     assert not nothing_left(place)
     link = place.open()
     record = follow_until(link, [launch.attempt])[launch.attempt]
