@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from types import TracebackType
 
 import pytest
 
@@ -42,6 +43,34 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(skip)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[object],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Give a line to every step of a failure: where a test's time runs out there may be none,
+    and pytest ends the whole run over that."""
+    if call.excinfo is not None:
+        error: BaseException | None = call.excinfo.value
+        seen: list[BaseException] = []
+        while error is not None and error not in seen:
+            seen.append(error)
+            error.__traceback__ = with_lines(error.__traceback__)
+            error = error.__cause__ or error.__context__
+        call.excinfo = pytest.ExceptionInfo.from_exception(call.excinfo.value)
+    return (yield)
+
+
+def with_lines(step: TracebackType | None) -> TracebackType | None:
+    if step is None:
+        return None
+    below = with_lines(step.tb_next)
+    line: int | None = step.tb_lineno  # CPython 3.11 says None, whatever the types say
+    if line is None:
+        return TracebackType(below, step.tb_frame, -1, step.tb_frame.f_code.co_firstlineno)
+    step.tb_next = below
+    return step
 
 
 @pytest.fixture
