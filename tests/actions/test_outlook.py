@@ -32,8 +32,9 @@ def grid(field: Field) -> Iterator[Grid]:
     field.algorithm("touch", "true\n", custom=custom)
     field.submit("touch", *field.put("a"))
     with field.grid() as opened:
-        opened.catalog.leases.acquire(BROKER, *own_process())
+        lease = opened.catalog.leases.acquire(BROKER, *own_process())
         yield opened
+        opened.catalog.leases.release(lease)
 
 
 def outlook(grid: Grid) -> Outlook | None:

@@ -207,7 +207,11 @@ def _wait_for(prompt: Prompt) -> subprocess.Popen[str]:
 def test_an_orderly_end_by_signal(
     grid_prompt: Prompt, number: signal.Signals, code: int, told: str
 ) -> None:
-    child = _wait_for(grid_prompt)
+    old = signal.signal(number, signal.SIG_DFL)  # the tests themselves may run under nohup(1)
+    try:
+        child = _wait_for(grid_prompt)
+    finally:
+        signal.signal(number, old)
     child.send_signal(number)
     out, err = child.communicate(timeout=20)
     assert (child.returncode, out, err) == (code, "", told)
