@@ -24,6 +24,7 @@ from medgrid.broker.collecting import output_prefix
 from medgrid.catalog.uploads import CONDEMNED
 from medgrid.errors import MedgridError, Unreachable
 from medgrid.model import ObjectId, Replica, StorageElement
+from medgrid.storage.base import PART
 
 __all__ = ["ElementCheck", "names_of"]
 
@@ -77,7 +78,8 @@ class ElementCheck:
             if pfn not in after and not self.stop.is_set():
                 yield from self._half_done(pfn, object_id, since_s)
         for temporary in self._storage.temporaries():
-            if temporary.age_s > self._orders.min_age_s and not self.stop.is_set():
+            is_old = temporary.age_s > self._orders.min_age_s
+            if is_old and not _is_of(living, temporary.name) and not self.stop.is_set():
                 finding = Finding(Kind.TEMPORARY, self._se, temporary.name)
                 yield from self._leftover(finding, temporary.size_bytes)
 
@@ -243,8 +245,8 @@ class ElementCheck:
 
 
 def _is_of(living: set[str], pfn: str) -> bool:
-    """Whether bytes are an output of one of these attempts."""
-    return pfn.rpartition("/")[2][:16] in living
+    """Whether bytes are an output of one of these attempts, or a part of one."""
+    return pfn.removeprefix(PART).rpartition("/")[2][:16] in living
 
 
 def _ago(age_s: float) -> str:

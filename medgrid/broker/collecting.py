@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from typing import Self
 
 from medgrid.broker.messages import Collected
 from medgrid.broker.storages import Storages
@@ -13,13 +15,14 @@ from medgrid.catalog.job_moves import AttemptEnd
 from medgrid.crypto.vault import SealedOutput
 from medgrid.errors import IntegrityError, MedgridError, Unreachable
 from medgrid.model import Cause, ObjectId, StorageElement
-from medgrid.storage.base import physical_name
+from medgrid.storage.base import Storage, Stored, physical_name
 from medgrid.workers.base import AttemptId, JournalRecord, OutputFile, WorkerLink
 
 __all__ = ["Collector", "output_id", "output_prefix"]
 
 _TRIES = 6
 _PAUSE_S = 0.5
+_RESUMED_BYTES = 8 * 1024 * 1024  # what of larger files has come once is not asked for again
 _UNUSUAL = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
@@ -103,35 +106,83 @@ class Collector:
         pairs: Sequence[tuple[JournalRecord, StorageElement]],
         outputs: dict[AttemptId, tuple[Collected, ...]],
     ) -> None:
-        wanted = [(record.attempt, one) for record, _ in pairs for one in record.outputs]
+        small: list[tuple[AttemptId, OutputFile]] = []
+        large: list[tuple[AttemptId, OutputFile]] = []
+        for record, _ in pairs:
+            for one in record.outputs:
+                kind = small if _stored_bytes(one) < _RESUMED_BYTES else large
+                kind.append((record.attempt, one))
         elements = {record.attempt: se.name for record, se in pairs}
-        expected = {record.attempt: len(record.outputs) for record, _ in pairs}
-        got: dict[AttemptId, list[Collected]] = {attempt: [] for attempt in expected}
-        if wanted:
-            for attempt, one, chunks in link.collect(wanted):
-                got[attempt].append(self._put(elements[attempt], attempt, one, chunks))
-                if len(got[attempt]) == expected[attempt]:
-                    outputs[attempt] = tuple(got[attempt])
-        for attempt, many in got.items():
-            if len(many) != expected[attempt]:
-                raise IntegrityError(f"the worker gave {len(many)} of {expected[attempt]} outputs")
-            outputs[attempt] = tuple(many)
+        expected = {
+            record.attempt: [(one.role, one.path) for one in record.outputs] for record, _ in pairs
+        }
+        got: dict[AttemptId, dict[tuple[str, str], Collected]] = {
+            attempt: {} for attempt in expected
+        }
+
+        def keep(attempt: AttemptId, collected: Collected) -> None:
+            got[attempt][collected.role, collected.path] = collected
+            if len(got[attempt]) == len(expected[attempt]):
+                outputs[attempt] = tuple(got[attempt][key] for key in expected[attempt])
+
+        for attempt, one, chunks in link.collect(small) if small else ():
+            keep(attempt, self._put(elements[attempt], attempt, one, chunks))
+        for attempt, one in large:
+            keep(attempt, self._resume(elements[attempt], attempt, one, link))
+        for attempt, keys in expected.items():
+            if len(got[attempt]) != len(keys):
+                raise IntegrityError(f"the worker gave {len(got[attempt])} of {len(keys)} outputs")
+            outputs[attempt] = tuple(got[attempt][key] for key in keys)
 
     def _put(
         self, se: str, attempt: AttemptId, one: OutputFile, chunks: Iterable[bytes]
     ) -> Collected:
-        object_id = output_id(self._grid_id, attempt, one.path)
         source = _Source(chunks)
+
+        def put(storage: Storage, pfn: str) -> Stored:
+            return storage.put(pfn, source, expected=one.sha256)
+
         try:
-            stored = self._storages.get(se).put(
-                physical_name(object_id), source, expected=one.sha256
-            )
-        except MedgridError as exc:
-            if source.problem is not None:
-                raise source.problem from exc
+            return self._store(se, attempt, one, source, put)
+        except _StorageTrouble:
             # the rest of this output is still to come on the worker's stream
             for _ in source:
                 pass
+            raise
+
+    def _resume(self, se: str, attempt: AttemptId, one: OutputFile, link: WorkerLink) -> Collected:
+        source = _Source(())
+
+        def rest(offset: int) -> Generator[bytes, None, None]:
+            if offset > _stored_bytes(one):
+                raise IntegrityError(f"expected {_stored_bytes(one)} bytes, found {offset} bytes")
+            for _, _, chunks in link.collect([(attempt, one)], offset):
+                yield from chunks
+
+        def resume(storage: Storage, pfn: str) -> Stored:
+            return storage.resume(
+                pfn,
+                lambda offset: source.begin(stack.enter_context(closing(rest(offset)))),
+                one.sha256,
+            )
+
+        with ExitStack() as stack:
+            return self._store(se, attempt, one, source, resume)
+
+    def _store(
+        self,
+        se: str,
+        attempt: AttemptId,
+        one: OutputFile,
+        source: _Source,
+        store: Callable[[Storage, str], Stored],
+    ) -> Collected:
+        object_id = output_id(self._grid_id, attempt, one.path)
+        try:
+            stored = store(self._storages.get(se), physical_name(object_id))
+        except MedgridError as exc:
+            if source.problem is not None:
+                raise source.problem from exc
             raise _StorageTrouble(f"{se}: {exc.message}") from exc
         name = _UNUSUAL.sub("_", one.path.rsplit("/", 1)[-1]) or "output"
         sealed = None
@@ -158,8 +209,13 @@ class _Source:
     """Chunks from a worker; keeps the worker's failure apart from the storage element's."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = iter(chunks)
         self.problem: Unreachable | None = None
+        self.begin(chunks)
+
+    def begin(self, chunks: Iterable[bytes]) -> Self:
+        """Take the chunks from here."""
+        self._chunks = iter(chunks)
+        return self
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -170,6 +226,10 @@ class _Source:
         except Unreachable as exc:
             self.problem = exc
             raise
+
+
+def _stored_bytes(one: OutputFile) -> int:
+    return one.body_bytes if one.header else one.size_bytes
 
 
 def _end(record: JournalRecord, problem: MedgridError) -> AttemptEnd:

@@ -6,7 +6,7 @@ Every kind passes ``tests/storage/test_contract.py``.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
@@ -16,6 +16,7 @@ from medgrid.model import ObjectId, Sha256
 
 __all__ = [
     "CHUNK_BYTES",
+    "PART",
     "Storage",
     "Stored",
     "Temporary",
@@ -25,10 +26,12 @@ __all__ = [
     "read_chunks",
     "physical_name",
     "TEMPORARY_DIR",
+    "part_name",
 ]
 
 CHUNK_BYTES = 1024 * 1024
 TEMPORARY_DIR = ".tmp"  # below the root of a storage element; no PFN starts so
+PART = f"{TEMPORARY_DIR}/part-"  # how the name of what `Storage.resume` gathers begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,17 @@ def physical_name(object_id: ObjectId) -> str:
     '00/ff/00ff00ff00ff00ff00ff00ff00ff00ff'
     """
     return f"{object_id[:2]}/{object_id[2:4]}/{object_id}"
+
+
+def part_name(pfn: str) -> str:
+    """Name of the temporary file in which `Storage.resume` gathers what comes of `pfn`.
+
+    Examples
+    --------
+    >>> part_name("00/ff/00ff00ff00ff00ff00ff00ff00ff00ff")
+    '.tmp/part-00ff00ff00ff00ff00ff00ff00ff00ff'
+    """
+    return PART + check_pfn(pfn).rpartition("/")[2]
 
 
 def check_pfn(pfn: str) -> str:
@@ -122,6 +136,16 @@ class Storage(Protocol):
         """Write under a temporary name, flush to disk, verify, rename. Never half a file.
 
         What fails, `chunks` included, leaves nothing behind; the error of `chunks` comes through.
+        """
+        ...
+
+    def resume(
+        self, pfn: str, chunks_from: Callable[[int], Iterable[bytes]], expected: Sha256
+    ) -> Stored:
+        """As `put`, but what has come stays when the rest does not: the next one goes on there.
+
+        `chunks_from` is called with the number of bytes that are there. Where it raises
+        IntegrityError, or the whole has another digest, or the place is full, nothing stays.
         """
         ...
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import io
 import os
 import secrets
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from medgrid.errors import ConfigError, NotFound
+from medgrid.errors import ConfigError, IntegrityError, NotFound
 from medgrid.model import Sha256, StorageElement
 from medgrid.storage.base import (
     CHUNK_BYTES,
@@ -25,8 +26,9 @@ from medgrid.storage.base import (
     check_pfn,
     check_stored,
     digest_of,
+    part_name,
 )
-from medgrid.storage.errors import root_missing, storage_error
+from medgrid.storage.errors import StorageFull, root_missing, storage_error
 
 __all__ = ["PosixStorage"]
 
@@ -53,39 +55,71 @@ class PosixStorage:
         self._root = Path(os.path.normpath(path))
 
     def put(self, pfn: str, chunks: Iterable[bytes], expected: Sha256 | None = None) -> Stored:
-        target = self._root / check_pfn(pfn)
-        doing = f"writing {pfn}"
-        with self._errors(doing):
-            directory = self._root / TEMPORARY_DIR
-            self._make_dirs(directory)
-            temporary = directory / secrets.token_hex(16)
-            handle = os.open(
-                temporary,
-                os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
-                0o600,
-            )
+        check_pfn(pfn)
+        temporary = self._root / TEMPORARY_DIR / secrets.token_hex(16)
+        with self._errors(f"writing {pfn}"):
+            handle = self._open_new(temporary)
         try:
-            with os.fdopen(handle, "wb", buffering=0) as stream:
-                hasher = hashlib.sha256()
-                size_bytes = 0
-                for chunk in chunks:
-                    hasher.update(chunk)
-                    size_bytes += len(chunk)
-                    with self._errors(doing):
-                        _write_all(stream.fileno(), chunk)
-                with self._errors(doing):
-                    os.fsync(stream.fileno())
-                    found_bytes = os.fstat(stream.fileno()).st_size
-            stored = Stored(pfn, size_bytes, Sha256(hasher.hexdigest()))
-            check_stored(f"storage element {self.name}: {doing}", stored, found_bytes, expected)
-            with self._errors(doing):
-                self._make_dirs(target.parent)
-                temporary.replace(target)
-                _sync_dir(target.parent)
+            return self._write(handle, temporary, pfn, lambda _: chunks, expected)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
+
+    def resume(
+        self, pfn: str, chunks_from: Callable[[int], Iterable[bytes]], expected: Sha256
+    ) -> Stored:
+        part = self._root / part_name(pfn)
+        with self._errors(f"writing {pfn}"):
+            handle = self._open_new(part, flags=0)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another adds to it, or the file system has no locks
+            os.close(handle)
+            return self.put(pfn, chunks_from(0), expected)
+        try:
+            return self._write(handle, part, pfn, chunks_from, expected)
+        except (IntegrityError, StorageFull):
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise
+
+    def _open_new(self, temporary: Path, flags: int = os.O_EXCL) -> int:
+        self._make_dirs(temporary.parent)
+        flags |= os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(temporary, flags, 0o600)
+
+    def _write(
+        self,
+        handle: int,
+        temporary: Path,
+        pfn: str,
+        chunks_from: Callable[[int], Iterable[bytes]],
+        expected: Sha256 | None,
+    ) -> Stored:
+        """Add what is missing to an open temporary file, make it safe, and name it."""
+        target = self._root / pfn
+        doing = f"writing {pfn}"
+        with os.fdopen(handle, "r+b", buffering=0) as stream:
+            hasher = hashlib.sha256()
+            with self._errors(doing):
+                while chunk := stream.read(CHUNK_BYTES):
+                    hasher.update(chunk)
+                size_bytes = stream.tell()
+            for chunk in chunks_from(size_bytes):
+                hasher.update(chunk)
+                size_bytes += len(chunk)
+                with self._errors(doing):
+                    _write_all(stream.fileno(), chunk)
+            with self._errors(doing):
+                os.fsync(stream.fileno())
+                found_bytes = os.fstat(stream.fileno()).st_size
+        stored = Stored(pfn, size_bytes, Sha256(hasher.hexdigest()))
+        check_stored(f"storage element {self.name}: {doing}", stored, found_bytes, expected)
+        with self._errors(doing):
+            self._make_dirs(target.parent)
+            temporary.replace(target)
+            _sync_dir(target.parent)
         return stored
 
     @contextmanager

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from medgrid.config import Settings
-from medgrid.errors import ConfigError, MedgridError, NotFound, Unreachable
+from medgrid.errors import ConfigError, IntegrityError, MedgridError, NotFound, Unreachable
 from medgrid.model import Sha256, StorageElement
 from medgrid.storage.base import (
     CHUNK_BYTES,
@@ -25,8 +25,9 @@ from medgrid.storage.base import (
     Temporary,
     check_pfn,
     check_stored,
+    part_name,
 )
-from medgrid.storage.errors import root_missing, storage_error
+from medgrid.storage.errors import StorageFull, root_missing, storage_error
 from medgrid.storage.lanes import Lane, Lanes
 from medgrid.transport.process import RemoteProcess
 from medgrid.transport.sftp import SftpError
@@ -81,14 +82,32 @@ class SftpStorage:
                 found_bytes = self._write(lane, temporary, source)
                 stored = Stored(pfn, source.size_bytes, Sha256(source.hasher.hexdigest()))
                 check_stored(start, stored, found_bytes, expected)
-                found = self._digest(lane, self._path(temporary), found_bytes)
-                there = Stored(pfn, found_bytes, found)
-                check_stored(start, there, found_bytes, stored.sha256)
-                self._rename(lane, temporary, target)
+                self._name(lane, temporary, target, stored)
         except BaseException:
             if began:  # over another lane: this one may have stopped half-way
                 with contextlib.suppress(MedgridError):
                     self.delete(temporary)
+            raise
+        return stored
+
+    def resume(
+        self, pfn: str, chunks_from: Callable[[int], Iterable[bytes]], expected: Sha256
+    ) -> Stored:
+        target = self._path(pfn)
+        part = part_name(pfn)
+        try:
+            with self._lane(f"writing {pfn}") as lane:
+                offset = self._begun(lane, part)
+                chunks = chunks_from(offset)
+                if offset:
+                    found_bytes = lane.sftp.add(self._path(part), offset, chunks)
+                else:
+                    found_bytes = self._write(lane, part, chunks)
+                stored = Stored(pfn, found_bytes, expected)
+                self._name(lane, part, target, stored)
+        except (IntegrityError, StorageFull):
+            with contextlib.suppress(MedgridError):
+                self.delete(part)
             raise
         return stored
 
@@ -207,6 +226,26 @@ class SftpStorage:
                 raise
         lane.sftp.make_dir(self._path(TEMPORARY_DIR))
         return lane.sftp.write_new(self._path(temporary), source)
+
+    def _begun(self, lane: Lane, part: str) -> int:
+        """How much of a part is there; one that holds nothing is deleted."""
+        try:
+            found = lane.sftp.lstat(self._path(part))
+        except SftpError as exc:
+            if exc.errno != ENOENT:
+                raise
+            return 0
+        if not found.st_size:
+            lane.sftp.remove(self._path(part))
+        return found.st_size or 0
+
+    def _name(self, lane: Lane, temporary: str, target: str, stored: Stored) -> None:
+        """Give a temporary file its name, if what lies there is what was to be stored."""
+        found = self._digest(lane, self._path(temporary), stored.size_bytes)
+        there = Stored(stored.pfn, stored.size_bytes, found)
+        start = f"storage element {self.name}: writing {stored.pfn}"
+        check_stored(start, there, stored.size_bytes, stored.sha256)
+        self._rename(lane, temporary, target)
 
     def _rename(self, lane: Lane, temporary: str, target: str) -> None:
         try:

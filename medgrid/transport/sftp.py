@@ -55,24 +55,47 @@ class SftpSession:
         with self._errors(path):
             # 'x': fail when it exists; nothing is written before the mode is set
             file = self._client.open(path, "wbx", bufsize=0)
-        try:
+        with self._closing(file):
             with self._errors(path):
                 file.chmod(0o600)
-                file.set_pipelined(True)
-            held = b""
-            for chunk in chunks:
-                if chunk:
-                    with self._errors(path):
-                        if held:
-                            file.write(held)
-                    held = chunk
+            return self._write(file, path, chunks)
+
+    def add(self, path: str, offset: int, chunks: Iterable[bytes]) -> int:
+        """Write on from `offset` of a file that is there, and flush it to disk; its size after.
+
+        Errors of `chunks` come through.
+        """
+        with self._errors(path):
+            file = self._client.open(path, "r+b", bufsize=0)
+        with self._closing(file):
             with self._errors(path):
-                # not pipelined: this write reads the answers to all before it
-                file.set_pipelined(False)
-                if held:
-                    file.write(held)
-                self._fsync(file)
-                return int(file.stat().st_size)
+                file.seek(offset)
+            return self._write(file, path, chunks)
+
+    def _write(self, file: Any, path: str, chunks: Iterable[bytes]) -> int:
+        with self._errors(path):
+            file.set_pipelined(True)
+        held = b""
+        for chunk in chunks:
+            if chunk:
+                with self._errors(path):
+                    if held:
+                        file.write(held)
+                held = chunk
+        with self._errors(path):
+            # not pipelined: this write reads the answers to all before it
+            file.set_pipelined(False)
+            if held:
+                file.write(held)
+            self._fsync(file)
+            return int(file.stat().st_size)
+
+    @staticmethod
+    @contextmanager
+    def _closing(file: Any) -> Iterator[None]:
+        """Close a file at the end; when the connection broke it is closed already."""
+        try:
+            yield
         finally:
             with contextlib.suppress(Exception):
                 file.close()

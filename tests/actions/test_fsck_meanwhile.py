@@ -26,8 +26,8 @@ from medgrid.catalog.job_moves import AttemptEnd, Move
 from medgrid.catalog.job_states import Event as Jobs
 from medgrid.catalog.objects import Registration
 from medgrid.errors import Busy
-from medgrid.model import LFN, Cause, GridObject, ObjectKind, Replica, new_object_id
-from medgrid.storage.base import Storage, physical_name
+from medgrid.model import LFN, Cause, GridObject, ObjectId, ObjectKind, Replica, new_object_id
+from medgrid.storage.base import Storage, part_name, physical_name
 from tests.lab.datagrid import DataGrid
 
 NOW = Orders(mend=True, min_age_s=-1.0)
@@ -284,12 +284,15 @@ def test_a_replica_is_made_where_dark_bytes_lie(data: DataGrid) -> None:
 
 
 @pytest.mark.parametrize("ends", [False, True])
-def test_outputs_of_a_living_attempt_are_no_leftovers(data: DataGrid, ends: bool) -> None:
-    """A broker has stored them and has not entered them yet."""
+@pytest.mark.parametrize("name_of", [physical_name, lambda one: part_name(physical_name(one))])
+def test_outputs_of_a_living_attempt_are_no_leftovers(
+    data: DataGrid, ends: bool, name_of: Callable[[ObjectId], str]
+) -> None:
+    """A broker has stored them, whole or a part, and has not entered them yet."""
     job = data.submit([[data.put("/t/1").id]])[0]
     with data.grid() as grid:
         object_id = output_id(grid.catalog.grid_id, f"{job}.1", "m-1.json")
-        path = data.root("far") / physical_name(object_id)
+        path = data.root("far") / name_of(object_id)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"{}")
         os.utime(path, (1e9, 1e9))
@@ -301,5 +304,6 @@ def test_outputs_of_a_living_attempt_are_no_leftovers(data: DataGrid, ends: bool
         assert len(desk.apply(moves)) == len(moves)
         found: list[Finding] = []
         check_grid(grid, ["far"], found.append, NOW)
-    assert [one.kind for one in found] == ([Kind.DARK] if ends else [])
+    kind = Kind.DARK if name_of is physical_name else Kind.TEMPORARY
+    assert [one.kind for one in found] == ([kind] if ends else [])
     assert path.exists() is not ends

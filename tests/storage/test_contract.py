@@ -14,7 +14,7 @@ import pytest
 
 from medgrid.errors import Denied, IntegrityError, NotFound, Unreachable
 from medgrid.model import ObjectId, Sha256, new_object_id
-from medgrid.storage.base import Storage, check_pfn, physical_name
+from medgrid.storage.base import Storage, check_pfn, part_name, physical_name
 from medgrid.storage.errors import StorageFull
 from tests.storage.places import Place
 
@@ -122,6 +122,88 @@ class TestPut:
         assert not read_only.files()
 
 
+class TestResume:
+    def test_what_has_come_stays_until_the_rest_does(self, place: Place, pfn: str) -> None:
+        asked = []
+
+        def broken(offset: int) -> Iterator[bytes]:
+            asked.append(offset)
+            yield from chunks(CONTENT[offset : offset + 2_000_000])
+            raise Unreachable("source broke")
+
+        def whole(offset: int) -> Iterator[bytes]:
+            asked.append(offset)
+            return chunks(CONTENT[offset:])
+
+        for _ in range(2):
+            with pytest.raises(Unreachable, match="source broke"):
+                place.storage.resume(pfn, broken, sha256(CONTENT))
+        assert list(place.storage.walk()) == []
+        assert [one.name for one in place.storage.temporaries()] == [part_name(pfn)]
+        stored = place.storage.resume(pfn, whole, sha256(CONTENT))
+
+        assert (stored.size_bytes, stored.sha256) == (len(CONTENT), sha256(CONTENT))
+        assert read(place.storage, pfn) == CONTENT
+        assert asked[0] == 0
+        assert 1_000_000 < asked[1] < asked[2] <= 4_000_000
+        assert list(place.storage.temporaries()) == []
+
+    def test_nothing_was_missing_but_the_name(self, place: Place, pfn: str) -> None:
+        part = place.root / part_name(pfn)
+        part.parent.mkdir(mode=0o700)
+        part.write_bytes(CONTENT)
+        place.storage.resume(pfn, lambda offset: [CONTENT[offset:]], sha256(CONTENT))
+        assert read(place.storage, pfn) == CONTENT
+
+    def test_other_bytes_leave_nothing(self, place: Place, pfn: str) -> None:
+        def broken(_: int) -> Iterator[bytes]:
+            yield from [CONTENT, CONTENT]
+            raise Unreachable("source broke")
+
+        with pytest.raises(Unreachable):
+            place.storage.resume(pfn, broken, sha256(CONTENT * 3))
+        (part,) = place.files()
+        with part.open("r+b") as stream:
+            stream.write(b"X")
+        with pytest.raises(IntegrityError) as error:
+            place.storage.resume(pfn, lambda offset: [(CONTENT * 3)[offset:]], sha256(CONTENT * 3))
+        assert error.value.message.startswith(
+            f"storage element {place.storage.name}: writing {pfn}: expected digest "
+        )
+        assert nothing_is_left(place)
+        place.storage.resume(pfn, lambda offset: [CONTENT[offset:]], sha256(CONTENT))
+        assert read(place.storage, pfn) == CONTENT
+
+    def test_a_source_that_has_less_leaves_nothing(self, place: Place, pfn: str) -> None:
+        def refuses(offset: int) -> Iterator[bytes]:
+            yield CONTENT
+            yield CONTENT
+            raise IntegrityError("there are no such bytes")
+
+        with pytest.raises(IntegrityError, match="no such bytes"):
+            place.storage.resume(pfn, refuses, sha256(CONTENT))
+        assert nothing_is_left(place)
+
+    def test_full_disk(self, full: Place, pfn: str) -> None:
+        with pytest.raises(StorageFull):
+            full.storage.resume(pfn, lambda _: chunks(CONTENT * 2), sha256(CONTENT * 2))
+        assert nothing_is_left(full)
+
+    def test_two_at_once(self, place: Place, pfn: str) -> None:
+        """As a broker that was paused, and the one that took over."""
+        if not place.is_local:
+            pytest.skip("the server knows no locks; what lies there is digested in the end")
+
+        def meanwhile(offset: int) -> Iterator[bytes]:
+            yield CONTENT[offset : offset + 1000]
+            place.storage.resume(pfn, lambda offset: [CONTENT[offset:]], sha256(CONTENT))
+            yield CONTENT[offset + 1000 :]
+
+        place.storage.resume(pfn, meanwhile, sha256(CONTENT))
+        assert read(place.storage, pfn) == CONTENT
+        assert list(place.storage.temporaries()) == []
+
+
 class TestMissing:
     def test_an_object_that_is_not_there(self, place: Place, pfn: str) -> None:
         message = f"storage element {place.storage.name}: opening {pfn}: it is not there"
@@ -143,6 +225,7 @@ class TestMissing:
             lambda: storage.size(pfn),
             lambda: storage.delete(pfn),
             lambda: storage.put(pfn, [b"abc"]),
+            lambda: storage.resume(pfn, lambda _: [b"abc"], sha256(b"abc")),
             lambda: list(storage.walk()),
             lambda: list(storage.temporaries()),
             lambda: read(storage, pfn),
@@ -170,6 +253,7 @@ class TestMissing:
     def test_no_way_out_of_the_root(self, place: Place, pfn: str) -> None:
         for ask in (
             lambda: place.storage.put(pfn, [b"abc"]),
+            lambda: place.storage.resume(pfn, lambda _: [b"abc"], sha256(b"abc")),
             lambda: place.storage.delete(pfn),
             lambda: place.storage.size(pfn),
             lambda: read(place.storage, pfn),
