@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 from medgrid.broker.board import Board, Keys
@@ -31,8 +32,7 @@ _FRESH_S = 0.25  # how long what was read of waiting jobs is used
 _AHEAD = 500  # jobs read at once
 _LOOK_S = 1.0  # how often to look at what waits when no worker has room
 _MOST = 2000
-_KNOWN_S = 30.0
-_KNOWN_MOST = 100_000
+_KNOWN_S = 10.0  # how long what was read of objects is believed; forgotten after twice that
 _REASONS_SHOWN = 3
 _NO_LOSS = (False, 0, 0.0)
 BUSY = "all workers that fit are busy"
@@ -356,8 +356,6 @@ class Assigner:
     def _learn(self, ids: Iterable[ObjectId]) -> None:
         """Read objects and replicas that were not read a short while ago."""
         now = time.monotonic()
-        if len(self._known) > _KNOWN_MOST:
-            self._known.clear()
         old = now - _KNOWN_S
         wanted = {one for one in ids if one not in self._known or self._known[one][0] < old}
         if not wanted:
@@ -365,10 +363,12 @@ class Assigner:
         objects = self._board.catalog.objects.by_ids(wanted)
         replicas = self._board.catalog.objects.replicas(wanted)
         for one in wanted:
+            self._known.pop(one, None)  # so that the oldest come first
             if one in objects:
                 self._known[one] = (now, objects[one], replicas[one])
-            else:
-                self._known.pop(one, None)
+        oldest = [*takewhile(lambda one: self._known[one][0] < old - _KNOWN_S, self._known)]
+        for one in oldest:
+            del self._known[one]
 
 
 def _has_room(station: Station, slots: int, idle: bool, urgent: bool = False) -> bool:
