@@ -12,7 +12,7 @@ from medgrid.config import Settings
 from medgrid.model import Worker
 from tests.lab.hosts import Lab
 from tests.lab.sshd import Sshd
-from tests.workers.places import Place, local_shell
+from tests.workers.places import Place, local_shell, oldest_python
 
 
 def settings_for(home: Path, **more: object) -> Settings:
@@ -44,6 +44,23 @@ def ssh_place(tmp_path: Path, sshd: Sshd) -> Iterator[Place]:
 
 
 @pytest.fixture
+def oldest_place(tmp_path: Path, sshd: Sshd) -> Iterator[Place]:
+    """An agent on this host, over SSH, in the oldest Python that it supports."""
+    python = oldest_python()
+    if python is None:
+        pytest.skip("no python3.8 on the PATH or of pyenv")
+    settings = settings_for(
+        tmp_path / "grid", known_hosts=str(sshd.known_hosts), identity=str(sshd.identity)
+    )
+    root = str(tmp_path / "agent")
+    options = {"root": root, "python": python}
+    worker = Worker("old", sshd.url, "site", slots=2, options=options)
+    place = Place(worker, settings, root, local_shell)
+    yield place
+    place.close()
+
+
+@pytest.fixture
 def lab_place(tmp_path: Path, hosts: Lab) -> Iterator[Place]:
     """An agent on a host of its own."""
     host = hosts.host(1)
@@ -63,6 +80,7 @@ def lab_place(tmp_path: Path, hosts: Lab) -> Iterator[Place]:
     params=[
         "local",
         pytest.param("ssh", marks=pytest.mark.sshd),
+        pytest.param("oldest", marks=[pytest.mark.sshd, pytest.mark.slow]),
         pytest.param("lab", marks=[pytest.mark.sshd, pytest.mark.lab]),
     ]
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from medgrid.config import Settings
@@ -63,6 +65,18 @@ class Place:
         if not self.links:
             return
         self.shell(f"test ! -e {self.root}/run/socket || kill {self.state()['pid']} || true")
+
+
+def oldest_python() -> str | None:
+    """Path of a Python 3.8, the oldest that an agent supports; None when there is none here."""
+    candidates = [
+        shutil.which("python3.8"),
+        *map(str, Path.home().glob(".pyenv/versions/3.8.*/bin/python3.8")),
+    ]
+    for one in candidates:
+        if one and subprocess.run([one, "-V"], check=False, capture_output=True).returncode == 0:
+            return one
+    return None
 
 
 def local_shell(script: str) -> str:

@@ -20,7 +20,15 @@ from medgrid.workers.base import Bundle, Environment, Launch, OutputPattern, Wor
 from tests.lab.hosts import Lab
 from tests.workers.conftest import settings_for
 from tests.workers.owner import Owner
-from tests.workers.places import Place, collected, follow_until, local_shell, run, script
+from tests.workers.places import (
+    Place,
+    collected,
+    follow_until,
+    local_shell,
+    oldest_python,
+    run,
+    script,
+)
 from tests.workers.test_contract import stage_item, tar_of
 
 WHEEL = {
@@ -258,18 +266,10 @@ def test_a_python_without_ciphers_gets_no_protected_job(tmp_path: Path) -> None:
 
 
 def test_python_3_8_is_enough(tmp_path: Path) -> None:
-    candidates = [
-        shutil.which("python3.8"),
-        *map(str, Path.home().glob(".pyenv/versions/3.8.*/bin/python3.8")),
-    ]
-    works = [
-        one
-        for one in candidates
-        if one and subprocess.run([one, "-V"], check=False, capture_output=True).returncode == 0
-    ]
-    if not works:
+    python = oldest_python()
+    if python is None:
         pytest.skip("no python3.8 on the PATH or of pyenv")
-    worker = Worker("old", "local:", "site", slots=2, options={"python": works[0]})
+    worker = Worker("old", "local:", "site", slots=2, options={"python": python})
     place = Place(worker, settings_for(tmp_path), str(tmp_path / "agent" / "old"), local_shell)
     try:
         link = place.open()
