@@ -8,34 +8,31 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select, update
 
 from medgrid.catalog.job_desk import JobDesk
+from medgrid.catalog.job_insert import insert_submission
 from medgrid.catalog.job_moves import Move, apply, job_rows
+from medgrid.catalog.job_reading import job_of, outputs_of
 from medgrid.catalog.job_schema import job, job_attempt, job_event, submission
 from medgrid.catalog.job_select import check_spans, condition, in_pieces, parse_spans
 from medgrid.catalog.job_states import ACTIVE, OPEN, PENDING, Event
 from medgrid.catalog.job_tally import JobTally
 from medgrid.catalog.job_values import Attempt, JobEvent, JobLine, NewSubmission
 from medgrid.catalog.quotas import check_jobs
-from medgrid.catalog.schema import derivation, derivation_output, object_
 from medgrid.catalog.sight import Sight
 from medgrid.database import Database
 from medgrid.errors import Denied
 from medgrid.model import (
-    LFN,
     Cause,
     Job,
     JobId,
-    JobOutput,
     JobState,
     ObjectId,
-    Priority,
 )
 
 __all__ = ["Attempt", "JobEvent", "JobLine", "JobStore", "NewSubmission"]
 
-_PRIORITIES = list(Priority)
 _RECENT_S = 24 * 3600.0
 
 
@@ -80,56 +77,7 @@ class JobStore:
         now = time.time()
         with self._db.write() as connection:
             check_jobs(connection, new.owner, len(new.items))
-            row = {
-                "name": new.name,
-                "owner": new.owner,
-                "algorithm": new.algorithm,
-                "algorithm_label": new.algorithm_label,
-                "parameters": dict(new.parameters),
-                "inputs": {role: list(ids) for role, ids in new.inputs.items()},
-                "item_role": new.item_role,
-                "se": new.se,
-                "priority": new.priority.rank,
-                "created_s": now,
-            }
-            key = connection.execute(insert(submission).values(row)).inserted_primary_key
-            number = int(key[0]) if key is not None else 0
-            state = JobState.SUBMITTED.value
-            connection.execute(
-                insert(job),
-                [
-                    {
-                        "submission": number,
-                        "number": position,
-                        "own_inputs": list(items),
-                        "state": state,
-                        "reason": "",
-                        "attempt": 0,
-                        "old_attempts": 0,
-                        "preemptions": 0,
-                        "strikes": 0,
-                        "cancel_asked": False,
-                        "not_before_s": 0.0,
-                        "updated_s": now,
-                        "paused_s": 0.0,
-                    }
-                    for position, items in enumerate(new.items, 1)
-                ],
-            )
-            connection.execute(
-                insert(job_event),
-                [
-                    {
-                        "submission": number,
-                        "number": position,
-                        "attempt": 0,
-                        "time_s": now,
-                        "state": state,
-                        "reason": "",
-                    }
-                    for position in range(1, len(new.items) + 1)
-                ],
-            )
+            number = insert_submission(connection, new, now)
         return number, [JobId(number, position) for position in range(1, len(new.items) + 1)]
 
     def recent(self, owner: str) -> list[str]:
@@ -251,10 +199,10 @@ class JobStore:
             ),
         )
         words = list(selectors)
-        with self._db.read():
+        with self._db.read() as connection:
             rows = list(self._selected(question.select_from(joined), words))
-            outputs = self._outputs(words)
-        return [_job(row, tuple(outputs.get((row.submission, row.number), ()))) for row in rows]
+            outputs = outputs_of(connection, self._sight, words)
+        return [job_of(row, tuple(outputs.get((row.submission, row.number), ()))) for row in rows]
 
     def job(self, job_id: JobId) -> Job:
         """One job.
@@ -418,73 +366,3 @@ class JobStore:
                             continue
                         seen.add((row[0], row[1]))
                     yield row
-
-    def _outputs(self, words: Sequence[str]) -> dict[tuple[int, int], list[JobOutput]]:
-        question = (
-            select(
-                job.c.submission,
-                job.c.number,
-                derivation_output.c.role,
-                object_.c.filename,
-                object_.c.id,
-                object_.c.size_bytes,
-                object_.c.sha256,
-                object_.c.lfn,
-            )
-            .join(
-                derivation,
-                and_(
-                    derivation.c.submission == job.c.submission,
-                    derivation.c.job_number == job.c.number,
-                ),
-            )
-            .join(derivation_output, derivation_output.c.derivation == derivation.c.id)
-            .join(object_, object_.c.id == derivation_output.c.object_id)
-            .where(self._sight.objects())
-            .order_by(
-                job.c.submission,
-                job.c.number,
-                derivation_output.c.role,
-                derivation_output.c.position,
-            )
-        )
-        found: dict[tuple[int, int], list[JobOutput]] = {}
-        with self._db.read() as connection:
-            for some in in_pieces(parse_spans(words)):
-                for row in connection.execute(question.where(condition(some))):
-                    lfn = LFN(row[7]) if row[7] else None
-                    output = JobOutput(row[2], row[3], row[4], row[5], row[6], lfn)
-                    found.setdefault((row[0], row[1]), []).append(output)
-        return found
-
-
-def _job(row: Any, outputs: tuple[JobOutput, ...]) -> Job:
-    inputs = {role: tuple(ids) for role, ids in row.inputs.items()}
-    if row.item_role is not None:
-        inputs[row.item_role] = tuple(row.own_inputs)
-    return Job(
-        id=JobId(row.submission, row.number),
-        algorithm=row.algorithm,
-        algorithm_label=row.algorithm_label,
-        owner=row.owner,
-        state=JobState(row.state),
-        reason=row.reason,
-        cause=Cause(row.cause) if row.cause else None,
-        exit_code=row.exit_code,
-        attempt=row.attempt,
-        worker=row.worker,
-        priority=_PRIORITIES[row.priority],
-        inputs=inputs,
-        parameters=row.parameters,
-        created_s=row.created_s,
-        updated_s=row.updated_s,
-        started_s=row.started_s,
-        ended_s=row.ended_s,
-        outputs=outputs,
-        stdout_tail=row.stdout_tail or "",
-        stderr_tail=row.stderr_tail or "",
-        not_before_s=row.not_before_s,
-        cancel_asked=row.cancel_asked,
-        suspended_s=row.suspended_s,
-        paused_s=row.paused_s,
-    )

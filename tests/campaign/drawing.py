@@ -106,7 +106,7 @@ def draw(seed: int, hosts: int, postgres: bool) -> Draw:
 
 def _job(dice: Random, number: int) -> JobKind:
     mode = dice.choices(["ok", "fail", "daemon", "loud", "many"], [10, 2, 2, 1, 2])[0]
-    lines = dice.choice([1, 100, 20_000]) if dice.random() < 0.7 else 1
+    lines = dice.choice([1, 100, 20_000, 200_000]) if dice.random() < 0.7 else 1
     sleep_s = round(dice.uniform(0.0, 1.2), 2)
     return JobKind(f"j{number}", mode, sleep_s, lines, dice.randint(1, 100))
 
