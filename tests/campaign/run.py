@@ -72,8 +72,9 @@ def run(drawn: Draw, directory: Path, lab: Lab | None, server: PostgresServer | 
         outcome.notes += sorted({line for line in text.splitlines() if "unexpected" in line})
         for spot in arena.spots:
             with contextlib.suppress(FileNotFoundError):
-                if "Traceback" in (spot.home / "agent.log").read_text():
-                    outcome.notes.append(f"{spot.name}: a traceback in the agent's log")
+                _, found, trace = (spot.home / "agent.log").read_text().rpartition("Traceback")
+                if found:
+                    outcome.notes.append(f"{spot.name}: a traceback in the agent's log: {trace}")
     finally:
         log = directory / "faults.log"
         log.write_text("\n".join((*outcome.log, *outcome.violations, "")))
