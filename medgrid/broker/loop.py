@@ -201,7 +201,8 @@ class _Session:
     def _write(self, reports: list[Report]) -> list[tuple[Station, Any]]:
         if not reports:
             return []
-        self._progressed = True
+        # that a worker still does not answer keeps no broker busy
+        self._progressed = not all(isinstance(report, LinkDown) for report in reports)
         commands: list[tuple[Station, Any]] = []
         with self._leases.writing(self._lease):
             told: list[Given | Failed | Records] = []

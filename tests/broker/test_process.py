@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from medgrid.model import Cause, JobState
+from medgrid.model import Cause, JobState, Worker
 from tests.lab.field import Field
+from tests.lab.sshd import free_port
 
 COPY = 'ran "$1"; cat "$1" > copy.txt\n'
 
@@ -44,6 +45,19 @@ def test_submit_starts_a_broker_that_ends_when_idle(field: Field) -> None:
         assert time.monotonic() < deadline
     assert " ends\n" in field.log()
     assert "Traceback" not in field.log()
+
+
+def test_workers_that_do_not_answer_keep_no_broker_busy(field: Field) -> None:
+    """They are tried again and again, while there is something to do."""
+    field.env |= {"MEDGRID_BROKER_AUTOSTART": "1", "MEDGRID_BROKER_IDLE_S": "3"}
+    for number in range(40):
+        field.worker(Worker(f"w{number}", f"ssh://127.0.0.1:{free_port()}", "there"))
+    field.algorithm("copy", COPY, outputs=["copy.txt"])
+    field.submit("copy", *field.put("a"))
+    field.prompt.ok("status", "1", "--wait")
+    deadline = time.monotonic() + 15
+    while broker_pid(field) is not None:
+        assert time.monotonic() < deadline, field.log()
 
 
 def test_submit_does_not_keep_its_pipes_open(field: Field) -> None:

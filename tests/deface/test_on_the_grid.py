@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ UNTIL = "2099-12-31"
 
 
 @pytest.fixture
-def alice(tmp_path: Path, sshd: Sshd) -> Prompt:
+def alice(tmp_path: Path, sshd: Sshd) -> Iterator[Prompt]:
     """A physician whose jobs run on a host."""
-    return physician(tmp_path / "alice", sshd, ROOT / "config/algorithms/deface.json")
+    found = physician(tmp_path / "alice", sshd, ROOT / "config/algorithms/deface.json")
+    yield found
+    found("broker", "stop")
 
 
 def waited_for(prompt: Prompt, lfn: str) -> tuple[str, dict[str, Any]]:

@@ -6,6 +6,7 @@ Alice, a physician, has a grid; bob gets a home of his own on it. Jobs run over 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,11 @@ SIMILARITY = ROOT / "config/algorithms/similarity.json"
 
 
 @pytest.fixture
-def alice(tmp_path: Path, sshd: Sshd) -> Prompt:
+def alice(tmp_path: Path, sshd: Sshd) -> Iterator[Prompt]:
     """A physician with a grid; jobs run on a host."""
-    return physician(tmp_path / "alice", sshd, SIMILARITY)
+    found = physician(tmp_path / "alice", sshd, SIMILARITY)
+    yield found
+    found("broker", "stop")
 
 
 @pytest.fixture
