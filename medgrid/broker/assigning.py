@@ -86,8 +86,11 @@ class Assigner:
         self._prospects: dict[Sha256, _Prospect] = {}
         self._placed: set[JobId] = set()  # by the plan that is being made
 
-    def plan(self) -> Plan:
-        """Look at all that waits: emergencies, then class by class, where users take turns."""
+    def plan(self, *, anew: bool = False) -> Plan:
+        """Look at all that waits: emergencies, then class by class, where users take turns.
+
+        With `anew` what was read a moment ago is not used.
+        """
         plan = Plan([], {}, {})
         board = self._board
         self._prospects.clear()
@@ -95,7 +98,7 @@ class Assigner:
         for station in board.stations.values():
             station.refresh()
         now = time.monotonic()
-        if now - self._waiting_s > _FRESH_S:
+        if anew or now - self._waiting_s > _FRESH_S:
             self._waiting, self._waiting_s = board.desk.waiting(), now
             waiting = set(self._waiting)
             self._told = {key: text for key, text in self._told.items() if key in waiting}
@@ -107,9 +110,13 @@ class Assigner:
         for head in classes.pop(Priority.EMERGENCY, ()):
             if prospect := self._prospect(plan, head):
                 self._spread(plan, head, prospect, None)
-        if now < self._look_again_s and not any(
-            one.candidate.trouble is None and one.candidate.has_room(1)
-            for one in board.stations.values()
+        if (
+            not anew
+            and now < self._look_again_s
+            and not any(
+                one.candidate.trouble is None and one.candidate.has_room(1)
+                for one in board.stations.values()
+            )
         ):
             return plan
         self._look_again_s = now + _LOOK_S

@@ -221,7 +221,8 @@ class _Session:
 
     def _assign(self) -> None:
         self._assigned_at_s = time.time()
-        plan = self._assigner.plan()
+        # whether all is stuck is judged by what waits now
+        plan = self._assigner.plan(anew=self._until_stuck and not self._progressed)
         if not plan:
             return
         self._progressed = self._progressed or bool(plan.moves)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from medgrid.actions.broker import run_broker
 from medgrid.catalog.worker_health import WorkerHealth
 from medgrid.model import Cause, JobState, StorageElement, Worker
 from tests.lab.field import Field
@@ -65,6 +66,17 @@ def test_jobs_that_a_worker_fails_are_done_elsewhere(field: Field, broken: Worke
     with field.grid() as grid:
         first, *_ = grid.catalog.jobs.attempts(again[0].id)
     assert (first.worker, first.cause) == ("broken", Cause.LOST)
+
+
+def test_once_does_not_end_by_what_it_read_before(
+    field: Field, broken: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that was not due when it was looked at is due when the broker looks round to end."""
+    monkeypatch.setattr("medgrid.broker.assigning._FRESH_S", 60.0)
+    field.submit("copy", *field.put(*(f"f{number}" for number in range(12))))
+    with field.grid() as grid:
+        run_broker(grid, until_stuck=True)
+    assert {(job.state, job.cause) for job in field.jobs("1")} == {(JobState.DONE, Cause.OK)}
 
 
 def test_a_worker_that_fails_is_out_then_on_trial(field: Field, broken: Worker) -> None:
