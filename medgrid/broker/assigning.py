@@ -32,7 +32,8 @@ _FRESH_S = 0.25  # how long what was read of waiting jobs is used
 _AHEAD = 500  # jobs read at once
 _LOOK_S = 1.0  # how often to look at what waits when no worker has room
 _MOST = 2000
-_KNOWN_S = 10.0  # how long what was read of objects is believed; forgotten after twice that
+_KNOWN_S = 10.0  # how long what was read of objects is believed
+_FORGOTTEN_S = 2 * _KNOWN_S  # longer: what waits was believed a moment ago, and is still needed
 _REASONS_SHOWN = 3
 _NO_LOSS = (False, 0, 0.0)
 BUSY = "all workers that fit are busy"
@@ -373,7 +374,7 @@ class Assigner:
             self._known.pop(one, None)  # so that the oldest come first
             if one in objects:
                 self._known[one] = (now, objects[one], replicas[one])
-        oldest = [*takewhile(lambda one: self._known[one][0] < old - _KNOWN_S, self._known)]
+        oldest = [*takewhile(lambda one: self._known[one][0] < now - _FORGOTTEN_S, self._known)]
         for one in oldest:
             del self._known[one]
 

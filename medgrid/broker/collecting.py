@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
-from typing import Self
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from medgrid.broker.messages import Collected
 from medgrid.broker.storages import Storages
@@ -113,61 +111,53 @@ class Collector:
                 kind = small if _stored_bytes(one) < _RESUMED_BYTES else large
                 kind.append((record.attempt, one))
         elements = {record.attempt: se.name for record, se in pairs}
-        expected = {
-            record.attempt: [(one.role, one.path) for one in record.outputs] for record, _ in pairs
-        }
-        got: dict[AttemptId, dict[tuple[str, str], Collected]] = {
-            attempt: {} for attempt in expected
-        }
+        wanted = {record.attempt: record.outputs for record, _ in pairs}
+        got: dict[AttemptId, dict[OutputFile, Collected]] = {attempt: {} for attempt in wanted}
 
-        def keep(attempt: AttemptId, collected: Collected) -> None:
-            got[attempt][collected.role, collected.path] = collected
-            if len(got[attempt]) == len(expected[attempt]):
-                outputs[attempt] = tuple(got[attempt][key] for key in expected[attempt])
+        def keep(attempt: AttemptId, one: OutputFile, collected: Collected) -> None:
+            got[attempt][one] = collected
+            if len(got[attempt]) == len(wanted[attempt]):
+                outputs[attempt] = tuple(got[attempt][other] for other in wanted[attempt])
 
         for attempt, one, chunks in link.collect(small) if small else ():
-            keep(attempt, self._put(elements[attempt], attempt, one, chunks))
+            keep(attempt, one, self._put(elements[attempt], attempt, one, chunks))
         for attempt, one in large:
-            keep(attempt, self._resume(elements[attempt], attempt, one, link))
-        for attempt, keys in expected.items():
-            if len(got[attempt]) != len(keys):
-                raise IntegrityError(f"the worker gave {len(got[attempt])} of {len(keys)} outputs")
-            outputs[attempt] = tuple(got[attempt][key] for key in keys)
+            keep(attempt, one, self._resume(elements[attempt], attempt, one, link))
+        for attempt, many in wanted.items():
+            if len(got[attempt]) != len(many):
+                raise IntegrityError(f"the worker gave {len(got[attempt])} of {len(many)} outputs")
+            outputs.setdefault(attempt, ())  # it wrote none
 
     def _put(
         self, se: str, attempt: AttemptId, one: OutputFile, chunks: Iterable[bytes]
     ) -> Collected:
-        source = _Source(chunks)
+        source = _Source()
+        watched = source.watch(chunks)
 
         def put(storage: Storage, pfn: str) -> Stored:
-            return storage.put(pfn, source, expected=one.sha256)
+            return storage.put(pfn, watched, expected=one.sha256)
 
         try:
             return self._store(se, attempt, one, source, put)
         except _StorageTrouble:
             # the rest of this output is still to come on the worker's stream
-            for _ in source:
+            for _ in watched:
                 pass
             raise
 
     def _resume(self, se: str, attempt: AttemptId, one: OutputFile, link: WorkerLink) -> Collected:
-        source = _Source(())
+        source = _Source()
 
-        def rest(offset: int) -> Generator[bytes, None, None]:
+        def rest(offset: int) -> Iterator[bytes]:
             if offset > _stored_bytes(one):
                 raise IntegrityError(f"expected {_stored_bytes(one)} bytes, found {offset} bytes")
             for _, _, chunks in link.collect([(attempt, one)], offset):
                 yield from chunks
 
         def resume(storage: Storage, pfn: str) -> Stored:
-            return storage.resume(
-                pfn,
-                lambda offset: source.begin(stack.enter_context(closing(rest(offset)))),
-                one.sha256,
-            )
+            return storage.resume(pfn, lambda offset: source.watch(rest(offset)), one.sha256)
 
-        with ExitStack() as stack:
-            return self._store(se, attempt, one, source, resume)
+        return self._store(se, attempt, one, source, resume)
 
     def _store(
         self,
@@ -206,23 +196,15 @@ class Collector:
 
 
 class _Source:
-    """Chunks from a worker; keeps the worker's failure apart from the storage element's."""
+    """Keeps the failure of a worker that sends chunks apart from the storage element's."""
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
+    def __init__(self) -> None:
         self.problem: Unreachable | None = None
-        self.begin(chunks)
 
-    def begin(self, chunks: Iterable[bytes]) -> Self:
-        """Take the chunks from here."""
-        self._chunks = iter(chunks)
-        return self
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
+    def watch(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Pass chunks on."""
         try:
-            return next(self._chunks)
+            yield from chunks
         except Unreachable as exc:
             self.problem = exc
             raise

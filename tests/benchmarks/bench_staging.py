@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from medgrid.config import Settings
@@ -101,9 +102,9 @@ def main(megabytes: int = 256, small: int = 500) -> None:
                 ours_s, theirs_s = [], []
                 for _ in range(ROUNDS):
                     empty_cache(root)
-                    ours_s.append(seconds(lambda wanted=wanted: link.stage(wanted)))  # type: ignore[misc]
+                    ours_s.append(seconds(partial(link.stage, wanted)))
                     command = f"put {paths[0].parent}/* {there}\n"
-                    theirs_s.append(seconds(lambda command=command: sftp(sshd, command)))  # type: ignore[misc]
+                    theirs_s.append(seconds(partial(sftp, sshd, command)))
                 compare(what, amount, unit, ours_s, theirs_s)
             collect(link, sshd, there, directory, megabytes)
             link.close()

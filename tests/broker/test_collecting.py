@@ -4,39 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from typing import cast
 
 import pytest
 
 from medgrid.broker.collecting import Collector
 from medgrid.broker.storages import Storages
-from medgrid.config import Settings
 from medgrid.errors import Unreachable
-from medgrid.model import StorageElement, Worker
+from medgrid.model import StorageElement
 from medgrid.workers.base import AttemptId, OutputFile, OutputPattern, WorkerLink
-from tests.workers.places import GRID, Place, local_shell, run, script
+from tests.workers.places import GRID, Place, run, script
 
 SIZE_BYTES = 20_000_000
-STORE = "store"
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    """An agent on this host."""
-    settings = Settings(home=tmp_path / "grid")
-    worker = Worker("here", "local:", "site", slots=2)
-    found = Place(worker, settings, str(tmp_path / "grid/agent/here"), local_shell)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def storages(place: Place, tmp_path: Path) -> Iterator[Storages]:
-    (tmp_path / "se").mkdir()
-    found = Storages(place.settings)
-    found.replace({STORE: StorageElement(STORE, f"file://{tmp_path}/se", "site")})
-    yield found
-    found.close()
 
 
 class Broken:
@@ -65,19 +44,18 @@ class Broken:
 
 
 def test_what_has_come_of_a_large_output_is_not_asked_for_again(
-    place: Place, storages: Storages
+    place: Place, storages: Storages, element: StorageElement
 ) -> None:
     outputs = (OutputPattern("volume", "volume.bin"), OutputPattern("note", "note.txt"))
     lines = f"echo small > note.txt; head -c {SIZE_BYTES} /dev/urandom > volume.bin"
     link = place.open()
     done = run(link, script(place.attempt(), lines, outputs=outputs))
-    element = storages.element(STORE)
-    assert element is not None
     broken = Broken(link, 9_000_000)
+    behind = cast(WorkerLink, broken)
     with pytest.raises(Unreachable):
-        Collector(storages, GRID).collect(broken, [(done, element)])  # type: ignore[arg-type]
+        Collector(storages, GRID).collect(behind, [(done, element)])
     # as a broker that was started anew
-    got, failed = Collector(storages, GRID).collect(broken, [(done, element)])  # type: ignore[arg-type]
+    got, failed = Collector(storages, GRID).collect(behind, [(done, element)])
     assert failed == {}
     collected = got[done.attempt]
     assert [one.role for one in collected] == [one.role for one in done.outputs]
@@ -86,6 +64,6 @@ def test_what_has_come_of_a_large_output_is_not_asked_for_again(
     assert offsets[0] == 0
     assert 7_000_000 < offsets[1] <= 9_000_000
     for one in collected:
-        with storages.get(STORE).open(one.pfn) as stream:
+        with storages.get(element.name).open(one.pfn) as stream:
             assert hashlib.sha256(stream.read()).hexdigest() == one.sha256
-    assert list(storages.get(STORE).temporaries()) == []
+    assert list(storages.get(element.name).temporaries()) == []

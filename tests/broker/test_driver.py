@@ -4,37 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from queue import Queue
-
-import pytest
 
 from medgrid.broker.collecting import Collector
 from medgrid.broker.driver import Driver
 from medgrid.broker.messages import Cancel, Follow, LinkUp, Records, Report
 from medgrid.broker.staging import Stager, Wheels
 from medgrid.broker.storages import Storages
-from medgrid.config import Settings
-from medgrid.model import Cause, StorageElement, Worker
+from medgrid.model import Cause, StorageElement
 from medgrid.workers import open_link
 from medgrid.workers.base import OutputPattern
-from tests.workers.places import GRID, Place, local_shell, run, script
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    """An agent on this host."""
-    settings = Settings(home=tmp_path / "grid")
-    worker = Worker("here", "local:", "site", slots=2)
-    found = Place(worker, settings, str(tmp_path / "grid/agent/here"), local_shell)
-    yield found
-    found.close()
+from tests.workers.places import GRID, Place, run, script
 
 
 def test_no_end_is_passed_over_before_it_is_known_what_lives_there(
-    place: Place, tmp_path: Path
+    place: Place, storages: Storages, element: StorageElement
 ) -> None:
     """An attempt that ended while nobody listened, and a command that was sent too early."""
     launch = script(
@@ -42,10 +27,6 @@ def test_no_end_is_passed_over_before_it_is_known_what_lives_there(
     )
     assert run(place.open(), launch).cause is Cause.OK
 
-    (tmp_path / "se").mkdir()
-    element = StorageElement("local", f"file://{tmp_path}/se", "site")
-    storages = Storages(place.settings)
-    storages.replace({element.name: element})
     reports: Queue[tuple[Driver, Report]] = Queue()
     driver = Driver(
         place.worker,
@@ -66,7 +47,6 @@ def test_no_end_is_passed_over_before_it_is_known_what_lives_there(
     finally:
         driver.stop()
         driver.join(20)
-        storages.close()
     assert isinstance(told, Records)
     assert "done" in [record.event for record in told.records]
     (output,) = told.outputs[launch.attempt]

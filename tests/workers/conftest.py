@@ -12,7 +12,7 @@ from medgrid.config import Settings
 from medgrid.model import Worker
 from tests.lab.hosts import Lab
 from tests.lab.sshd import Sshd
-from tests.workers.places import Place, local_shell, oldest_python
+from tests.workers.places import Place, agent_here, local_shell, oldest_python
 
 
 def settings_for(home: Path, **more: object) -> Settings:
@@ -23,11 +23,8 @@ def settings_for(home: Path, **more: object) -> Settings:
 @pytest.fixture
 def local_place(tmp_path: Path) -> Iterator[Place]:
     """An agent on this host."""
-    home = tmp_path / "grid"
-    worker = Worker("here", "local:", "site", slots=2)
-    place = Place(worker, settings_for(home), str(home / "agent" / "here"), local_shell)
-    yield place
-    place.close()
+    with agent_here(settings_for(tmp_path / "grid")) as place:
+        yield place
 
 
 @pytest.fixture

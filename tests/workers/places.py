@@ -6,7 +6,8 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,15 @@ class Place:
         if not self.links:
             return
         self.shell(f"test ! -e {self.root}/run/socket || kill {self.state()['pid']} || true")
+
+
+@contextmanager
+def agent_here(settings: Settings) -> Iterator[Place]:
+    """An agent on this host, in the grid home of `settings`."""
+    worker = Worker("here", "local:", "site", slots=2)
+    place = Place(worker, settings, str(settings.home / "agent" / "here"), local_shell)
+    yield place
+    place.close()
 
 
 def oldest_python() -> str | None:
