@@ -63,8 +63,6 @@ flush. Offsets are bytes. A torn last line is cut when the agent starts. The fir
 ``accepted``
     the agent has it durably (``launch``: the whole order, not shown to followers; of a protected
     one its attempt, slots and rank);
-``staged``
-    what it needs is on the host;
 ``started``
     its program runs (``started_s``);
 ``suspended``

@@ -9,23 +9,25 @@ import collections
 import os
 import re
 import selectors
-import shutil
 import signal
 import time
 from typing import Any, Deque, Dict, FrozenSet, Iterable, List, Optional, Set, Tuple
 
 from . import libcrypto, processes
+from .claiming import AlreadyClaimed, claim
 from .container import find_runtime
 from .job import PREEMPTED
 from .journal import Journal
 from .keepers import KeeperHandle, Keepers
-from .layout import ATTEMPT_ID, AlreadyClaimed, Layout, list_directory, read_json
+from .layout import ATTEMPT_ID, Layout, list_directory
+from .notes import read_notes
 from .prepare import Preparation, Preparations
 from .private import remove_private, sweep_private
 from .protected import LOST_KEYS, NO_CIPHERS, check_protected, is_protected, without_keys
 from .sealed_room import PRIVATE, SEALED
 from .secrecy import drop_empty_groups, forbid_core_dumps, hide_memory
 from .slots import Slots, is_emergency, rank_of
+from .spares import Spares
 
 __all__ = ["Attempts"]
 
@@ -69,6 +71,7 @@ class Attempts:
         self._preempted: Set[str] = set()  # orphans that were told to end for an emergency
         self._started_s: Dict[str, float] = {}
         self._hidden = False
+        self._spares = Spares(layout)
         self._preparations = Preparations(layout)
         self._keepers = Keepers(layout, selector, agent_id, boot, base_env, self._heard)
 
@@ -110,7 +113,7 @@ class Attempts:
         found: Set[str] = set()
         found.update(*self._needs.values())
         for attempt in list(self._unsure):
-            if os.path.exists(self._layout.attempt(attempt, "process")):
+            if "process" in read_notes(self._layout.attempt(attempt)):
                 del self._unsure[attempt]
         return found, min(self._unsure.values(), default=float("inf"))
 
@@ -196,7 +199,9 @@ class Attempts:
         """Discard the directories of ended attempts."""
         for attempt in attempts:
             if self.has_ended(attempt) and _ATTEMPT.fullmatch(attempt):
-                self._layout.discard(self._layout.attempt(attempt))
+                path = self._layout.attempt(attempt)
+                if not self._spares.offer(path):
+                    self._layout.discard(path)
 
     def dispatch(self) -> None:
         """Give ready attempts to keepers while there are slots: emergencies, then the suspended."""
@@ -238,6 +243,10 @@ class Attempts:
     def retire_keepers(self) -> None:
         """Let keepers without a job go."""
         self._keepers.retire()
+
+    def discard_spares(self) -> None:
+        """Delete the directories that wait to be used again."""
+        self._spares.discard()
 
     # What happens to one attempt, in order of its life.
 
@@ -295,15 +304,15 @@ class Attempts:
         if problem is not None:
             self._finish(attempt, {"cause": "environment", "message": problem})
             return
-        if launch.get("inputs") or len(order) > 2:
-            self._record(attempt, "staged")
+        if not is_protected(launch):
+            order["spare"] = self._spares.take()
         self._running[attempt] = self._keepers.give(order)
         self._slots.take(attempt, launch)
         self._unfinished[attempt] = without_keys(launch)
 
     def _preflight(self, environment: Dict[str, Any], order: Dict[str, Any]) -> Optional[str]:
         programs = environment.get("programs", ())
-        absent = [name for name in programs if not shutil.which(name, path=self._path)]
+        absent = [name for name in programs if not processes.find_program(name, self._path)]
         if absent:
             return "not on the worker's PATH: %s" % ", ".join(absent)
         if environment.get("kind") == "container":
@@ -368,7 +377,7 @@ class Attempts:
         """End an attempt whose keys are lost, unless a keeper that had them was quicker."""
         nobody = {"pid": 0, "start": 0, "boot": self._boot}
         try:
-            self._layout.claim(attempt, nobody, ())
+            claim(self._layout, attempt, nobody, ()).close()
         except AlreadyClaimed:
             self._adopt(attempt)
         else:
@@ -388,8 +397,8 @@ class Attempts:
 
     def _adopt(self, attempt: str) -> None:
         """Watch an attempt that a keeper of an earlier agent claimed."""
-        keeper = read_json(self._layout.attempt(attempt, "keeper"))
-        if keeper is not None and processes.alive(keeper, self._boot):
+        keeper = read_notes(self._layout.attempt(attempt)).get("keeper") or {}
+        if processes.alive(keeper, self._boot):
             self._orphans[attempt] = keeper
             self._orphans_at = 0.0
             self._slots.take(attempt, self._unfinished[attempt], self._started_s.get(attempt))
@@ -402,14 +411,14 @@ class Attempts:
 
     def _conclude(self, attempt: str) -> None:
         """Finish an attempt whose keeper is gone, by its result if there is one."""
-        result = read_json(self._layout.attempt(attempt, "result"))
+        notes = read_notes(self._layout.attempt(attempt))
+        result: Optional[Result] = notes.get("result")
         if result is None or not self._outputs_are_there(attempt, result):
-            keeper = read_json(self._layout.attempt(attempt, "keeper"))
-            if keeper is not None and keeper["boot"] != self._boot:
+            if notes.get("keeper", {}).get("boot", self._boot) != self._boot:
                 result = _lost("the worker's host restarted while the job ran")
             else:
                 result = _lost("the process that kept the job was killed")
-            self._kill(attempt)
+            self._kill(attempt, notes.get("process"))
         if is_protected(self._unfinished[attempt]):
             remove_private(self._agent_id, self._layout.attempt(attempt, PRIVATE))
             self._sweep()
@@ -427,8 +436,7 @@ class Attempts:
         except OSError:
             return False
 
-    def _kill(self, attempt: str) -> None:
-        main = read_json(self._layout.attempt(attempt, "process"))
+    def _kill(self, attempt: str, main: Optional[Dict[str, Any]]) -> None:
         if main is not None and processes.alive(main, self._boot):
             processes.kill_group(int(main["pid"]))
         processes.kill_marked("%s/%s" % (self._agent_id, attempt))
@@ -438,6 +446,9 @@ class Attempts:
             self._preempted.discard(attempt)
             if result["cause"] == "cancelled":
                 result = dict(result, cause="preempted", message=PREEMPTED)
+        started_s = result.get("started_s")
+        if started_s is not None and attempt not in self._started_s:
+            self._record(attempt, "started", time_s=started_s, started_s=started_s)
         self._unfinished.pop(attempt, None)
         self._started_s.pop(attempt, None)
         self._needs.pop(attempt, None)

@@ -25,6 +25,7 @@ class Capture:
         self._file: Optional[int] = None
         self._tail = bytearray()
         self._seen_bytes = 0
+        self._is_over = False
         self.disk_is_full = False
         self.reader, self.writer = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self.reader, False)
@@ -35,13 +36,14 @@ class Capture:
 
     def pump(self) -> bool:
         """Read what is there; whether the stream is still open."""
-        while True:
+        while not self._is_over:
             try:
                 chunk = os.read(self.reader, _READ_BYTES)
             except BlockingIOError:
                 return True
             if not chunk:
-                return False
+                self._is_over = True
+                break
             room = HEAD_BYTES - self._seen_bytes
             if room > 0:
                 self._write(chunk[:room])
@@ -51,6 +53,7 @@ class Capture:
                 del self._tail[:-TAIL_BYTES]
             if len(chunk) < _READ_BYTES:
                 return True
+        return False
 
     def finish(self) -> str:
         """Read the rest and close; the last 4 KiB as text."""

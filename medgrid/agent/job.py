@@ -6,16 +6,17 @@ import contextlib
 import errno
 import os
 import select
-import shutil
 import signal
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from . import processes
 from .capture import Capture
+from .claiming import claim
 from .container import Container
-from .layout import Layout, write_json
+from .layout import Layout
 from .limits import Watch
+from .notes import Notes
 from .outputs import OutputProblem, TooLarge
 from .room import Room
 from .staging import StageError, changed_inputs
@@ -30,7 +31,7 @@ _GRACE_S = {"memory": 0.0, "preempted": 0.5}  # between SIGTERM and SIGKILL, by 
 _LONG_GRACE_S = 2.0  # for all others
 _REAP_S = 0.01
 _LOOK_S = 10.0  # a job that ended is found after so long even when no signal told it
-_SHORT_S = 0.03  # a longer job's process is written down
+_SHORT_S = 0.03  # of a longer job the start is told, and the process written down
 _FULL_BYTES = 1 << 20
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
@@ -65,8 +66,8 @@ class Job:
         self._layout = layout
         self._order = order
         self._launch: Dict[str, Any] = order["launch"]
-        self._directory = layout.attempt(order["attempt"])
         self._room = room
+        self._notes: Optional[Notes] = None
         self._keeper = keeper
         self._marker = marker
         self._base_env = base_env
@@ -87,7 +88,10 @@ class Job:
         AlreadyClaimed
             It is there.
         """
-        self._layout.claim(self._order["attempt"], self._keeper, self._room.folders)
+        attempt, room = self._order["attempt"], self._room
+        self._notes = claim(
+            self._layout, attempt, self._keeper, room.folders, self._order.get("spare"), room.needed
+        )
 
     def run(
         self, wait: Callable[[List[int], float], None], moved: Callable[[str, float], None]
@@ -100,7 +104,7 @@ class Job:
             Waits until one of the descriptors can be read, a signal came, or so many seconds
             passed; may call `end` and `hold`.
         moved : callable
-            Told ``started``, ``suspended`` or ``resumed``, and when.
+            Told ``started`` (not of a job that soon ends), ``suspended`` or ``resumed``, and when.
         """
         try:
             result = self._run(wait, moved)
@@ -165,20 +169,24 @@ class Job:
         self._is_wanted_held = wanted
 
     def store(self, result: Result, durable: bool) -> None:
-        """Write the result into the attempt's directory; on a full disk, instead of the files."""
-        path = os.path.join(self._directory, "result")
+        """Note the result in the attempt's directory; on a full disk, instead of the files."""
+        assert self._notes is not None
         try:
-            write_json(path, result, durable)
+            self._notes.add(durable, result=result)
         except OSError as exc:
             if exc.errno not in _NO_SPACE:
                 raise
             self._room.drop_outputs()
             result.update(outputs=[], **_ended("no-space", "the worker's disk is full"))
-            write_json(path, result, durable)
+            self._notes.add(durable, result=result)
+        finally:
+            self._notes.close()
 
     def _start(self) -> Optional[Result]:
         argv, env = self._command()
-        program = shutil.which(argv[0], path=env["PATH"]) if "/" not in argv[0] else argv[0]
+        program: Optional[str] = argv[0]
+        if "/" not in argv[0]:
+            program = processes.find_program(argv[0], env["PATH"])
         if program is None:
             return _ended("environment", "program %r is not on the worker's PATH" % argv[0])
         self._captures = [
@@ -247,10 +255,11 @@ class Job:
     ) -> Any:
         """Until the program and all it left behind have ended; its status and resource usage.
 
-        ``started`` is told after a short while: a short job costs the agent one look, not two.
+        ``started`` is told after a short while; of a job that ends before, its result tells it.
         """
         streams = {capture.reader: capture for capture in self._captures}
         recorded = False
+        short_until = time.monotonic() + _SHORT_S
         while True:
             wait(list(streams), min(self._pause(watch), _LOOK_S if recorded else _SHORT_S))
             for reader, capture in list(streams.items()):
@@ -259,7 +268,8 @@ class Job:
             ended = os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             if ended is not None:
                 break
-            if not recorded:  # by when short jobs are over: reading /proc waits for their exec
+            is_short = not self._is_wanted_held and time.monotonic() < short_until
+            if not (recorded or is_short):  # reading /proc of a short one would wait for its exec
                 recorded = True
                 moved("started", begun)
                 self._record_process()
@@ -271,8 +281,6 @@ class Job:
                 breach = watch.check(self._pid)
                 if breach is not None:
                     self.end(*breach)
-        if not recorded:
-            moved("started", begun)
         processes.kill_group(self._pid)
         _, status, usage = os.wait4(self._pid, 0)
         self._reap_stragglers()
@@ -297,9 +305,10 @@ class Job:
         moved("suspended", time.time())
 
     def _record_process(self) -> None:
+        assert self._notes is not None
         known = processes.identity(self._pid, self._keeper["boot"])
         with contextlib.suppress(OSError):  # the marker finds it too
-            write_json(os.path.join(self._directory, "process"), known)
+            self._notes.add(process=known)
 
     def _pause(self, watch: Watch) -> float:
         if self._kill_at is not None:

@@ -16,8 +16,9 @@ from functools import partial
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import libcrypto, processes
+from .claiming import AlreadyClaimed
 from .job import PREEMPTED, Job
-from .layout import AlreadyClaimed, Layout
+from .layout import Layout
 from .protected import is_protected
 from .room import Room
 from .sealed_room import SealedRoom
@@ -25,7 +26,7 @@ from .secrecy import avoid_swap, forbid_core_dumps, hide_memory
 
 __all__ = ["Keeper", "fork_keeper"]
 
-_RECEIVE_BYTES = 1 << 20
+_RECEIVE_BYTES = 1 << 16
 _SIGNALS = {signal.SIGTERM: "cancel", signal.SIGUSR1: "suspend", signal.SIGUSR2: "resume"}
 """How an agent that did not start this keeper tells it the same."""
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, List, Optional
 
-__all__ = ["ATTEMPT_ID", "AlreadyClaimed", "Layout", "is_sha256", "read_json", "write_json"]
+__all__ = ["ATTEMPT_ID", "Layout", "is_sha256", "read_json", "remove_tree", "write_json"]
 
 ATTEMPT_ID = r"[1-9][0-9]{0,17}\.[1-9][0-9]{0,17}\.[1-9][0-9]{0,8}"
-_DIRECTORIES = ("attempts", "cache", "cache/parts", "bundles", "environments", "trash", "run")
-
-
-class AlreadyClaimed(Exception):
-    """Somebody else has this attempt."""
+_DIRECTORIES = (
+    "attempts",
+    "cache",
+    "cache/parts",
+    "bundles",
+    "environments",
+    "spares",
+    "trash",
+    "run",
+)
 
 
 class Layout:
@@ -29,6 +33,7 @@ class Layout:
         self.socket = "run/socket"  # relative: the length of such a path is limited to 107 bytes
         self.ballast = self.path("run", "ballast")
         self.attempts = self.path("attempts")
+        self.spares = self.path("spares")
         self.trash = self.path("trash")
 
     def path(self, *parts: str) -> str:
@@ -48,29 +53,6 @@ class Layout:
     def attempt(self, attempt: str, *parts: str) -> str:
         """Path in the directory of an attempt."""
         return self.path("attempts", attempt, *parts)
-
-    def claim(self, attempt: str, keeper: Dict[str, Any], folders: Sequence[str]) -> None:
-        """Make an attempt's directory, with the identity of its keeper in it.
-
-        Raises
-        ------
-        AlreadyClaimed
-            It is there.
-        """
-        draft = self.path("run", "draft.%d" % os.getpid())
-        if os.path.lexists(draft):
-            remove_tree(draft)
-        os.mkdir(draft, 0o700)
-        for name in folders:
-            os.mkdir(os.path.join(draft, name), 0o700)
-        write_json(os.path.join(draft, "keeper"), keeper)
-        try:
-            os.rename(draft, self.attempt(attempt))
-        except OSError as exc:
-            remove_tree(draft)
-            if exc.errno in (errno.ENOTEMPTY, errno.EEXIST):
-                raise AlreadyClaimed(attempt) from exc
-            raise
 
     def cached(self, sha256: str) -> str:
         """Path of cached bytes."""

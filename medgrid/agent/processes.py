@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import signal
 import time
-from typing import Any, Dict, Iterable, Iterator, List, Optional
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 __all__ = [
     "MARKER",
@@ -19,6 +20,7 @@ __all__ = [
     "become_subreaper",
     "close_others",
     "descendants",
+    "find_program",
     "go_on",
     "identity",
     "kill_marked",
@@ -33,6 +35,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 _STOP_DEADLINE_S = 0.5
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _KILL_DEADLINE_S = 3.0
+
+_found: Dict[Tuple[str, str], str] = {}
 
 
 def boot_id() -> str:
@@ -71,6 +75,16 @@ def become_subreaper() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     except (OSError, AttributeError):
         pass
+
+
+def find_program(name: str, path: str) -> Optional[str]:
+    """Where a program is on a search path, None when nowhere; what was found once soon again."""
+    found = _found.get((name, path))
+    if found is None or not os.access(found, os.X_OK):
+        found = shutil.which(name, path=path)
+        if found is not None:
+            _found[name, path] = found
+    return found
 
 
 def _pids() -> Iterator[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import PurePosixPath
 from typing import Any, Dict, List, Optional, Tuple
 
 from .layout import Layout, remove_tree
@@ -44,6 +45,12 @@ class Room:
     def folders_to_fill(self) -> List[str]:
         """Directories on the file systems that a job can fill."""
         return [self._directory]
+
+    @property
+    def needed(self) -> List[str]:
+        """Directories of inputs below those of `folders`."""
+        paths = ("work/" + one["path"] for one in self._launch.get("inputs", ()))
+        return [str(one) for path in paths for one in PurePosixPath(path).parents]
 
     def is_gone(self) -> bool:
         """Whether somebody took the room away, as hosts do with a user's memory at logout."""

@@ -28,7 +28,7 @@ _KEEPERS_IDLE_S = 30.0
 _IDLE_S = 300.0  # without client and unfinished attempt the agent ends
 _RECORDS_PER_REPLY = 1000
 _NEEDED_BYTES = 8 << 20
-_EVENTS = ("accepted", "staged", "started", "suspended", "resumed", "done", "refused")
+_EVENTS = ("accepted", "started", "suspended", "resumed", "done", "refused")
 _HOUSEKEEPING_S = 5.0
 
 
@@ -144,6 +144,8 @@ class Server:
         if not self._journal.has_ballast:
             self._journal.restore_ballast()
         self._cache.keep_house()
+        if self._attempts.is_idle:
+            self._attempts.discard_spares()
         host.empty_trash_aside(self._layout)
 
     # Clients

@@ -128,7 +128,10 @@ def compose(
     paths: dict[str, tuple[str, ...]] = {}
     unpack: set[str] = set()
     for role, refs in inputs.items():
-        staged = [_staged(role, number, ref) for number, ref in enumerate(refs, 1)]
+        is_list = bool(entries[role].get("list"))
+        staged = [
+            _staged(role, number if is_list else None, ref) for number, ref in enumerate(refs, 1)
+        ]
         if staged:
             paths[role] = tuple(staged)
         unpack.update(
@@ -253,9 +256,10 @@ def _image(container: Mapping[str, Any] | None) -> str | None:
     return f"{scheme}://{host}/{image}" if host else f"{scheme}://{image}"
 
 
-def _staged(role: str, number: int, ref: InputRef) -> str:
+def _staged(role: str, number: int | None, ref: InputRef) -> str:
+    """Where an input lies; `number` is its place in a list, whose names may be alike."""
     name = ref.filename.removesuffix(".tar") if ref.kind is ObjectKind.SERIES else ref.filename
-    return f"in/{role}/{number:04d}/{name}"
+    return f"in/{role}/{name}" if number is None else f"in/{role}/{number:04d}/{name}"
 
 
 def _put(

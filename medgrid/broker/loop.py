@@ -36,7 +36,7 @@ _CLOSE_S = 3.0
 _RETRY_S = 2.0
 _FAILURES_MOST = 5  # unexpected ones, shortly after each other
 _FORGET_S = 60.0
-_REPORTS_MOST = 512
+_NEWS_MOST = 1000  # in one transaction: what waits for it should not wait long
 
 
 class Broker:
@@ -191,7 +191,7 @@ class _Session:
         try:
             found.append(self._reports.get(timeout=0.0 if self._progressed else _TICK_S))
             self._stopping.wait(_GATHER_S)
-            while len(found) < _REPORTS_MOST:
+            while sum(map(_news, found)) < _NEWS_MOST:
                 found.append(self._reports.get_nowait())
         except Empty:
             pass
@@ -294,3 +294,9 @@ class _Session:
                 return False
             self._leases.release(self._lease)
         return True
+
+
+def _news(told: tuple[Driver, Report]) -> int:
+    """How much there is to write of a report."""
+    report = told[1]
+    return len(report.records) if isinstance(report, Records) else 1

@@ -13,8 +13,8 @@ from medgrid.model import GridObject, ObjectId, Replica, SiteClass, Worker
 
 __all__ = ["Candidate", "Match", "Need", "bytes_to_move", "need_of", "objection", "rank"]
 
-_QUEUE_HORIZON_S = 0.5
-_QUEUE_MAX_SLOTS = 256
+_QUEUE_HORIZON_S = 1.0
+_QUEUE_MAX_SLOTS = 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,9 +69,7 @@ class Settler:
             if isinstance(report, Given):
                 now = time.time()
                 for attempt in report.attempts:
-                    if attempt in station.live:
-                        station.live[attempt].is_there = True
-                    batch.moves.append(_move(attempt, Event.GIVE, now, station))
+                    self._given(batch, station, attempt, now)
             elif isinstance(report, Failed):
                 self._failure(batch, station, report.attempt, report.end, current)
             else:
@@ -204,14 +202,23 @@ class Settler:
         current: Mapping[JobId, CurrentJob],
     ) -> None:
         for record in report.records:
-            if record.event in ("accepted", "staged"):
-                batch.moves.append(_move(record.attempt, Event.GIVE, record.time_s, station))
+            if record.event == "accepted":
+                self._given(batch, station, record.attempt, record.time_s)
             elif record.event in _MOVES:
                 event = _MOVES[record.event]
                 batch.moves.append(_move(record.attempt, event, record.time_s, station))
             elif record.event in ("done", "refused"):
                 self._ended(batch, station, record, report, current)
         station.offset = report.offset
+
+    def _given(self, batch: _Batch, station: Station, attempt: AttemptId, time_s: float) -> None:
+        """The agent has an attempt, as its answer and its journal both say."""
+        live = station.live.get(attempt)
+        if live is not None:
+            if live.is_there:
+                return
+            live.is_there = True
+        batch.moves.append(_move(attempt, Event.GIVE, time_s, station))
 
     def _ended(
         self,

@@ -33,7 +33,7 @@ class RemoteProcess:
         self._channel = channel
         self._label = label
         self.stdin: BinaryIO = cast(BinaryIO, _Writer(channel, label))
-        self.stdout: BinaryIO = io.BufferedReader(_Reader(channel, label), _BUFFER_BYTES)
+        self.stdout = io.BufferedReader(_Reader(channel, label), _BUFFER_BYTES)
         self._stderr = bytearray()
         self._drain = threading.Thread(target=self._read_stderr, name="ssh-stderr", daemon=True)
         self._drain.start()

@@ -174,7 +174,7 @@ class JournalRecord:
     """One line of the agent's fsynced journal.
 
     `offset` is the position *after* this line: pass it to `WorkerLink.follow` to resume. `event` is
-    ``accepted``, ``staged``, ``started``, ``suspended``, ``resumed``, ``done`` or ``refused``. Only
+    ``accepted``, ``started``, ``suspended``, ``resumed``, ``done`` or ``refused``. Only
     ``done`` means done; its record carries `cause`, `exit_code`, outputs, tails and times.
 
     Of a protected attempt `message` quotes nothing that the job wrote, both tails are empty, and

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from typing import BinaryIO, Protocol
+from io import BufferedReader
+from typing import Any, BinaryIO, Protocol
 
 from medgrid.errors import ConfigError, Unreachable
 from medgrid.workers.archive import agent_archive
@@ -52,7 +53,7 @@ class Process(Protocol):
     """A running process; `medgrid.transport.process.RemoteProcess` is one."""
 
     stdin: BinaryIO
-    stdout: BinaryIO
+    stdout: BufferedReader[Any]
 
     @property
     def stderr(self) -> bytes:

@@ -215,7 +215,7 @@ class BulkChannels:
         digest = hashlib.sha256()
         left = reply["size_bytes"]
         while left:
-            chunk = stream.stdout.read(min(left, _CHUNK_BYTES))
+            chunk = stream.stdout.read1(min(left, _CHUNK_BYTES))  # as it comes
             if not chunk:
                 raise Unreachable(f"{self._where}: the connection was lost")
             left -= len(chunk)

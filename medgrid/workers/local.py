@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -29,7 +30,7 @@ class LocalProcess:
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
         )
         self.stdin = cast(BinaryIO, self._child.stdin)
-        self.stdout = cast(BinaryIO, self._child.stdout)
+        self.stdout = cast(BufferedReader, self._child.stdout)
 
     @property
     def stderr(self) -> bytes:

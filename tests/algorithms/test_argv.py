@@ -145,4 +145,4 @@ def test_an_absolute_path_is_made_on_the_worker(tmp_path: Path) -> None:
     image = InputRef("image.nii", ObjectKind.VOLUME)
     argv = compose(descriptor, {"image": [image]}, {"a": "$PWD"}).argv
     ended = subprocess.run([str(w) for w in argv], capture_output=True, check=True, cwd=tmp_path)
-    assert json.loads(ended.stdout) == ["$PWD", f"--in={tmp_path}/in/image/0001/image.nii"]
+    assert json.loads(ended.stdout) == ["$PWD", f"--in={tmp_path}/in/image/image.nii"]

@@ -49,7 +49,7 @@ def test_similarity() -> None:
         "python3",
         ({"bundle": True}, "/similarity.py"),
         "--source",
-        "in/source/0001/image.nii.gz",
+        "in/source/image.nii.gz",
         "--bins",
         "64",
         "--interpolation",
@@ -61,7 +61,7 @@ def test_similarity() -> None:
         "in/targets/0002/image.nii.gz",
     )
     assert found.paths == {
-        "source": ("in/source/0001/image.nii.gz",),
+        "source": ("in/source/image.nii.gz",),
         "targets": ("in/targets/0001/series", "in/targets/0002/image.nii.gz"),
     }
     assert found.unpack == {"in/targets/0001/series"}
@@ -83,7 +83,7 @@ def test_checksum_runs_through_a_shell() -> None:
         "-c",
         'find "${1}" -type f -exec sha256sum {} + | sort -k 2 > "${2}"',
         "sh",
-        "in/file/0001/series",
+        "in/file/series",
         "checksums.txt",
     )
     assert found.environment == JobEnvironment("host", ("find", "sha256sum", "sort"))
@@ -93,7 +93,7 @@ def test_bet_in_a_container() -> None:
     given = {"mask": True, "centre": "90,110,75.5"}
     found = composed(sample("bet"), {"image": [VOLUME]}, given)
     assert found.argv == (
-        "bet", "in/image/0001/image.nii.gz", "brain.nii.gz", "-f", "0.5",
+        "bet", "in/image/image.nii.gz", "brain.nii.gz", "-f", "0.5",
         "-c", "90", "110", "75.5", "-m",
     )  # fmt: skip
     assert found.environment == JobEnvironment(
@@ -108,7 +108,7 @@ def test_bias_makes_an_image_from_an_image() -> None:
     given = {"iterations": "50,30", "keep_field": "yes"}
     found = composed(sample("bias"), {"image": [VOLUME]}, given)
     assert found.argv[2:] == (
-        "in/image/0001/image.nii.gz", "image.nii.gz", "--shrink", "4",
+        "in/image/image.nii.gz", "image.nii.gz", "--shrink", "4",
         "--iterations", "50", "30", "--field=field.nii.gz",
     )  # fmt: skip
 
@@ -172,7 +172,7 @@ def test_configuration_files_and_environment_variables() -> None:
     ]
     found = composed(descriptor, {"image": [VOLUME]}, {"a": "$x 'y'"})
     assert found.argv == ("p", "conf.ini")
-    assert found.texts == {"conf.ini": "image = in/image/0001/image.nii.gz\na = $x 'y'\n\nc = 1\n"}
+    assert found.texts == {"conf.ini": "image = in/image/image.nii.gz\na = $x 'y'\n\nc = 1\n"}
     assert found.env == {"A": "<$x 'y'>", "B": ""}
     with pytest.raises(UsageError) as error:
         compose(descriptor, {"image": [VOLUME]}, {"a": "x\nadmin = 1"})

@@ -14,7 +14,7 @@ INPUTS: dict[str, dict[str, Any]] = {
     "name": {"id": "name", "type": "String", "value-key": "[NAME]"},
     "bins": {"id": "bins", "type": "Number", "value-key": "[BINS]"},
 }
-IMAGE = "in/image/0001/image.nii.gz"
+IMAGE = "in/image/image.nii.gz"
 
 
 def path(template: str, /, stripped: list[str] | None = None, **values: Any) -> OutputPath | None:

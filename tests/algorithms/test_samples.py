@@ -52,10 +52,10 @@ def placed(folder: Path, relative: str) -> Path:
 def test_checksum(tmp_path: Path) -> None:
     names = ["IM000002.dcm", "IM000001.dcm", "it's $HOME.dcm"]
     for name in names:
-        placed(tmp_path, f"in/file/0001/series/{name}").write_text(name)
+        placed(tmp_path, f"in/file/series/{name}").write_text(name)
     run(tmp_path, "checksum", {"file": [InputRef("series.tar", ObjectKind.SERIES)]}, {})
     assert (tmp_path / "checksums.txt").read_text().splitlines() == [
-        f"{hashlib.sha256(name.encode()).hexdigest()}  in/file/0001/series/{name}"
+        f"{hashlib.sha256(name.encode()).hexdigest()}  in/file/series/{name}"
         for name in sorted(names)
     ]
 
@@ -65,7 +65,7 @@ def test_similarity(tmp_path: Path) -> None:
     pytest.importorskip("scipy")
     data = np.random.default_rng(0).normal(size=(9, 8, 7)).astype(np.float32)
     image = nibabel.Nifti1Image(data, np.eye(4))
-    for path in ("in/source/0001/image.nii", "in/targets/0001/image.nii"):
+    for path in ("in/source/image.nii", "in/targets/0001/image.nii"):
         image.to_filename(placed(tmp_path, path))
     ref = InputRef("image.nii", ObjectKind.VOLUME)
     run(tmp_path, "similarity", {"source": [ref], "targets": [ref]}, {"picture": "yes"})
@@ -85,7 +85,7 @@ def test_bias(tmp_path: Path) -> None:
     data = np.where(head, 100 * (0.7 + 0.6 * x / 48), 0) + noise
     image = nibabel.Nifti1Image(data.astype(np.float32), np.diag([2, 2, 4, 1]))
     image.header["descrip"] = b"DOE^JANE"
-    image.to_filename(placed(tmp_path, "in/image/0001/image.nii.gz"))
+    image.to_filename(placed(tmp_path, "in/image/image.nii.gz"))
     ref = InputRef("image.nii.gz", ObjectKind.VOLUME)
     run(tmp_path, "bias", {"image": [ref]}, {"shrink": "2", "keep_field": "yes"})
     corrected = nibabel.load(tmp_path / "image.nii.gz")

@@ -42,7 +42,7 @@ from tests.benchmarks.bench_jobs import DESCRIPTOR, medgrid
 from tests.lab.sshd import Sshd
 
 SLOTS = 4
-PARALLEL_JOBS = 200
+PARALLEL_JOBS = 500
 
 
 def protected(grid: Grid, count: int) -> list[LFN]:
@@ -150,7 +150,7 @@ def parallel(directory: Path, sshd: Sshd) -> float | None:
     return PARALLEL_JOBS / took_s
 
 
-def main(count: int = 4000) -> None:
+def main(count: int = 10_000) -> None:
     """Measure both and print the ratio."""
     with tempfile.TemporaryDirectory(prefix="mgb-") as name:
         directory = Path(name)

@@ -126,9 +126,9 @@ def test_the_queue_ahead_grows_with_short_jobs() -> None:
     found.duration_s = 10.0
     assert found.limit_slots == 5
     found.duration_s = 0.01
-    assert found.limit_slots == 204
+    assert found.limit_slots == 404
     found.duration_s = 0.0
-    assert found.limit_slots == 260
+    assert found.limit_slots == 1028
 
 
 def test_what_an_algorithm_needs() -> None:
@@ -206,16 +206,16 @@ def test_short_jobs_do_not_let_long_ones_queue() -> None:
         station.drop(attempt)
 
     for number in range(1, 4):
-        assert station.candidate.limit_slots == (5 if number == 1 else 204)
+        assert station.candidate.limit_slots == (5 if number == 1 else 404)
         end(place(number, short), 0.01)
     first, other = place(4, long), place(5, short)
     assert station.candidate.limit_slots == 5  # nobody knows how long it takes
     end(first, 600.0)
-    assert station.candidate.limit_slots == 204
+    assert station.candidate.limit_slots == 404
     first = place(6, long)
     assert station.candidate.limit_slots == 5
     end(other, 0.01)
     assert station.candidate.limit_slots == 5
     end(first, 600.0)
     place(7, short)
-    assert station.candidate.limit_slots == 204
+    assert station.candidate.limit_slots == 404

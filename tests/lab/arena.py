@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from medgrid.agent.notes import read_notes
 from medgrid.catalog.leases import BROKER
 from medgrid.errors import MedgridError
 from medgrid.model import StorageElement, Worker
@@ -60,7 +61,8 @@ class Spot:
 
     def keepers(self) -> list[int]:
         """Pids of the processes that keep a job now, as far as they wrote them down."""
-        found = [self._json(f"attempts/{name}/keeper") for name in self.attempts()]
+        notes = [read_notes(str(self.home / "attempts" / name)) for name in self.attempts()]
+        found = [one.get("keeper") for one in notes]
         return sorted({int(one["pid"]) for one in found if one and self._lives(one)})
 
     def _lives(self, known: dict[str, Any] | None) -> bool:

@@ -337,7 +337,7 @@ def _everything_was_looked_at(scene: Scene, watcher: Watcher) -> None:
     assert scene.search.searched_bytes > 10_000_000
     assert watcher.looks > 500
     for words in (
-        "dump.py in/file/0001/series tell",
+        "dump.py in/file/series tell",
         ".pyz serve /home/grid/.medgrid-agent/",
         ".pyz connect /home/grid/.medgrid-agent/",
         ".pyz bulk /home/grid/.medgrid-agent/",

@@ -52,7 +52,8 @@ class Place:
 
     def keeper(self, attempt: AttemptId) -> int:
         """Pid of the process that keeps a running attempt."""
-        return int(json.loads(self.shell(f"cat {self.root}/attempts/{attempt}/keeper"))["pid"])
+        notes = self.shell(f"cat {self.root}/attempts/{attempt}/notes").splitlines()
+        return int(json.loads(notes[0])["keeper"]["pid"])
 
     def processes(self, word: str) -> list[int]:
         """Pids of processes on the host whose command line holds `word`."""

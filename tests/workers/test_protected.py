@@ -74,9 +74,8 @@ def test_a_protected_job_runs_and_its_outputs_come_back_sealed(place: Place) -> 
     assert told["stderr_tail"] == "complained\n"
     assert told["paths"] == ["sub/JANE.nii.gz", "DOE-1.txt", "DOE-2.txt"]
     assert left_in_memory(place) == ""
-    assert set(of_attempt(place, record.attempt)) - {"./process"} == {
-        "./keeper",
-        "./result",
+    assert set(of_attempt(place, record.attempt)) == {
+        "./notes",
         "./sealed",
         "./sealed/image",
         "./sealed/image/1.nii.gz",
@@ -130,9 +129,9 @@ def broken(
     assert record.outputs == ()
     assert owner.told(record) == {}
     assert left_in_memory(place) == ""
-    assert of_attempt(place, record.attempt) == ["./keeper", "./result"]
+    assert of_attempt(place, record.attempt) == ["./notes"]
     mine = [one.event for one in all_records(link) if one.attempt == record.attempt]
-    assert mine == ["accepted", "staged", "done"]
+    assert mine == ["accepted", "done"]
     return record
 
 
@@ -229,8 +228,8 @@ def test_messages_quote_nothing_the_job_wrote(place: Place) -> None:
         "output o: a file is not a regular file",
         "output o: 'JANE.txt' is not a regular file",
     )
-    assert outcome(5, "true", "../../*/keeper") == (
-        "output o: '../../*/keeper' leads out of the job's directory",
+    assert outcome(5, "true", "../../*/notes") == (
+        "output o: '../../*/notes' leads out of the job's directory",
         None,
     )
     content = tar_of({"../JANE": b"x"})

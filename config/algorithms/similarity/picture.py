@@ -116,7 +116,7 @@ def _anatomical(source: Volume) -> tuple[tuple[int, int, int], tuple[bool, bool,
     """Voxel axis nearest to each patient axis, and whether it runs against it."""
     from nibabel.orientations import io_orientation
 
-    of_voxel_axis: NDArray[np.float64] = io_orientation(source.affine)  # type: ignore[no-untyped-call]
+    of_voxel_axis: NDArray[np.float64] = io_orientation(source.affine)
     axes = [0, 0, 0]
     flips = [False, False, False]
     for voxel_axis, (patient_axis, direction) in enumerate(of_voxel_axis):

@@ -1,0 +1,76 @@
+"""The claim of an attempt: whoever makes its directory may run it, nobody else."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any, Dict, Optional, Sequence
+
+from .layout import Layout, remove_tree
+from .notes import Notes
+from .spares import refit
+
+__all__ = ["AlreadyClaimed", "claim"]
+
+
+class AlreadyClaimed(Exception):
+    """Somebody else has this attempt."""
+
+
+def claim(
+    layout: Layout,
+    attempt: str,
+    keeper: Dict[str, Any],
+    folders: Sequence[str],
+    spare: Optional[str] = None,
+    needed: Sequence[str] = (),
+) -> Notes:
+    """Make an attempt's directory, with the identity of its keeper in its notes.
+
+    Parameters
+    ----------
+    folders : sequence of str
+        Directories in it.
+    spare : str, optional
+        Directory to use again.
+    needed : sequence of str
+        Directories below the folders that will be needed, and may stay.
+
+    Raises
+    ------
+    AlreadyClaimed
+        It is there.
+    OSError
+        The disk is full or broken.
+    """
+    draft = layout.path("run", "draft.%d" % os.getpid())
+    notes = None
+    if spare is not None:
+        try:
+            os.rename(spare, draft)
+            notes = refit(draft, folders, needed)
+        except OSError:
+            remove_tree(draft)
+    if notes is None:
+        notes = _make(draft, folders)
+    try:
+        notes.add(keeper=keeper)
+        os.rename(draft, layout.attempt(attempt))
+    except OSError as exc:
+        notes.close()
+        remove_tree(draft)
+        if exc.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise AlreadyClaimed(attempt) from exc
+        raise
+    return notes
+
+
+def _make(draft: str, folders: Sequence[str]) -> Notes:
+    try:
+        os.mkdir(draft, 0o700)
+    except FileExistsError:  # of a process that was killed here
+        remove_tree(draft)
+        os.mkdir(draft, 0o700)
+    for name in folders:
+        os.mkdir(os.path.join(draft, name), 0o700)
+    return Notes(draft)

@@ -1,0 +1,64 @@
+"""The notes of an attempt: whole lines, whatever happens while one is written."""
+
+from __future__ import annotations
+
+import os
+import resource
+from pathlib import Path
+
+import pytest
+
+from medgrid.agent.notes import NOTES, Notes, read_notes
+
+KEEPER = {"pid": 12, "start": 345, "boot": "b"}
+
+
+def test_what_is_noted_is_read(tmp_path: Path) -> None:
+    assert read_notes(str(tmp_path)) == {}
+    notes = Notes(str(tmp_path))
+    assert read_notes(str(tmp_path)) == {}
+    notes.add(keeper=KEEPER)
+    assert read_notes(str(tmp_path)) == {"keeper": KEEPER}
+    notes.add(durable=True, result={"cause": "ok"})
+    notes.close()
+    assert read_notes(str(tmp_path)) == {"keeper": KEEPER, "result": {"cause": "ok"}}
+    assert (tmp_path / NOTES).stat().st_mode & 0o777 == 0o600
+
+
+def test_of_two_results_the_last_counts(tmp_path: Path) -> None:
+    notes = Notes(str(tmp_path))
+    notes.add(result={"cause": "ok"})
+    notes.add(result={"cause": "no-space"})
+    assert read_notes(str(tmp_path)) == {"result": {"cause": "no-space"}}
+
+
+def test_a_torn_last_line_says_nothing(tmp_path: Path) -> None:
+    notes = Notes(str(tmp_path))
+    notes.add(keeper=KEEPER)
+    whole = (tmp_path / NOTES).stat().st_size
+    notes.add(result={"cause": "ok"})
+    size = (tmp_path / NOTES).stat().st_size
+    for cut in range(size - 1, whole - 1, -1):
+        os.truncate(tmp_path / NOTES, cut)
+        assert read_notes(str(tmp_path)) == {"keeper": KEEPER}
+
+
+def test_zeros_that_a_crash_left_say_nothing(tmp_path: Path) -> None:
+    (tmp_path / NOTES).write_bytes(b'{"keeper": {"pid": 1}}\n' + bytes(30) + b"\n")
+    assert read_notes(str(tmp_path)) == {"keeper": {"pid": 1}}
+
+
+def test_a_note_that_has_no_room_leaves_the_others(tmp_path: Path) -> None:
+    notes = Notes(str(tmp_path))
+    notes.add(keeper=KEEPER)
+    size = (tmp_path / NOTES).stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, hard))
+    try:
+        with pytest.raises(OSError, match=r"No space left|File too large"):
+            notes.add(result={"stdout_tail": "x" * 100})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (tmp_path / NOTES).stat().st_size == size
+    notes.add(result={"cause": "no-space"})
+    assert read_notes(str(tmp_path)) == {"keeper": KEEPER, "result": {"cause": "no-space"}}
