@@ -8,7 +8,7 @@ from typing import Any, Dict, Optional, Sequence
 
 from .layout import Layout, remove_tree
 from .notes import Notes
-from .spares import refit
+from .spares import Spare, refit
 
 __all__ = ["AlreadyClaimed", "claim"]
 
@@ -22,7 +22,7 @@ def claim(
     attempt: str,
     keeper: Dict[str, Any],
     folders: Sequence[str],
-    spare: Optional[str] = None,
+    spare: Optional[Spare] = None,
     needed: Sequence[str] = (),
 ) -> Notes:
     """Make an attempt's directory, with the identity of its keeper in its notes.
@@ -31,10 +31,10 @@ def claim(
     ----------
     folders : sequence of str
         Directories in it.
-    spare : str, optional
+    spare : dict, optional
         Directory to use again.
     needed : sequence of str
-        Directories below the folders that will be needed, and may stay.
+        Directories below these that the spare may have, as they will be needed.
 
     Raises
     ------
@@ -47,8 +47,8 @@ def claim(
     notes = None
     if spare is not None:
         try:
-            os.rename(spare, draft)
-            notes = refit(draft, folders, needed)
+            os.rename(spare["path"], draft)
+            notes = refit(draft, spare["folders"], folders, needed)
         except OSError:
             remove_tree(draft)
     if notes is None:

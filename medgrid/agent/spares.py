@@ -1,4 +1,4 @@
-"""Directories of small attempts that ended: emptied and used again by later ones.
+"""Directories of small attempts that ended: emptied, to be used again by later ones.
 
 Files of an agent that starts hundreds of jobs a second are made and deleted as fast. On ext4 that
 is slow for whoever makes files meanwhile, as each new one is sought past all those that were
@@ -7,16 +7,15 @@ deleted in the last minutes. What is used again is neither made nor deleted.
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
 import stat
-from typing import List, Optional, Sequence, Set
+from itertools import islice
+from typing import Any, Dict, List, Optional, Sequence
 
 from .layout import Layout, list_directory
 from .notes import NOTES, Notes
 
-__all__ = ["Spares", "refit"]
+__all__ = ["Spare", "Spares", "refit"]
 
 _MOST = 512
 _ENTRIES_MOST = 32
@@ -25,83 +24,123 @@ _FREE_BYTES = 256 << 20
 _PLAIN = 0o700
 _ACCESS_LIST = "system.posix_acl_"
 
+Spare = Dict[str, Any]
+"""``path`` of an attempt's directory, and ``folders`` in it, parents first; all are empty."""
+
 
 class Spares:
     """The directories at hand, known to the agent alone."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._paths: List[str] = []
+        self._spares: List[Spare] = []
         for name in list_directory(layout.spares):  # of an earlier agent
             layout.discard(os.path.join(layout.spares, name))
 
     def offer(self, path: str) -> bool:
-        """Take the directory of an attempt over, unless it is large or there are enough."""
-        if len(self._paths) >= _MOST or not self._has_space() or not _is_small(path):
+        """Take the directory of an attempt over, unless that takes long or there are enough.
+
+        One that is not taken may have lost some of its files.
+        """
+        if len(self._spares) >= _MOST or not self._has_space():
             return False
         spare = os.path.join(self._layout.spares, os.path.basename(path))
         try:
+            folders = _Emptying(path).folders
             os.rename(path, spare)
         except OSError:
             return False
-        self._paths.append(spare)
+        self._spares.append({"path": spare, "folders": folders})
         return True
 
     def _has_space(self) -> bool:
         found = os.statvfs(self._layout.spares)
         return found.f_bavail * found.f_frsize >= _FREE_BYTES
 
-    def take(self) -> Optional[str]:
+    def take(self) -> Optional[Spare]:
         """A directory to use again, if there is one."""
-        return self._paths.pop() if self._paths else None
+        return self._spares.pop() if self._spares else None
 
     def discard(self) -> None:
         """Have them all deleted."""
-        for path in self._paths:
-            self._layout.discard(path)
-        self._paths.clear()
+        for spare in self._spares:
+            self._layout.discard(spare["path"])
+        self._spares.clear()
 
 
-def refit(directory: str, folders: Sequence[str], needed: Sequence[str]) -> Notes:
-    """Make the directory of an old attempt as good as new, but for its notes.
+def refit(
+    directory: str, present: Sequence[str], folders: Sequence[str], needed: Sequence[str]
+) -> Notes:
+    """Make the directory of a spare fit for an attempt, but for its notes.
 
     Parameters
     ----------
+    present : sequence of str
+        What folders it has.
+    folders : sequence of str
+        Those that it shall have.
     needed : sequence of str
-        Directories below the folders that may stay, empty, as they will be needed.
+        Those that it may have.
 
     Raises
     ------
     OSError
         It cannot be done: nobody may use it.
     """
-    if not _is_plain(directory):
-        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-    notes = os.path.join(directory, NOTES)
-    kept = {os.path.join(directory, one) for one in (*folders, *needed)}
-    _empty(directory, kept, notes)
-    if os.path.lexists(notes):
-        found = os.lstat(notes)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-            os.unlink(notes)
+    for name in reversed(present):
+        if name not in folders and name not in needed:
+            os.rmdir(os.path.join(directory, name))
     for name in folders:
-        path = os.path.join(directory, name)
-        if not os.path.isdir(path):
-            os.mkdir(path, _PLAIN)
+        if name not in present:
+            os.mkdir(os.path.join(directory, name), _PLAIN)
     return Notes(directory)
 
 
-def _empty(directory: str, kept: Set[str], notes: str) -> None:
-    """Delete what lies in a directory, except the notes and plain directories of `kept`."""
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if not entry.is_dir(follow_symlinks=False):
-                if entry.path != notes:
-                    os.unlink(entry.path)
-            elif entry.path in kept and _is_plain(entry.path):
-                _empty(entry.path, kept, notes)
+class _Emptying:
+    """Deletes what lies in a directory, except its notes and the folders of most jobs.
+
+    Raises
+    ------
+    OSError
+        It holds much, or what cannot be deleted, or others may use it.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self.folders: List[str] = []
+        self._left = _ENTRIES_MOST
+        if not _is_plain(directory):
+            raise PermissionError("others may use %s" % directory)
+        self._empty(directory, "", True)
+
+    def _empty(self, path: str, prefix: str, is_kept: bool) -> None:
+        with os.scandir(path) as entries:  # to the end before any is deleted
+            found = list(islice(entries, self._left + 1))
+        self._left -= len(found)
+        if self._left < 0:
+            raise OSError("%s holds much" % path)
+        for entry in found:
+            name = prefix + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                self._empty_folder(entry.path, name, is_kept)
             else:
-                shutil.rmtree(entry.path)
+                self._unlink(entry, name)
+
+    def _empty_folder(self, path: str, name: str, is_kept: bool) -> None:
+        is_usual = name in ("work", "tmp") or (name + "/").startswith("work/in/")
+        is_kept = is_kept and is_usual and _is_plain(path)
+        if is_kept:
+            self.folders.append(name)
+        self._empty(path, name + "/", is_kept)
+        if not is_kept:
+            os.rmdir(path)
+
+    @staticmethod
+    def _unlink(entry: "os.DirEntry[str]", name: str) -> None:
+        found = entry.stat(follow_symlinks=False)
+        if found.st_size > _BYTES_MOST:
+            raise OSError("%s is large" % entry.path)
+        if name != NOTES or not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            os.unlink(entry.path)
 
 
 def _is_plain(path: str) -> bool:
@@ -109,23 +148,3 @@ def _is_plain(path: str) -> bool:
     if stat.S_IMODE(os.lstat(path).st_mode) != _PLAIN:
         return False
     return not any(name.startswith(_ACCESS_LIST) for name in os.listxattr(path))
-
-
-def _is_small(path: str) -> bool:
-    """Whether it takes no time to empty a directory, and little space to keep it."""
-    count = size = 0
-    todo = [path]
-    try:
-        while todo:
-            with os.scandir(todo.pop()) as entries:
-                for entry in entries:
-                    count += 1
-                    if entry.is_dir(follow_symlinks=False):
-                        todo.append(entry.path)
-                    else:
-                        size += entry.stat(follow_symlinks=False).st_size
-                    if count > _ENTRIES_MOST or size > _BYTES_MOST:
-                        return False
-    except OSError:
-        return False
-    return True

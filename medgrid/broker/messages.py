@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from queue import SimpleQueue
 from typing import Any
 
@@ -47,6 +48,7 @@ __all__ = [
 ]
 
 
+@lru_cache(maxsize=4096)
 def split_attempt(attempt: AttemptId) -> tuple[JobId, int]:
     """Job and attempt number of an attempt id.
 
