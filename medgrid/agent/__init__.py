@@ -22,7 +22,8 @@ Below ROOT (0700)::
 
     agent/DIGEST.pyz           the shipped file
     journal                    what happened; the truth
-    attempts/42.7.1/           keeper, process, result (JSON), stdout, stderr, work/, tmp/
+    attempts/42.7.1/           notes (JSON lines), stdout, stderr, work/, tmp/
+    spares/                    directories of small attempts, emptied, to be used again
     cache/ab/abcd...           bytes by SHA-256; emptied when the host restarted
     cache/parts/abcd...        what has come of large files; .PID-START: who adds to it
     bundles/SHA256/            unpacked code       environments/DIGEST/   python environments
@@ -64,7 +65,7 @@ flush. Offsets are bytes. A torn last line is cut when the agent starts. The fir
     the agent has it durably (``launch``: the whole order, not shown to followers; of a protected
     one its attempt, slots and rank);
 ``started``
-    its program runs (``started_s``);
+    its program runs (``started_s``); of a short one it is told with its end;
 ``suspended``
     all its processes stand still, and its slots are an emergency's;
 ``resumed``

@@ -138,7 +138,7 @@ def run(grid: Grid, broker: Watched, count: int, seconds: float, workers: int) -
     began_s, began_cpu_s = time.perf_counter(), broker.cpu_s
     shown, full_s, done = 0, None, 0
     while done < count:
-        time.sleep(0.5)
+        time.sleep(0.2)
         counts = grid.catalog.jobs.counts(["2"])
         done = counts.get(JobState.DONE, 0)
         running = counts.get(JobState.RUNNING, 0)
