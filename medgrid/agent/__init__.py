@@ -65,7 +65,7 @@ flush. Offsets are bytes. A torn last line is cut when the agent starts. The fir
     the agent has it durably (``launch``: the whole order, not shown to followers; of a protected
     one its attempt, slots and rank);
 ``started``
-    its program runs (``started_s``); of a short one it is told with its end;
+    its program runs (``started_s``); of a short one only ``done`` says so;
 ``suspended``
     all its processes stand still, and its slots are an emergency's;
 ``resumed``

@@ -446,9 +446,6 @@ class Attempts:
             self._preempted.discard(attempt)
             if result["cause"] == "cancelled":
                 result = dict(result, cause="preempted", message=PREEMPTED)
-        started_s = result.get("started_s")
-        if started_s is not None and attempt not in self._started_s:
-            self._record(attempt, "started", time_s=started_s, started_s=started_s)
         self._unfinished.pop(attempt, None)
         self._started_s.pop(attempt, None)
         self._needs.pop(attempt, None)

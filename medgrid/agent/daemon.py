@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gc
 import hashlib
 import json
 import os
@@ -25,6 +26,7 @@ from .server import Server, stop_on_signals
 
 __all__ = ["archive_digest", "serve", "start_daemon"]
 
+_GARBAGE_AFTER = 20_000  # objects: little of what the agent makes is in cycles
 _LOCK_WAIT_S = 10.0
 
 
@@ -113,6 +115,8 @@ def _set_up(layout: Layout) -> Optional[Server]:
     attempts = Attempts(layout, journal, selector, agent_id, boot, base_env)
     attempts.recover(rebooted)
     journal.commit()
+    gc.freeze()  # what is here stays; keepers share it
+    gc.set_threshold(_GARBAGE_AFTER)
     about = host.describe(base_env["PATH"])
     about.update(
         agent_id=agent_id,

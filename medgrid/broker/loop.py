@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -36,6 +37,7 @@ _CLOSE_S = 3.0
 _RETRY_S = 2.0
 _FAILURES_MOST = 5  # unexpected ones, shortly after each other
 _FORGET_S = 60.0
+_GARBAGE_AFTER = 50_000  # objects: little of what a broker makes is in cycles
 _NEWS_MOST = 1000  # in one transaction: what waits for it should not wait long
 
 
@@ -89,9 +91,12 @@ class Broker:
         leases = self._catalog.leases
         lease = leases.acquire(BROKER, holder, process, gone=gone_process(leases.holder(BROKER)))
         _LOG.info("broker %s starts", holder)
+        thresholds = gc.get_threshold()
+        gc.set_threshold(_GARBAGE_AFTER, *thresholds[1:])
         try:
             self._serve(lease)
         finally:
+            gc.set_threshold(*thresholds)
             _LOG.info("broker %s ends", holder)
             with suppress(Busy, Unreachable, DatabaseReadOnly):  # then it runs out by itself
                 leases.release(lease)

@@ -240,6 +240,8 @@ class Settler:
             stopped = end.cause is Cause.CANCELLED and not at.cancel_asked
             if stopped:
                 end = replace(end, cause=Cause.LOST, message="it was stopped from outside")
+            if record.started_s is not None:  # of a short job nothing else tells it
+                batch.moves.append(_move(attempt, Event.START, record.started_s, station))
             if end.cause.is_infrastructure:
                 self._failure(batch, station, attempt, end, current)
             else:

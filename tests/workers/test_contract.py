@@ -66,8 +66,8 @@ def test_a_job_runs_and_its_output_comes_back(place: Place) -> None:
     assert record.max_rss_bytes is not None and record.cpu_s is not None
     assert [output.path for output in record.outputs] == ["out.txt"]
     assert collected(link, record) == ["text\nä\n".encode()]
-    events = [one.event for one in all_records(link)]
-    assert events == ["accepted", "started", "done"]
+    events = [one.event for one in all_records(link)]  # the start of so short a job is not told
+    assert events == ["accepted", "done"]
 
 
 def test_a_directory_used_again_shows_nothing_of_the_job_before(place: Place) -> None:
@@ -116,7 +116,7 @@ def test_staged_bytes_are_the_jobs_inputs(place: Place) -> None:
     )
     record = run(link, launch)
     assert record.stdout_tail == "first600000\n0\n"
-    assert [one.event for one in all_records(link)] == ["accepted", "started", "done"]
+    assert [one.event for one in all_records(link)] == ["accepted", "done"]
 
 
 def test_bytes_on_the_host_are_read_there(place: Place) -> None:
@@ -250,7 +250,7 @@ def test_an_attempt_runs_at_most_once(place: Place) -> None:
     link.launch([launch])
     run(link, script(place.attempt(2), "true"))
     mine = [one.event for one in all_records(link) if one.attempt == launch.attempt]
-    assert mine == ["accepted", "started", "done"]
+    assert mine == ["accepted", "done"]
 
 
 def test_slots_limit_what_runs_at_a_time(place: Place) -> None:
