@@ -48,11 +48,13 @@ def claim(
     if spare is not None:
         try:
             os.rename(spare["path"], draft)
-            notes = refit(draft, spare["folders"], folders, needed)
+            refit(draft, spare["folders"], folders, needed)
+            notes = Notes(draft, attempt)
         except OSError:
             remove_tree(draft)
     if notes is None:
-        notes = _make(draft, folders)
+        _make(draft, folders)
+        notes = Notes(draft, attempt)
     try:
         notes.add(keeper=keeper)
         os.rename(draft, layout.attempt(attempt))
@@ -65,7 +67,7 @@ def claim(
     return notes
 
 
-def _make(draft: str, folders: Sequence[str]) -> Notes:
+def _make(draft: str, folders: Sequence[str]) -> None:
     try:
         os.mkdir(draft, 0o700)
     except FileExistsError:  # of a process that was killed here
@@ -73,4 +75,3 @@ def _make(draft: str, folders: Sequence[str]) -> Notes:
         os.mkdir(draft, 0o700)
     for name in folders:
         os.mkdir(os.path.join(draft, name), 0o700)
-    return Notes(draft)

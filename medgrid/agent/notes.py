@@ -1,8 +1,9 @@
 """What is written down in the directory of an attempt: one file, which only grows.
 
-A line is a JSON object: ``{"keeper": identity}`` first, then ``{"process": identity}`` of the
-program once it has run for a while, and ``{"result": ...}``. One write makes one line, so that a
-crash leaves whole lines and, at most, a torn last one, which says nothing.
+A line is a JSON object with the ``attempt``, and ``keeper`` (its identity) first, then ``process``
+(that of the program, once it has run for a while) and ``result``. One write makes one line, so that
+a crash leaves whole lines and, at most, a torn last one, which says nothing. Neither does a line of
+another attempt, which a crash of the host can bring back where the file was used again.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ NOTES = "notes"
 
 
 class Notes:
-    """The notes of an attempt in its `directory`; what was there of another goes with the first."""
+    """The notes of `attempt` in a `directory`; those of another one go with the first note."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, attempt: str) -> None:
+        self._attempt = attempt
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._file = os.open(os.path.join(directory, NOTES), flags, 0o600)
         self._size_bytes = 0
@@ -33,7 +35,7 @@ class Notes:
         OSError
             It cannot be written; what stood there before still does.
         """
-        line = json.dumps(note).encode() + b"\n"
+        line = json.dumps(dict(note, attempt=self._attempt)).encode() + b"\n"
         try:
             if os.pwrite(self._file, line, self._size_bytes) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -52,7 +54,7 @@ class Notes:
 
 
 def read_notes(directory: str) -> Dict[str, Any]:
-    """What is noted in an attempt's directory; nothing when there is none."""
+    """What is noted in an attempt's directory, which has its name; nothing when there is none."""
     try:
         with open(os.path.join(directory, NOTES), "rb") as stream:
             *lines, _ = stream.read().split(b"\n")
@@ -61,7 +63,9 @@ def read_notes(directory: str) -> Dict[str, Any]:
     found: Dict[str, Any] = {}
     for line in lines:
         try:
-            found.update(json.loads(line))
+            note = json.loads(line)
         except ValueError:  # a crash of the host left zeros in its place
             continue
+        if note.pop("attempt", None) == os.path.basename(directory):
+            found.update(note)
     return found

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, Dict, List, Optional, Sequence
 
 from .layout import Layout, list_directory
-from .notes import NOTES, Notes
+from .notes import NOTES
 
 __all__ = ["Spare", "Spares", "refit"]
 
@@ -34,8 +34,7 @@ class Spares:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._spares: List[Spare] = []
-        for name in list_directory(layout.spares):  # of an earlier agent
-            layout.discard(os.path.join(layout.spares, name))
+        self.discard()  # those of an earlier agent
 
     def offer(self, path: str) -> bool:
         """Take the directory of an attempt over, unless that takes long or there are enough.
@@ -63,14 +62,14 @@ class Spares:
 
     def discard(self) -> None:
         """Have them all deleted."""
-        for spare in self._spares:
-            self._layout.discard(spare["path"])
+        for name in list_directory(self._layout.spares):  # also what a keeper did not come to use
+            self._layout.discard(os.path.join(self._layout.spares, name))
         self._spares.clear()
 
 
 def refit(
     directory: str, present: Sequence[str], folders: Sequence[str], needed: Sequence[str]
-) -> Notes:
+) -> None:
     """Make the directory of a spare fit for an attempt, but for its notes.
 
     Parameters
@@ -93,7 +92,6 @@ def refit(
     for name in folders:
         if name not in present:
             os.mkdir(os.path.join(directory, name), _PLAIN)
-    return Notes(directory)
 
 
 class _Emptying:

@@ -15,7 +15,7 @@ KEEPER = {"pid": 12, "start": 345, "boot": "b"}
 
 def test_what_is_noted_is_read(tmp_path: Path) -> None:
     assert read_notes(str(tmp_path)) == {}
-    notes = Notes(str(tmp_path))
+    notes = Notes(str(tmp_path), tmp_path.name)
     assert read_notes(str(tmp_path)) == {}
     notes.add(keeper=KEEPER)
     assert read_notes(str(tmp_path)) == {"keeper": KEEPER}
@@ -26,14 +26,14 @@ def test_what_is_noted_is_read(tmp_path: Path) -> None:
 
 
 def test_of_two_results_the_last_counts(tmp_path: Path) -> None:
-    notes = Notes(str(tmp_path))
+    notes = Notes(str(tmp_path), tmp_path.name)
     notes.add(result={"cause": "ok"})
     notes.add(result={"cause": "no-space"})
     assert read_notes(str(tmp_path)) == {"result": {"cause": "no-space"}}
 
 
 def test_a_torn_last_line_says_nothing(tmp_path: Path) -> None:
-    notes = Notes(str(tmp_path))
+    notes = Notes(str(tmp_path), tmp_path.name)
     notes.add(keeper=KEEPER)
     whole = (tmp_path / NOTES).stat().st_size
     notes.add(result={"cause": "ok"})
@@ -44,12 +44,30 @@ def test_a_torn_last_line_says_nothing(tmp_path: Path) -> None:
 
 
 def test_zeros_that_a_crash_left_say_nothing(tmp_path: Path) -> None:
-    (tmp_path / NOTES).write_bytes(b'{"keeper": {"pid": 1}}\n' + bytes(30) + b"\n")
-    assert read_notes(str(tmp_path)) == {"keeper": {"pid": 1}}
+    Notes(str(tmp_path), tmp_path.name).add(keeper=KEEPER)
+    with (tmp_path / NOTES).open("ab") as stream:
+        stream.write(bytes(30) + b"\n")
+    assert read_notes(str(tmp_path)) == {"keeper": KEEPER}
+
+
+def test_lines_of_another_attempt_that_a_crash_brought_back_say_nothing(tmp_path: Path) -> None:
+    Notes(str(tmp_path), "1.1.1").add(keeper=KEEPER)
+    with (tmp_path / NOTES).open("ab") as stream:
+        stream.write(b'{"result": {"cause": "ok"}, "attempt": "1.1.1"}\n')
+    assert read_notes(str(tmp_path)) == {}
+
+
+def test_the_first_note_takes_the_place_of_all_of_another_attempt(tmp_path: Path) -> None:
+    before = Notes(str(tmp_path), "1.1.1")
+    before.add(keeper=KEEPER)
+    before.add(result={"stdout_tail": "of another" * 100})
+    Notes(str(tmp_path), tmp_path.name).add(keeper=KEEPER)
+    assert read_notes(str(tmp_path)) == {"keeper": KEEPER}
+    assert b"of another" not in (tmp_path / NOTES).read_bytes()
 
 
 def test_a_note_that_has_no_room_leaves_the_others(tmp_path: Path) -> None:
-    notes = Notes(str(tmp_path))
+    notes = Notes(str(tmp_path), tmp_path.name)
     notes.add(keeper=KEEPER)
     size = (tmp_path / NOTES).stat().st_size
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

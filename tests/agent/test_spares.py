@@ -44,7 +44,7 @@ def old(layout: Layout) -> Path:
         (directory / name).mkdir(parents=True)
     for name in ("work/in/file/a.nii", "work/out/deep/b", "work/.hidden", "tmp/c", "stdout"):
         (directory / name).write_text("of the job before")
-    notes = Notes(str(directory))
+    notes = Notes(str(directory), "1.1.1")
     notes.add(keeper={"pid": 1, "more": "x" * 1000})
     notes.add(result={"cause": "ok"})
     notes.close()
