@@ -85,7 +85,8 @@ def test_a_directory_used_again_shows_nothing_of_the_job_before(place: Place) ->
         before = ran(number, f"{litter}; echo said; echo complained >&2")
         after = ran(number + 1, "find .. | sort")
         assert after[0].split() == ["..", "../notes", "../tmp", "../work"]
-        if after[1] == before[1]:
+        free_kib = int(place.shell(f"df --output=avail -k {place.root}").split()[1])
+        if after[1] == before[1] or free_kib < 300 << 10:  # none is kept on a disk that is so full
             return
     pytest.fail("no directory was used again")
 
