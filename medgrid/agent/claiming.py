@@ -8,7 +8,7 @@ from typing import Any, Dict, Optional, Sequence
 
 from .layout import Layout, remove_tree
 from .notes import Notes
-from .spares import Spare, refit
+from .spares import Spare
 
 __all__ = ["AlreadyClaimed", "claim"]
 
@@ -44,17 +44,7 @@ def claim(
         The disk is full or broken.
     """
     draft = layout.path("run", "draft.%d" % os.getpid())
-    notes = None
-    if spare is not None:
-        try:
-            os.rename(spare["path"], draft)
-            refit(draft, spare["folders"], folders, needed)
-            notes = Notes(draft, attempt)
-        except OSError:
-            remove_tree(draft)
-    if notes is None:
-        _make(draft, folders)
-        notes = Notes(draft, attempt)
+    notes = _prepare(draft, attempt, folders, spare, needed)
     try:
         notes.add(keeper=keeper)
         os.rename(draft, layout.attempt(attempt))
@@ -67,11 +57,40 @@ def claim(
     return notes
 
 
-def _make(draft: str, folders: Sequence[str]) -> None:
+def _prepare(
+    draft: str,
+    attempt: str,
+    folders: Sequence[str],
+    spare: Optional[Spare],
+    needed: Sequence[str],
+) -> Notes:
+    """Make the directory `draft` from the spare, or anew when there is none that will do."""
+    if spare is not None:
+        try:
+            os.rename(spare["path"], draft)
+            return _fit(draft, attempt, spare["folders"], folders, needed)
+        except OSError:
+            remove_tree(draft)
     try:
         os.mkdir(draft, 0o700)
     except FileExistsError:  # of a process that was killed here
         remove_tree(draft)
         os.mkdir(draft, 0o700)
+    return _fit(draft, attempt, (), folders, ())
+
+
+def _fit(
+    draft: str,
+    attempt: str,
+    present: Sequence[str],
+    folders: Sequence[str],
+    needed: Sequence[str],
+) -> Notes:
+    """Delete of the folders that are `present` those that nobody needs, and make those missing."""
+    for name in reversed(present):
+        if name not in folders and name not in needed:
+            os.rmdir(os.path.join(draft, name))
     for name in folders:
-        os.mkdir(os.path.join(draft, name), 0o700)
+        if name not in present:
+            os.mkdir(os.path.join(draft, name), 0o700)
+    return Notes(draft, attempt)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from typing import Dict, List, Optional
+
+from .processes import find_program
 
 __all__ = ["Container", "find_runtime", "runtimes"]
 
@@ -17,14 +18,14 @@ _REMOVE_S = 30.0
 
 def runtimes(path: str) -> List[str]:
     """Names of the container runtimes that are on `path`."""
-    return [name for name in RUNTIMES if shutil.which(name, path=path)]
+    return [name for name in RUNTIMES if find_program(name, path)]
 
 
 def find_runtime(path: str, image: str) -> Optional[str]:
     """Absolute path of the first runtime that takes `image`, None when there is none."""
     for name in runtimes(path):
         if name == "apptainer" or not image.endswith(".sif"):
-            return shutil.which(name, path=path)
+            return find_program(name, path)
     return None
 
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import stat
 from itertools import islice
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional
 
 from .layout import Layout, list_directory
 from .notes import NOTES
 
-__all__ = ["Spare", "Spares", "refit"]
+__all__ = ["Spare", "Spares"]
 
 _MOST = 512
 _ENTRIES_MOST = 32
@@ -65,33 +65,6 @@ class Spares:
         for name in list_directory(self._layout.spares):  # also what a keeper did not come to use
             self._layout.discard(os.path.join(self._layout.spares, name))
         self._spares.clear()
-
-
-def refit(
-    directory: str, present: Sequence[str], folders: Sequence[str], needed: Sequence[str]
-) -> None:
-    """Make the directory of a spare fit for an attempt, but for its notes.
-
-    Parameters
-    ----------
-    present : sequence of str
-        What folders it has.
-    folders : sequence of str
-        Those that it shall have.
-    needed : sequence of str
-        Those that it may have.
-
-    Raises
-    ------
-    OSError
-        It cannot be done: nobody may use it.
-    """
-    for name in reversed(present):
-        if name not in folders and name not in needed:
-            os.rmdir(os.path.join(directory, name))
-    for name in folders:
-        if name not in present:
-            os.mkdir(os.path.join(directory, name), _PLAIN)
 
 
 class _Emptying:

@@ -196,8 +196,10 @@ class _Session:
         try:
             found.append(self._reports.get(timeout=0.0 if self._progressed else _TICK_S))
             self._stopping.wait(_GATHER_S)
-            while sum(map(_news, found)) < _NEWS_MOST:
+            left = _NEWS_MOST - _news(found[0])
+            while left > 0:
                 found.append(self._reports.get_nowait())
+                left -= _news(found[-1])
         except Empty:
             pass
         self._progressed = False
