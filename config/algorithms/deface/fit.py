@@ -156,7 +156,8 @@ def _starts(coarse: Any, atlas: Atlas) -> Iterator[Fit]:
 
 def _middle(image: Any) -> NDArray[np.float64]:
     """Where what is bright has its centre."""
-    bright = np.argwhere(sitk.GetArrayViewFromImage(sitk.OtsuThreshold(image, 0, 1, 64)) > 0)
+    mask = sitk.OtsuThreshold(image, 0, 1, 64)  # a view of its voxels does not keep it alive
+    bright = np.argwhere(sitk.GetArrayViewFromImage(mask) > 0)
     if not len(bright):
         return np.array(image.TransformContinuousIndexToPhysicalPoint([0, 0, 0]))
     affine = place(image)
