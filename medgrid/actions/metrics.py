@@ -34,15 +34,17 @@ def metrics(grid: Grid) -> list[Metric]:
 
     Raises
     ------
+    ConfigError
+        There is no grid here.
     Denied
         The broker's identity is not of this grid home: others see their own jobs alone.
     """
+    catalog = grid.whole
     if not has_identity(grid.settings.keys_dir, BROKER_IDENTITY):
         raise Denied(
             "the numbers of all jobs are the broker's to tell",
             hint="run this in the grid home that keeps the broker's identity",
         )
-    catalog = grid.whole
     tally = catalog.jobs.tally
     broker = broker_status(grid)
     workers = list(worker_loads(catalog))

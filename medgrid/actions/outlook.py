@@ -14,22 +14,28 @@ from medgrid.actions.troubles import worker_troubles
 from medgrid.algorithms.invocation import limits_of
 from medgrid.broker.matching import Candidate, need_of, objection
 from medgrid.catalog.job_desk import WorkerLinkState
+from medgrid.catalog.job_states import PENDING
 from medgrid.catalog.quotas import Quota
 from medgrid.model import Algorithm, Job, JobState, Priority
 
 __all__ = ["Outlook", "Watch"]
 
 _NAMES_SHOWN = 3
+_NOT_STARTED = PENDING | {JobState.READY, JobState.SCHEDULED}
 _NO_BROKER = "a broker: none works on this grid"
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What a job waits for; `until_s` is None when nobody knows how long."""
+    """What a job waits for; `until_s` is None when nobody knows how long.
+
+    With `is_estimate` it is when the wait ends at the speed of late, not when somebody ends it.
+    """
 
     waits_for: str
     until_s: float | None = None
     then: str = ""
+    is_estimate: bool = False
 
 
 class Watch:
@@ -84,7 +90,7 @@ class Watch:
         if job.cancel_asked:
             return Outlook(f"{job.worker} to stop it")
         if state is JobState.SCHEDULED:
-            return Outlook(f"a free slot on {job.worker}")
+            return self._in_turn(job, f"a free slot on {job.worker}")
         if state is JobState.READY:
             return Outlook(f"{job.worker} to take it, with its inputs and code")
         return self._pending(job, algorithm, candidates)
@@ -108,7 +114,7 @@ class Watch:
             if used + need.slots > limit:
                 return Outlook(f"a job of {job.owner} to end: the quota is {limit} slots at once")
         if free:
-            return Outlook(f"a free slot on {_any_of(free)}")
+            return self._in_turn(job, f"a free slot on {_any_of(free)}")
         names = [one.worker.name for one in fit]
         troubles = worker_troubles(self._grid.catalog)
         outages = [
@@ -121,6 +127,17 @@ class Watch:
                 f"{_any_of(names)} to take jobs again", min(outages), "it is tried again"
             )
         return Outlook(f"{_any_of(names)} to answer")
+
+    def _in_turn(self, job: Job, waits_for: str) -> Outlook:
+        """Until the jobs of its submission before it have been started, at the speed of late."""
+        tally, number = self._grid.catalog.jobs.tally, job.id.submission
+        speed = tally.totals([str(number)])
+        if not speed.ended:
+            return Outlook(waits_for)
+        states = tally.totals([f"{number}.1-{job.id.number}"]).states
+        ahead = sum(states.get(one, 0) for one in _NOT_STARTED)
+        until_s = time.time() + ahead / speed.ended * speed.span_s
+        return Outlook(waits_for, until_s, is_estimate=True)
 
 
 def _any_of(names: Iterable[str]) -> str:

@@ -18,6 +18,7 @@ from medgrid.crypto.vault import ObjectKey, Sealing, Whose, decrypted, sealing
 from medgrid.errors import IntegrityError, MedgridError, NotFound, Unreachable
 from medgrid.model import GridObject, ObjectId, Replica, Sha256
 from medgrid.storage.base import Stored, physical_name, read_chunks
+from medgrid.storage.errors import RootMissing
 
 __all__ = [
     "BadReplica",
@@ -394,11 +395,13 @@ class Uploads:
                     continue
                 try:
                     self._grid.storage(se).delete(pfn)
+                except RootMissing:
+                    pass  # what lies on a disk that was taken away is DARK
                 except MedgridError:
                     kept.add(object_id)  # fsck finds that its deletion never ended
-                else:
-                    gone.add((se, pfn))
-                    taken_back.add(object_id)
+                    continue
+                gone.add((se, pfn))
+                taken_back.add(object_id)
             objects.end_condemned(gone)
             self._grid.forget_keys(self._sealed.intersection(taken_back) - kept)
 

@@ -110,6 +110,8 @@ def _ahead(outlook: Outlook | None) -> list[tuple[str, str]]:
     if outlook is None:
         return []
     until = "nobody knows" if outlook.until_s is None else shown_time(outlook.until_s)
+    if outlook.is_estimate:
+        until = f"about {until}, at the speed of late"
     return [("waits for", outlook.waits_for), ("until", until), ("then", outlook.then)]
 
 

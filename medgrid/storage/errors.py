@@ -7,7 +7,7 @@ import os
 
 from medgrid.errors import Denied, MedgridError, NotFound, Unreachable
 
-__all__ = ["StorageFull", "root_missing", "storage_error"]
+__all__ = ["RootMissing", "StorageFull", "storage_error"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP)
@@ -16,6 +16,17 @@ _MISSING = (errno.ENOENT, errno.ENOTDIR)
 
 class StorageFull(Unreachable):
     """The bytes do not fit: the disk is full, or a quota is reached."""
+
+
+class RootMissing(Unreachable):
+    """The root directory of a storage element is not there: nothing can be written or deleted."""
+
+    def __init__(self, se: str, root: object) -> None:
+        super().__init__(
+            f"storage element {se}: its root directory {root} is not there",
+            hint="mount its disk; where the place is new, "
+            f"'medgrid se check {se} --create' makes it",
+        )
 
 
 def storage_error(exc: OSError, se: str, doing: str) -> MedgridError:
@@ -42,11 +53,3 @@ def storage_error(exc: OSError, se: str, doing: str) -> MedgridError:
         return NotFound(f"{start}: it is not there")
     reason = os.strerror(exc.errno) if exc.errno else exc.strerror or type(exc).__name__
     return Unreachable(f"{start}: {reason.lower()}")
-
-
-def root_missing(se: str, root: object) -> Unreachable:
-    """Say that the root directory of a storage element is not there."""
-    return Unreachable(
-        f"storage element {se}: its root directory {root} is not there",
-        hint=f"mount its disk; where the place is new, 'medgrid se check {se} --create' makes it",
-    )

@@ -28,7 +28,7 @@ from medgrid.storage.base import (
     digest_of,
     part_name,
 )
-from medgrid.storage.errors import StorageFull, root_missing, storage_error
+from medgrid.storage.errors import RootMissing, StorageFull, storage_error
 
 __all__ = ["PosixStorage"]
 
@@ -217,7 +217,7 @@ class PosixStorage:
 
     def _require_root(self, cause: BaseException | None = None) -> None:
         if not self._root.is_dir():
-            raise root_missing(self.name, self._root) from cause
+            raise RootMissing(self.name, self._root) from cause
 
     def _make_dirs(self, directory: Path) -> None:
         """Make directories below the root, durably; never the root, whose disk may be unmounted."""

@@ -27,7 +27,7 @@ from medgrid.storage.base import (
     check_stored,
     part_name,
 )
-from medgrid.storage.errors import StorageFull, root_missing, storage_error
+from medgrid.storage.errors import RootMissing, StorageFull, storage_error
 from medgrid.storage.lanes import Lane, Lanes
 from medgrid.transport.process import RemoteProcess
 from medgrid.transport.sftp import SftpError
@@ -215,7 +215,7 @@ class SftpStorage:
                 yield lane
             except SftpError as exc:
                 if exc.errno == ENOENT and not lane.sftp.is_dir(self._root):
-                    raise root_missing(self.name, self._root) from exc
+                    raise RootMissing(self.name, self._root) from exc
                 raise storage_error(exc, self.name, doing) from exc
 
     def _write(self, lane: Lane, temporary: str, source: Iterable[bytes]) -> int:

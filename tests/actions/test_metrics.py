@@ -7,12 +7,15 @@ import re
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from medgrid.actions.grid import Grid
 from medgrid.actions.metrics import Metric, as_text, metrics
-from medgrid.errors import Denied
+from medgrid.config import load_settings
+from medgrid.errors import ConfigError, Denied
 from medgrid.model import Cause, JobState
 from tests.lab.exposition import exposition
 from tests.lab.field import Field
 from tests.lab.hospital import Hospital
+from tests.lab.prompt import Prompt
 
 
 def test_metrics_of_a_grid(field: Field) -> None:
@@ -68,6 +71,13 @@ def test_labels_say_nothing_of_people_and_data(field: Field) -> None:
     assert labels == {"state", "cause", "worker"}
     values = {text for one in found for sample, _ in one.samples for text in sample.values()}
     assert values == {*map(str, JobState), *map(str, Cause), "local"}
+
+
+def test_no_grid(grid_prompt: Prompt) -> None:
+    (grid_prompt.home / "catalog.db").unlink()
+    with Grid(load_settings(grid_prompt.home)) as grid, pytest.raises(ConfigError) as caught:
+        metrics(grid)
+    assert caught.value.message == f"no grid at {grid_prompt.home}"
 
 
 def test_only_where_the_broker_is_at_home(hospital: Hospital) -> None:

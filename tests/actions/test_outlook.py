@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -75,6 +76,30 @@ def test_a_whole_life(grid: Grid) -> None:
     assert outlook(grid) == Outlook("local to stop it")
     move(grid, 1, Event.CANCEL, end=AttemptEnd(Cause.CANCELLED))
     assert outlook(grid) is None
+
+
+def test_until_it_is_its_turn_at_the_speed_of_late(grid: Grid, field: Field) -> None:
+    field.submit("touch", "/t/a", "/t/a", "/t/a", "/t/a", "/t/a")
+    desk, began = grid.whole.jobs.desk, time.time()
+    begun = [Move(JobId(2, n), 0, Event.ASSIGN, began, "to local", "local") for n in (1, 2, 3, 4)]
+    ends = [
+        Move(JobId(2, n), 1, Event.END, began, "", "local", end=AttemptEnd(Cause.OK))
+        for n in (1, 2)
+    ]
+    given = [Move(JobId(2, n), 1, Event.GIVE, began, "", "local") for n in (3, 4)]
+    start = Move(JobId(2, 3), 1, Event.START, began, "", "local")
+    desk.apply([*begun, *ends, *given, start])
+    desk.let_wait(2, "all workers that fit are busy")
+    for number, ahead in ((4, 1), (5, 2)):
+        now = time.time()
+        found = explain_job(grid, JobId(2, number)).outlook
+        assert found is not None
+        assert found.waits_for == "a free slot on local"
+        assert found.is_estimate
+        # two jobs ended in the second since the submission came
+        assert found.until_s == pytest.approx(now + ahead / 2, abs=0.5 + ahead)
+    rows = dict(row for row in field.prompt.ok("explain", "2.5").rows if len(row) == 2)
+    assert re.fullmatch(r"about \S+, at the speed of late", rows["until"])
 
 
 def test_after_a_failed_attempt(grid: Grid) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from medgrid.actions.replica import add_replica
 from medgrid.actions.transfer import Uploads
-from medgrid.model import LFN, StorageElement
+from medgrid.model import LFN, DataClass, StorageElement
 from tests.lab.datagrid import DataGrid
 from tests.lab.disks import small_disk
 
@@ -45,6 +45,20 @@ def test_add_says_what_is_wrong(data: DataGrid, lfn: str) -> None:
         assert ran.err.startswith(f"medgrid: error: {message}")
     assert data.replicas(lfn) == ["near"]
     assert data.stored("far") == []
+
+
+def test_add_to_a_disk_that_is_not_mounted(any_data: DataGrid) -> None:
+    any_data.put("/a", b"content", data_class=DataClass.IMAGE)
+    root = any_data.root("far")
+    root.rename(root.with_name("away"))
+    for _ in range(2):
+        ran = any_data.run("replica", "add", "/a", "--se", "far")
+        assert ran.code != 0
+        assert f"storage element far: its root directory {root} is not there" in ran.err
+    root.with_name("away").rename(root)
+    any_data.ok("replica", "add", "/a", "--se", "far")
+    assert any_data.replicas("/a") == ["near", "far"]
+    assert len(any_data.stored("far")) == 1
 
 
 def test_add_takes_the_next_replica_when_one_is_bad(data: DataGrid, lfn: str) -> None:

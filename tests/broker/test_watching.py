@@ -115,6 +115,7 @@ def test_explain_says_until_when(ended: Field) -> None:
         "waits_for": "a broker: none works on this grid",
         "until_s": None,
         "then": "",
+        "is_estimate": False,
     }
 
 
