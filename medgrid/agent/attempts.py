@@ -80,6 +80,11 @@ class Attempts:
         """Whether no attempt is unfinished."""
         return not self._unfinished
 
+    @property
+    def are_queued(self) -> bool:
+        """Whether attempts wait for a slot."""
+        return bool(self._ready)
+
     def known(self) -> Dict[str, str]:
         """Last event of each attempt that is unfinished or not cleaned."""
         names = set(list_directory(self._layout.attempts)).union(self._unfinished)

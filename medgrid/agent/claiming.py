@@ -43,54 +43,52 @@ def claim(
     OSError
         The disk is full or broken.
     """
-    draft = layout.path("run", "draft.%d" % os.getpid())
-    notes = _prepare(draft, attempt, folders, spare, needed)
-    try:
-        notes.add(keeper=keeper)
-        os.rename(draft, layout.attempt(attempt))
-    except OSError as exc:
-        notes.close()
-        remove_tree(draft)
-        if exc.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            raise AlreadyClaimed(attempt) from exc
-        raise
-    return notes
-
-
-def _prepare(
-    draft: str,
-    attempt: str,
-    folders: Sequence[str],
-    spare: Optional[Spare],
-    needed: Sequence[str],
-) -> Notes:
-    """Make the directory `draft` from the spare, or anew when there is none that will do."""
     if spare is not None:
+        present = spare["folders"]
         try:
-            os.rename(spare["path"], draft)
-            return _fit(draft, attempt, spare["folders"], folders, needed)
-        except OSError:
-            remove_tree(draft)
+            return _claim_with(spare["path"], layout, attempt, keeper, folders, present, needed)
+        except OSError:  # it was deleted, or is not as it was
+            remove_tree(spare["path"])
+    draft = layout.path("run", "draft.%d" % os.getpid())
     try:
         os.mkdir(draft, 0o700)
     except FileExistsError:  # of a process that was killed here
         remove_tree(draft)
         os.mkdir(draft, 0o700)
-    return _fit(draft, attempt, (), folders, ())
+    try:
+        return _claim_with(draft, layout, attempt, keeper, folders, (), ())
+    except OSError:
+        remove_tree(draft)
+        raise
 
 
-def _fit(
-    draft: str,
+def _claim_with(
+    directory: str,
+    layout: Layout,
     attempt: str,
-    present: Sequence[str],
+    keeper: Dict[str, Any],
     folders: Sequence[str],
+    present: Sequence[str],
     needed: Sequence[str],
 ) -> Notes:
-    """Delete of the folders that are `present` those that nobody needs, and make those missing."""
+    """Make a directory that is ours the attempt's, when it has all that the attempt needs.
+
+    Of the folders that are `present` those are deleted that nobody needs.
+    """
     for name in reversed(present):
         if name not in folders and name not in needed:
-            os.rmdir(os.path.join(draft, name))
+            os.rmdir(os.path.join(directory, name))
     for name in folders:
         if name not in present:
-            os.mkdir(os.path.join(draft, name), 0o700)
-    return Notes(draft, attempt)
+            os.mkdir(os.path.join(directory, name), 0o700)
+    notes = Notes(directory, attempt)
+    try:
+        notes.add(keeper=keeper)
+        os.rename(directory, layout.attempt(attempt))
+    except OSError as exc:
+        notes.close()
+        if exc.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            remove_tree(directory)
+            raise AlreadyClaimed(attempt) from exc
+        raise
+    return notes

@@ -6,6 +6,7 @@ the agent dies it ends its job as ever, writes the result to disk, and ends.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -104,6 +105,7 @@ class Keeper:
             message = "the job's directory cannot be made: %s" % exc.strerror
             self._tell({"event": "done", "result": {"cause": cause, "message": message}})
             return
+        self._sleep()
         self._job, self._attempt = job, order["attempt"]
         try:
             result = job.run(self._wait, self._moved)
@@ -157,10 +159,15 @@ class Keeper:
             poll.register(self._channel, select.POLLIN)
         for descriptor, _ in poll.poll(int(timeout_s * 1000) + 1):
             if descriptor == self._wake:
-                os.read(self._wake, 4096)
+                self._sleep()
             elif self._channel is not None and descriptor == self._channel.fileno():
                 self._receive()
                 self._heed()
+
+    def _sleep(self) -> None:
+        """Forget the signals that came, as they have been heeded; those to come wake."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake, 4096)
 
     def _heed(self) -> None:
         while b"\n" in self._received:

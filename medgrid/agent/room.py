@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import PurePosixPath
 from typing import Any, Dict, List, Optional, Tuple
 
 from .layout import Layout, remove_tree
@@ -49,8 +48,13 @@ class Room:
     @property
     def needed(self) -> List[str]:
         """Directories of inputs below those of `folders`."""
-        paths = ("work/" + one["path"] for one in self._launch.get("inputs", ()))
-        return [str(one) for path in paths for one in PurePosixPath(path).parents]
+        found = []
+        for one in self._launch.get("inputs", ()):
+            path = "work/" + one["path"]
+            while "/" in path:
+                path = path.rpartition("/")[0]
+                found.append(path)
+        return found
 
     def is_gone(self) -> bool:
         """Whether somebody took the room away, as hosts do with a user's memory at logout."""

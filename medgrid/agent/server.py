@@ -22,8 +22,10 @@ from .sealed_room import PRIVATE
 
 __all__ = ["Server"]
 
-_COMMIT_EVERY_S = 0.004  # at most so often; seldomer on a slow disk
-_COMMIT_LONGEST_S = 0.1
+_COMMIT_EVERY_S = 0.004  # at most so often; seldomer on a slow disk, and
+_COMMIT_EVERY = 4  # so many times as long as a commit takes
+_COMMIT_EVERY_QUEUED = 16  # the same while there is enough to do for all slots
+_COMMIT_LONGEST_S = 0.4
 _KEEPERS_IDLE_S = 30.0
 _IDLE_S = 300.0  # without client and unfinished attempt the agent ends
 _RECORDS_PER_REPLY = 1000
@@ -89,7 +91,7 @@ class Server:
             now = time.monotonic()
             if self._journal.is_dirty:
                 if self._commit_at is None:
-                    self._commit_at = now + max(_COMMIT_EVERY_S, 4 * self._commit_took_s)
+                    self._commit_at = now + self._gathering_s()
                 if now >= self._commit_at:
                     self._commit()
             self._answer_followers(now)
@@ -114,10 +116,15 @@ class Server:
         moments.extend(follower["until"] for follower in self._followers)
         return max(0.0, min(moments) - now)
 
+    def _gathering_s(self) -> float:
+        """How long records are gathered that will be committed together."""
+        many = _COMMIT_EVERY_QUEUED if self._attempts.are_queued else _COMMIT_EVERY
+        return min(_COMMIT_LONGEST_S, max(_COMMIT_EVERY_S, many * self._commit_took_s))
+
     def _commit(self) -> None:
         begun = time.monotonic()
         if self._try_commit():
-            self._commit_took_s = min(_COMMIT_LONGEST_S, time.monotonic() - begun)
+            self._commit_took_s = time.monotonic() - begun
             self._commit_at = None
         else:
             self._commit_at = time.monotonic() + 1.0
@@ -264,10 +271,9 @@ class Server:
     def _records_after(self, follower: Dict[str, Any]) -> Optional[Dict[str, Any]]:
         found = []
         try:
-            for offset, record in self._journal.records(follower["offset"]):
+            for offset, record in self._journal.records(follower["offset"], brief=True):
                 follower["offset"] = offset
                 if record["event"] in _EVENTS:
-                    record.pop("launch", None)
                     record["offset"] = offset
                     found.append(record)
                     if len(found) == _RECORDS_PER_REPLY:

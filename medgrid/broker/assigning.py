@@ -32,6 +32,7 @@ _FRESH_S = 0.25  # how long what was read of waiting jobs is used
 _AHEAD = 500  # jobs read at once
 _LOOK_S = 1.0  # how often to look at what waits when no worker has room
 _MOST = 2000
+_AT_ONCE = 512  # jobs placed by one plan: the first should not wait until many are written
 _KNOWN_S = 10.0  # how long what was read of objects is believed
 _FORGOTTEN_S = 2 * _KNOWN_S  # longer: what waits was believed a moment ago, and is still needed
 _REASONS_SHOWN = 3
@@ -145,13 +146,15 @@ class Assigner:
                 more = partial(self._has_more, head)
                 claims[head.number] = Claim(head.number, head.owner, slots, more)
         stations = {one.name: one for each in prospects.values() for one in each.roomy}
-        room = sum(_free(one) for one in stations.values())
+        room = min(sum(_free(one) for one in stations.values()), self._left())
         turns = take_turns(shares, claims.values(), room)
         before = len(plan.works)
         for number, count in Counter(turns).items():
             self._spread(plan, self._board.head(number), prospects[number], count)
         plan.interleave(before, turns)
         for claim in in_turn(shares, claims.values()):
+            if not self._left():
+                return
             head, prospect = self._board.head(claim.number), prospects[claim.number]
             if not any(_has_room(one, claim.slots, False) for one in prospect.roomy):
                 if self._has_more(head, 0):
@@ -221,7 +224,7 @@ class Assigner:
         urgent = head.priority is Priority.EMERGENCY
         roomy = prospect.usable if urgent else prospect.roomy
         room = sum(max(1, _free(s, urgent) // need.slots) for s in roomy)
-        room = room if most is None else min(room, most)
+        room = min(room, self._left()) if most is None else min(room, self._left(), most)
         window = _WINDOW if len({s.candidate.worker.site for s in roomy}) > 1 else _MARGIN
         shared = [one for ids in head.inputs.values() for one in ids]
         ahead = self._next(head.number, min(_MOST, room + window), shared)
@@ -264,6 +267,10 @@ class Assigner:
         self._ahead[head.number] = left + later
         if left and not any(_has_room(s, need.slots, False, urgent) for s in roomy):
             self._wait(plan, head.number, BUSY)
+
+    def _left(self) -> int:
+        """How many jobs this plan may still place."""
+        return _AT_ONCE - len(self._placed)
 
     def _next(self, number: int, wanted: int, shared: Sequence[ObjectId]) -> list[WaitingJob]:
         """Jobs of a submission that want a worker, at least `wanted` if there are so many."""

@@ -38,8 +38,10 @@ __all__ = ["Driver"]
 _LISTEN_S = 5.0  # a worker that is silent for longer is asked again: does it still answer?
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 60.0
-_BATCH = 64  # launches in one message
-_COMMANDS = 4 * _BATCH  # obeyed before the worker is listened to again
+_BATCH = 256  # launches in one message
+_FIRST = 64  # the same to a worker that has nothing to do meanwhile
+_BATCH_INPUTS = 10_000  # of all of them, as the agent bounds a message
+_COMMANDS = _BATCH  # obeyed before the worker is listened to again
 _BATCH_BYTES = 64 * 1024 * 1024  # staged before the journal is looked at again
 
 
@@ -170,14 +172,20 @@ class Driver(threading.Thread):
 
     def _launch(self, talk: _Conversation, works: Sequence[Work]) -> None:
         waiting = deque(works)
+        most = _BATCH if talk.live else _FIRST
         # known from now on: an earlier broker may have launched one of them already
         talk.live.update((work.attempt, work.se) for work in works)
         while waiting:
             launches: list[Launch] = []
             needs: dict[AttemptId, set[Sha256]] = {}
             items: dict[Sha256, StageItem] = {}
-            size_bytes = 0
-            while waiting and len(launches) < _BATCH and size_bytes < _BATCH_BYTES:
+            size_bytes = count = 0
+            while (
+                waiting
+                and len(launches) < most
+                and size_bytes < _BATCH_BYTES
+                and count < _BATCH_INPUTS
+            ):
                 work = waiting.popleft()
                 try:
                     launch, wanted = self._stager.prepare(work, talk.link.info.python_tags)
@@ -189,6 +197,7 @@ class Driver(threading.Thread):
                     self._fail(talk, work.attempt, end)
                     continue
                 launches.append(launch)
+                count += len(launch.inputs)
                 needs[work.attempt] = {item.sha256 for item in wanted}
                 for item in wanted:
                     if item.sha256 not in items:
@@ -206,6 +215,7 @@ class Driver(threading.Thread):
                 talk.link.launch(good)
                 attempts = tuple(launch.attempt for launch in good)
                 self._tell(Given(self._worker.name, attempts))
+            most = _BATCH
             if waiting:
                 self._hear(talk)
 

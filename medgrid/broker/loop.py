@@ -30,7 +30,8 @@ __all__ = ["Broker"]
 
 _LOG = logging.getLogger("medgrid.broker")
 _TICK_S = 0.25
-_GATHER_S = 0.05
+_GATHER_S = 0.05  # at most; news is waited for four times as long as it took to write it
+_GATHER = 4
 _PLACES_S = 3.0
 _HEARTBEAT_S = 2.0
 _CLOSE_S = 3.0
@@ -168,6 +169,7 @@ class _Session:
         self._assigned_at_s = 0.0  # epoch
         self._busy_at_s = time.monotonic()
         self._progressed = True
+        self._write_took_s = 0.0
 
     def close(self) -> None:
         """Stop the drivers."""
@@ -195,7 +197,7 @@ class _Session:
         found: list[tuple[Driver, Report]] = []
         try:
             found.append(self._reports.get(timeout=0.0 if self._progressed else _TICK_S))
-            self._stopping.wait(_GATHER_S)
+            self._stopping.wait(min(_GATHER_S, _GATHER * self._write_took_s))
             left = _NEWS_MOST - _news(found[0])
             while left > 0:
                 found.append(self._reports.get_nowait())
@@ -211,6 +213,7 @@ class _Session:
         # that a worker still does not answer keeps no broker busy
         self._progressed = not all(isinstance(report, LinkDown) for report in reports)
         commands: list[tuple[Station, Any]] = []
+        began_s = time.monotonic()
         with self._leases.writing(self._lease):
             told: list[Given | Failed | Records] = []
             for report in reports:
@@ -224,6 +227,7 @@ class _Session:
                 else:
                     told.append(report)
             commands += self._settler.settle(told)
+        self._write_took_s = time.monotonic() - began_s
         return commands
 
     def _assign(self) -> None:

@@ -133,15 +133,18 @@ _COLUMNS = (
     job.c.ended_s,
 )
 
+_NAMES = tuple(column.name for column in _COLUMNS)
+
 
 def job_rows(
     connection: Connection, ids: Iterable[JobId], columns: Sequence[Any], *, lock: bool = False
 ) -> Iterator[Any]:
     """Rows of the jobs `ids`, in the order of their keys so that locks cannot cross."""
     numbers: dict[int, list[int]] = {}
-    for one in sorted(ids):
+    for one in ids:
         numbers.setdefault(one.submission, []).append(one.number)
-    for submission, some in numbers.items():
+    for submission in sorted(numbers):
+        some = sorted(numbers[submission])
         for start in range(0, len(some), _NUMBERS_PER_SELECT):
             # a list of pairs would make SQLite read the whole table
             question = select(*columns).where(
@@ -150,7 +153,7 @@ def job_rows(
             )
             if lock:
                 question = question.order_by(job.c.number).with_for_update()
-            yield from connection.execute(question)
+            yield from connection.execute(question).all()
 
 
 def apply(connection: Connection, moves: Sequence[Move]) -> list[Move]:
@@ -167,7 +170,7 @@ def apply(connection: Connection, moves: Sequence[Move]) -> list[Move]:
     """
     now: dict[JobId, dict[str, Any]] = {}
     for row in job_rows(connection, {move.job for move in moves}, _COLUMNS, lock=True):
-        now[JobId(row.submission, row.number)] = dict(row._mapping)
+        now[JobId(row[0], row[1])] = dict(zip(_NAMES, row, strict=True))
     before = {key: (row["state"], row["attempt"]) for key, row in now.items()}
     accepted: list[Move] = []
     events: list[dict[str, Any]] = []

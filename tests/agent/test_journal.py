@@ -57,6 +57,18 @@ def test_records_longer_than_a_read(tmp_path: Path) -> None:
     assert [record["n"] for _, record in journal.records()] == [0, 1, 2, 3, 4]
 
 
+def test_brief_records_have_no_launch(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    told = {"event": "done", "message": 'it said ,"launch":{"argv":[]}'}
+    journal.append({"event": "accepted", "launch": {"argv": ["true"], "launch": {}}})
+    journal.append(told)
+    journal.commit()
+    whole, brief = list(journal.records()), list(journal.records(brief=True))
+    assert [record for _, record in brief] == [{"event": "accepted"}, told]
+    assert [offset for offset, _ in brief] == [offset for offset, _ in whole]
+    assert whole[0][1]["launch"] == {"argv": ["true"], "launch": {}}
+
+
 def test_an_offset_inside_a_record_is_refused(tmp_path: Path) -> None:
     journal = opened(tmp_path)
     journal.append({"n": 1})
