@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import collections
 import os
-import re
 import selectors
-import signal
 import time
 from typing import Any, Deque, Dict, FrozenSet, Iterable, List, Optional, Set, Tuple
 
@@ -19,23 +17,21 @@ from .container import find_runtime
 from .job import PREEMPTED
 from .journal import Journal
 from .keepers import KeeperHandle, Keepers
-from .layout import ATTEMPT_ID, Layout, list_directory
+from .launches import Launch, checked, needs_of
+from .layout import Layout, is_attempt, list_directory
 from .notes import read_notes
+from .orphans import Orphans
 from .prepare import Preparation, Preparations
-from .private import remove_private, sweep_private
-from .protected import LOST_KEYS, NO_CIPHERS, check_protected, is_protected, without_keys
-from .sealed_room import PRIVATE, SEALED
-from .secrecy import drop_empty_groups, forbid_core_dumps, hide_memory
-from .slots import Slots, is_emergency, rank_of
+from .protected import LOST_KEYS, NO_CIPHERS, is_protected, without_keys
+from .remains import Remains, lost
+from .secrecy import forbid_core_dumps, hide_memory
+from .slots import Slots, is_emergency
 from .spares import Spares
 
 __all__ = ["Attempts"]
 
-Launch = Dict[str, Any]
 Result = Dict[str, Any]
 
-_ATTEMPT = re.compile(ATTEMPT_ID)
-_ORPHANS_EVERY_S = 0.2
 _MOVES = ("started", "suspended", "resumed")
 
 
@@ -54,7 +50,6 @@ class Attempts:
         self._layout = layout
         self._journal = journal
         self._selector = selector
-        self._agent_id = agent_id
         self._boot = boot
         self._path = base_env["PATH"]
         self._known: Dict[str, str] = {}  # attempt -> last event
@@ -65,8 +60,8 @@ class Attempts:
         self._urgent: Deque[str] = collections.deque()  # the same of emergencies
         self._preparing: Dict[str, List[str]] = {}  # directory being made -> attempts that wait
         self._running: Dict[str, KeeperHandle] = {}
-        self._orphans: Dict[str, Dict[str, Any]] = {}  # attempt -> identity of an earlier keeper
-        self._orphans_at = 0.0
+        self._orphans = Orphans(boot)
+        self._remains = Remains(layout, agent_id, boot)
         self._slots = Slots()
         self._preempted: Set[str] = set()  # orphans that were told to end for an emergency
         self._started_s: Dict[str, float] = {}
@@ -139,16 +134,16 @@ class Attempts:
         for attempt, launch in list(self._unfinished.items()):
             if not is_protected(launch):
                 del self._unsure[attempt]
-                self._needs[attempt] = _needs(launch)
+                self._needs[attempt] = needs_of(launch)
             if os.path.isdir(self._layout.attempt(attempt)):
                 self._adopt(attempt)
             elif rebooted:
-                self._finish(attempt, _lost("the worker's host restarted"))
+                self._finish(attempt, lost("the worker's host restarted"))
             elif is_protected(self._unfinished[attempt]):
                 self._bury(attempt)
             else:
                 self._enqueue(attempt)
-        self._sweep()
+        self._remains.sweep()
         self.tick()
 
     def accept(self, launches: Iterable[Launch]) -> None:
@@ -161,7 +156,7 @@ class Attempts:
         OSError
             The journal cannot be written; none is taken.
         """
-        named = {_checked(launch)["attempt"]: launch for launch in launches}
+        named = {checked(launch)["attempt"]: launch for launch in launches}
         new = [launch for attempt, launch in named.items() if attempt not in self._known]
         now = time.time()
         for launch in new:
@@ -173,7 +168,7 @@ class Attempts:
             self._journal.append(record)
             self._known[attempt] = "accepted"
             self._unfinished[attempt] = launch
-            self._needs[attempt] = _needs(launch)
+            self._needs[attempt] = needs_of(launch)
         try:
             self._journal.commit()
         except OSError:
@@ -189,12 +184,12 @@ class Attempts:
     def cancel(self, attempts: Iterable[str]) -> None:
         """End attempts, or record those not known so that they can never start."""
         for attempt in attempts:
-            if not _ATTEMPT.fullmatch(attempt):
+            if not is_attempt(attempt):
                 raise ValueError("%r is not an attempt" % attempt)
             if attempt in self._running:
                 self._running[attempt].tell("cancel")
             elif attempt in self._orphans:
-                processes.kill(int(self._orphans[attempt]["pid"]), signal.SIGTERM)
+                self._orphans.cancel(attempt)
             elif not self.has_ended(attempt):
                 self._finish(
                     attempt, {"cause": "cancelled", "message": "cancelled before it started"}
@@ -203,7 +198,7 @@ class Attempts:
     def clean(self, attempts: Iterable[str]) -> None:
         """Discard the directories of ended attempts."""
         for attempt in attempts:
-            if self.has_ended(attempt) and _ATTEMPT.fullmatch(attempt):
+            if self.has_ended(attempt) and is_attempt(attempt):
                 path = self._layout.attempt(attempt)
                 if not self._spares.offer(path):
                     self._layout.discard(path)
@@ -232,18 +227,13 @@ class Attempts:
 
     def tick(self) -> float:
         """Look after keepers of earlier agents; seconds until the next look."""
-        if not self._orphans:
-            return 3600.0
-        now = time.monotonic()
-        if now >= self._orphans_at:
-            self._orphans_at = now + _ORPHANS_EVERY_S
-            for attempt, keeper in list(self._orphans.items()):
-                if not processes.alive(keeper, self._boot):
-                    del self._orphans[attempt]
-                    self._slots.give_back(attempt)
-                    self._conclude(attempt)
+        gone = self._orphans.take_gone()
+        for attempt in gone:
+            self._slots.give_back(attempt)
+            self._conclude(attempt)
+        if gone:
             self.dispatch()
-        return max(0.0, self._orphans_at - now)
+        return self._orphans.next_look_s()
 
     def retire_keepers(self) -> None:
         """Let keepers without a job go."""
@@ -266,7 +256,7 @@ class Attempts:
             try:
                 preparation = self._preparations.start(path, launch)
             except OSError as exc:
-                self._finish(attempt, _lost("nothing can be prepared: %s" % exc.strerror))
+                self._finish(attempt, lost("nothing can be prepared: %s" % exc.strerror))
                 return
             self._preparing[path] = []
             self._selector.register(
@@ -295,7 +285,7 @@ class Attempts:
         try:
             self._start(attempt, launch)
         except OSError as exc:  # no process or descriptor to be had
-            self._finish(attempt, _lost("no keeper can be started: %s" % exc.strerror))
+            self._finish(attempt, lost("no keeper can be started: %s" % exc.strerror))
 
     def _start(self, attempt: str, launch: Launch) -> None:
         order: Dict[str, Any] = {"attempt": attempt, "launch": launch}
@@ -356,7 +346,7 @@ class Attempts:
 
     def _used_bytes(self, attempt: str) -> int:
         running = self._running.get(attempt)
-        pid = running.pid if running is not None else int(self._orphans[attempt]["pid"])
+        pid = running.pid if running is not None else self._orphans.pid(attempt)
         return processes.resident_bytes(processes.descendants(pid))
 
     def _stop(self, attempt: str, kill: bool) -> None:
@@ -365,9 +355,9 @@ class Attempts:
             self._running[attempt].tell("preempt" if kill else "suspend")
         elif kill:
             self._preempted.add(attempt)
-            processes.kill(int(self._orphans[attempt]["pid"]), signal.SIGTERM)
-        else:  # the keeper of an earlier agent, which has nobody to tell
-            processes.kill(int(self._orphans[attempt]["pid"]), signal.SIGUSR1)
+            self._orphans.cancel(attempt)
+        else:  # it has nobody to tell
+            self._orphans.suspend(attempt)
             self._moved(attempt, "suspended", time.time())
 
     def _go_on(self, attempt: str) -> None:
@@ -375,7 +365,7 @@ class Attempts:
         if attempt in self._running:
             self._running[attempt].tell("resume")
         else:
-            processes.kill(int(self._orphans[attempt]["pid"]), signal.SIGUSR2)
+            self._orphans.resume(attempt)
             self._moved(attempt, "resumed", time.time())
 
     def _bury(self, attempt: str) -> None:
@@ -386,7 +376,7 @@ class Attempts:
         except AlreadyClaimed:
             self._adopt(attempt)
         else:
-            self._finish(attempt, _lost(LOST_KEYS))
+            self._finish(attempt, lost(LOST_KEYS))
 
     def _hide(self) -> None:
         """Keep the keys in this process's memory to itself, from now on."""
@@ -395,56 +385,21 @@ class Attempts:
             forbid_core_dumps()
             hide_memory()
 
-    def _sweep(self) -> None:
-        """Delete what killed keepers left in memory."""
-        sweep_private(self._agent_id, self._boot)
-        drop_empty_groups()
-
     def _adopt(self, attempt: str) -> None:
         """Watch an attempt that a keeper of an earlier agent claimed."""
         keeper = read_notes(self._layout.attempt(attempt)).get("keeper") or {}
-        if processes.alive(keeper, self._boot):
-            self._orphans[attempt] = keeper
-            self._orphans_at = 0.0
+        if self._orphans.adopt(attempt, keeper):
             self._slots.take(attempt, self._unfinished[attempt], self._started_s.get(attempt))
             if self._known.get(attempt) == "suspended":  # for an emergency of an earlier agent
                 self._go_on(attempt)
             else:  # its suspension may not have come to be written down
-                processes.kill(int(keeper["pid"]), signal.SIGUSR2)
+                self._orphans.resume(attempt)
         else:
             self._conclude(attempt)
 
     def _conclude(self, attempt: str) -> None:
         """Finish an attempt whose keeper is gone, by its result if there is one."""
-        notes = read_notes(self._layout.attempt(attempt))
-        result: Optional[Result] = notes.get("result")
-        if result is None or not self._outputs_are_there(attempt, result):
-            if notes.get("keeper", {}).get("boot", self._boot) != self._boot:
-                result = _lost("the worker's host restarted while the job ran")
-            else:
-                result = _lost("the process that kept the job was killed")
-            self._kill(attempt, notes.get("process"))
-        if is_protected(self._unfinished[attempt]):
-            remove_private(self._agent_id, self._layout.attempt(attempt, PRIVATE))
-            self._sweep()
-        self._finish(attempt, result)
-
-    def _outputs_are_there(self, attempt: str, result: Result) -> bool:
-        protected = is_protected(self._unfinished[attempt])
-        folder = self._layout.attempt(attempt, SEALED if protected else "work")
-        size = "body_bytes" if protected else "size_bytes"
-        try:
-            return all(
-                os.stat(os.path.join(folder, one["path"])).st_size == one[size]
-                for one in result.get("outputs", ())
-            )
-        except OSError:
-            return False
-
-    def _kill(self, attempt: str, main: Optional[Dict[str, Any]]) -> None:
-        if main is not None and processes.alive(main, self._boot):
-            processes.kill_group(int(main["pid"]))
-        processes.kill_marked("%s/%s" % (self._agent_id, attempt))
+        self._finish(attempt, self._remains.result(attempt, self._unfinished[attempt]))
 
     def _finish(self, attempt: str, result: Result) -> None:
         if attempt in self._preempted:
@@ -462,25 +417,3 @@ class Attempts:
         record.update(fields)
         self._journal.append(record)
         self._known[attempt] = event
-
-
-def _lost(message: str) -> Result:
-    return {"cause": "lost", "message": message, "ended_s": time.time()}
-
-
-def _needs(launch: Launch) -> FrozenSet[str]:
-    environment = launch.get("environment") or {}
-    several = [*launch.get("inputs", ()), launch.get("bundle"), environment.get("wheels")]
-    digests = [one["sha256"] for one in several if one]
-    return frozenset([*digests, environment.get("digest", "")])
-
-
-def _checked(launch: Any) -> Launch:
-    if not isinstance(launch, dict) or not _ATTEMPT.fullmatch(str(launch.get("attempt"))):
-        raise ValueError("a launch names no attempt")
-    if not launch.get("argv"):
-        raise ValueError("attempt %s has no program" % launch["attempt"])
-    if rank_of(launch) < 0:
-        raise ValueError("attempt %s has no priority class" % launch["attempt"])
-    check_protected(launch)
-    return launch

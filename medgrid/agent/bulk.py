@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from typing import Any, BinaryIO, Dict, List
 
 from .fetching import fetch
-from .layout import ATTEMPT_ID, Layout, is_sha256
+from .layout import Layout, is_attempt, is_sha256
 from .outputs import OutputProblem, open_inside
 from .receiving import CHUNK_BYTES, Incoming, Part, problem
 from .sealed_room import SEALED
@@ -17,7 +16,6 @@ from .sealed_room import SEALED
 __all__ = ["bulk"]
 
 _ALIVE_EVERY_S = 2.0
-_ATTEMPT = re.compile(ATTEMPT_ID)
 
 
 def bulk(root: str) -> int:
@@ -96,7 +94,7 @@ def _digest(request: Dict[str, Any]) -> str:
 
 def _get(layout: Layout, request: Dict[str, Any], replies: BinaryIO) -> None:
     attempt, path = str(request["attempt"]), str(request["path"])
-    if not _ATTEMPT.fullmatch(attempt):
+    if not is_attempt(attempt):
         _send(replies, {"error": "%r is not an attempt" % attempt})
         return
     try:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from typing import Any, List, Optional
 
-__all__ = ["ATTEMPT_ID", "Layout", "is_sha256", "read_json", "remove_tree", "write_json"]
+__all__ = ["Layout", "is_attempt", "is_sha256", "read_json", "remove_tree", "write_json"]
 
-ATTEMPT_ID = r"[1-9][0-9]{0,17}\.[1-9][0-9]{0,17}\.[1-9][0-9]{0,8}"
+_ATTEMPT = re.compile(r"[1-9][0-9]{0,17}\.[1-9][0-9]{0,17}\.[1-9][0-9]{0,8}")
 _DIRECTORIES = (
     "attempts",
     "cache",
@@ -116,6 +117,11 @@ def _open_up(directory: str) -> None:
             os.chmod(directory, 0o700)
         except OSError:
             pass
+
+
+def is_attempt(text: str) -> bool:
+    """Whether `text` is the id of an attempt."""
+    return _ATTEMPT.fullmatch(text) is not None
 
 
 def is_sha256(text: object) -> bool:
