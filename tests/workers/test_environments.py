@@ -12,11 +12,12 @@ import sys
 import textwrap
 import time
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from medgrid.model import Cause, Sha256, Worker
+from medgrid.model import Cause, Priority, Sha256, Worker
 from medgrid.workers.base import Bundle, Environment, Launch, OutputPattern, WorkerLink
 from tests.lab.hosts import Lab
 from tests.workers.conftest import settings_for
@@ -42,6 +43,7 @@ WHEEL = {
     ),
     "greeting-1.0.dist-info/RECORD": "greeting.py,,\n",
 }
+IN_A_BOX = Environment("container", image="localhost/mini:1")
 
 
 @pytest.fixture(scope="session")
@@ -145,16 +147,16 @@ def test_an_agent_killed_while_it_builds(local_place: Place, pip_wheel: Path) ->
 def test_no_container_runtime(ssh_place: Place) -> None:
     if shutil.which("podman") or shutil.which("apptainer"):
         pytest.skip("this host has a container runtime")
-    container = Environment("container", image="localhost/mini:1")
-    record = run(ssh_place.open(), script(ssh_place.attempt(), "true", environment=container))
+    record = run(ssh_place.open(), script(ssh_place.attempt(), "true", environment=IN_A_BOX))
     assert record.cause is Cause.ENVIRONMENT
     assert record.message == (
         "the worker has no container runtime (apptainer, podman) for this image"
     )
 
 
-@pytest.mark.lab
-def test_a_job_in_a_container(lab_place: Place, hosts: Lab) -> None:
+@pytest.fixture
+def boxes(lab_place: Place, hosts: Lab) -> Iterator[Place]:
+    """A worker of one slot whose jobs can run in containers."""
     static = Path("/usr/share/doc/busybox-static")  # a busybox that runs alone in an image
     if not shutil.which("podman") or not shutil.which("crun") or not static.exists():
         pytest.skip("needs podman, crun and busybox-static")
@@ -171,24 +173,32 @@ def test_a_job_in_a_container(lab_place: Place, hosts: Lab) -> None:
         tar -C /image -c . | podman import -q - localhost/mini:1
         """
     )
-    host = hosts.host(2)
+    host, root = hosts.host(2), f"/root/{Path(lab_place.root).name}"
     host.exec(prepare)
     lab_place.worker = Worker(
         "boxes",
         host.url.replace("grid@", "root@"),
         "site",
         slots=1,
-        options={"root": "/root/agent"},
+        options={"root": root},
     )
-    lab_place.root, lab_place.shell = "/root/agent", host.exec
-    link = lab_place.open()
+    lab_place.root, lab_place.shell = root, host.exec
+    yield lab_place
+    lab_place.close()
+    lab_place.links.clear()
+    host.exec(f"rm -rf {root}")
+
+
+@pytest.mark.lab
+def test_a_job_in_a_container(boxes: Place) -> None:
+    link = boxes.open()
     assert "podman" in link.info.runtimes
     tools = stage_item(tar_of({"say.sh": b"echo bundled\n"}))
     link.stage([tools])
     record = run(
         link,
         Launch(
-            lab_place.attempt(1),
+            boxes.attempt(1),
             (
                 "sh",
                 "-c",
@@ -198,7 +208,7 @@ def test_a_job_in_a_container(lab_place: Place, hosts: Lab) -> None:
             texts={"in": "text\n"},
             outputs=(OutputPattern("o", "out"),),
             bundle=Bundle(tools.sha256, tools.size_bytes),
-            environment=Environment("container", image="localhost/mini:1"),
+            environment=IN_A_BOX,
         ),
     )
     assert (record.cause, record.stderr_tail) == (Cause.OK, "")
@@ -206,32 +216,65 @@ def test_a_job_in_a_container(lab_place: Place, hosts: Lab) -> None:
     assert collected(link, record) == [b"/medgrid/work\n"]
     owner = Owner()
     private = owner.script(
-        lab_place.attempt(3),
+        boxes.attempt(3),
         "cat in; touch /tmp/scratch; touch /no 2>/dev/null || echo read-only; pwd > out",
         inputs=(owner.give(link, b"JANE-DOE-4711\n", "in"),),
         outputs=(OutputPattern("o", "out"),),
-        environment=Environment("container", image="localhost/mini:1"),
+        environment=IN_A_BOX,
     )
     record = run(link, private)
     assert (record.cause, record.message) == (Cause.OK, "")
     assert owner.told(record)["stdout_tail"] == "JANE-DOE-4711\nread-only\n"
     assert owner.collect(link, record) == [b"/medgrid/work\n"]
     assert (
-        host.exec("grep -rl JANE-DOE-4711 /root/agent /scratch /var/log /run /dev/shm || true")
+        boxes.shell(f"grep -rl JANE-DOE-4711 {boxes.root} /scratch /var/log /run /dev/shm || true")
         == ""
     )
-    endless = script(
-        lab_place.attempt(2),
-        "sleep 4711",
-        environment=Environment("container", image="localhost/mini:1"),
-    )
+    endless = script(boxes.attempt(2), "sleep 4711", environment=IN_A_BOX)
     link.launch([endless])
     follow_until(link, [endless.attempt], "started")
     time.sleep(1)
     link.cancel([endless.attempt])
     assert follow_until(link, [endless.attempt])[endless.attempt].cause is Cause.CANCELLED
-    assert host.exec("pgrep -f '[s]leep 4711' || true") == ""
-    assert host.exec("podman ps -aq") == ""
+    assert boxes.processes("sleep 4711") == []
+    assert boxes.shell("podman ps -aq") == ""
+
+
+@pytest.mark.lab
+def test_a_job_in_a_container_stands_still_for_an_emergency(boxes: Place) -> None:
+    link = boxes.open()
+    text = "while [ ! -e /medgrid/work/over ]; do echo tick >> ticks; sleep 0.1; done"
+    counting = script(boxes.attempt(1), text, environment=IN_A_BOX)
+    ticks = f"cat {boxes.root}/attempts/{counting.attempt}/work/ticks 2>/dev/null | wc -l"
+
+    def counted() -> int:
+        return int(boxes.shell(ticks))
+
+    link.launch([counting])
+    until(lambda: counted() > 0)
+    rank = Priority.EMERGENCY.rank
+    urgent = script(boxes.attempt(2), "exec sleep 300", environment=IN_A_BOX, rank=rank)
+    link.launch([urgent])
+    follow_until(link, [counting.attempt], "suspended")
+    follow_until(link, [urgent.attempt], "started")
+    until(lambda: boxes.processes("sleep 300"))
+    before = counted()
+    time.sleep(1)
+    assert counted() == before
+    link.cancel([urgent.attempt])
+    follow_until(link, [counting.attempt], "resumed")
+    until(lambda: counted() > before)
+    boxes.shell(f"touch {boxes.root}/attempts/{counting.attempt}/work/over")
+    assert follow_until(link, [counting.attempt])[counting.attempt].cause is Cause.OK
+    assert boxes.shell("podman ps -aq") == ""
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait until it is true."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.lab
