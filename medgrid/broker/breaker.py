@@ -1,7 +1,7 @@
 """Whether a worker may be given jobs, from how its infrastructure did with the last ones.
 
-After some failures in a row it is out for a while, then gets one job on trial: when that goes well
-all is forgotten, when it fails the worker is out for longer.
+After some failures in a row it is out for a while, then gets one job on trial: when that ends well,
+or has run for a while, all is forgotten; when it fails the worker is out for longer.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from medgrid.catalog.job_desk import LiveJob
 from medgrid.catalog.job_moves import AttemptEnd, Move
 from medgrid.catalog.job_states import Event
 from medgrid.errors import NotFound
-from medgrid.model import Cause, StorageElement
+from medgrid.model import Cause, JobState, StorageElement
 from medgrid.workers.base import AttemptId
 
 __all__ = ["Linker"]
@@ -68,6 +68,7 @@ class Linker:
             head.priority,
             job.assigned_s,
             is_there=True,
+            runs_since_s=time.monotonic() if job.state is JobState.RUNNING else None,
         )
 
     def up(self, report: LinkUp) -> list[tuple[Station, Any]]:

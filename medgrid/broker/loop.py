@@ -264,6 +264,7 @@ class _Session:
                     )
                 commands = self._linker.cancel()
                 self._board.save_usage()
+                self._board.save_health()
             for station, command in commands:
                 station.send(command)
             self._board.drop_delegations()

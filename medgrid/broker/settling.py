@@ -206,6 +206,8 @@ class Settler:
                 self._given(batch, station, record.attempt, record.time_s)
             elif record.event in _MOVES:
                 event = _MOVES[record.event]
+                if event is Event.START:
+                    station.runs(record.attempt)
                 batch.moves.append(_move(record.attempt, event, record.time_s, station))
             elif record.event in ("done", "refused"):
                 self._ended(batch, station, record, report, current)

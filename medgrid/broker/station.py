@@ -19,6 +19,7 @@ from medgrid.workers.base import AttemptId, WorkerInfo
 __all__ = ["LiveAttempt", "Station"]
 
 _UNFIT_S = 600.0
+_TRIAL_S = 30.0  # a job on trial whose program has run so long went well
 _DURATION_WEIGHT = 0.2
 
 
@@ -27,7 +28,8 @@ class LiveAttempt:
     """An attempt this broker believes to live on a worker.
 
     `tries` and `strikes` are those of the job, this attempt not counted; `since_s` is when it was
-    given to the worker (epoch seconds), `is_there` whether its agent has it.
+    given to the worker (epoch seconds), `is_there` whether its agent has it, `runs_since_s` when it
+    was heard that its program runs (monotonic).
     """
 
     job: JobId
@@ -40,6 +42,7 @@ class LiveAttempt:
     priority: Priority
     since_s: float
     is_there: bool = False
+    runs_since_s: float | None = None
     cancel_sent: bool = False
 
     @property
@@ -112,6 +115,12 @@ class Station:
             self._expect()
         return live
 
+    def runs(self, attempt: AttemptId) -> None:
+        """Note that the program of an attempt runs."""
+        live = self.live.get(attempt)
+        if live is not None:
+            live.runs_since_s = time.monotonic()
+
     def _expect(self) -> None:
         """Say how long what is here takes: as long as the longest of it, if all is known."""
         known = [self._durations_s.get(algorithm) for algorithm in self._here]
@@ -161,6 +170,9 @@ class Station:
             if now > until_s:
                 del self._unfit_until_s[digest]
                 self.candidate.unfit.pop(digest, None)
+        trial = self.live.get(self.breaker.trial or "")
+        if trial and trial.runs_since_s is not None and now - trial.runs_since_s > _TRIAL_S:
+            self.breaker.trust()
         health, now_s = self.breaker.health, time.time()
         self.candidate.on_trial = health.is_on_trial(now_s)
         self.candidate.has_trial = self.breaker.trial is not None

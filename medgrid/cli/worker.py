@@ -172,8 +172,9 @@ def ls(session: Session) -> None:
     """List workers, and say which get no jobs for the time being, and why.
 
     A worker that failed several jobs in a row is out for a while, each time for longer; then it
-    gets one job on trial. 'medgrid worker enable' lets it take jobs at once. The size of the cache
-    is that of when a broker last reached it.
+    gets one job on trial, and others when that has ended well or has run for half a minute.
+    'medgrid worker enable' lets it take jobs at once. The size of the cache is that of when a
+    broker last reached it.
     """
     from medgrid.actions.troubles import worker_troubles
 

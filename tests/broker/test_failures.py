@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from medgrid.actions.broker import run_broker
+from medgrid.broker import station
 from medgrid.catalog.worker_health import WorkerHealth
 from medgrid.model import Cause, JobState, StorageElement, Worker
 from tests.lab.field import Field
@@ -137,6 +138,24 @@ def test_the_next_broker_waits_for_the_trial_of_the_last_one(field: Field) -> No
     assert (tried.cause, later.cause) == (Cause.OK, Cause.OK)
     assert tried.ended_s is not None
     assert later.assigned_s >= tried.ended_s
+    assert health(field, "local") == WorkerHealth()
+
+
+def test_a_trial_that_runs_for_a_while_is_not_waited_for(
+    field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs that take hours would leave all other slots empty."""
+    monkeypatch.setattr(station, "_TRIAL_S", 0.5)
+    both = f'[ "$(wc -l < "{field.runs_file}")" -ge 2 ]'
+    limits = {"limits": {"walltime_s": 30}}
+    field.algorithm("meet", f'ran "$1"; until {both}; do sleep 0.1; done\n', custom=limits)
+    field.submit("meet", *field.put("a", "b"))
+    with field.grid() as grid:
+        now_s = time.time()
+        grid.catalog.health.save("local", WorkerHealth(3, 1, now_s - 9, now_s - 1, "lost: gone"))
+        run_broker(grid, until_stuck=True)
+    assert {job.cause for job in field.jobs("1")} == {Cause.OK}
+    assert attempts(field) == 2
     assert health(field, "local") == WorkerHealth()
 
 

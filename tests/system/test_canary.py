@@ -119,6 +119,11 @@ class Scene:
         """States of the jobs of a submission."""
         return [row[1] for row in self.prompt.ok("status", number).rows]
 
+    def runs_again(self) -> bool:
+        """Whether a job of submission 3 runs that was tried before."""
+        jobs = self.prompt.ok("status", "3", "--json").documents
+        return any((one["state"], one["attempt"] > 1) == ("Running", True) for one in jobs)
+
     def kill_import(self, folder: str) -> None:
         """Kill an import when its first bytes have come to the storage element `archive`."""
         words = ("import", self.folder / "in" / folder, "--to", "/trial", "--se", "archive")
@@ -221,10 +226,7 @@ def _work(scene: Scene, originals: list[str]) -> None:
     run("submit", "hang", *originals)
 
     # cancelled while they run; killed from outside; the agent and the broker killed as they stand
-    def run_now() -> bool:
-        return scene.states("3").count(str(JobState.RUNNING)) >= 3
-
-    scene.wait_for(run_now)
+    scene.wait_for(lambda: scene.states("3").count(str(JobState.RUNNING)) >= 3)
     scene.wait_for(lambda: len(scene.compute.exec("pgrep -f '^python3 .*dump[.]py'").split()) >= 3)
     time.sleep(1)
     # a worker sees what it works on, but in memory alone
@@ -240,7 +242,8 @@ def _work(scene: Scene, originals: list[str]) -> None:
     scene.kill_broker()
     scene.compute.exec("for p in $(pgrep -u grid python3); do kill -9 $p; done")
     scene.prompt("status", "3")  # starts another broker
-    scene.wait_for(run_now)
+    # it tries the worker again after a minute, with one job
+    scene.wait_for(scene.runs_again, timeout_s=180)
     scene.compute.crash()
     assert scene.leaks_in(scene.compute.disk) == []
     scene.compute.boot()
