@@ -30,7 +30,7 @@ __all__ = ["Broker"]
 
 _LOG = logging.getLogger("medgrid.broker")
 _TICK_S = 0.25
-_GATHER_S = 0.05  # at most; news is waited for four times as long as it took to write it
+_GATHER_S = 0.05  # at most; more news is waited for so many times as long as the last took
 _GATHER = 4
 _PLACES_S = 3.0
 _HEARTBEAT_S = 2.0
@@ -169,7 +169,7 @@ class _Session:
         self._assigned_at_s = 0.0  # epoch
         self._busy_at_s = time.monotonic()
         self._progressed = True
-        self._write_took_s = 0.0
+        self._work_took_s = 0.0
 
     def close(self) -> None:
         """Stop the drivers."""
@@ -184,10 +184,13 @@ class _Session:
             self._linker.take_over()
         while not self._stopping.is_set():
             reports = self._wait()
+            began_s = time.monotonic()
             commands = self._write(reports)
             self._assign()
             for station, command in commands:
                 station.send(command)
+            if reports:
+                self._work_took_s = time.monotonic() - began_s
             self._housekeeping()
             if self._may_end(idle_s):
                 return
@@ -197,7 +200,7 @@ class _Session:
         found: list[tuple[Driver, Report]] = []
         try:
             found.append(self._reports.get(timeout=0.0 if self._progressed else _TICK_S))
-            self._stopping.wait(min(_GATHER_S, _GATHER * self._write_took_s))
+            self._stopping.wait(min(_GATHER_S, _GATHER * self._work_took_s))
             left = _NEWS_MOST - _news(found[0])
             while left > 0:
                 found.append(self._reports.get_nowait())
@@ -213,7 +216,6 @@ class _Session:
         # that a worker still does not answer keeps no broker busy
         self._progressed = not all(isinstance(report, LinkDown) for report in reports)
         commands: list[tuple[Station, Any]] = []
-        began_s = time.monotonic()
         with self._leases.writing(self._lease):
             told: list[Given | Failed | Records] = []
             for report in reports:
@@ -227,7 +229,6 @@ class _Session:
                 else:
                     told.append(report)
             commands += self._settler.settle(told)
-        self._write_took_s = time.monotonic() - began_s
         return commands
 
     def _assign(self) -> None:
