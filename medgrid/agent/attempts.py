@@ -77,7 +77,7 @@ class Attempts:
 
     @property
     def are_queued(self) -> bool:
-        """Whether attempts wait for a slot."""
+        """Whether attempts wait for a slot; emergencies are not counted."""
         return bool(self._ready)
 
     def known(self) -> Dict[str, str]:

@@ -105,7 +105,7 @@ class Keeper:
             message = "the job's directory cannot be made: %s" % exc.strerror
             self._tell({"event": "done", "result": {"cause": cause, "message": message}})
             return
-        self._sleep()
+        self._forget_signals()
         self._job, self._attempt = job, order["attempt"]
         try:
             result = job.run(self._wait, self._moved)
@@ -159,13 +159,13 @@ class Keeper:
             poll.register(self._channel, select.POLLIN)
         for descriptor, _ in poll.poll(int(timeout_s * 1000) + 1):
             if descriptor == self._wake:
-                self._sleep()
+                self._forget_signals()
             elif self._channel is not None and descriptor == self._channel.fileno():
                 self._receive()
                 self._heed()
 
-    def _sleep(self) -> None:
-        """Forget the signals that came, as they have been heeded; those to come wake."""
+    def _forget_signals(self) -> None:
+        """Let those that came wake nobody any more: they have been heeded."""
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake, 4096)
 

@@ -170,7 +170,7 @@ class Station:
             if now > until_s:
                 del self._unfit_until_s[digest]
                 self.candidate.unfit.pop(digest, None)
-        trial = self.live.get(self.breaker.trial or "")
+        trial = self.live.get(self.breaker.trial or "") if self.inbox is not None else None
         if trial and trial.runs_since_s is not None and now - trial.runs_since_s > _TRIAL_S:
             self.breaker.trust()
         health, now_s = self.breaker.health, time.time()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 from medgrid.actions.broker import run_broker
 from medgrid.broker import assigning
 from medgrid.broker.matching import Candidate, Need, need_of, objection, rank
+from medgrid.broker.messages import Inbox
 from medgrid.broker.shares import Shares
 from medgrid.broker.station import LiveAttempt, Station
+from medgrid.catalog.worker_health import WorkerHealth
 from medgrid.model import (
     Cause,
     GridObject,
@@ -194,6 +197,24 @@ def test_each_of_several_outputs_comes_from_its_own_input(field: Field) -> None:
         made = grid.catalog.provenance.made_by_many([one.object_id for one in job.outputs])
     for output, source in zip(job.outputs, job.inputs["file"], strict=True):
         assert made[output.object_id].inputs_of(output.object_id) == {"file": [source]}
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_trial_goes_well_only_while_the_worker_answers(answers: bool) -> None:
+    station = Station(candidate("w1", "siteA"), Shares({}, 0.0))
+    station.breaker.health = WorkerHealth(3, 1, 0.0, 1.0, "lost: gone")
+    station.refresh()
+    live = LiveAttempt(
+        JobId(1, 1), 1, 1, Sha256("1" * 64), 0, 0, "ann", Priority.NORMAL, since_s=0.0
+    )
+    station.place("1.1.1", live)
+    station.runs("1.1.1")
+    station.inbox = Inbox() if answers else None
+    station.refresh()
+    assert station.breaker.health.outages == 1  # it has not run for long
+    live.runs_since_s = time.monotonic() - 60
+    station.refresh()
+    assert station.breaker.health.outages == (0 if answers else 1)
 
 
 def test_short_jobs_do_not_let_long_ones_queue() -> None:

@@ -120,9 +120,10 @@ class Scene:
         return [row[1] for row in self.prompt.ok("status", number).rows]
 
     def runs_again(self) -> bool:
-        """Whether a job of submission 3 runs that was tried before."""
+        """Whether all jobs of submission 3 that have not ended run, and were tried before."""
         jobs = self.prompt.ok("status", "3", "--json").documents
-        return any((one["state"], one["attempt"] > 1) == ("Running", True) for one in jobs)
+        left = [one for one in jobs if one["state"] not in ("Done", "Cancelled")]
+        return bool(left) and all(one["state"] == "Running" and one["attempt"] > 1 for one in left)
 
     def kill_import(self, folder: str) -> None:
         """Kill an import when its first bytes have come to the storage element `archive`."""
@@ -242,7 +243,7 @@ def _work(scene: Scene, originals: list[str]) -> None:
     scene.kill_broker()
     scene.compute.exec("for p in $(pgrep -u grid python3); do kill -9 $p; done")
     scene.prompt("status", "3")  # starts another broker
-    # it tries the worker again after a minute, with one job
+    # it tries the worker again after a minute, with one job, and half a minute later with all
     scene.wait_for(scene.runs_again, timeout_s=180)
     scene.compute.crash()
     assert scene.leaks_in(scene.compute.disk) == []
