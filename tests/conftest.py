@@ -10,6 +10,7 @@ from types import TracebackType
 import pytest
 
 pytest_plugins = [
+    "tests.lanes",
     "tests.lab.prompt",
     # one module per real thing that tests run against; each defines its fixtures
     "tests.lab.sshd",
@@ -23,26 +24,10 @@ pytest_plugins = [
 ]
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")
-
-
 def pytest_configure() -> None:
     """Let Ctrl-C reach what tests start: a shell has its background jobs ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.get_closest_marker("slow"):
-            item.add_marker(pytest.mark.timeout(1800))
-    if config.getoption("--slow"):
-        return
-    skip = pytest.mark.skip(reason="takes minutes; run with --slow")
-    for item in items:
-        if item.get_closest_marker("slow"):
-            item.add_marker(skip)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

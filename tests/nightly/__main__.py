@@ -1,0 +1,164 @@
+"""What takes hours, in parts: ``bin/test --nightly [--seed N] [--part NAME ...] [--hours H]``.
+
+Each part is a program of its own with a log of its own, below ``.nightly/COMMIT-SEED``. A part that
+ended well is not run again for this commit and seed: after an interruption the same words go on
+where it was. ``--again`` starts anew; ``--list`` shows the parts and how they ended. No part is
+started after the given hours, and those that were not are named. Exit code 1 when a part failed, 3
+when some were not run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CAMPAIGNS, CAMPAIGN_RUNS = 3, 10
+MUTATIONS, MUTANTS = 6, 300
+
+
+@dataclass(frozen=True)
+class Part:
+    """A program of the nightly lane; `words` follow Python."""
+
+    name: str
+    words: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a part ended, and what it said last."""
+
+    name: str
+    code: int
+    took_s: int
+    last_line: str
+
+
+def parts(seed: int) -> list[Part]:
+    """All parts, those that find most first."""
+    tests = ("-m", "pytest", "-n3", "--dist=worksteal", "--durations=20")
+    chosen = ("--nightly", f"--seed={seed}", "-m", "nightly or sampled")
+    found = [Part("exhaustive", (*tests, *chosen))]
+    for number in range(CAMPAIGNS):
+        first = 1000 * seed + CAMPAIGN_RUNS * number
+        words = ("-m", "tests.campaign", f"--runs={CAMPAIGN_RUNS}", f"--seed={first}")
+        found.append(Part(f"campaign-{number + 1}", words))
+    for number in range(MUTATIONS):
+        words = ("-m", "tests.mutation", f"--count={MUTANTS}", f"--seed={seed}")
+        found.append(Part(f"mutation-{number + 1}", (*words, f"--part={number + 1}/{MUTATIONS}")))
+    return found
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run parts; an exit code."""
+    parser = argparse.ArgumentParser(prog="bin/test --nightly", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="what is drawn at random [1]")
+    parser.add_argument("--part", action="append", help="run this one alone; repeatable")
+    parser.add_argument("--hours", type=float, default=4, help="start no part after so long [4]")
+    parser.add_argument("--again", action="store_true", help="forget what was run before")
+    parser.add_argument("--list", action="store_true", help="show the parts and how they ended")
+    options = parser.parse_args(argv)
+    every = parts(options.seed)
+    unknown = set(options.part or ()) - {part.name for part in every}
+    if unknown:
+        parser.error(f"no part is called {', '.join(sorted(unknown))}; --list shows them")
+    directory = ROOT / ".nightly" / f"{_commit()}-{options.seed}"
+    if options.again:
+        shutil.rmtree(directory, ignore_errors=True)
+    if options.list:
+        known = ended(directory)
+        for part in every:
+            _say(_line(known[part.name]) if part.name in known else f"{part.name}: not run")
+        return 0
+    wanted = [part for part in every if not options.part or part.name in options.part]
+    return run(wanted, directory, options.hours)
+
+
+def run(wanted: Sequence[Part], directory: Path, hours: float) -> int:
+    """Run those that have not ended well; an exit code."""
+    directory.mkdir(parents=True, exist_ok=True)
+    deadline_s = time.monotonic() + 3600 * hours
+    left = []
+    for part in wanted:
+        before = ended(directory).get(part.name)
+        if before is not None and before.code == 0:
+            _say(f"{_line(before)}; done before")
+        elif time.monotonic() > deadline_s:
+            left.append(part.name)
+        else:
+            _say(f"{part.name}: running; log: {directory / part.name}.log")
+            _say(_line(run_one(part, directory)))
+    known = ended(directory)
+    failed = [part.name for part in wanted if part.name in known and known[part.name].code]
+    if failed:
+        _say(f"failed: {', '.join(failed)}")
+    if left:
+        _say(f"not run, time is up: {', '.join(left)}; the same words go on with them")
+    return 1 if failed else 3 if left else 0
+
+
+def run_one(part: Part, directory: Path) -> Ended:
+    """Run a part to its end and write down how that was."""
+    start = time.monotonic()
+    log = directory / f"{part.name}.log"
+    with log.open("wb") as output:
+        code = subprocess.run(
+            [sys.executable, *part.words],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        ).returncode
+    lines = log.read_text(errors="replace").split("\n")
+    last = next((line for line in reversed(lines) if line.strip()), "")
+    result = Ended(part.name, code, round(time.monotonic() - start), last)
+    with (directory / "ended.jsonl").open("a") as file:
+        file.write(json.dumps(asdict(result)) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return result
+
+
+def ended(directory: Path) -> dict[str, Ended]:
+    """How parts ended the last time, by name."""
+    try:
+        lines = (directory / "ended.jsonl").read_text().splitlines()
+    except FileNotFoundError:
+        return {}
+    results = [Ended(**json.loads(line)) for line in lines]
+    return {one.name: one for one in results}
+
+
+def _line(result: Ended) -> str:
+    word = "ok" if result.code == 0 else f"FAILED (exit {result.code})"
+    return f"{result.name}: {word}, {result.took_s} s; {result.last_line}"
+
+
+def _commit() -> str:
+    """The commit; a digest of what the working tree changes in it follows, when it does."""
+
+    def git(*words: str) -> bytes:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True).stdout
+
+    commit = git("rev-parse", "--short=12", "HEAD").decode().strip() or "no-commit"
+    changes = git("diff", "HEAD")
+    return f"{commit}+{hashlib.sha256(changes).hexdigest()[:8]}" if changes else commit
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,109 @@
+"""The lanes of the tests themselves: what runs in which, what is drawn, and how a night goes on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.nightly.__main__ import Part, ended, run
+
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = """
+import pytest
+
+@pytest.mark.parametrize("number", range(100))
+@pytest.mark.sampled(5)
+def test_many(number): print("many", number)
+
+def test_inside(sample): print("inside", len(sample(range(100), 3)), sample([1, 2], 3))
+
+@pytest.mark.slow
+def test_slow(): print("slow")
+
+@pytest.mark.nightly
+def test_nightly(): print("nightly")
+"""
+
+
+class Suite:
+    """A small suite of tests in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "pytest.ini").write_text(
+            "[pytest]\nmarkers =\n slow\n nightly\n sampled\n timeout\n"
+        )
+        (folder / "test_it.py").write_text(TESTS)
+
+    def run(self, *words: str) -> str:
+        command = [sys.executable, "-m", "pytest", "-p", "tests.lanes", "-s", "-v", *words]
+        ran = subprocess.run(
+            command, cwd=self.folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Suite:
+    return Suite(tmp_path)
+
+
+def test_the_first_lane_draws_some_of_many_and_says_what_it_leaves_out(suite: Suite) -> None:
+    out = suite.run("-rs")
+    assert "lane: first, seed 0" in out
+    assert "inside 3 [1, 2]" in out
+    assert "6 passed, 2 skipped, 95 deselected" in out
+    assert "takes minutes; run with --slow" in out
+    assert "takes long; run with --nightly" in out
+
+
+def test_slow_adds_what_takes_minutes(suite: Suite) -> None:
+    assert "7 passed, 1 skipped, 95 deselected" in suite.run("--slow")
+
+
+def test_the_nightly_lane_has_everything(suite: Suite) -> None:
+    out = suite.run("--nightly")
+    assert "lane: nightly" in out
+    assert "inside 100 [1, 2]" in out
+    assert "103 passed" in out
+
+
+def test_a_seed_draws_the_same_and_another_one_others(suite: Suite) -> None:
+    def drawn(*words: str) -> list[str]:
+        return [line for line in suite.run(*words).splitlines() if "many" in line]
+
+    assert drawn("--seed=1") == drawn("--seed=1") != drawn("--seed=2")
+
+
+def test_whoever_names_a_case_gets_it(suite: Suite) -> None:
+    for number in range(5):
+        assert "1 passed" in suite.run(f"test_it.py::test_many[{number}]")
+
+
+def test_a_night_goes_on_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mark = tmp_path / "mark"
+    good = Part("good", ("-c", f"open({str(mark)!r}, 'a').write('x'); print('3 of 3')"))
+    bad = Part("bad", ("-c", f"import os; os.path.exists({str(tmp_path / 'mended')!r}) or 1 / 0"))
+    assert run([good, bad], tmp_path, hours=1) == 1
+    out = capsys.readouterr().out
+    assert "good: ok, " in out
+    assert "3 of 3" in out
+    assert "bad: FAILED (exit 1), " in out
+    assert "ZeroDivisionError" in out
+    assert out.endswith("failed: bad\n")
+    (tmp_path / "mended").touch()
+    assert run([good, bad], tmp_path, hours=1) == 0
+    assert "done before" in capsys.readouterr().out
+    assert mark.read_text() == "x"
+    assert {name: one.code for name, one in ended(tmp_path).items()} == {"good": 0, "bad": 0}
+
+
+def test_what_a_night_had_no_time_for_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([Part("late", ("-c", ""))], tmp_path, hours=0) == 3
+    assert "not run, time is up: late" in capsys.readouterr().out
