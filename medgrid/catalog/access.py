@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, insert, or_, select, text
 
+from medgrid.catalog.many import among, unindexed
 from medgrid.catalog.registering import hold_patients
 from medgrid.catalog.rows import value_table
 from medgrid.catalog.schema import access_grant, care, object_
@@ -76,8 +77,9 @@ class AccessStore:
         with self._db.write() as connection:
             self._require_physician(connection, patients, unless_alone=True)
             hold_patients(connection, patients, self._sight)
-            given = value_table(connection, patients)
-            rows = connection.execute(select(care).join(given, given.c.value == care.c.patient))
+            rows = connection.execute(
+                select(care).where(among(connection, care.c.patient, patients))
+            )
             known = {Member(row.patient, row.identity, Care(row.role)) for row in rows}
             new = sorted({*members} - known, key=self._own_first)
             if new:
@@ -118,11 +120,12 @@ class AccessStore:
         """Teams by patient; patients without one, or whose team is not seen, are absent."""
         found: dict[str, list[Member]] = {}
         with self._db.read() as connection:
-            given = value_table(connection, set(patients))
             rows = connection.execute(
                 select(care)
-                .join(given, given.c.value == care.c.patient)
-                .where(self._sight.cares(care.c.patient))
+                .where(
+                    among(connection, care.c.patient, set(patients)),
+                    self._sight.cares(care.c.patient),
+                )
                 .order_by(care.c.patient, care.c.identity, care.c.role)
             )
             for patient, identity, role in rows:
@@ -142,11 +145,12 @@ class AccessStore:
         """What an identity is to patients; those it is nothing to are absent."""
         found: dict[str, set[Care]] = {}
         with self._db.read() as connection:
-            given = value_table(connection, set(patients))
             rows = connection.execute(
-                select(care.c.patient, care.c.role)
-                .join(given, given.c.value == care.c.patient)
-                .where(care.c.identity == identity, self._sight.cares(care.c.patient))
+                select(care.c.patient, care.c.role).where(
+                    among(connection, care.c.patient, set(patients)),
+                    unindexed(connection, care.c.identity) == identity,
+                    self._sight.cares(care.c.patient),
+                )
             )
             for patient, role in rows:
                 found.setdefault(patient, set()).add(Care(role))
@@ -217,10 +221,9 @@ class AccessStore:
         ids : iterable of ObjectId, optional
             Only those on these objects.
         """
+        chosen = {"identity": identity, "granted_by": granted_by, "dataset": dataset}
         with self._db.write() as connection:
-            gone = self._grants(
-                connection, self._chosen(identity, granted_by, dataset), ids, self._gives()
-            )
+            gone = self._grants(connection, chosen, ids, self._gives())
             if gone:
                 connection.execute(
                     text(
@@ -248,10 +251,9 @@ class AccessStore:
         ids: Iterable[ObjectId] | None = None,
     ) -> list[Grant]:
         """Grants that the viewer may know of, expired ones too; by object, identity and giver."""
+        chosen = {"identity": identity, "granted_by": granted_by, "dataset": dataset}
         with self._db.read() as connection:
-            return self._grants(
-                connection, self._chosen(identity, granted_by, dataset), ids, self._knows()
-            )
+            return self._grants(connection, chosen, ids, self._knows())
 
     # -- what policy needs to know -----------------------------------------------------------------
 
@@ -295,20 +297,6 @@ class AccessStore:
 
     # -- helpers -----------------------------------------------------------------------------------
 
-    @staticmethod
-    def _chosen(
-        identity: str | None, granted_by: str | None, dataset: str | None
-    ) -> list[ColumnElement[bool]]:
-        return [
-            column == value
-            for column, value in (
-                (access_grant.c.identity, identity),
-                (access_grant.c.granted_by, granted_by),
-                (access_grant.c.dataset, dataset),
-            )
-            if value is not None
-        ]
-
     def _gives(self) -> ColumnElement[bool]:
         """Whether the viewer may give or take back the grant of a row."""
         return or_(
@@ -322,11 +310,19 @@ class AccessStore:
     @staticmethod
     def _grants(
         connection: Connection,
-        chosen: Sequence[ColumnElement[bool]],
+        chosen: Mapping[str, str | None],
         ids: Iterable[ObjectId] | None,
         allowed: ColumnElement[bool],
     ) -> list[Grant]:
         columns = access_grant.c
+        values = {columns[name]: value for name, value in chosen.items() if value is not None}
+        if ids is None:
+            conditions = [column == value for column, value in values.items()]
+        else:
+            conditions = [
+                among(connection, columns.object_id, set(ids)),
+                *(unindexed(connection, column) == value for column, value in values.items()),
+            ]
         question: Select[Any] = (
             select(
                 columns.object_id,
@@ -337,12 +333,9 @@ class AccessStore:
                 columns.created_s,
             )
             .join(object_, object_.c.id == columns.object_id)
-            .where(*chosen, allowed)
+            .where(*conditions, allowed)
             .order_by(columns.object_id, columns.identity, columns.granted_by, columns.dataset)
         )
-        if ids is not None:
-            given = value_table(connection, set(ids))
-            question = question.join(given, given.c.value == columns.object_id)
         return [
             Grant(ObjectId(row[0]), row[1], row[2], row[3], row[4] or None, row[5])
             for row in connection.execute(question)
@@ -354,12 +347,8 @@ class AccessStore:
                 "SELECT p FROM unnest(CAST(:given AS text[])) AS g(p) WHERE medgrid.begins(p)"
             )
             return set(patients) - set(connection.scalars(alone, {"given": list(patients)}))
-        given = value_table(connection, patients)
-        return set(
-            connection.scalars(
-                select(care.c.patient).join(given, given.c.value == care.c.patient).distinct()
-            )
-        )
+        known = select(care.c.patient).where(among(connection, care.c.patient, patients))
+        return set(connection.scalars(known.distinct()))
 
     def _require_physician(
         self, connection: Connection, patients: Collection[str], *, unless_alone: bool = False
@@ -382,11 +371,10 @@ class AccessStore:
 
     def _require_grantable(self, connection: Connection, grants: Sequence[Grant]) -> None:
         ids = {one.object_id for one in grants}
-        given = value_table(connection, ids)
         rows = connection.execute(
-            select(object_.c.id, self._sight.controls().label("may"))
-            .join(given, given.c.value == object_.c.id)
-            .where(self._sight.objects())
+            select(object_.c.id, self._sight.controls().label("may")).where(
+                among(connection, object_.c.id, ids), self._sight.objects()
+            )
         ).all()
         missing = ids - {row.id for row in rows}
         if missing:

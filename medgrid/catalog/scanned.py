@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sqlalchemy import or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from medgrid.catalog.rows import value_table
+from medgrid.catalog.many import among, unindexed
 from medgrid.catalog.schema import object_, scanned_file
 from medgrid.catalog.sight import Sight
 from medgrid.database import Database
@@ -62,11 +62,10 @@ class ScannedStore:
     def known(self, keys: Iterable[str]) -> dict[str, ScannedFile]:
         """Files by key; those never seen, or whose object is gone since, are absent."""
         with self._db.read() as connection:
-            given = value_table(connection, keys)
             rows = connection.execute(
                 select(*(scanned_file.c[name] for name in _NAMES))
-                .join(given, given.c.value == scanned_file.c.key)
                 .join(object_, object_.c.id == scanned_file.c.object_id, isouter=True)
+                .where(among(connection, scanned_file.c.key, keys))
                 .where(scanned_file.c.owner == self._sight.owner)
                 .where(or_(scanned_file.c.object_id.is_(None), object_.c.id.is_not(None)))
             )
@@ -102,14 +101,16 @@ class ScannedStore:
         catalog without a viewer for this.
         """
         with self._db.read() as connection:
-            given = value_table(connection, series_uids)
+            kind, original = (
+                unindexed(connection, object_.c[name]) for name in ("kind", "original")
+            )
             rows = connection.execute(
                 select(object_.c.patient, object_.c.study_uid, object_.c.series_uid, object_.c.id)
-                .join(given, given.c.value == object_.c.series_uid)
                 .where(
+                    among(connection, object_.c.series_uid, series_uids),
                     object_.c.lfn.is_not(None),
-                    object_.c.kind == str(ObjectKind.SERIES),
-                    object_.c.original.is_(None),
+                    kind == str(ObjectKind.SERIES),
+                    original.is_(None),
                     self._sight.objects(),
                 )
                 .order_by(object_.c.data_class == str(DataClass.NOMINATIVE), object_.c.created_s)
