@@ -1,15 +1,16 @@
 """Several real hosts on this machine, for root: fixture ``hosts``.
 
-Each host has its own network namespace and address in 10.213.0.0/24, process namespace, host name,
-root file system (an overlay of this machine's on a tmpfs of limited size, so a full disk is real)
-and sshd. All of them live below one process, which the kernel kills when the test run dies: mounts,
-interfaces and processes go with it. Concurrent runs take different blocks of addresses.
+Each host has its own network namespace and address, process namespace, host name, accounts, root
+file system (an overlay of this machine's on a tmpfs of limited size, so a full disk is real) and
+sshd. All of them live below one process, which the kernel kills when the test run dies: mounts,
+interfaces and processes go with it. Each lab takes addresses that lead nowhere on this machine; the
+name of its network interface says to others that they are taken.
 """
 
 from __future__ import annotations
 
 import ctypes
-import fcntl
+import json
 import os
 import shutil
 import signal
@@ -17,16 +18,18 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import IO
 
 import pytest
 
 from tests.lab.sshd import keygen, wait_for
 
 USER = "grid"
-BLOCK = 16  # addresses of one run: 13 hosts, and this machine
-BLOCKS = 15
+_BLOCK_BITS = 28  # 16 addresses of one lab: 13 hosts, and this machine
+# a private network, and that for tests of network devices (RFC 2544)
+_NETWORKS = (IPv4Network("10.213.0.0/16"), IPv4Network("198.18.0.0/16"))
+_WIDE_BITS = 8  # a route to more than this is where all goes that has no other
 _PR_SET_PDEATHSIG = 1
 _NEEDED = ("ip", "tc", "unshare", "nsenter", "/usr/sbin/sshd", "setfattr", "ssh-keygen")
 _HIDDEN = ("root", "home", "tmp", "run", "var/tmp", "srv", "mnt", "media")
@@ -35,8 +38,25 @@ _NO_FILES = ("proc", "sysfs", "devpts", "devtmpfs", "cgroup", "cgroup2", "mqueue
 
 _OWN_NAMESPACES = ("unshare", "-m", "-n", "-p", "-f", "--kill-child", "--propagation", "private")
 
-_INIT = r"""
+_ACCOUNTS = r"""
+accounts() { # file, pattern of this machine's entries to leave out, entries of the host
+  { printf '%s\n' "$3"; grep -Ev "$2" "etc/$1" || true; } > etc/.new
+  cat etc/.new > "etc/$1"
+  rm etc/.new
+}
+accounts passwd '^((root|grid):|[^:]*:[^:]*:5213:)' \
+  'root:x:0:0:root:/root:/bin/bash
+grid:x:5213:5213:grid:/home/grid:/bin/bash'
+accounts shadow '^(root|grid):' 'root:*:19000:0:99999:7:::
+grid:*:19000:0:99999:7:::'
+accounts group '^(grid:|[^:]*:[^:]*:5213:)' 'grid:x:5213:'
+printf '%s\n' 'passwd: files' 'group: files' 'shadow: files' 'hosts: files' > etc/nsswitch.conf
+"""
+
+_INIT = (
+    r"""
 set -eu
+umask 022
 disk=$1 name=$2
 hostname "$name"
 mkdir -p "$disk/root"
@@ -49,9 +69,9 @@ mount --rbind /dev dev
 mount -t tmpfs shm dev/shm
 if [ ! -e etc/lab-host ]; then
   chmod 1777 tmp var/tmp
-  echo 'grid:x:5213:5213:grid:/home/grid:/bin/bash' >> etc/passwd
-  echo 'grid:*:19000:0:99999:7:::' >> etc/shadow
-  echo 'grid:x:5213:' >> etc/group
+"""
+    + _ACCOUNTS
+    + r"""
   printf '127.0.0.1 localhost\n127.0.1.1 %s\n' "$name" > etc/hosts
   echo "$name" > etc/hostname
   for home in root home/grid; do
@@ -87,6 +107,7 @@ CONFIG
 trap 'exit 0' TERM INT
 while :; do sleep 3600 & wait $! || true; done
 """
+)
 
 
 def _sh(*argv: str) -> None:
@@ -122,7 +143,7 @@ class LabHost:
 
     def __init__(self, lab: Lab, number: int, size: str) -> None:
         self.name = f"w{number:02d}"
-        self.address = f"10.213.0.{lab.block * BLOCK + number}"
+        self.address = str(lab.network[number])
         self.url = f"ssh://{USER}@{self.address}"
         self._lab = lab
         self._number = number
@@ -177,8 +198,8 @@ class LabHost:
         peer = ["peer", "name", "eth0", "netns", str(self._lab.pid_inside(self._init))]
         self._lab.run("ip", "link", "add", self._port, "type", "veth", *peer)
         self._lab.run("ip", "link", "set", self._port, "master", "br0", "up")
-        self._inside("ip", "addr", "add", f"{self.address}/28", "dev", "eth0")
-        mac = f"02:4d:47:00:{self._lab.block:02x}:{self._number:02x}"  # the same after a reboot
+        self._inside("ip", "addr", "add", f"{self.address}/{_BLOCK_BITS}", "dev", "eth0")
+        mac = "02:4d:" + IPv4Address(self.address).packed.hex(":")  # the same after a reboot
         self._inside("ip", "link", "set", "eth0", "address", mac, "up")
         wait_for(self.answers, f"{self.name} to answer")
 
@@ -311,9 +332,8 @@ class Lab:
         self.directory = Path(tempfile.mkdtemp(prefix="mglab-"))
         self.identity = self.directory / "id"
         self.known_hosts = self.directory / "known_hosts"
-        self.block, self._claim = _claim_block()
-        self.uplink = f"mglab{self.block}"
         self.hidden = _checkout_top()
+        self.uplink = ""
         self._hosts: dict[int, LabHost] = {}
         keygen(self.identity)
         self.known_hosts.touch()
@@ -337,19 +357,29 @@ class Lab:
         try:
             self.pid = _child_of(self._holder.pid, "sleep")
             self.enter = ["nsenter", "-t", str(self.pid), "-m", "-n", "-p"]
+            self.uplink, self.network = self._claim()
             self._wire()
         except BaseException:
             self.close()
             raise
 
-    def _wire(self) -> None:
-        here = self.uplink
-        hub = f"10.213.0.{self.block * BLOCK + BLOCK - 2}"
-        subprocess.run(["ip", "link", "del", here], check=False, capture_output=True)
+    def _claim(self) -> tuple[str, IPv4Network]:
+        """Name of a new cable to the lab, which no other has, and its block of addresses."""
         peer = ["peer", "name", "uplink", "netns", str(self.pid)]
-        _sh("ip", "link", "add", here, "type", "veth", *peer)
-        _sh("ip", "addr", "add", f"{hub}/28", "dev", here)
-        _sh("ip", "link", "set", here, "up")
+        for number, network in _free_blocks():
+            name = f"mglab{number}"
+            argv = ["ip", "link", "add", name, "type", "veth", *peer]
+            made = subprocess.run(argv, check=False, capture_output=True, text=True)
+            if made.returncode == 0:
+                return name, network
+            if "File exists" not in made.stderr:
+                raise RuntimeError(f"the lab gets no cable: {made.stderr.strip()}")
+        raise RuntimeError("no addresses are free for lab hosts")
+
+    def _wire(self) -> None:
+        hub = self.network[-2]
+        _sh("ip", "addr", "add", f"{hub}/{_BLOCK_BITS}", "dev", self.uplink)
+        _sh("ip", "link", "set", self.uplink, "up")
         self.run("ip", "link", "add", "br0", "type", "bridge")
         self.run("ip", "link", "set", "br0", "up")
         self.run("ip", "link", "set", "uplink", "master", "br0", "up")
@@ -389,22 +419,23 @@ class Lab:
         for host in self._hosts.values():
             if host._unshare is not None:
                 host._unshare.wait()
+        # its other end goes when the kernel comes to it; the next lab may want the name sooner
         subprocess.run(["ip", "link", "del", self.uplink], check=False, capture_output=True)
-        self._claim.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def _claim_block() -> tuple[int, IO[bytes]]:
-    """A block of addresses that no other run has, and the file whose lock says so."""
-    for block in range(BLOCKS):
-        claim = Path(f"/run/medgrid-lab.{block}").open("wb")  # noqa: SIM115 - kept open
-        try:
-            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            claim.close()
-        else:
-            return block, claim
-    raise RuntimeError(f"{BLOCKS} test runs have lab hosts already")
+def _free_blocks() -> Iterator[tuple[int, IPv4Network]]:
+    """Blocks of addresses to which this machine knows no way, with their numbers."""
+    shown = subprocess.run(
+        ["ip", "-j", "-4", "route", "show", "table", "all"], check=True, capture_output=True
+    )
+    targets = [route["dst"] for route in json.loads(shown.stdout or b"[]")]
+    known = [IPv4Network(target, strict=False) for target in targets if target != "default"]
+    taken = [network for network in known if network.prefixlen >= _WIDE_BITS]
+    blocks = (block for network in _NETWORKS for block in network.subnets(new_prefix=_BLOCK_BITS))
+    for number, block in enumerate(blocks):
+        if not any(block.overlaps(network) for network in taken):
+            yield number, block
 
 
 def _checkout_top() -> list[str]:
