@@ -14,7 +14,6 @@ import pytest
 
 from medgrid.model import Cause, JobState, Worker
 from tests.lab.field import Field
-from tests.lab.sshd import free_port
 
 COPY = 'ran "$1"; cat "$1" > copy.txt\n'
 
@@ -47,11 +46,11 @@ def test_submit_starts_a_broker_that_ends_when_idle(field: Field) -> None:
     assert "Traceback" not in field.log()
 
 
-def test_workers_that_do_not_answer_keep_no_broker_busy(field: Field) -> None:
+def test_workers_that_do_not_answer_keep_no_broker_busy(field: Field, closed_port: int) -> None:
     """They are tried again and again, while there is something to do."""
     field.env |= {"MEDGRID_BROKER_AUTOSTART": "1", "MEDGRID_BROKER_IDLE_S": "3"}
     for number in range(40):
-        field.worker(Worker(f"w{number}", f"ssh://127.0.0.1:{free_port()}", "there"))
+        field.worker(Worker(f"w{number}", f"ssh://127.0.0.1:{closed_port}", "there"))
     field.algorithm("copy", COPY, outputs=["copy.txt"])
     field.submit("copy", *field.put("a"))
     field.prompt.ok("status", "1", "--wait")

@@ -46,7 +46,8 @@ class Sshd:
         self.identity = directory / "id"
         self.known_hosts = directory / "known_hosts"
         self.home = directory / "home"
-        self.port = free_port()
+        self._place = reserve_port()
+        self.port: int = self._place.getsockname()[1]
         directory.mkdir(mode=0o700, parents=True)
         self.home.mkdir(mode=0o700)
         keygen(self.identity)
@@ -124,14 +125,18 @@ class Sshd:
         """Stop, and end all connections."""
         self.stop()
         self.drop_connections()
+        self._place.close()
 
 
-def free_port() -> int:
-    """A loopback TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def reserve_port() -> socket.socket:
+    """A socket on a loopback TCP port that nobody gets who asks for any port.
+
+    It does not listen; a server may, since servers ask for their port with ``SO_REUSEADDR``.
+    """
+    place = socket.socket()
+    place.bind(("127.0.0.1", 0))
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return place
 
 
 def keygen(file: Path, passphrase: str = "") -> None:
@@ -183,3 +188,10 @@ def sshd(tmp_path: Path) -> Iterator[Sshd]:
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A loopback port on which nobody listens."""
+    with reserve_port() as place:
+        yield place.getsockname()[1]

@@ -13,7 +13,7 @@ import pytest
 from medgrid.config import Settings
 from medgrid.errors import Denied, Unreachable, UsageError
 from medgrid.transport import ssh
-from tests.lab.sshd import Sshd, free_port, keygen
+from tests.lab.sshd import Sshd, keygen
 
 pytestmark = pytest.mark.sshd
 
@@ -120,10 +120,9 @@ def test_a_wrong_user_is_denied(sshd: Sshd, settings: Settings) -> None:
         ssh.connect(f"ssh://nobody-here@127.0.0.1:{sshd.port}", settings)
 
 
-def test_nobody_listens(sshd: Sshd, settings: Settings) -> None:
-    port = free_port()
-    with pytest.raises(Unreachable, match=f"127.0.0.1:{port}: connection refused"):
-        ssh.connect(f"ssh://127.0.0.1:{port}", settings)
+def test_nobody_listens(settings: Settings, closed_port: int) -> None:
+    with pytest.raises(Unreachable, match=f"127.0.0.1:{closed_port}: connection refused"):
+        ssh.connect(f"ssh://127.0.0.1:{closed_port}", settings)
 
 
 def test_an_unknown_host(sshd: Sshd, settings: Settings) -> None:
