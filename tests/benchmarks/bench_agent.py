@@ -1,25 +1,32 @@
 """No-op jobs through the link to one SSH worker, without a broker: what the agent can do.
 
-Run: python -m tests.benchmarks.bench_agent [JOBS]
-Bar of the whole path (`bench_dispatch`): >= 400 jobs/s; this part must leave room for the broker.
+Run: python -m tests.benchmarks.bench_agent [--jobs N]
+The whole path is `bench_dispatch`'s; this part must leave room for the broker.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from medgrid.config import Settings
 from medgrid.model import Worker
 from medgrid.workers import open_link
 from medgrid.workers.base import Launch
-from tests.benchmarks.bench_dispatch import parallel
+from tests.benchmarks.figures import Figure, Row, command
 from tests.lab.sshd import Sshd
 
 SLOTS = 4
+LAUNCHES = Figure(
+    "no-op jobs, from the launch to the durable record, one SSH worker, no broker",
+    "/s",
+    at_least=600,
+)
+FIGURES = (LAUNCHES,)
+QUICK = {"jobs": 100}
 
 
 def launches_per_s(directory: Path, sshd: Sshd, count: int) -> float:
@@ -51,20 +58,16 @@ def _agent_pid(root: Path) -> int:
     return int(json.loads((root / "run" / "state").read_text())["pid"])
 
 
-def main(count: int = 4000) -> None:
-    """Measure, and GNU parallel beside it."""
+def measure(jobs: int = 4000) -> Iterator[Row]:
+    """Launch jobs through one link."""
     with tempfile.TemporaryDirectory(prefix="mgb-") as name:
         directory = Path(name)
         sshd = Sshd(directory / "sshd")
         try:
-            ours = launches_per_s(directory, sshd, count)
-            print(f"agent: {ours:.0f} jobs/s ({count} jobs)")
-            for theirs in parallel(directory, sshd)[:1]:  # neither brings inputs
-                print(f"GNU parallel, ControlMaster: {theirs:.1f} jobs/s")
-                print(f"ratio: {ours / theirs:.1f}")
+            yield LAUNCHES.row(launches_per_s(directory, sshd, jobs))
         finally:
             sshd.close()
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:2]))
+    command(measure, __doc__)

@@ -1,8 +1,8 @@
 """Encryption and decryption beside the bare cipher over the same segments, in one thread.
 
-Run: python -m tests.benchmarks.bench_crypt4gh [MEGABYTES] [HEADERS]
-Bar: >= 0.85 x ChaCha20Poly1305.encrypt_into and decrypt_into, tags checked and digested; digests of
-the body and of the content cost extra, and are shown so. 10 000 headers open in about a second.
+Run: python -m tests.benchmarks.bench_crypt4gh [--megabytes N] [--count N]
+The cipher is ChaCha20Poly1305.encrypt_into and decrypt_into; with it tags are checked and digested.
+Digests of the body and of the content cost extra, and are shown so.
 
 Time is processor time, as other programs run too; the rounds of each are taken in turn, and the
 median of the ratios of neighbours counts.
@@ -13,10 +13,9 @@ from __future__ import annotations
 import hashlib
 import os
 import statistics
-import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -30,7 +29,13 @@ from medgrid.crypto.crypt4gh import (
     open_header,
     seal_header,
 )
+from tests.benchmarks.figures import Figure, Row, command
 
+ENCRYPT = Figure("Crypt4GH to the bare cipher, tags digested: encrypt", at_least=0.85)
+DECRYPT = Figure("Crypt4GH to the bare cipher, tags checked and digested: decrypt", at_least=0.85)
+OPEN = Figure("Crypt4GH headers opened, one core", "/s", at_least=10_000)
+FIGURES = (ENCRYPT, DECRYPT, OPEN)
+QUICK = {"megabytes": 4, "count": 200}
 ROUNDS = 9
 CHUNK_BYTES = 1024 * 1024  # as the storage room reads
 SEALED_BYTES = SEGMENT_BYTES + 28
@@ -43,8 +48,8 @@ def seconds(action: Callable[[], object]) -> float:
     return time.process_time() - began_s
 
 
-def compare(what: str, size_bytes: int, bare: Callable[[], object], ours: Runs) -> None:
-    """Print speeds of `ours` and their ratios to `bare`."""
+def compare(what: str, size_bytes: int, bare: Callable[[], object], ours: Runs) -> float:
+    """Print speeds of `ours` and their ratios to `bare`; give the first ratio."""
     bare_s: list[float] = []
     ours_s: dict[str, list[float]] = {name: [] for name in ours}
     for _ in range(ROUNDS):
@@ -52,10 +57,14 @@ def compare(what: str, size_bytes: int, bare: Callable[[], object], ours: Runs) 
         for name, action in ours.items():
             ours_s[name].append(seconds(action))
     print(f"{what}, bare cipher: {size_bytes / statistics.median(bare_s) / 1e6:.0f} MB/s")
+    found = []
     for name, times_s in ours_s.items():
-        ratios = [base / mine for base, mine in zip(bare_s, times_s, strict=True)]
+        found.append(
+            statistics.median(base / mine for base, mine in zip(bare_s, times_s, strict=True))
+        )
         speed = size_bytes / statistics.median(times_s) / 1e6
-        print(f"{what}, {name}: {speed:.0f} MB/s, ratio {statistics.median(ratios):.2f}")
+        print(f"{what}, {name}: {speed:.0f} MB/s, ratio {found[-1]:.2f}")
+    return found[0]
 
 
 Runs = dict[str, Callable[[], object]]
@@ -66,7 +75,7 @@ def exhaust(chunks: object) -> None:
     deque(chunks, maxlen=0)  # type: ignore[call-overload]
 
 
-def bodies(megabytes: int) -> None:
+def bodies(megabytes: int) -> Iterator[Row]:
     """Both directions, over chunks of random bytes."""
     key = new_data_key()
     cipher = ChaCha20Poly1305(key)
@@ -93,7 +102,7 @@ def bodies(megabytes: int) -> None:
     def encrypt(hash_plain: bool, hash_body: bool) -> Callable[[], None]:
         return lambda: exhaust(Encryptor(key, hash_plain=hash_plain, hash_body=hash_body)(chunks))
 
-    compare(
+    ratio = compare(
         "encrypt",
         size_bytes,
         bare_encrypt,
@@ -103,7 +112,8 @@ def bodies(megabytes: int) -> None:
             "and body and content": encrypt(True, True),
         },
     )
-    compare(
+    yield ENCRYPT.row(ratio)
+    ratio = compare(
         "decrypt",
         size_bytes,
         bare_decrypt,
@@ -114,11 +124,12 @@ def bodies(megabytes: int) -> None:
             "and the body": lambda: exhaust(decrypt(sealed, key, known)),
         },
     )
+    yield DECRYPT.row(ratio)
     hashing_s = seconds(lambda: hashlib.sha256(body))
     print(f"SHA-256 alone: {len(body) / hashing_s / 1e6:.0f} MB/s")
 
 
-def headers(count: int) -> None:
+def headers(count: int) -> Iterator[Row]:
     """Seal and open many headers."""
     private = X25519PrivateKey.generate()
     public, secret = private.public_key().public_bytes_raw(), private.private_bytes_raw()
@@ -131,16 +142,16 @@ def headers(count: int) -> None:
     print(f"open {count} headers: {took_s:.2f} s")
     opener = HeaderOpener(secret)
     took_s = seconds(lambda: opened.extend(map(opener.open, sealed)))
-    print(f"open {count} headers with one opener: {took_s:.2f} s")
     if opened != keys + keys:
         raise SystemExit("the headers gave other keys")
+    yield OPEN.row(count / took_s)
 
 
-def main(megabytes: int = 256, count: int = 10_000) -> None:
-    """Measure."""
-    bodies(megabytes)
-    headers(count)
+def measure(megabytes: int = 256, count: int = 10_000) -> Iterator[Row]:
+    """Measure bodies and headers."""
+    yield from bodies(megabytes)
+    yield from headers(count)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:3]))
+    command(measure, __doc__)

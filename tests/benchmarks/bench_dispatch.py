@@ -9,8 +9,7 @@ but a number, and bringing each job its own input, as medgrid does (this needs r
 without a journal, files that were deleted in the last minutes (by an earlier run, say) slow the
 making of new ones.
 
-Run: python -m tests.benchmarks.bench_dispatch [JOBS]
-Bars: >= 400 jobs/s and >= 15 x GNU parallel that brings inputs.
+Run: python -m tests.benchmarks.bench_dispatch [--jobs N]
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from medgrid.actions.broker import run_broker
@@ -44,10 +43,17 @@ from medgrid.model import (
 )
 from medgrid.storage.base import physical_name
 from tests.benchmarks.bench_jobs import DESCRIPTOR, medgrid
+from tests.benchmarks.figures import Figure, LeftOut, Row, command
 from tests.lab.sshd import Sshd
 
 SLOTS = 4
-PARALLEL_JOBS = 500
+JOBS = Figure("no-op jobs, each with an input, one SSH worker, records durable", "/s", at_least=400)
+ENCRYPTED = Figure("the same, each with an encrypted input", "/s")
+PARALLEL = "no-op jobs to GNU parallel over ssh with ControlMaster"
+BRINGING = Figure(f"{PARALLEL}, which brings each its input by rsync", at_least=15)
+BARE = Figure(f"{PARALLEL}, bare: no input, no record, nothing registered")
+FIGURES = (JOBS, ENCRYPTED, BRINGING, BARE)
+QUICK = {"jobs": 200, "peer_jobs": 50}
 
 
 def protected(grid: Grid, count: int) -> list[LFN]:
@@ -91,8 +97,11 @@ def objects(grid: Grid, count: int) -> list[LFN]:
     return lfns
 
 
-def dispatch(directory: Path, sshd: Sshd, count: int) -> float:
-    """Jobs per second of medgrid, from the start of a broker to the last job Done."""
+def dispatch(directory: Path, sshd: Sshd, count: int) -> tuple[float, float]:
+    """Jobs per second of medgrid, from the start of a broker to the last job Done.
+
+    The second with encrypted inputs.
+    """
     home = directory / "grid"
     settings = load_settings(
         home,
@@ -114,9 +123,7 @@ def dispatch(directory: Path, sshd: Sshd, count: int) -> float:
         medgrid(home, "submit", "noop", lfns[0])
         run_broker(grid, until_stuck=True)  # ships the agent, as once per host
         rate = _rate(grid, "2", lfns)
-        few = protected(grid, max(count // 4, 1))
-        print(f"medgrid, encrypted inputs: {_rate(grid, '3', few):.0f} jobs/s ({len(few)} jobs)")
-    return rate
+        return rate, _rate(grid, "3", protected(grid, max(count // 4, 1)))
 
 
 def _rate(grid: Grid, number: str, lfns: list[LFN]) -> float:
@@ -134,7 +141,7 @@ def _rate(grid: Grid, number: str, lfns: list[LFN]) -> float:
     return count / took_s
 
 
-def parallel(directory: Path, sshd: Sshd) -> tuple[float, ...]:
+def parallel(directory: Path, sshd: Sshd, count: int) -> tuple[float, ...]:
     """Jobs per second of GNU parallel over one ControlMaster: bare, and bringing inputs.
 
     What is not installed is left out.
@@ -152,7 +159,7 @@ def parallel(directory: Path, sshd: Sshd) -> tuple[float, ...]:
     env = {**os.environ, "HOME": str(directory)}
     inputs = directory / "inputs"
     inputs.mkdir(exist_ok=True)
-    numbers = [str(number) for number in range(PARALLEL_JOBS)]
+    numbers = [str(number) for number in range(count)]
     for number in numbers:
         (inputs / number).write_text(f"{number}\n")
     rates = []
@@ -162,28 +169,30 @@ def parallel(directory: Path, sshd: Sshd) -> tuple[float, ...]:
         command = ["parallel", "--will-cite", "--ssh", ssh, "-S", f"{SLOTS}/bench", *words]
         began_s = time.perf_counter()
         subprocess.run([*command, "true", ":::", *numbers], check=True, env=env, cwd=inputs)
-        rates.append(PARALLEL_JOBS / (time.perf_counter() - began_s))
+        rates.append(count / (time.perf_counter() - began_s))
     subprocess.run([*ssh.split(), "-O", "exit", "bench"], check=True, capture_output=True)
     return tuple(rates)
 
 
-def main(count: int = 10_000) -> None:
-    """Measure both and print the ratio."""
+def measure(jobs: int = 10_000, peer_jobs: int = 500) -> Iterator[Row]:
+    """Measure ours between two runs of its peer."""
     with tempfile.TemporaryDirectory(prefix="mgb-") as name:
         directory = Path(name)
         sshd = Sshd(directory / "sshd")
         try:
-            before = parallel(directory, sshd)
-            ours = dispatch(directory, sshd, count)
-            print(f"medgrid: {ours:.0f} jobs/s ({count} jobs, bar 400/s)")
-            after = parallel(directory, sshd)
-            for what, first, last in zip(("bare", "bringing inputs"), before, after, strict=False):
-                ratio = ours / ((first + last) / 2)
-                print(f"GNU parallel, ControlMaster, {what}: {first:.1f} and {last:.1f} jobs/s")
-                print(f"ratio: {ratio:.1f}" + (" (bar 15)" if what != "bare" else ""))
+            before = parallel(directory, sshd, peer_jobs)
+            ours, encrypted = dispatch(directory, sshd, jobs)
+            yield JOBS.row(ours)
+            yield ENCRYPTED.row(encrypted)
+            after = parallel(directory, sshd, peer_jobs)
         finally:
             sshd.close()
+    for figure, first, last in zip((BARE, BRINGING), before, after, strict=False):
+        theirs = (first + last) / 2
+        yield figure.row(ours / theirs, f"it makes {theirs:.3g}/s here")
+    if len(before) < 2:
+        raise LeftOut("GNU parallel or rsync is not installed")
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:2]))
+    command(measure, __doc__)

@@ -1,18 +1,17 @@
 """Import beside bare pydicom: headers per second, whole imports, re-scans.
 
-Run as ``python -m tests.benchmarks.bench_import [--files N] [--unchanged N]``; files are made of
-pydicom's own examples. Bars: headers >= 0.8x bare pydicom on one core; a second import of 100,000
-unchanged files <= 10 s.
+Run: python -m tests.benchmarks.bench_import [--files N] [--unchanged N]
+Files are made of pydicom's own examples.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pydicom
@@ -20,8 +19,13 @@ import pydicom
 from medgrid.actions.import_drafts import Namer, group, series_draft
 from medgrid.images.scan import scan
 from medgrid.model import LFN
+from tests.benchmarks.figures import Figure, Row, command
 from tests.lab.dicoms import ROOT_UID, encoded, pydicom_file
 
+HEADERS = Figure("headers read, one core, to pydicom", at_least=0.8)
+AGAIN = Figure("import of 100 k unchanged files", " s", at_most=10)
+FIGURES = (HEADERS, AGAIN)
+QUICK = {"files": 200, "unchanged": 200}
 EXAMPLES = ("CT_small.dcm", "MR_small.dcm", "MR_small_implicit.dcm", "JPEG2000.dcm")
 PER_SERIES = 100
 
@@ -89,44 +93,24 @@ def make_small(folder: Path, count: int) -> None:
         )
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--files", type=int, default=4000)
-    parser.add_argument("--unchanged", type=int, default=100_000)
-    options = parser.parse_args()
+def measure(files: int = 4000, unchanged: int = 100_000) -> Iterator[Row]:
+    """Read headers, then import and import again."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         (place / "in").mkdir()
-        paths = make_files(place / "in", options.files)
+        paths = make_files(place / "in", files)
         our_headers(paths), bare_pydicom(paths)  # the page cache is warm for both
-        rates = [
-            (options.files / our_headers(paths), options.files / bare_pydicom(paths))
-            for _ in range(3)
-        ]
+        rates = [(files / our_headers(paths), files / bare_pydicom(paths)) for _ in range(3)]
         ours, bare = sorted(rates, key=lambda pair: pair[0] / pair[1])[1]
-        show("headers, one core", f"{ours:.0f}/s, pydicom {bare:.0f}/s", f"{ours / bare:.1f}x")
+        yield HEADERS.row(ours / bare, f"{ours:.0f} to {bare:.0f}/s")
         home = place / "grid"
         medgrid(home, "init")
-        seconds = medgrid(home, "import", str(place / "in"), "--to", "/t")
-        show(
-            f"import of {options.files} files",
-            f"{seconds:.1f} s",
-            f"{options.files / seconds:.0f}/s",
-        )
-        seconds = medgrid(home, "import", str(place / "in"), "--to", "/t")
-        show("again, all unchanged", f"{seconds:.2f} s", f"{options.files / seconds:.0f}/s")
         (place / "many").mkdir()
-        make_small(place / "many", options.unchanged)
-        medgrid(home, "import", str(place / "many"), "--to", "/t")
-        seconds = medgrid(home, "import", str(place / "many"), "--to", "/t")
-        show(f"re-scan of {options.unchanged} unchanged files", f"{seconds:.1f} s", "bar 10 s")
-
-
-def show(what: str, measured: str, ratio: str) -> None:
-    """Print one line."""
-    print(f"{what:<45}{measured:<35}{ratio}", flush=True)
+        make_small(place / "many", unchanged)
+        took_s = medgrid(home, "import", str(place / "many"), "--to", "/t")
+        print(f"import of {unchanged} small files, half of them no images: {took_s:.0f} s")
+        yield AGAIN.row(medgrid(home, "import", str(place / "many"), "--to", "/t"))
 
 
 if __name__ == "__main__":
-    main()
+    command(measure, __doc__)

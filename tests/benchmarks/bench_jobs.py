@@ -1,7 +1,6 @@
 """Submit and status of 10,000 jobs, in process and as whole commands.
 
-Run: python -m tests.benchmarks.bench_jobs [JOBS] [DATABASE_URL]
-Bars: submit <= 2 s, status <= 0.5 s.
+Run: python -m tests.benchmarks.bench_jobs [--count N] [--url DATABASE_URL]
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from medgrid.actions.grid import Grid
@@ -22,7 +22,17 @@ from medgrid.catalog.objects import Registration
 from medgrid.config import load_settings
 from medgrid.crypto.vault import Whose, sealing
 from medgrid.model import LFN, DataClass, GridObject, ObjectKind, Sha256, new_object_id
+from tests.benchmarks.figures import Figure, Row, command
 
+SUBMIT = Figure("submit 10 k jobs, the transaction", " s", at_most=2)
+SUBMIT_WHOLE = Figure("submit 10 k jobs, the whole command", " s", at_most=2)
+SUBMIT_PROTECTED = Figure(
+    "submit 10 k jobs on encrypted inputs, the whole command", " s", at_most=2
+)
+STATUS = Figure("status of 10 k jobs, in process", " s", at_most=0.5)
+STATUS_WHOLE = Figure("status of 10 k jobs, the whole command", " s", at_most=0.5)
+FIGURES = (SUBMIT, SUBMIT_WHOLE, SUBMIT_PROTECTED, STATUS, STATUS_WHOLE)
+QUICK = {"count": 100}
 ROOT = Path(__file__).resolve().parents[2]
 DESCRIPTOR = {
     "name": "noop",
@@ -99,8 +109,8 @@ def register_protected(grid: Grid, count: int) -> list[LFN]:
     return [LFN(f"/bench/p{number}") for number in range(count)]
 
 
-def main(count: int = 10_000, url: str = "") -> None:
-    """Measure and print one line each."""
+def measure(count: int = 10_000, url: str = "") -> Iterator[Row]:
+    """Submit and look, on SQLite or the database at `url`."""
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory) / "grid"
         environ = {"MEDGRID_CATALOG": url} if url else {}
@@ -126,21 +136,22 @@ def main(count: int = 10_000, url: str = "") -> None:
                 {},
             )
         )
-        submit_s = time.perf_counter() - began_s
-        print(f"submit {count} jobs, in process: {submit_s:.3f} s (bar 2 s)")
+        yield SUBMIT.row(time.perf_counter() - began_s)
 
         began_s = time.perf_counter()
-        found = sum(1 for _ in grid.catalog.jobs.lines([str(number)]))
-        lines_s = time.perf_counter() - began_s
-        print(f"status of {found} jobs, in process: {lines_s:.3f} s (bar 0.5 s)")
+        assert sum(1 for _ in grid.catalog.jobs.lines([str(number)])) == count
+        yield STATUS.row(time.perf_counter() - began_s)
 
         whole_s, out = medgrid(home, "submit", "noop", "-", stdin="\n".join(lfns))
-        print(f"medgrid submit of {len(out.split())} LFNs, whole command: {whole_s:.3f} s")
+        assert len(out.split()) == count
+        yield SUBMIT_WHOLE.row(whole_s)
         protected = register_protected(grid, count)
         whole_s, out = medgrid(home, "submit", "noop", "-", stdin="\n".join(protected))
-        print(f"the same, encrypted: {whole_s:.3f} s (bar 2 s)")
+        assert len(out.split()) == count
+        yield SUBMIT_PROTECTED.row(whole_s)
         whole_s, out = medgrid(home, "status", str(number))
-        print(f"medgrid status of {len(out.splitlines())} jobs, whole command: {whole_s:.3f} s")
+        assert len(out.splitlines()) == count
+        yield STATUS_WHOLE.row(whole_s)
         whole_s, _ = medgrid(home, "status", str(number), "--count")
         print(f"medgrid status --count, whole command: {whole_s:.3f} s")
         start_s, _ = medgrid(home, "--version")
@@ -149,4 +160,4 @@ def main(count: int = 10_000, url: str = "") -> None:
 
 
 if __name__ == "__main__":
-    main(*(int(sys.argv[1]),) if sys.argv[1:2] else (), *sys.argv[2:3])
+    command(measure, __doc__)

@@ -4,8 +4,7 @@ All slots hold jobs that sleep for ten minutes. Emergency jobs come one after an
 once; measured is from the start of ``medgrid submit`` to the start of the program on the worker.
 Then one user has ten times as many short jobs as another, and then a quota.
 
-Run as root: python -m tests.benchmarks.bench_priority
-Bars: each emergency job starts within 2 s; shares are equal while both want slots; the quota holds.
+Run as root: python -m tests.benchmarks.bench_priority [--alone N] [--at-once N] [--rounds N]
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from medgrid.actions.grid import Grid
@@ -29,14 +28,26 @@ from medgrid.model import LFN, Cause, Job, JobState, Site, Worker
 from tests.benchmarks.bench_dispatch import objects
 from tests.benchmarks.bench_jobs import medgrid
 from tests.benchmarks.bench_scale import Watched
+from tests.benchmarks.figures import Figure, LeftOut, Row, command
 from tests.lab.hosts import Lab, why_no_hosts
 
 SLOTS = 4
 WORKERS = 3
-ALONE, AT_ONCE = 20, 10
 MANY, FEW, SHORT_S = 240, 24, 2
 QUOTA = 3
-BAR_S = 2.0
+EMERGENCY = (
+    "an emergency job on a full grid (12 slots, local and two hosts by SSH), from the start of"
+    " `submit` to the start of the program"
+)
+ONE = Figure(f"{EMERGENCY}: 20 one after another, the last of them", " s", at_most=2)
+TEN = Figure(f"{EMERGENCY}: 10 at once, the last of them", " s", at_most=2)
+SHARES = Figure(
+    "slots of a user with 240 jobs to those of one with 24, on 12, while both want more",
+    at_most=1.5,
+)
+HELD = Figure("slots of a user whose quota is 3, on a grid with 12", at_most=QUOTA)
+FIGURES = (ONE, TEN, SHARES, HELD)
+QUICK = {"alone": 2, "at_once": 4, "rounds": 1}
 
 
 def algorithm(directory: Path, name: str, script: str) -> Path:
@@ -89,15 +100,11 @@ def emergencies(grid: Grid, lfns: Sequence[LFN]) -> list[float]:
     return [(job.started_s or 0.0) - began_s for job in found]
 
 
-def distribution(what: str, found: Sequence[float]) -> None:
-    """Print it."""
+def distribution(figure: Figure, found: Sequence[float]) -> Row:
+    """The slowest one, and how the others were."""
     ordered = sorted(found)
     p95 = ordered[max(0, round(0.95 * len(ordered)) - 1)]
-    print(
-        f"{what}, from the command's start to the program's: min {ordered[0]:.2f}, "
-        f"median {statistics.median(ordered):.2f}, p95 {p95:.2f}, max {ordered[-1]:.2f} s; "
-        f"{sum(one <= BAR_S for one in ordered)} of {len(ordered)} within {BAR_S:g} s"
-    )
+    return figure.row(ordered[-1], f"median {statistics.median(ordered):.2f}, p95 {p95:.2f} s")
 
 
 def submit_as(grid: Grid, owner: str, lfns: Sequence[LFN]) -> str:
@@ -110,8 +117,8 @@ def submit_as(grid: Grid, owner: str, lfns: Sequence[LFN]) -> str:
     return str(number)
 
 
-def shares(grid: Grid, many: str, few: str) -> None:
-    """Print who has how many slots, while both want them and after."""
+def shares(grid: Grid, many: str, few: str) -> Row:
+    """Who has how many slots while both want them."""
     began_s = time.monotonic()
     while_both: list[tuple[int, int]] = []
     while True:
@@ -129,14 +136,14 @@ def shares(grid: Grid, many: str, few: str) -> None:
         while_both.append((running[0], running[1]))
     settled = while_both[4:] or while_both
     first, second = (statistics.mean(one[place] for one in settled) for place in (0, 1))
-    print(f"slots while both want more, on the average: {first:.1f} : {second:.1f}")
+    return SHARES.row(first / second, f"{first:.1f} : {second:.1f}")
 
 
-def main() -> None:
-    """Measure and print."""
+def measure(alone: int = 20, at_once: int = 10, rounds: int = 30) -> Iterator[Row]:
+    """Measure on a local worker and two lab hosts; `rounds` are looks at the quota."""
     reason = why_no_hosts()
     if reason:
-        sys.exit(reason)
+        raise LeftOut(reason)
     lab = Lab()
     os.environ["MEDGRID_KNOWN_HOSTS"] = str(lab.known_hosts)
     os.environ["MEDGRID_IDENTITY"] = str(lab.identity)
@@ -161,12 +168,14 @@ def main() -> None:
                 }
                 for one, script in scripts.items():
                     medgrid(home, "algorithm", "add", str(algorithm(directory, one, script)))
-                measure(grid, home, env)
+                yield from on_grid(grid, home, env, alone, at_once, rounds)
         finally:
             lab.close()
 
 
-def measure(grid: Grid, home: Path, env: dict[str, str]) -> None:
+def on_grid(
+    grid: Grid, home: Path, env: dict[str, str], alone: int, at_once: int, rounds: int
+) -> Iterator[Row]:
     """With a grid that is ready."""
     slots = SLOTS * WORKERS
     lfns = objects(grid, MANY + FEW)
@@ -176,11 +185,11 @@ def measure(grid: Grid, home: Path, env: dict[str, str]) -> None:
         wait_for(lambda: grid.whole.jobs.counts(["1"]).get(JobState.RUNNING, 0) == slots)
         print(f"{slots} slots on {WORKERS} workers are full, and others queue for them")
         found: list[float] = []
-        for number in range(ALONE):
+        for number in range(alone):
             found += emergencies(grid, lfns[number : number + 1])
             time.sleep(0.5)
-        distribution(f"{ALONE} emergency jobs one after another", found)
-        distribution(f"{AT_ONCE} at once", emergencies(grid, lfns[:AT_ONCE]))
+        yield distribution(ONE, found)
+        yield distribution(TEN, emergencies(grid, lfns[:at_once]))
         long_jobs = grid.catalog.jobs.jobs(["1"])
         print(
             f"of the sleeping jobs {sum(job.attempt > 1 for job in long_jobs)} were killed, "
@@ -192,15 +201,15 @@ def measure(grid: Grid, home: Path, env: dict[str, str]) -> None:
         print(f"{MANY} jobs of {SHORT_S} s of one user, a moment later {FEW} of another")
         many = submit_as(grid, "cid", lfns[:MANY])
         wait_for(lambda: grid.whole.jobs.counts([many]).get(JobState.RUNNING, 0) == slots)
-        shares(grid, many, submit_as(grid, "dee", lfns[MANY:]))
+        yield shares(grid, many, submit_as(grid, "dee", lfns[MANY:]))
 
         medgrid(home, "quota", "set", "cid", "--slots", str(QUOTA))
         time.sleep(3 + 3 * SHORT_S)  # it is read, and what queued before has ended
         most = 0
-        for _ in range(30):
+        for _ in range(rounds):
             most = max(most, grid.whole.jobs.counts([many]).get(JobState.RUNNING, 0))
             time.sleep(0.2)
-        print(f"with a quota of {QUOTA} slots, and {slots} free: at most {most} at once")
+        yield HELD.row(most)
     finally:
         subprocess.run(
             [sys.executable, "-m", "medgrid", "cancel", *"123"],
@@ -213,4 +222,4 @@ def measure(grid: Grid, home: Path, env: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(measure, __doc__)

@@ -1,15 +1,15 @@
 """Questions on large catalogs: whole process beside its libraries' import, and in process.
 
-Run ``python -m tests.benchmarks.bench_query [--sizes 100000 1000000] [--dir DIR]``. SQLite catalogs
-are made with the catalog's own `register` in a temporary directory, or once in DIR; with
-``--postgres`` they live on a PostgreSQL server of this run's own, and viewers have guarded roles.
+Run: python -m tests.benchmarks.bench_query [--series N] [--directory DIR] [--postgres]
+The SQLite catalog is made with the catalog's own `register` in a temporary directory, or once in
+DIR; with ``--postgres`` it lives on a PostgreSQL server of this run's own, viewers have guarded
+roles, and no whole process is measured.
 In process the questions are asked without a viewer, as a physician of all patients, and as a
 researcher who was granted 10 000 objects. Times are wall clock, medians of several runs.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import subprocess
@@ -40,8 +40,22 @@ from medgrid.model import (
     Site,
     StorageElement,
 )
+from tests.benchmarks.figures import Figure, Row, command
 from tests.lab.postgres import new_server, remove_server
 
+WHOLE = Figure(
+    "`medgrid query` on 1 M series, whole process, to `python -c 'import click, sqlalchemy'`",
+    at_most=1.5,
+)
+P50 = Figure("questions on indexed attributes, 1 M series, p50 in process", " ms", at_most=20)
+P50_SEEN = Figure(
+    "the same for a physician of all patients, or a researcher with 10 k grants: the slower",
+    " ms",
+    at_most=20,
+)
+RESOLVE = Figure("10 k LFNs to PFNs, 1 M series", " s", at_most=0.3)
+FIGURES = (WHOLE, P50, P50_SEEN, RESOLVE)
+QUICK = {"series": 2000, "runs": 2}
 SERIES_OF_STUDY = 4
 STUDIES_OF_PATIENT = 5
 BATCH = 20_000
@@ -158,8 +172,11 @@ def questions(count: int, rng: random.Random) -> dict[str, str]:
     }
 
 
-def bench_in_process(url: str, count: int, runs: int, viewer: str | None) -> None:
-    """Print medians of whole questions: parse, compile, fetch all LFNs."""
+def bench_in_process(url: str, count: int, runs: int, viewer: str | None) -> tuple[float, float]:
+    """Ask whole questions: parse, compile, fetch all LFNs.
+
+    Gives the median in milliseconds, and seconds to resolve `GRANTED` LFNs.
+    """
     print(f"  -- in process, {viewer or 'the grid itself'}")
     catalog = Catalog.open(url, viewer)
     rng = random.Random(2)
@@ -172,8 +189,8 @@ def bench_in_process(url: str, count: int, runs: int, viewer: str | None) -> Non
             times.setdefault(kind, []).append(time.perf_counter() - start)
     for kind, values in times.items():
         print(f"  {kind:28} {median(values) * 1000:8.2f} ms   (last: {found[kind]} LFNs)")
-    everything = [value for values in times.values() for value in values]
-    print(f"  {'p50 of all':28} {median(everything) * 1000:8.2f} ms   (bar: 20 ms)")
+    p50_ms = 1000 * median(value for values in times.values() for value in values)
+    print(f"  {'p50 of all':28} {p50_ms:8.2f} ms")
     wide = "Modality=MR and BodyPartExamined~'*BRAIN*' and PatientAge>=40 and visits>=3"
     few = [timed(lambda: list(catalog.objects.lfns(parse(wide), 100))) for _ in range(5)]
     print(f"  {'wide, first 100':28} {median(few) * 1000:8.2f} ms")
@@ -187,13 +204,14 @@ def bench_in_process(url: str, count: int, runs: int, viewer: str | None) -> Non
             some = chosen[start : start + 2000]
             assert all(catalog.objects.locate(some).values())
 
-    resolved = median(timed(resolve) for _ in range(5))
-    print(f"  {f'{len(chosen)} LFNs to PFNs':28} {resolved:8.3f} s    (bar: 0.3 s)")
+    resolved_s = median(timed(resolve) for _ in range(5))
+    print(f"  {f'{len(chosen)} LFNs to PFNs':28} {resolved_s:8.3f} s")
     catalog.close()
+    return p50_ms, resolved_s
 
 
-def bench_process(home: Path, count: int, runs: int) -> None:
-    """Print the whole process beside ``import click, sqlalchemy``, run in turn."""
+def bench_process(home: Path, count: int, runs: int) -> Row:
+    """The whole process beside ``import click, sqlalchemy``, run in turn."""
     rng = random.Random(3)
     ours, peers = [], []
     environ = {**os.environ, "MEDGRID_USER": "doctor"}
@@ -207,57 +225,60 @@ def bench_process(home: Path, count: int, runs: int) -> None:
         )
         peer = [sys.executable, "-c", "import click, sqlalchemy"]
         peers.append(timed(lambda: subprocess.run(peer, check=True)))  # noqa: B023
-    print(
-        f"  {'whole process':28} {median(ours):8.3f} s    import click, sqlalchemy:"
-        f" {median(peers):.3f} s   ratio {median(ours) / median(peers):.2f}   (bar: 1.5)"
-    )
+    both_ms = f"{1000 * median(ours):.0f} to {1000 * median(peers):.0f} ms"
+    return WHOLE.row(median(ours) / median(peers), both_ms)
 
 
-def main() -> None:
-    """Run all."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 1_000_000])
-    parser.add_argument("--dir", type=Path, help="keep the catalogs here, and use them again")
-    parser.add_argument("--runs", type=int, default=15)
-    parser.add_argument("--postgres", action="store_true", help="on PostgreSQL instead")
-    options = parser.parse_args()
-    if options.postgres:
-        bench_postgres(options.sizes, options.runs)
+def bench_viewers(url: Callable[[str | None], str], count: int, runs: int) -> Iterator[Row]:
+    """Ask as each of `VIEWERS`, who finds the catalog at ``url(viewer)``."""
+    found = {one: bench_in_process(url(one), count, runs, one) for one in VIEWERS}
+    p50_ms, resolved_s = found.pop(None)
+    yield P50.row(p50_ms)
+    slower = max(found, key=lambda viewer: found[viewer][0])
+    yield P50_SEEN.row(found[slower][0], f"the {slower}")
+    yield RESOLVE.row(resolved_s)
+
+
+def measure(
+    series: int = 1_000_000, runs: int = 15, directory: str = "", postgres: bool = False
+) -> Iterator[Row]:
+    """Make the catalog, unless `directory` has it, and ask."""
+    if postgres:
+        yield from on_postgres(series, runs)
         return
     with tempfile.TemporaryDirectory() as scratch:
-        for count in options.sizes:
-            home = (options.dir or Path(scratch)) / f"series-{count}"
-            home.mkdir(parents=True, exist_ok=True)
-            url = f"sqlite:///{home / 'catalog.db'}"
-            print(f"{count} series")
-            if not (home / "catalog.db").exists():
-                seconds = timed(lambda: make_catalog(url, count))  # noqa: B023
-                size = (home / "catalog.db").stat().st_size / count
-                print(f"  {'registered':28} {count / seconds:8.0f} /s    {size:.0f} bytes each")
-            bench_process(home, count, options.runs)
-            for viewer in VIEWERS:
-                bench_in_process(url, count, options.runs, viewer)
+        home = Path(directory or scratch) / f"series-{series}"
+        home.mkdir(parents=True, exist_ok=True)
+        file = home / "catalog.db"
+        url = f"sqlite:///{file}"
+        if not file.exists():
+            took_s = timed(lambda: make_catalog(url, series))
+            print(
+                f"registered {series / took_s:.0f}/s, {file.stat().st_size / series:.0f} bytes each"
+            )
+        yield bench_process(home, series, runs)
+        yield from bench_viewers(lambda _: url, series, runs)
 
 
-def bench_postgres(sizes: list[int], runs: int) -> None:
+def on_postgres(series: int, runs: int) -> Iterator[Row]:
     """The same in process on PostgreSQL, where the server guards the rows too."""
     server = new_server()
     try:
-        for count in sizes:
-            print(f"{count} series, PostgreSQL")
-            url = server.url(server.make_database())
-            print(f"  registered in {timed(lambda: make_catalog(url, count)):.0f} s")  # noqa: B023
-            apply(url, [DatabaseUser("doctor"), DatabaseUser("researcher")])
-            with server.admin() as connection:
-                connection.execute("CHECKPOINT")
-            with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-                connection.execute("VACUUM ANALYZE")
-            for viewer in VIEWERS:
-                own = url if viewer is None else url.replace("medgrid@", f"{viewer}@")
-                bench_in_process(own, count, runs, viewer)
+        url = server.url(server.make_database())
+        print(f"registered in {timed(lambda: make_catalog(url, series)):.0f} s")
+        apply(url, [DatabaseUser("doctor"), DatabaseUser("researcher")])
+        with server.admin() as connection:
+            connection.execute("CHECKPOINT")
+        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute("VACUUM ANALYZE")
+
+        def of(viewer: str | None) -> str:
+            return url if viewer is None else url.replace("medgrid@", f"{viewer}@")
+
+        yield from bench_viewers(of, series, runs)
     finally:
         remove_server(server)
 
 
 if __name__ == "__main__":
-    main()
+    command(measure, __doc__)

@@ -4,8 +4,7 @@ The hundred workers are a hundred agents behind one sshd on this machine; each j
 writes one small file. Perfect is JOBS x SECONDS / (WORKERS x SLOTS). The start of a hundred agents,
 which here share the processors, is measured apart, with one empty job for each slot.
 
-Run: python -m tests.benchmarks.bench_scale [JOBS [SECONDS [WORKERS]]]
-Bars: >= 95 % of perfect, broker <= 1 core and <= 500 MB, memory flat in the number of jobs done.
+Run: python -m tests.benchmarks.bench_scale [--jobs N] [--seconds S] [--workers N]
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from medgrid.actions.grid import Grid
@@ -25,9 +25,18 @@ from medgrid.config import load_settings
 from medgrid.model import JobState, Site, Worker
 from tests.benchmarks.bench_dispatch import objects
 from tests.benchmarks.bench_jobs import ROOT, medgrid
+from tests.benchmarks.figures import Figure, Row, command
 from tests.lab.sshd import Sshd
 
 SLOTS = 4
+START = Figure("one empty job a slot on 100 workers x 4 slots, all on this machine, cold", " s")
+PERFECT = Figure(
+    "10 k jobs of 10 s on 100 workers x 4 slots, all on this machine, of perfect", " %", at_least=95
+)
+CPU = Figure("the broker meanwhile: processor", " cores", at_most=1)
+MEMORY = Figure("the broker meanwhile: memory", " MiB", at_most=500)
+FIGURES = (START, PERFECT, CPU, MEMORY)
+QUICK = {"jobs": 40, "seconds": 1.0, "workers": 4}
 
 
 def algorithm(directory: Path, seconds: float, name: str = "nap") -> Path:
@@ -95,8 +104,8 @@ class Watched:
         self._process.wait(60)
 
 
-def main(count: int = 10_000, seconds: float = 10, workers: int = 100) -> None:
-    """Measure and print."""
+def measure(jobs: int = 10_000, seconds: float = 10.0, workers: int = 100) -> Iterator[Row]:
+    """Start the agents, then let them work."""
     with tempfile.TemporaryDirectory(prefix="mgb-") as name:
         directory = Path(name)
         sshd = Sshd(directory / "sshd")
@@ -116,24 +125,24 @@ def main(count: int = 10_000, seconds: float = 10, workers: int = 100) -> None:
                     grid.catalog.places.put_worker(
                         Worker(f"w{number:03d}", sshd.url, "there", slots=SLOTS, options=root)
                     )
-                lfns = objects(grid, count)
+                lfns = objects(grid, jobs)
                 medgrid(home, "algorithm", "add", str(algorithm(directory, seconds)))
                 medgrid(home, "algorithm", "add", str(algorithm(directory, 0, "blink")))
                 medgrid(home, "submit", "blink", "-", stdin="\n".join(lfns[: workers * SLOTS]))
                 broker = Watched(home, env)
                 began_s = time.perf_counter()
                 medgrid(home, "status", "1", "--wait")
-                print(f"one empty job a slot, cold: {time.perf_counter() - began_s:.1f} s")
+                yield START.row(time.perf_counter() - began_s)
                 took_s, _ = medgrid(home, "submit", "nap", "-", stdin="\n".join(lfns))
-                print(f"submit of {count} jobs, whole command: {took_s:.2f} s")
-                run(grid, broker, count, seconds, workers)
+                print(f"submit of {jobs} jobs, whole command: {took_s:.2f} s")
+                yield from run(grid, broker, jobs, seconds, workers)
         finally:
             sshd.close()
             subprocess.run(["pkill", "-f", str(directory)], check=False)
 
 
-def run(grid: Grid, broker: Watched, count: int, seconds: float, workers: int) -> None:
-    """Watch a broker do all jobs, and print how."""
+def run(grid: Grid, broker: Watched, count: int, seconds: float, workers: int) -> Iterator[Row]:
+    """Watch a broker do all jobs."""
     perfect_s = count * seconds / (workers * SLOTS)
     began_s, began_cpu_s = time.perf_counter(), broker.cpu_s
     shown, full_s, done = 0, None, 0
@@ -155,17 +164,11 @@ def run(grid: Grid, broker: Watched, count: int, seconds: float, workers: int) -
                 flush=True,
             )
     took_s, cpu_s = time.perf_counter() - began_s, broker.cpu_s - began_cpu_s
-    print(
-        f"{count} jobs of {seconds:g} s on {workers} x {SLOTS} slots: {took_s:.1f} s, "
-        f"{100 * perfect_s / took_s:.1f} % of perfect (bar 95 %)"
-    )
-    print(
-        f"broker: {cpu_s / took_s:.2f} cores (bar 1), {broker.most_mib:.0f} MiB (bar 500), "
-        f"{1000 * cpu_s / count:.2f} ms processor time a job"
-    )
+    yield PERFECT.row(100 * perfect_s / took_s, f"{took_s:.0f} s")
+    yield CPU.row(cpu_s / took_s, f"{1000 * cpu_s / count:.2f} ms a job")
+    yield MEMORY.row(broker.most_mib)
     broker.stop()
 
 
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    main(*map(int, words[:1]), *map(float, words[1:2]), *map(int, words[2:3]))
+    command(measure, __doc__)

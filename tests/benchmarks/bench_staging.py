@@ -1,8 +1,8 @@
 """Staging beside sftp(1) over the same link: one large file, and many small ones.
 
-Run: python -m tests.benchmarks.bench_staging [MEGABYTES] [SMALL_FILES]
-Bar: >= 1.0 x sftp(1), which checks no digest; here all bytes are digested where they arrive.
-Each is measured several times in turn; the best of each counts.
+Run: python -m tests.benchmarks.bench_staging [--megabytes N] [--small N]
+sftp(1) checks no digest; here all bytes are digested where they arrive. Each is
+measured several times in turn; the best of each counts.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -21,8 +20,14 @@ from medgrid.config import Settings
 from medgrid.model import Sha256, Worker
 from medgrid.workers import open_link
 from medgrid.workers.base import JournalRecord, Launch, OutputPattern, StageItem, WorkerLink
+from tests.benchmarks.figures import Figure, Row, command
 from tests.lab.sshd import Sshd
 
+LARGE = Figure("staging to the worker, large file, digest checked there, to sftp(1)", at_least=1)
+MANY = Figure("staging to the worker, 500 small files, to sftp(1)", at_least=1)
+BACK = Figure("outputs back, large file, digest checked here, to sftp(1)", at_least=1)
+FIGURES = (LARGE, MANY, BACK)
+QUICK = {"megabytes": 4, "small": 20}
 ROUNDS = 5
 SMALL_BYTES = 4096
 
@@ -68,16 +73,14 @@ def empty_cache(root: Path) -> None:
 
 
 def compare(
-    what: str, amount: float, unit: str, ours_s: list[float], theirs_s: list[float]
-) -> None:
-    """Print both rates and their ratio."""
+    figure: Figure, amount: float, unit: str, ours_s: list[float], theirs_s: list[float]
+) -> Row:
+    """The ratio of both rates."""
     ours, theirs = amount / min(ours_s), amount / min(theirs_s)
-    print(
-        f"{what}: {ours:.0f} {unit}, sftp {theirs:.0f} {unit}, ratio {ours / theirs:.2f} (bar 1.0)"
-    )
+    return figure.row(ours / theirs, f"{ours:.0f} to {theirs:.0f} {unit}")
 
 
-def main(megabytes: int = 256, small: int = 500) -> None:
+def measure(megabytes: int = 256, small: int = 500) -> Iterator[Row]:
     """Measure staging in, both kinds, and collecting."""
     with tempfile.TemporaryDirectory(prefix="mgb-") as name:
         directory = Path(name)
@@ -94,9 +97,9 @@ def main(megabytes: int = 256, small: int = 500) -> None:
             many = files(directory / "many", small, SMALL_BYTES)
             link.stage([])
             link.stage(items(many[:1]))
-            for what, paths, amount, unit in (
-                ("large file in", large, megabytes, "MiB/s"),
-                (f"{small} files of 4 KiB in", many, small, "files/s"),
+            for figure, paths, amount, unit in (
+                (LARGE, large, megabytes, "MiB/s"),
+                (MANY, many, small, "files/s"),
             ):
                 wanted = items(paths)
                 ours_s, theirs_s = [], []
@@ -105,14 +108,14 @@ def main(megabytes: int = 256, small: int = 500) -> None:
                     ours_s.append(seconds(partial(link.stage, wanted)))
                     command = f"put {paths[0].parent}/* {there}\n"
                     theirs_s.append(seconds(partial(sftp, sshd, command)))
-                compare(what, amount, unit, ours_s, theirs_s)
-            collect(link, sshd, there, directory, megabytes)
+                yield compare(figure, amount, unit, ours_s, theirs_s)
+            yield collect(link, sshd, there, directory, megabytes)
             link.close()
         finally:
             sshd.close()
 
 
-def collect(link: WorkerLink, sshd: Sshd, there: Path, directory: Path, megabytes: int) -> None:
+def collect(link: WorkerLink, sshd: Sshd, there: Path, directory: Path, megabytes: int) -> Row:
     """Measure a large output on its way back, digest checked."""
     pattern = OutputPattern("o", "out")
     make = f"head -c {megabytes << 20} /dev/urandom > out"
@@ -134,8 +137,8 @@ def collect(link: WorkerLink, sshd: Sshd, there: Path, directory: Path, megabyte
         theirs_s.append(
             seconds(lambda: sftp(sshd, f"get {there}/large00000 {directory}/fetched\n"))
         )
-    compare("large output back", megabytes, "MiB/s", ours_s, theirs_s)
+    return compare(BACK, megabytes, "MiB/s", ours_s, theirs_s)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:3]))
+    command(measure, __doc__)
