@@ -1,0 +1,89 @@
+"""What came of mutants: JSON lines that a later run goes on from, and a summary by room."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.mutation.mutants import Mutant
+from tests.mutation.trials import Verdict
+
+__all__ = ["EQUIVALENT", "equivalents", "line_of", "read_results", "summary"]
+
+EQUIVALENT = Path(__file__).with_name("equivalent.txt")
+OUTCOMES = ("killed", "timeout", "survived", "equivalent", "untried")
+MOST_SURVIVE, MOST_EQUIVALENT = 0.20, 0.05
+
+
+def line_of(mutant: Mutant, verdict: Verdict, took_s: float) -> str:
+    """A line of results."""
+    return json.dumps(
+        {
+            "mutant": mutant.name,
+            "room": mutant.room,
+            "operator": mutant.operator,
+            "outcome": verdict.outcome,
+            "by": verdict.by,
+            "tests": verdict.tests,
+            "is_cut": verdict.is_cut,
+            "took_s": round(took_s, 1),
+        }
+    )
+
+
+def read_results(directory: Path) -> dict[str, dict[str, Any]]:
+    """Results of all parts by the mutant's name; the last one of a mutant counts."""
+    lines = [line for file in sorted(directory.glob("results*.jsonl")) for line in file.open()]
+    return {told["mutant"]: told for told in map(json.loads, lines)}
+
+
+def equivalents(file: Path = EQUIVALENT) -> dict[str, str]:
+    """Reasons why mutants change nothing that anybody could see, by the mutant's name."""
+    found = {}
+    for block in file.read_text().split("\n\n"):
+        first, *rest = [line for line in block.splitlines() if not line.startswith("#")] or [""]
+        changes = [line for line in rest if line[:2] in {"- ", "+ "}]
+        if changes:
+            reason = " ".join(line.strip() for line in rest if line not in changes)
+            found["\n".join([first, *changes])] = reason
+    return found
+
+
+def summary(
+    drawn: Sequence[Mutant], results: Mapping[str, dict[str, Any]], same: Mapping[str, str]
+) -> tuple[str, bool]:
+    """All survivors and a table by room; and whether few enough survived, once all were tried."""
+    rooms: dict[str, Counter[str]] = defaultdict(Counter)
+    told: list[str] = []
+    for mutant in drawn:
+        result = results.get(mutant.name, {"outcome": "untried"})
+        outcome = result["outcome"]
+        if outcome == "survived" and mutant.name in same:
+            outcome = "equivalent"
+        rooms[mutant.room][outcome] += 1
+        if outcome == "survived":
+            told.append(_survivor(mutant, result))
+    total = sum(rooms.values(), Counter[str]())
+    table: list[tuple[str, ...]] = [("", *OUTCOMES, "survived %")]
+    for room, counts in (*sorted(rooms.items()), ("all", total)):
+        share = 100 * counts["survived"] / counts.total()
+        table.append((room, *(str(counts[one]) for one in OUTCOMES), f"{share:.1f}"))
+    is_good = total["untried"] > 0 or (
+        total["survived"] < MOST_SURVIVE * total.total()
+        and total["equivalent"] <= MOST_EQUIVALENT * total.total()
+    )
+    lines = ["".join(f"{cell:>12}" for cell in row) for row in table]
+    return "\n\n".join([*told, "\n".join(lines)]), is_good
+
+
+def _survivor(mutant: Mutant, result: Mapping[str, Any]) -> str:
+    first, *changes = mutant.name.splitlines()
+    tests: Iterable[str] = result["tests"]
+    files = Counter(test.partition("::")[0] for test in tests)
+    ran = ", ".join(f"{file} ({count})" for file, count in files.most_common(5)) or "no test"
+    more = ", cut after a minute" if result["is_cut"] else ""
+    path, _, scope = first.partition(" ")
+    return "\n".join([f"{path}:{mutant.line} {scope}", *changes, f"survived {ran}{more}"])

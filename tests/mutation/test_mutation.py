@@ -1,0 +1,174 @@
+"""The program that puts faults in, on a small project of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.mutation.mutants import Mutant, draw, modules
+from tests.mutation.report import EQUIVALENT, equivalents
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZES = '''\
+"""Sizes."""
+
+
+def fits(size_bytes: int) -> bool:
+    """Whether it fits."""
+    return size_bytes < 10
+
+
+def twice(size_bytes: int) -> int:
+    return size_bytes * 2
+
+
+def never(size_bytes: int) -> int:
+    return size_bytes - 1
+'''
+TESTS = """\
+import os, signal, subprocess, sys
+
+from medgrid.storage.sizes import fits
+
+
+def test_what_is_small_fits():
+    assert fits(9) and not fits(10)
+
+
+def test_a_process_that_is_killed():
+    code = (
+        "import os, signal; from medgrid.storage.sizes import twice; "
+        "print(twice(3), flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    subprocess.Popen(["sleep", "SLEEP_S"], start_new_session=True)
+    assert ran.stdout == "6\\n"
+"""
+PYTEST = """\
+[tool.pytest.ini_options]
+addopts = "-q --import-mode=importlib"
+pythonpath = ["."]
+"""
+
+
+def project(folder: Path, source: str, tests: str = "") -> Path:
+    for name, text in {
+        "medgrid/__init__.py": "",
+        "medgrid/storage/__init__.py": "",
+        "medgrid/storage/sizes.py": source,
+        "tests/storage/test_sizes.py": tests,
+        "pyproject.toml": PYTEST,
+    }.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return folder
+
+
+def drawn(folder: Path, source: str, seed: int = 1, count: int = 100) -> list[Mutant]:
+    root = project(folder, source)
+    return draw(root, modules(root), seed, count)
+
+
+def changed(folder: Path, statement: str) -> set[str]:
+    """What becomes of a statement by all seeds."""
+    source = f"def f(a, b, c):\n    {statement}\n"
+    found = (one for seed in range(60) for one in drawn(folder, source, seed))
+    return {line[2:] for one in found for line in one.name.splitlines() if line[0] == "+"}
+
+
+def mutate(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the program, in a process of its own: it ends all that runs below it."""
+    code = (
+        "import sys, pathlib; from tests.mutation.__main__ import main; "
+        "sys.exit(main(sys.argv[2:], pathlib.Path(sys.argv[1])))"
+    )
+    command = [sys.executable, "-c", code, str(root), *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_what_tests_see_is_killed_and_what_none_sees_survives(tmp_path: Path) -> None:
+    sleeping = f"{10_000_000 + os.getpid()}"
+    root = project(tmp_path / "project", SIZES, TESTS.replace("SLEEP_S", sleeping))
+    words = ("--count", "3", "--resume", str(tmp_path / "results"))
+    ran = mutate(root, *words)
+    assert (ran.returncode, ran.stderr) == (1, ""), ran.stdout  # one of three is too many
+    told = [json.loads(line) for file in tmp_path.glob("*/*.jsonl") for line in file.open()]
+    by_scope = {one["mutant"].split()[1]: (one["outcome"], one["by"]) for one in told}
+    file = "tests/storage/test_sizes.py"
+    assert by_scope == {
+        "fits": ("killed", f"{file}::test_what_is_small_fits"),
+        "twice": ("killed", f"{file}::test_a_process_that_is_killed"),
+        "never": ("survived", ""),
+    }
+    assert (root / "medgrid/storage/sizes.py").read_text() == SIZES
+    running = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert not any(sleeping.encode() in command for command in running)
+    again = mutate(root, *words)
+    assert again.stdout == ran.stdout[-len(again.stdout) :]  # nothing is tried twice
+    assert again.stdout.startswith("medgrid/storage/sizes.py:14 never\n- return size_bytes - 1\n")
+    assert again.stdout.split()[-7:] == ["all", "2", "0", "1", "0", "0", "33.3"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "becomes"),
+    [
+        ("return a < b", {"return (a <= b)", "return None"}),
+        ("return a is b", {"return (a is not b)", "return None"}),
+        ("return min(a, 1)", {"return max(a, 1)", "return min(a, 2)", "return None"}),
+        ("a.b = c", {"pass"}),
+        ("a += b", {"pass", "a -= b"}),
+        ("a(b)", {"pass"}),
+        ("if a: return", {"if (not (a)): return"}),
+        ("while not a: pass", {"while (a): pass"}),
+        ("a = b and not c", {"a = (b or not c)", "a = b and (c)"}),
+        ("a = ''", {"a = 'XX'"}),
+        ("a = ('b', True)", {"a = ('', True)", "a = ('b', False)"}),
+        ("raise KeyError('no such key') from None", {"pass"}),
+        ("raise KeyError(-a, 'no such')", {"pass", "raise KeyError((a), 'no such')"}),
+        ("return a(hint='ask somebody')", {"return None"}),
+        ("a = f'{b + 1} bytes'", set()),
+        ("a: 'int' = b", set()),
+        ("_LOG.info('%s', a + 1)", set()),
+        ("assert a is not None", set()),
+        ("import json", set()),
+        ("'''A docstring.'''", set()),
+    ],
+)  # fmt: skip
+def test_the_faults_of_a_statement(tmp_path: Path, statement: str, becomes: set[str]) -> None:
+    assert changed(tmp_path, statement) == becomes
+
+
+def test_a_handler_is_swallowed_and_a_decorator_left_out(tmp_path: Path) -> None:
+    source = "def f(a):\n    try: a()\n    except OSError: g()\n"
+    names = {one.operator for seed in range(60) for one in drawn(tmp_path, source, seed)}
+    assert names == {"delete", "swallow"}
+    (one,) = drawn(tmp_path, "@cached(3)\nclass A:\n    pass\n")
+    assert one.source == "\nclass A:\n    pass\n"
+
+
+def test_a_seed_draws_the_same_when_other_lines_change(tmp_path: Path) -> None:
+    before = drawn(tmp_path, SIZES, count=2)
+    assert [one.name for one in before] != [one.name for one in drawn(tmp_path, SIZES, 7, 2)]
+    after = drawn(tmp_path, SIZES.replace('"""Sizes."""', '"""Sizes."""\n\nimport json\n'), count=2)
+    assert [one.name for one in before] == [one.name for one in after]
+    assert [one.line + 3 for one in before] == [one.line for one in after]
+
+
+def test_no_statement_is_drawn_twice(tmp_path: Path) -> None:
+    found = drawn(tmp_path, SIZES + SIZES.replace('"""Sizes."""', ""))
+    assert len({one.name for one in found}) == len(found) == 6
+
+
+def test_all_that_is_declared_equivalent_exists_and_has_a_reason() -> None:
+    texts = {module.path: module.source for module in modules(ROOT)}
+    for name, reason in equivalents(EQUIVALENT).items():
+        place, *changes = name.splitlines()
+        assert len(reason.split()) > 3, name
+        lines = [line.strip() for line in texts[place.split()[0]].splitlines()]
+        assert all(one[2:] in lines for one in changes if one.startswith("- ")), name

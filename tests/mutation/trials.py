@@ -1,0 +1,78 @@
+"""One mutant against its tests: is it noticed?"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.mutation.coverage import Tests
+from tests.mutation.mutants import Mutant
+from tests.mutation.trees import Tree
+
+__all__ = ["MOST_S", "Verdict", "try_mutant"]
+
+MOST_S = 60.0  # of tests for one mutant
+_SLACK = 10  # the machine may be busy
+_START_S = 60.0
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
+_TOLD_TWICE_S = 0.5  # a test that took so long starts processes: a busy machine can fail it
+_FAILED_CODE, _NONE_CODE = 1, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a mutant: ``killed``, ``timeout`` (killed too) or ``survived``.
+
+    Attributes
+    ----------
+    by : str
+        The test that noticed.
+    tests : list of str
+        What ran, or was to run until one failed.
+    is_cut : bool
+        There were more tests than a minute's.
+    """
+
+    outcome: str
+    by: str
+    tests: list[str]
+    is_cut: bool
+
+
+def try_mutant(tree: Tree, mutant: Mutant, tests: Tests) -> Verdict:
+    """Put a mutant into the copy, run its tests until one fails, and take it out again."""
+    sums_s = itertools.accumulate(tests.values())
+    chosen = [test for test, sum_s in zip(tests, sums_s, strict=True) if sum_s <= MOST_S]
+    is_cut = len(chosen) < len(tests)
+    if not chosen:
+        return Verdict("survived", "", [], is_cut)
+    tree.write(mutant.module.path, mutant.source)
+    try:
+        outcome, by = _run(tree, {test: tests[test] for test in chosen})
+        if outcome == "killed" and tests.get(by, 0.0) > _TOLD_TWICE_S:
+            again, _ = _run(tree, {by: tests[by]})
+            if again == "survived":
+                rest = chosen[chosen.index(by) + 1 :]
+                outcome, by = _run(tree, {test: tests[test] for test in rest})
+    finally:
+        tree.write(mutant.module.path, mutant.module.source)
+    return Verdict(outcome, by, chosen, is_cut)
+
+
+def _run(tree: Tree, tests: Tests) -> tuple[str, str]:
+    if not tests:
+        return "survived", ""
+    names = tree.root / "chosen-tests"
+    names.write_text("\n".join(tests))
+    limit_s = _START_S + _SLACK * sum(tests.values())
+    code = tree.pytest("-x", "-rfE", f"--timeout={limit_s:.0f}", f"@{names}", limit_s=limit_s)
+    if code is None:
+        return "timeout", ""
+    if code == 0:
+        return "survived", ""
+    if code == _NONE_CODE:
+        raise RuntimeError(f"no test ran: {Path(tree.log).read_text()[-2000:]}")
+    found = _FAILED.search(tree.log.read_text(errors="replace"))
+    return "killed", found[1] if found else "(not even collected)"
