@@ -55,8 +55,12 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"lane: {lane}, seed {config.getoption('--seed')}"
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses by marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what the lane does not take."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "sample" in item.fixturenames:
+            item.add_marker(pytest.mark.sampled)
     for marker, wanted in (("slow", _slow(config)), ("nightly", config.getoption("--nightly"))):
         for item in items:
             if item.get_closest_marker(marker):
@@ -80,7 +84,7 @@ def _not_drawn(config: pytest.Config, items: list[pytest.Item]) -> set[pytest.It
     for item in items:
         test = item.nodeid.partition("[")[0]
         marker = item.get_closest_marker("sampled")
-        if marker is not None and test not in named:  # whoever names a case gets it
+        if marker is not None and marker.args and test not in named:  # whoever names a case gets it
             cases[test].append(item)
             counts[test] = marker.args[0]
     return {

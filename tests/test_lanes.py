@@ -41,7 +41,11 @@ class Suite:
     def run(self, *words: str) -> str:
         command = [sys.executable, "-m", "pytest", "-p", "tests.lanes", "-s", "-v", *words]
         ran = subprocess.run(
-            command, cwd=self.folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+            command,
+            cwd=self.folder,
+            env={"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+            capture_output=True,
+            text=True,
         )
         assert ran.returncode == 0, ran.stdout + ran.stderr
         return ran.stdout
@@ -70,6 +74,12 @@ def test_the_nightly_lane_has_everything(suite: Suite) -> None:
     assert "lane: nightly" in out
     assert "inside 100 [1, 2]" in out
     assert "103 passed" in out
+
+
+def test_a_night_takes_by_their_mark_all_that_draw_and_what_is_long(suite: Suite) -> None:
+    out = suite.run("--nightly", "-m", "nightly or sampled")
+    assert "102 passed, 1 deselected" in out
+    assert "slow" not in out.replace("test_slow", "")
 
 
 def test_a_seed_draws_the_same_and_another_one_others(suite: Suite) -> None:

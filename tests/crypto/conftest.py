@@ -13,16 +13,21 @@ from tests.crypto.people import People, Person
 from tests.lab.postgres import PostgresServer
 
 
+def everybody() -> People:
+    """A physician, another one, a researcher, a broker, a registrar."""
+    found = People()
+    found.draw("alice", "physician")
+    found.draw("carol", "physician")
+    found.draw("bob", "researcher")
+    found.draw("broker", "broker")
+    found.draw("rita", "registrar")
+    return found
+
+
 @pytest.fixture
 def people() -> People:
-    """A physician, another one, a researcher, a broker, a registrar."""
-    everybody = People()
-    everybody.draw("alice", "physician")
-    everybody.draw("carol", "physician")
-    everybody.draw("bob", "researcher")
-    everybody.draw("broker", "broker")
-    everybody.draw("rita", "registrar")
-    return everybody
+    """Everybody, drawn anew."""
+    return everybody()
 
 
 @pytest.fixture

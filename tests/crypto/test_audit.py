@@ -245,21 +245,14 @@ def test_what_is_no_copy_is_refused(log: KeyStore, people: People, tmp_path: Pat
     )
 
 
-def test_a_hundred_thousand_records_are_verified_in_seconds(
+def test_a_long_log_is_signed_on_and_verified(
     one_store: KeyStore, people: People, alice: Person, memory: Memory
 ) -> None:
+    """Longer than what one statement reads; tests/benchmarks/bench_keystore.py has 100 000."""
     store = one_store
-    for _ in range(10):
-        store.audit.append(*(Event("release", f"{n:032x}", "P-1", "x") for n in range(10_000)))
-    started = time.process_time()
+    store.audit.append(*(Event("release", f"{n:032x}", "P-1", "x") for n in range(5100)))
     store.audit.checkpoint(alice, memory)
-    signed = time.process_time()
     store.audit.append(Event("release"))
     store.audit.checkpoint(alice, memory)
-    appended = time.process_time()
     report = store.audit.verify(people.trust, memory)
-    ended = time.process_time()
-    assert (report.size, report.signed, report.problems) == (100_001, 100_001, [])
-    assert signed - started < 5
-    assert appended - signed < 1
-    assert ended - appended < 10
+    assert (report.size, report.signed, report.problems) == (5101, 5101, [])

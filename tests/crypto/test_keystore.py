@@ -289,22 +289,13 @@ def test_keys_are_lent_again_beside_those_of_other_jobs(
     assert borrowed() == {(1, images[0]): b"f" * 32}
 
 
-def test_ten_thousand_keys_take_about_a_second(
-    store: KeyStore, people: People, alice: Person
-) -> None:
+def test_many_keys_at_once(store: KeyStore, people: People, alice: Person) -> None:
+    """Many; tests/benchmarks/bench_keystore.py has 10 000."""
     Compartments(store, alice, people.trust).create("P-1", IMAGE)
-    rows = [image(number, bytes(124)) for number in range(10_000)]
+    rows = [image(number, bytes(124)) for number in range(1100)]
     lent = [(number, row.object_id, bytes(32)) for number, row in enumerate(rows)]
     broker = people["broker"]
-    # of this process alone: others run beside the tests
-    started = time.process_time()
     store.put_headers(rows)
-    kept = time.process_time()
-    assert len(store.release([row.object_id for row in rows], "submit")) == 10_000
-    released = time.process_time()
+    assert len(store.release([row.object_id for row in rows], "submit")) == 1100
     lend(store, 1, {"broker": broker.encryption_public}, lent)
-    assert len(borrow(store.acting("broker"), broker, 1)) == 10_000
-    ended = time.process_time()
-    assert kept - started < 5
-    assert released - kept < 5
-    assert ended - released < 5
+    assert len(borrow(store.acting("broker"), broker, 1)) == 1100

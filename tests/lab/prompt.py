@@ -17,6 +17,11 @@ from typing import Any
 
 import pytest
 
+from tests.lab.warm import WarmCommands
+
+GUARD_S = 300
+"""How long a command may take before it counts as hanging, however busy the machine is."""
+_WARM = WarmCommands()
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -78,8 +83,10 @@ class Prompt:
         }
         return _Started(self.command(*words), env=self.environ(), text=True, **{**pipes, **options})
 
-    def __call__(self, *words: str | Path, stdin: str = "", timeout_s: float = 60) -> Ran:
+    def __call__(self, *words: str | Path, stdin: str = "", timeout_s: float = GUARD_S) -> Ran:
         """Run a command to its end, with pipes."""
+        if self._can_be_warm():
+            return Ran(*_WARM.run([*map(str, words)], self.environ(), stdin, timeout_s))
         ran = subprocess.run(
             self.command(*words),
             env=self.environ(),
@@ -89,6 +96,13 @@ class Prompt:
             timeout=timeout_s,
         )
         return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+    def _can_be_warm(self) -> bool:
+        """Whether nothing here looks at, or wants to change, how Python starts."""
+        start = ("LD_", "PYTHON", "COVERAGE", "_MEDGRID")
+        return type(self).command is Prompt.command and not any(
+            name.startswith(start) for name in self.env
+        )
 
     def ok(self, *words: str | Path, stdin: str = "") -> Ran:
         """Run a command that must end well."""
@@ -102,7 +116,7 @@ class Prompt:
         typed: Sequence[tuple[str, str]] = (),
         env: Mapping[str, str] | None = None,
         interrupt_at: str = "",
-        timeout_s: float = 60,
+        timeout_s: float = GUARD_S,
     ) -> Ran:
         """Run a command on a terminal of 100 columns; stdout and stderr come as one, in `out`.
 
