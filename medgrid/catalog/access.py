@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, insert, or_, select, text
 
-from medgrid.catalog.many import among, unindexed
+from medgrid.catalog.many import among, rare, unindexed
 from medgrid.catalog.registering import hold_patients
 from medgrid.catalog.rows import value_table
 from medgrid.catalog.schema import access_grant, care, object_
@@ -317,7 +317,7 @@ class AccessStore:
         columns = access_grant.c
         values = {columns[name]: value for name, value in chosen.items() if value is not None}
         if ids is None:
-            conditions = [column == value for column, value in values.items()]
+            conditions = [rare(connection, column == value) for column, value in values.items()]
         else:
             conditions = [
                 among(connection, columns.object_id, set(ids)),

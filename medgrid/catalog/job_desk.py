@@ -25,6 +25,7 @@ from sqlalchemy import (
 from medgrid.catalog.job_moves import Move, apply, job_rows
 from medgrid.catalog.job_schema import job, job_attempt, job_event, submission, worker_link
 from medgrid.catalog.job_states import ACTIVE, OPEN, PENDING
+from medgrid.catalog.many import among, rare, unindexed
 from medgrid.catalog.sight import Sight
 from medgrid.database import Database
 from medgrid.model import Cause, JobId, JobState, ObjectId, Priority, Sha256
@@ -161,25 +162,21 @@ class JobDesk:
 
     def next_waiting(self, number: int, limit: int, now_s: float) -> list[WaitingJob]:
         """Up to `limit` jobs of a submission that want a worker now, in their order."""
+        columns = (*_KEY, job.c.own_inputs, _UNCOUNTED, job.c.strikes)
         question = (
-            select(
-                job.c.submission,
-                job.c.number,
-                job.c.attempt,
-                job.c.own_inputs,
-                _UNCOUNTED,
-                job.c.strikes,
-            )
-            .where(
-                job.c.submission == number,
-                job.c.state.in_(sorted(PENDING)),
-                _is_due(now_s),
-            )
+            select(*columns)
+            .where(job.c.submission == number, _is_due(now_s))
             .order_by(job.c.number)
             .limit(limit)
         )
         with self._db.read() as connection:
-            rows = connection.execute(question).all()
+            # state by state: the index has them in their order, and none before them is read
+            rows = [
+                row
+                for state in sorted(PENDING)
+                for row in connection.execute(question.where(job.c.state == state))
+            ]
+            rows = sorted(rows, key=lambda row: row[1])[:limit]
             again = [JobId(row[0], row[1]) for row in rows if row[2] > row[4]]
             failed: dict[JobId, set[str]] = {}
             if again:
@@ -188,7 +185,7 @@ class JobDesk:
                     .join(job, _SAME_JOB)
                     .where(
                         job_attempt.c.submission == number,
-                        job_attempt.c.number.in_([one.number for one in again]),
+                        among(connection, job_attempt.c.number, [one.number for one in again]),
                         job_attempt.c.attempt > job.c.old_attempts,
                         job_attempt.c.cause != Cause.PREEMPTED.value,
                     )
@@ -270,9 +267,10 @@ class JobDesk:
                 job.c.suspended_s,
             )
             .join(job_attempt, and_(_SAME_JOB, job.c.attempt == job_attempt.c.attempt))
-            .where(job.c.state.in_(sorted(ACTIVE)), *conditions)
+            .where(*conditions)
         )
         with self._db.read() as connection:
+            question = question.where(rare(connection, job.c.state.in_(sorted(ACTIVE))))
             return [
                 LiveJob(
                     JobId(row[0], row[1]),
@@ -316,11 +314,13 @@ class JobDesk:
     def ended(self, number: int, jobs: Iterable[int]) -> list[int]:
         """Which of these jobs of a submission are final, or do not exist."""
         wanted = set(jobs)
-        question = select(job.c.number).where(
-            job.c.submission == number, job.c.state.in_(sorted(OPEN))
-        )
         with self._db.read() as connection:
-            return sorted(wanted.difference(connection.scalars(question)))
+            still_open = select(job.c.number).where(
+                job.c.submission == number,
+                among(connection, job.c.number, wanted),
+                unindexed(connection, job.c.state).in_(sorted(OPEN)),
+            )
+            return sorted(wanted.difference(connection.scalars(still_open)))
 
     @contextmanager
     def holding_ended(self, number: int, jobs: Iterable[int]) -> Iterator[list[int]]:
@@ -342,10 +342,11 @@ class JobDesk:
         """How many jobs each worker has."""
         question = (
             select(job.c.worker, func.count())
-            .where(job.c.state.in_(sorted(ACTIVE)), self._sight.submission_id(job.c.submission))
+            .where(self._sight.submission_id(job.c.submission))
             .group_by(job.c.worker)
         )
         with self._db.read() as connection:
+            question = question.where(rare(connection, job.c.state.in_(sorted(ACTIVE))))
             return {row[0]: row[1] for row in connection.execute(question)}
 
     def links(self) -> dict[str, WorkerLinkState]:

@@ -10,11 +10,10 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from medgrid.catalog.job_schema import job, job_attempt, job_event
 from medgrid.catalog.job_states import ACTIVE, RULES, Event, step
+from medgrid.catalog.many import pair_among
 from medgrid.model import Cause, JobId, JobState
 
 __all__ = ["AttemptEnd", "Move", "apply", "job_rows"]
-
-_NUMBERS_PER_SELECT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,20 +139,13 @@ def job_rows(
     connection: Connection, ids: Iterable[JobId], columns: Sequence[Any], *, lock: bool = False
 ) -> Iterator[Any]:
     """Rows of the jobs `ids`, in the order of their keys so that locks cannot cross."""
-    numbers: dict[int, list[int]] = {}
-    for one in ids:
-        numbers.setdefault(one.submission, []).append(one.number)
-    for submission in sorted(numbers):
-        some = sorted(numbers[submission])
-        for start in range(0, len(some), _NUMBERS_PER_SELECT):
-            # a list of pairs would make SQLite read the whole table
-            question = select(*columns).where(
-                job.c.submission == submission,
-                job.c.number.in_(some[start : start + _NUMBERS_PER_SELECT]),
-            )
-            if lock:
-                question = question.order_by(job.c.number).with_for_update()
-            yield from connection.execute(question).all()
+    pairs = [(one.submission, one.number) for one in ids]
+    question = select(*columns).where(
+        pair_among(connection, (job.c.submission, job.c.number), pairs)
+    )
+    if lock:
+        question = question.order_by(job.c.submission, job.c.number).with_for_update()
+    yield from connection.execute(question).all()
 
 
 def apply(connection: Connection, moves: Sequence[Move]) -> list[Move]:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, select
 
 from medgrid.catalog.job_schema import job
-from medgrid.catalog.job_select import condition, in_pieces, parse_spans
+from medgrid.catalog.job_select import conditions, parse_spans
 from medgrid.catalog.schema import derivation, derivation_output, object_
 from medgrid.catalog.sight import Sight
 from medgrid.model import LFN, Cause, Job, JobId, JobOutput, JobState, Priority
@@ -51,8 +51,8 @@ def outputs_of(
         )
     )
     found: dict[tuple[int, int], list[JobOutput]] = {}
-    for some in in_pieces(parse_spans(words)):
-        for row in connection.execute(question.where(condition(some))):
+    for named in conditions(connection, parse_spans(words)):
+        for row in connection.execute(question.where(named)):
             lfn = LFN(row[7]) if row[7] else None
             output = JobOutput(row[2], row[3], row[4], row[5], row[6], lfn)
             found.setdefault((row[0], row[1]), []).append(output)

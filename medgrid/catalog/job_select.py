@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true
+from sqlalchemy import BigInteger, ColumnElement, Connection, and_, cast, func, select
 
 from medgrid.catalog.job_schema import job, submission
+from medgrid.catalog.many import among, pair_among, rare
+from medgrid.catalog.rows import value_table
 from medgrid.catalog.sight import Sight
 from medgrid.errors import NotFound, UsageError
 
-__all__ = ["Span", "check_spans", "condition", "parse_spans"]
+__all__ = ["Span", "check_spans", "conditions", "parse_spans"]
 
 _WORD = re.compile(
     r"(?P<submission>[1-9]\d{0,17})"
     r"(?:\.(?P<first>[1-9]\d{0,17})(?:-(?:(?P<again>[1-9]\d{0,17})\.)?(?P<last>[1-9]\d{0,17}))?)?"
 )
-_SPANS_PER_SELECT = 300
+_FEW = 1000  # jobs of a range that are looked up one by one
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -79,18 +81,15 @@ def check_spans(connection: Connection, spans: Iterable[Span], sight: Sight) -> 
     wanted: dict[int, int] = {}
     for span in spans:
         wanted[span.submission] = max(wanted.get(span.submission, 0), span.last or 0)
-    sizes: dict[int, int] = {}
-    numbers = sorted(wanted)
-    for start in range(0, len(numbers), _SPANS_PER_SELECT):
-        some = numbers[start : start + _SPANS_PER_SELECT]
-        question = (
-            select(submission.c.id, func.max(job.c.number))
-            .join(job, job.c.submission == submission.c.id)
-            .where(submission.c.id.in_(some), sight.submissions())
-            .group_by(submission.c.id)
-        )
-        sizes.update({row[0]: row[1] for row in connection.execute(question)})
-    for number in numbers:
+    given = value_table(connection, map(str, wanted))
+    one = cast(given.c.value, BigInteger)
+    mine = select(submission.c.id).where(submission.c.id == one, sight.submissions())
+    last = select(func.max(job.c.number)).where(job.c.submission == one)
+    # one look-up for each submission, also where the database takes the tables to be small
+    question = select(mine.scalar_subquery(), last.scalar_subquery()).select_from(given)
+    rows = connection.execute(question)
+    sizes = {found: size for found, size in rows if found is not None and size}
+    for number in sorted(wanted):
         if number not in sizes:
             raise NotFound(
                 f"there is no submission {number}", hint="'medgrid status' lists your recent jobs"
@@ -102,23 +101,49 @@ def check_spans(connection: Connection, spans: Iterable[Span], sight: Sight) -> 
             )
 
 
-def condition(spans: Sequence[Span]) -> ColumnElement[bool]:
-    """SQL condition on the table ``job`` for some spans."""
-    parts: list[Any] = []
+def conditions(
+    connection: Connection, spans: Iterable[Span], *, alone: bool = False
+) -> list[ColumnElement[bool]]:
+    """Conditions on the table ``job``: each job of the spans meets one of them, and no other job.
+
+    Many of them in one would make the database read all jobs. They are for statements that read
+    other tables, too, or this one `alone`.
+    """
+    whole: set[int] = set()
+    parts: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for span in spans:
-        same = job.c.submission == span.submission
-        if span.first is None:
-            parts.append(same)
-        elif span.first == span.last:
-            parts.append(and_(same, job.c.number == span.first))
+        if span.first is None or span.last is None:
+            whole.add(span.submission)
         else:
-            parts.append(and_(same, job.c.number.between(span.first, span.last)))
-    return or_(*parts) if parts else true()
+            parts[span.submission].append((span.first, span.last))
+    found = []
+    if whole:
+        of_these = among(connection, job.c.submission, whole)
+        found.append(rare(connection, of_these) if alone else of_these)
+    singles: list[tuple[int, int]] = []
+    for number in parts.keys() - whole:
+        for first, last in _joined(parts[number]):
+            if last - first < _FEW:
+                singles += [(number, one) for one in range(first, last + 1)]
+            else:
+                found.append(and_(job.c.submission == number, job.c.number.between(first, last)))
+    if singles:
+        found.append(pair_among(connection, (job.c.submission, job.c.number), singles))
+    return found
 
 
-def in_pieces(spans: Sequence[Span]) -> list[Sequence[Span]]:
-    """Cut a long list so that one statement stays of a size that databases accept."""
-    return [
-        spans[start : start + _SPANS_PER_SELECT]
-        for start in range(0, len(spans), _SPANS_PER_SELECT)
-    ]
+def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges without what they share.
+
+    Examples
+    --------
+    >>> _joined([(7, 9), (1, 2), (2, 5), (6, 6)])
+    [(1, 9)]
+    """
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if found and first <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(last, found[-1][1]))
+        else:
+            found.append((first, last))
+    return found

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, func, select
 
 from medgrid.catalog.job_schema import job, job_attempt, submission
-from medgrid.catalog.job_select import check_spans, condition, in_pieces, parse_spans
+from medgrid.catalog.job_select import check_spans, conditions, parse_spans
 from medgrid.catalog.job_states import ACTIVE
+from medgrid.catalog.many import among, rare
 from medgrid.catalog.sight import Sight
 from medgrid.database import Database
 from medgrid.model import Cause, JobId, JobState, Sha256
@@ -94,12 +96,13 @@ class JobTally:
         with self._db.read() as connection:
             spans = parse_spans(selectors)
             check_spans(connection, spans, self._sight)
-            return self._totals([condition(some) for some in in_pieces(spans)])
+            return self._totals(conditions(connection, spans, alone=True))
 
     def totals_of(self, owner: str) -> Totals:
         """Count all jobs of somebody."""
         mine = select(submission.c.id).where(submission.c.owner == owner, self._sight.submissions())
-        return self._totals([job.c.submission.in_(mine)])
+        with self._db.read() as connection:
+            return self._totals([rare(connection, job.c.submission.in_(mine))])
 
     def _totals(self, parts: Sequence[ColumnElement[bool]]) -> Totals:
         now = time.time()
@@ -159,15 +162,15 @@ class JobTally:
         with self._db.read() as connection:
             spans = parse_spans(selectors)
             check_spans(connection, spans, self._sight)
-            for some in in_pieces(spans):
+            for named in conditions(connection, spans):
                 question = (
                     select(*columns)
                     .join(submission, submission.c.id == job.c.submission)
-                    .where(condition(some), bad)
+                    .where(named, bad)
                     .order_by(job.c.ended_s.desc(), job.c.submission, job.c.number)
                     .limit(limit)
                 )
-                rows += connection.execute(question).all() if some else []
+                rows += connection.execute(question).all()
         rows.sort(key=lambda row: (-row[7], row[0], row[1]))
         return [
             Failure(JobId(row[0], row[1]), JobState(row[2]), row[3] or NOT_STARTED, *row[4:])
@@ -199,25 +202,34 @@ class JobTally:
 
     def on_workers_of(self) -> dict[tuple[str, Sha256], int]:
         """How many jobs are on workers, by user and algorithm."""
-        question = (
-            select(submission.c.owner, submission.c.algorithm, func.count())
-            .join(job, job.c.submission == submission.c.id)
-            .where(job.c.state.in_(sorted(ACTIVE)), self._sight.submissions())
-            .group_by(submission.c.owner, submission.c.algorithm)
-        )
-        with self._db.read() as connection:
-            return {(row[0], Sha256(row[1])): row[2] for row in connection.execute(question)}
+        found: Counter[tuple[str, Sha256]] = Counter()
+        for _, owner, algorithm, count in self._on_workers():
+            found[owner, algorithm] += count
+        return dict(found)
 
     def on_workers(self) -> dict[tuple[str, Sha256], int]:
         """How many jobs each worker has, by worker and algorithm."""
-        question = (
-            select(job.c.worker, submission.c.algorithm, func.count())
-            .join(submission, submission.c.id == job.c.submission)
-            .where(job.c.state.in_(sorted(ACTIVE)), self._sight.submissions())
-            .group_by(job.c.worker, submission.c.algorithm)
-        )
+        found: Counter[tuple[str, Sha256]] = Counter()
+        for worker, _, algorithm, count in self._on_workers():
+            found[worker, algorithm] += count
+        return dict(found)
+
+    def _on_workers(self) -> Iterator[tuple[str, str, Sha256, int]]:
+        """Worker, owner and algorithm of jobs on workers, and how many they are."""
         with self._db.read() as connection:
-            return {(row[0], Sha256(row[1])): row[2] for row in connection.execute(question)}
+            question = (
+                select(job.c.submission, job.c.worker, func.count())
+                .where(rare(connection, job.c.state.in_(sorted(ACTIVE))))
+                .group_by(job.c.submission, job.c.worker)
+            )
+            counts = connection.execute(question).all()
+            of_these = among(connection, submission.c.id, {row[0] for row in counts})
+            columns = (submission.c.id, submission.c.owner, submission.c.algorithm)
+            heads = select(*columns, self._sight.submissions()).where(of_these)
+            known = {row[0]: row[1:3] for row in connection.execute(heads) if row[3]}
+        for number, worker, count in counts:
+            if number in known:
+                yield worker, known[number][0], Sha256(known[number][1]), count
 
 
 def _worked_since(since_s: float) -> ColumnElement[bool]:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
+from heapq import merge
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select, update
@@ -15,7 +16,7 @@ from medgrid.catalog.job_insert import insert_submission
 from medgrid.catalog.job_moves import Move, apply, job_rows
 from medgrid.catalog.job_reading import job_of, outputs_of
 from medgrid.catalog.job_schema import job, job_attempt, job_event, submission
-from medgrid.catalog.job_select import check_spans, condition, in_pieces, parse_spans
+from medgrid.catalog.job_select import check_spans, conditions, parse_spans
 from medgrid.catalog.job_states import ACTIVE, OPEN, PENDING, Event
 from medgrid.catalog.job_tally import JobTally
 from medgrid.catalog.job_values import Attempt, JobEvent, JobLine, NewSubmission
@@ -127,10 +128,8 @@ class JobStore:
         with self._db.read() as connection:
             spans = parse_spans(selectors)
             check_spans(connection, spans, self._sight)
-            for some in in_pieces(spans):
-                question = (
-                    select(job.c.state, func.count()).where(condition(some)).group_by(job.c.state)
-                )
+            for named in conditions(connection, spans, alone=True):
+                question = select(job.c.state, func.count()).where(named).group_by(job.c.state)
                 for state, count in connection.execute(question):
                     found[state] = found.get(state, 0) + count
         return {state: found[state] for state in JobState if state in found}
@@ -138,7 +137,7 @@ class JobStore:
     def lines(
         self, selectors: Iterable[str], states: Collection[JobState] = ()
     ) -> Iterator[JobLine]:
-        """Where the jobs named are, in the order named; only those in `states` when given.
+        """Where the jobs named are, each once, by number; only those in `states` when given.
 
         Raises
         ------
@@ -170,7 +169,7 @@ class JobStore:
             )
 
     def jobs(self, selectors: Iterable[str]) -> list[Job]:
-        """All that is known of the jobs named, in the order named.
+        """All that is known of the jobs named, each once, by number.
 
         Raises
         ------
@@ -353,16 +352,10 @@ class JobStore:
 
     def _selected(self, question: Select[Any], selectors: Iterable[str]) -> Iterator[Any]:
         spans = parse_spans(selectors)
-        seen: set[tuple[int, int]] | None = set() if len(spans) > 1 else None
+        ordered = question.order_by(job.c.submission, job.c.number)
         with self._db.read() as connection:
             check_spans(connection, spans, self._sight)
-            for some in in_pieces(spans):
-                rows = connection.execute(
-                    question.where(condition(some)).order_by(job.c.submission, job.c.number)
-                )
-                for row in rows:
-                    if seen is not None:
-                        if (row[0], row[1]) in seen:
-                            continue
-                        seen.add((row[0], row[1]))
-                    yield row
+            answers = [
+                connection.execute(ordered.where(named)) for named in conditions(connection, spans)
+            ]
+            yield from merge(*answers, key=lambda row: (row[0], row[1]))

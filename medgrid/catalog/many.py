@@ -1,8 +1,9 @@
-"""Conditions on many values, whatever the database knows of how its values are spread.
+"""Conditions whose plan does not hang on what the database knows of how its values are spread.
 
 SQLite, without statistics or with old ones, may put a table of values inside the loop over another
 table, and so read the values once for each row of it. Values in a subquery of their own are sorted
-once, and each row is looked up by them.
+once, and each row is looked up by them. With statistics it takes the same number of rows to have
+each value of a column, and reads a whole table for a value that hardly any row has.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     String,
@@ -19,11 +21,13 @@ from sqlalchemy import (
     any_,
     bindparam,
     func,
+    literal_column,
     select,
+    tuple_,
 )
 from sqlalchemy.sql.operators import custom_op
 
-__all__ = ["among", "unindexed"]
+__all__ = ["among", "pair_among", "rare", "unindexed"]
 
 
 def among(
@@ -38,6 +42,37 @@ def among(
 
     kind = column.type if column.type.python_type is int else String()
     return column == any_(bindparam(None, given, ARRAY(kind)))
+
+
+def pair_among(
+    connection: Connection,
+    columns: tuple[ColumnElement[int], ColumnElement[int]],
+    pairs: Iterable[tuple[int, int]],
+) -> ColumnElement[bool]:
+    """Whether two columns are one of these pairs of whole numbers, however many they are."""
+    given = list(pairs)
+    if connection.dialect.name == "sqlite":
+        rows = func.json_each(json.dumps(given)).table_valued("value")
+        parts = [func.json_extract(rows.c.value, f"$[{place}]") for place in (0, 1)]
+        return tuple_(*columns).in_(select(*parts))
+    from sqlalchemy.dialects.postgresql import ARRAY
+
+    lists = [
+        bindparam(None, [pair[place] for pair in given], ARRAY(BigInteger)) for place in (0, 1)
+    ]
+    rows = func.unnest(*lists).table_valued("first", "second").render_derived()
+    return tuple_(*columns).in_(select(rows.c.first, rows.c.second))
+
+
+def rare(connection: Connection, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """A condition by which SQLite shall search, because as many rows are wanted as meet it.
+
+    It is for statements that read one table: what is joined by the same column would be searched
+    by all of the values, too, for each row.
+    """
+    if connection.dialect.name != "sqlite":
+        return condition
+    return func.likelihood(condition, literal_column("0.0001"))
 
 
 def unindexed(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:

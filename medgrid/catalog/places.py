@@ -170,8 +170,10 @@ class PlaceStore:
 
     def _put(self, table: Table, values: Mapping[str, Any]) -> None:
         with self._db.write() as connection:
+            # without the name: what refers to it would be looked for
+            rest = {name: value for name, value in values.items() if name != "name"}
             changed = connection.execute(
-                update(table).where(table.c.name == values["name"]).values(**values)
+                update(table).where(table.c.name == values["name"]).values(**rest)
             )
             if changed.rowcount == 0:
                 connection.execute(insert(table).values(**values))

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import BigInteger, insert, literal, select
 
 from medgrid.catalog import Catalog
-from medgrid.catalog.many import among, unindexed
+from medgrid.catalog.many import among, pair_among, rare, unindexed
 from medgrid.catalog.schema import patient
 
 NAMES = ["a", "b", "Ä'\"\\"]
@@ -56,3 +56,23 @@ def test_a_condition_means_the_same_when_no_index_serves_it(catalog: Catalog) ->
         name, number = (unindexed(connection, column) for column in patient.c)
         question = select(patient.c.visits).where(name == "b", number == 1, number.is_not(None))
         assert list(connection.scalars(question)) == [1]
+
+
+@pytest.mark.parametrize("pairs", [[], [(1, 2)], [(2, 1), (1, 1), (2, 1), (9, 9)]])
+def test_rows_with_one_of_these_pairs_are_found_once(
+    catalog: Catalog, pairs: list[tuple[int, int]]
+) -> None:
+    places = [(first, second) for first in (1, 2) for second in (1, 2)]
+    with catalog.db.read() as connection:
+        found = []
+        for place in places:
+            first, second = (literal(number, BigInteger) for number in place)
+            question = select(first).where(pair_among(connection, (first, second), pairs))
+            found += [place] * len(connection.execute(question).all())
+    assert found == sorted({*pairs} - {(9, 9)})
+
+
+def test_a_condition_means_the_same_when_it_is_to_be_searched_by(catalog: Catalog) -> None:
+    with catalog.db.read() as connection:
+        number = rare(connection, patient.c.visits >= 1)
+        assert list(connection.scalars(select(patient.c.pseudonym).where(number))) == NAMES[1:]
