@@ -1,12 +1,23 @@
-"""Look after the catalog's database: what it is, and bringing it up to date."""
+"""Look after the databases of a grid: what the catalog is, and bringing them up to date."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from medgrid.config import Settings
+from medgrid.database.upgrade import Upgraded
 
-__all__ = ["describe", "upgrade_catalog"]
+__all__ = ["StoreUpgraded", "describe", "upgrade_catalog", "upgrade_keystores"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUpgraded:
+    """One key store, as it is shown, and what was done to it."""
+
+    url: str
+    done: Upgraded
 
 
 def describe(settings: Settings) -> dict[str, Any]:
@@ -16,8 +27,8 @@ def describe(settings: Settings) -> dict[str, Any]:
     return about(settings.catalog_url, settings.user)
 
 
-def upgrade_catalog(settings: Settings) -> tuple[str, str]:
-    """Bring the catalog to this medgrid's schema; returns the revisions before and after.
+def upgrade_catalog(settings: Settings) -> Upgraded:
+    """Bring the catalog to this medgrid's schema.
 
     Raises
     ------
@@ -27,3 +38,18 @@ def upgrade_catalog(settings: Settings) -> tuple[str, str]:
     from medgrid.catalog.upgrade import upgrade
 
     return upgrade(settings.catalog_url)
+
+
+def upgrade_keystores(settings: Settings) -> Iterator[StoreUpgraded]:
+    """Bring each key store of the grid to this medgrid's schema, one after another.
+
+    Raises
+    ------
+    MedgridError
+        One cannot be; those before it are done, and doing it again goes on.
+    """
+    from medgrid.crypto.keystore_upgrade import upgrade
+    from medgrid.crypto.split_store import shown
+
+    for url in settings.keystore_urls:
+        yield StoreUpgraded(shown(url), upgrade(url))

@@ -8,8 +8,9 @@ from sqlalchemy import Select, and_, func, select, true, union
 
 from medgrid.catalog.schema import care, dataset, derivation, grid, object_, patient, replica
 from medgrid.catalog.sight import Sight
-from medgrid.catalog.version import REVISION, revision
+from medgrid.catalog.version import SCHEMA
 from medgrid.database import Database
+from medgrid.database.version import revision
 from medgrid.errors import ConfigError
 
 __all__ = ["about"]
@@ -27,7 +28,7 @@ def about(url: str, viewer: str | None = None) -> dict[str, Any]:
     """
     db = Database(url)
     try:
-        found = revision(db)
+        found = revision(db, SCHEMA)
         if found is None:
             raise ConfigError(
                 f"{db.name} holds no catalog", hint="make a grid home with 'medgrid init'"
@@ -36,9 +37,9 @@ def about(url: str, viewer: str | None = None) -> dict[str, Any]:
             "catalog": db.name,
             "database": "sqlite" if db.is_sqlite else "postgresql",
             "schema_revision": found,
-            "schema_needed": REVISION,
+            "schema_needed": SCHEMA.revision,
         }
-        if found != REVISION:
+        if found != SCHEMA.revision:
             return facts
         with db.read() as connection:
             facts["grid"] = connection.scalar(select(grid.c.grid_id))

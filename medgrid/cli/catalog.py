@@ -6,6 +6,7 @@ import click
 
 from medgrid.cli.output import emit_json, emit_lines, emit_table
 from medgrid.cli.params import Session, pass_session
+from medgrid.cli.upgrading import document_of, lines_of
 
 __all__ = ["catalog"]
 
@@ -31,16 +32,22 @@ def show(session: Session) -> None:
 @catalog.command("upgrade")
 @pass_session
 def upgrade(session: Session) -> None:
-    """Bring an older catalog to the schema of this medgrid."""
+    """Bring an older catalog to the schema of this medgrid.
+
+    All of it or nothing, whatever happens meanwhile. End the broker first ('medgrid broker stop'),
+    and upgrade all machines that use the catalog. An SQLite catalog is copied before: the copy,
+    which is printed, lies beside it and ends in '.schema-' and the old schema. To go back to the
+    older medgrid, end all that uses the catalog, delete FILE-wal and FILE-shm, and move the copy to
+    FILE. Delete it when you will not go back. On PostgreSQL make a copy with pg_dump before, and
+    do this as the owner of the tables.
+    """
     from medgrid.actions.upgrade import upgrade_catalog
 
-    before, after = upgrade_catalog(session.open_grid().settings)
+    done = upgrade_catalog(session.open_grid().settings)
     if session.as_json:
-        emit_json("upgrade/1", {"before": before, "after": after})
-    elif before == after:
-        emit_lines([f"the catalog has schema {after} already"])
+        emit_json("upgrade/1", document_of(done))
     else:
-        emit_lines([f"the catalog had schema {before}, now it has {after}"])
+        emit_lines(lines_of("the catalog", done))
 
 
 @catalog.command("users")

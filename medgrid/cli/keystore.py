@@ -8,6 +8,7 @@ import click
 
 from medgrid.cli.output import emit, emit_json, emit_lines
 from medgrid.cli.params import Session, pass_session
+from medgrid.cli.upgrading import document_of, lines_of
 
 __all__ = ["keystore"]
 
@@ -30,6 +31,28 @@ def show(session: Session) -> None:
 
     lines = list_keystores(session.settings())
     emit(session, "keystore/1", map(asdict, lines), ("url", "state", "needed"))
+
+
+@keystore.command("upgrade")
+@pass_session
+def upgrade(session: Session) -> None:
+    """Bring older key stores to the schema of this medgrid.
+
+    All of a store or nothing, whatever happens meanwhile; as the owner of the stores, all of them
+    where there are several. An SQLite key store is copied before: the copy, which is printed, lies
+    beside it and ends in '.schema-' and the old schema. It is worth as much as the key store, and
+    keys that are destroyed later are still in it: delete it ('shred -u') as soon as this medgrid
+    reads your data, and keep it out of backups. To go back before that, end all that uses the key
+    store, delete FILE-wal and FILE-shm, and move the copy to FILE; what was written meanwhile is
+    lost. On PostgreSQL make a copy with pg_dump before.
+    """
+    from medgrid.actions.upgrade import upgrade_keystores
+
+    for store in upgrade_keystores(session.settings()):
+        if session.as_json:
+            emit_json("keystore-upgrade/1", {"url": store.url, **document_of(store.done)})
+        else:
+            emit_lines(lines_of(f"the key store {store.url}", store.done))
 
 
 @keystore.command("mend")

@@ -7,13 +7,12 @@ are noise. It writes a record before it gives anything out (`KeyStore.audit`).
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from sqlalchemy import event, select
+from sqlalchemy import select
 
 from medgrid.crypto.keystore_compartments import CompartmentStore
 from medgrid.crypto.keystore_delegations import DelegationStore
@@ -45,7 +44,7 @@ class KeyStore(PeopleStore, UserStore, CompartmentStore, HeaderStore, Delegation
         Raises
         ------
         ConfigError
-            The place cannot be written, or holds a newer version's store.
+            The place cannot be written, or holds an older or newer medgrid's store.
         """
         from medgrid.crypto.keystore_upgrade import make
 
@@ -54,12 +53,12 @@ class KeyStore(PeopleStore, UserStore, CompartmentStore, HeaderStore, Delegation
 
     @classmethod
     def open(cls, url: str, who: str = "") -> Self:
-        """Open an existing key store for the identity `who`; an older one is brought up to date.
+        """Open an existing key store for the identity `who`.
 
         Raises
         ------
         ConfigError
-            There is none, it was made by a newer medgrid, or it is one of several.
+            There is none, it is an older or newer medgrid's, or it is one of several.
         Unreachable
             The database server does not answer.
         """
@@ -75,11 +74,9 @@ class KeyStore(PeopleStore, UserStore, CompartmentStore, HeaderStore, Delegation
     @classmethod
     def _open(cls, url: str, who: str) -> Self:
         from medgrid.crypto.keystore_server import identity_of_session
-        from medgrid.crypto.keystore_upgrade import check
+        from medgrid.crypto.keystore_version import check, open_database
 
-        db = Database(url, what="key store")
-        if db.is_sqlite:
-            event.listen(db.engine, "connect", _prepare_sqlite)
+        db = open_database(url)
         try:
             store_id = check(db)
             who = who if db.is_sqlite else identity_of_session(db, who)
@@ -147,10 +144,3 @@ class KeyStore(PeopleStore, UserStore, CompartmentStore, HeaderStore, Delegation
     def close(self) -> None:
         """Give back all connections."""
         self.db.close()
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    # a key that was destroyed must not stay in the file's free pages
-    connection.execute("PRAGMA secure_delete=ON")
-    # bytes where text should be are damage: they are refused where they are used
-    connection.text_factory = lambda data: data.decode("utf-8", "replace")

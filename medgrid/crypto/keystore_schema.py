@@ -27,7 +27,6 @@ from medgrid.errors import IntegrityError
 
 __all__ = [
     "RECOVERY",
-    "VERSION",
     "applied",
     "audit",
     "certificate",
@@ -48,9 +47,6 @@ __all__ = [
     "store",
     "wrap",
 ]
-
-VERSION = 1
-"""The schema that this medgrid works with."""
 
 RECOVERY = "recovery"
 """Recipient whose private key is split among people; no identity may be called so."""
@@ -93,7 +89,6 @@ store = Table(
     "store",
     metadata,
     Column("store_id", String, primary_key=True),
-    Column("version", Integer, nullable=False),
     Column("created_us", BigInteger, nullable=False),
     # of several stores that together are one: which they are, and which of them this is
     Column("split_id", String),

@@ -19,7 +19,8 @@ from medgrid.errors import Denied, UsageError
 __all__ = ["UserStore"]
 
 _LOOK = {
-    "store": "store_id, version, created_us, split_id, place, places, threshold",
+    "keystore_version": "version_num",
+    "store": "store_id, created_us, split_id, place, places, threshold",
     "certificate": "name, blob",
     "document": "name, blob",
     "compartment": "patient, data_class, revision, public_key, signer, signature",

@@ -31,6 +31,7 @@ from medgrid.crypto.keystore_values import (
 )
 from medgrid.crypto.split_writes import SplitWrites
 from medgrid.crypto.splitting import batch_of, join, newest_shares, open_split
+from medgrid.database.version import OlderSchema
 from medgrid.errors import ConfigError, IntegrityError, MedgridError, Unreachable, UsageError
 from medgrid.model import DataClass, ObjectId
 
@@ -124,7 +125,7 @@ class SplitKeyStore(KeyStore):
         Raises
         ------
         ConfigError
-            They do not belong together.
+            They do not belong together, or one must be upgraded first.
         Unreachable
             Fewer than the threshold answer.
         """
@@ -136,6 +137,8 @@ class SplitKeyStore(KeyStore):
             for url in urls:
                 try:
                     found[url] = KeyStore._open(url, who)
+                except OlderSchema:
+                    raise
                 except _MISSING as error:
                     failed[url] = error
             return cls._together(urls, found, failed)

@@ -56,17 +56,6 @@ def test_another_database_is_no_key_store(catalog_url: str) -> None:
     assert caught.value.message.endswith(" holds no key store")
 
 
-def test_a_newer_store_is_refused(store: KeyStore) -> None:
-    with store.db.write() as connection:
-        connection.execute(text("UPDATE store SET version = 99"))
-    with pytest.raises(ConfigError) as caught:
-        KeyStore.open(store.db.url)
-    assert caught.value.message == (
-        f"the key store {store.db.name} has schema 99, newer than this medgrid's 1"
-    )
-    assert caught.value.hint == "install the newer medgrid that made it"
-
-
 def test_certificates_and_documents(store: KeyStore) -> None:
     assert store.document("revocations") is None
     store.put_certificate("bob", b"one")

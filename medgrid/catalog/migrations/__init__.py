@@ -1,1 +1,1 @@
-"""The steps from each released schema of the catalog to the next; run by alembic."""
+"""The steps from each schema of the catalog to the next; see CONTRIBUTING.md."""

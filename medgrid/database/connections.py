@@ -1,7 +1,4 @@
-"""A database: one connection pool, reads, writes, and its failures in our words.
-
-The catalog and the key store are such databases.
-"""
+"""A database: one connection pool, reads, writes, and its failures in our words."""
 
 from __future__ import annotations
 
@@ -170,15 +167,45 @@ class Database:
             with current.begin_nested():
                 yield current
             return
+        with self._translated(), self.engine.connect() as connection, self._writing(connection):
+            yield connection
+
+    @contextmanager
+    def rebuild(self) -> Iterator[Connection]:
+        """As an outermost `write`, for changes of the schema.
+
+        SQLite makes some changes by making a table anew, and with the old one it would delete the
+        rows that refer to it: it looks after no foreign keys meanwhile. The caller does.
+
+        Raises
+        ------
+        MedgridError
+            See `write`.
+        """
         with self._translated(), self.engine.connect() as connection:
-            if self.is_sqlite:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            self._local.connection = connection
+            self._look_after_foreign_keys(connection, False)
             try:
-                yield connection
-                connection.commit()
+                with self._writing(connection):
+                    yield connection
             finally:
-                self._local.connection = None
+                self._look_after_foreign_keys(connection, True)
+
+    def _look_after_foreign_keys(self, connection: Connection, look: bool) -> None:
+        if self.is_sqlite:
+            connection.rollback()  # inside a transaction the pragma does nothing
+            connection.exec_driver_sql(f"PRAGMA foreign_keys={'ON' if look else 'OFF'}")
+            connection.rollback()
+
+    @contextmanager
+    def _writing(self, connection: Connection) -> Iterator[None]:
+        if self.is_sqlite:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        self._local.connection = connection
+        try:
+            yield
+            connection.commit()
+        finally:
+            self._local.connection = None
 
     @property
     def in_write(self) -> bool:

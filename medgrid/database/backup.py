@@ -1,0 +1,83 @@
+"""A copy of an SQLite file, beside it, before it is upgraded."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+
+from medgrid.database.connections import Database, DatabaseFull
+from medgrid.errors import ConfigError, Unreachable
+
+__all__ = ["back_up"]
+
+
+def back_up(db: Database, path: Path, revision: str) -> Path:
+    """Copy the database at `path`, which has schema `revision`, and return the copy's path.
+
+    The copy has all that was committed, also what is still in the write-ahead log. It appears under
+    its name when it is whole and on the disk, is for this user alone, and takes the place of
+    an older copy of the same schema.
+
+    Raises
+    ------
+    ConfigError
+        The directory cannot be written.
+    DatabaseFull
+        The disk is full; the part that was written is gone.
+    """
+    kept = path.with_name(f"{path.name}.schema-{revision}")
+    part = kept.with_name(f"{kept.name}.part")
+    try:
+        try:
+            part.unlink(missing_ok=True)
+            os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            _copy(db, part)
+            part.replace(kept)
+            _flush(kept.parent)
+        except BaseException:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise DatabaseFull(
+                f"the {db.what} {db.name} cannot be copied: the disk is full",
+                hint="free some space; nothing was changed",
+            ) from error
+        raise ConfigError(
+            f"the {db.what} {db.name} cannot be copied: {error.strerror}",
+            hint="check the directory and its permissions; nothing was changed",
+        ) from error
+    return kept
+
+
+def _copy(db: Database, part: Path) -> None:
+    with db.connect() as connection:
+        source = connection.connection.driver_connection
+        assert isinstance(source, sqlite3.Connection)  # noqa: S101 - for the type checker
+        with closing(sqlite3.connect(part, isolation_level=None)) as target:
+            # the file has its final name when it is whole: until then nothing is to be undone
+            target.execute("PRAGMA journal_mode=OFF")
+            target.execute("PRAGMA synchronous=OFF")
+            try:
+                source.backup(target)
+            except sqlite3.Error as error:
+                code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+                if code == sqlite3.SQLITE_FULL:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+                raise Unreachable(
+                    f"the {db.what} {db.name} cannot be copied: the disk reports an error",
+                    hint="nothing was changed",
+                ) from error
+    _flush(part)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

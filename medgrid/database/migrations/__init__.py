@@ -1,0 +1,1 @@
+"""How alembic runs the steps from each schema of a database to the next."""

@@ -1,0 +1,212 @@
+"""Bringing a database to this medgrid's schema: all of it or nothing, and no row lost on the way.
+
+A migration is one of alembic's, with one thing more: where it is to add or remove rows, it names
+the tables in ``changes_rows_of``. It imports nothing of medgrid, so that it does the same in
+years.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, exc, func, inspect, select, table, text
+
+from medgrid.database.backup import back_up
+from medgrid.database.connections import Database
+from medgrid.database.making import hold, stamp
+from medgrid.database.version import Schema, check_not_newer, revision
+from medgrid.errors import ConfigError, IntegrityError, MedgridError
+
+__all__ = ["Upgraded", "upgrade"]
+
+_UNCHANGED = "nothing was changed; please report this"
+
+
+@dataclass(frozen=True, slots=True)
+class Upgraded:
+    """What `upgrade` did: nothing, when the schema before and after are one.
+
+    Parameters
+    ----------
+    before, after : str
+        Schema revisions.
+    backup : Path, optional
+        Copy of the database as it was before.
+    """
+
+    before: str
+    after: str
+    backup: Path | None = None
+
+
+def upgrade(db: Database, schema: Schema) -> Upgraded:
+    """Run the migrations that a database has not seen, in one transaction.
+
+    An SQLite file is copied first. Of two that do this at once, one waits and finds it done.
+
+    Raises
+    ------
+    ConfigError
+        It holds nothing of this kind, or is newer than this medgrid.
+    DatabaseFull
+        There is no room for the copy or for the change; nothing was changed.
+    IntegrityError
+        Rows would be lost, or name what is not there; nothing was changed.
+    """
+    before = check_not_newer(db, schema)
+    if before == schema.revision:
+        return Upgraded(before, before)
+    backup = None
+    try:
+        with db.rebuild() as connection:
+            hold(connection, schema)
+            before = check_not_newer(db, schema)  # meanwhile somebody else may have done it
+            if before == schema.revision:
+                return Upgraded(before, before)
+            if db.path is not None:
+                backup = back_up(db, db.path, before)
+            _Run(db, schema, connection, before).all()
+    except BaseException as error:
+        if backup is not None:
+            with contextlib.suppress(MedgridError, OSError):
+                if revision(db, schema) == before:
+                    backup.unlink()
+        if isinstance(error, exc.DBAPIError):
+            kind = type(error.orig).__name__
+            raise IntegrityError(
+                f"{_refusal(db, before)}: the rows do not fit the new schema ({kind})",
+                hint=_UNCHANGED,
+            ) from error
+        raise
+    if db.is_sqlite:
+        # keeps no old page in a log that grew with the change; whoever reads now does it later
+        with contextlib.suppress(MedgridError), db.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    return Upgraded(before, schema.revision, backup)
+
+
+def _refusal(db: Database, before: str) -> str:
+    return f"the {db.what} {db.name} cannot be upgraded from schema {before}"
+
+
+class _Run:
+    """One upgrade, in its transaction."""
+
+    def __init__(self, db: Database, schema: Schema, connection: Connection, before: str) -> None:
+        self._schema = schema
+        self._connection = connection
+        self._before = before
+        self._refusal = _refusal(db, before)
+
+    def all(self) -> None:
+        from alembic import command
+        from alembic.config import Config
+        from alembic.script import ScriptDirectory
+        from alembic.util.exc import CommandError
+
+        config = Config()
+        config.set_main_option("script_location", "medgrid.database:migrations")
+        config.set_main_option("version_locations", str(self._schema.migrations))
+        config.set_main_option("path_separator", "newline")
+        config.attributes["connection"] = self._connection
+        config.attributes["version_table"] = self._schema.version_table
+        newest = self._schema.revision
+        with _all_rows(self._connection), _triggers(self._connection):
+            rows = self._count()
+            if not inspect(self._connection).has_table(self._schema.version_table):
+                stamp(self._connection, self._schema, self._before)
+            try:
+                changed = {
+                    name
+                    for step in ScriptDirectory.from_config(config).walk_revisions()
+                    if step.revision > self._before
+                    for name in getattr(step.module, "changes_rows_of", ())
+                }
+                command.upgrade(config, newest)
+            except CommandError as error:
+                raise ConfigError(self._refusal, hint="it is of no released medgrid") from error
+            self._check_rows(rows, changed)
+            self._check_foreign_keys()
+
+    def _count(self) -> dict[str, int]:
+        names = inspect(self._connection).get_table_names()
+        return {
+            name: self._connection.execute(
+                select(func.count()).select_from(table(name))
+            ).scalar_one()
+            for name in names
+            if name != self._schema.version_table
+        }
+
+    def _check_rows(self, before: Mapping[str, int], changed: Collection[str]) -> None:
+        after = self._count()
+        lost = [
+            f"{name} had {count} rows and would have {after.get(name, 0)}"
+            for name, count in sorted(before.items())
+            if after.get(name, 0) != count and name not in changed
+        ]
+        if lost:
+            raise IntegrityError(f"{self._refusal}: {', '.join(lost)}", hint=_UNCHANGED)
+
+    def _check_foreign_keys(self) -> None:
+        """SQLite alone: a server looks after them all the time."""
+        if self._connection.dialect.name != "sqlite":
+            return
+        broken: dict[tuple[str, str], int] = {}
+        for child, _, parent, _ in self._connection.exec_driver_sql("PRAGMA foreign_key_check"):
+            broken[child, parent] = broken.get((child, parent), 0) + 1
+        if broken:
+            words = ", ".join(
+                f"{count} rows of {child} would name no row of {parent}"
+                for (child, parent), count in sorted(broken.items())
+            )
+            raise IntegrityError(f"{self._refusal}: {words}", hint=_UNCHANGED)
+
+
+@contextmanager
+def _all_rows(connection: Connection) -> Iterator[None]:
+    """See every row of a server's tables, and let nobody change any meanwhile."""
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    tables = inspect(connection).get_table_names()
+    quote = connection.dialect.identifier_preparer.quote
+    names = ", ".join(quote(name) for name in sorted(tables))
+    connection.exec_driver_sql(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
+    # policies hold for the owner too where the tables say so: a migration would pass rows over
+    forced = connection.scalars(
+        text(
+            "SELECT oid FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
+            " AND relforcerowsecurity"
+        )
+    ).all()
+    _say_of_each(connection, forced, "NO FORCE ROW LEVEL SECURITY")
+    connection.exec_driver_sql("SET LOCAL row_security = off")
+    yield
+    _say_of_each(connection, forced, "FORCE ROW LEVEL SECURITY")
+
+
+def _say_of_each(connection: Connection, oids: Collection[int], what: str) -> None:
+    question = text("SELECT oid::regclass::text FROM pg_class WHERE oid = ANY (:oids)")
+    for name in connection.scalars(question, {"oids": list(oids)}).all():
+        connection.exec_driver_sql(f"ALTER TABLE {name} {what}")
+
+
+@contextmanager
+def _triggers(connection: Connection) -> Iterator[None]:
+    """Make those triggers of SQLite again that went with a table that was made anew."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    question = "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'"
+    before = connection.exec_driver_sql(question).all()
+    yield
+    there = {name for name, _, _ in connection.exec_driver_sql(question)}
+    tables = set(inspect(connection).get_table_names())
+    for name, of_table, statement in before:
+        if name not in there and of_table in tables:
+            connection.exec_driver_sql(statement)
