@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import os
 import re
@@ -13,9 +14,18 @@ from typing import Any
 
 from medgrid.errors import ConfigError
 
-__all__ = ["Settings", "load_settings", "load_yaml", "parse_size", "private_dir"]
+__all__ = [
+    "Settings",
+    "load_settings",
+    "load_yaml",
+    "make_dirs",
+    "parse_size",
+    "private_dir",
+    "sync_folder",
+]
 
 _MAX_YAML_BYTES = 4 * 1024 * 1024
+_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)  # this file system, or not this user
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGTP]?)(?:i?B)?", re.IGNORECASE)
 
 
@@ -213,7 +223,7 @@ def private_dir(path: Path) -> Path:
         It cannot be made, or belongs to somebody else.
     """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_dirs(path, mode=0o700)
         found = path.stat()
         if found.st_uid != os.geteuid():
             raise ConfigError(f"{path} belongs to another user")
@@ -222,3 +232,36 @@ def private_dir(path: Path) -> Path:
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be made private: {exc.strerror}") from exc
     return path
+
+
+def make_dirs(path: Path, mode: int = 0o777) -> None:
+    """Make a directory, and its parents where they are missing, so that they survive a power cut.
+
+    Raises
+    ------
+    OSError
+        It cannot be made.
+    """
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    path.mkdir(mode=mode, parents=True, exist_ok=True)
+    for one in missing:
+        sync_folder(one.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make what was named in a directory survive a power cut, where the file system can.
+
+    Raises
+    ------
+    OSError
+        The disk reports an error.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as exc:
+        if exc.errno not in _CANNOT_SYNC:
+            raise

@@ -15,12 +15,19 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 
-from medgrid.actions.files import atomic_file, free_path, local_error, make_folder
+from medgrid.actions.files import (
+    atomic_file,
+    free_path,
+    local_error,
+    make_folder,
+    sync_files,
+)
 from medgrid.actions.grid import Grid
 from medgrid.actions.keys import readable
 from medgrid.actions.outcome import Failure, job_problem
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.transfer import BadReplica, fetch_file
+from medgrid.config import sync_folder
 from medgrid.errors import AlreadyExists, MedgridError
 from medgrid.model import LFN, GridObject, Job, ObjectId, ObjectKind, Replica
 
@@ -314,10 +321,13 @@ def _write_text(path: Path, content: bytes, force: bool) -> None:
 
 
 def _put_folder(parts: Path, folder: Path, *, force: bool) -> None:
+    sync_files(parts)
     if not force or not folder.is_dir():
         free_path(folder, force=force)
         parts.rename(folder)
+        sync_folder(folder.parent)
         return
     for part in parts.iterdir():
         free_path(folder / part.name, force=True)
         part.replace(folder / part.name)
+    sync_folder(folder)

@@ -11,9 +11,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from medgrid.config import make_dirs, sync_folder
 from medgrid.errors import AlreadyExists, Denied, MedgridError, Unreachable, UsageError
 
-__all__ = ["LocalDiskFull", "atomic_file", "free_path", "local_error", "make_folder"]
+__all__ = [
+    "LocalDiskFull",
+    "atomic_file",
+    "free_path",
+    "local_error",
+    "make_folder",
+    "sync_files",
+]
 
 
 class LocalDiskFull(Unreachable):
@@ -40,7 +48,7 @@ def make_folder(folder: Path) -> Path:
         It cannot be made, or is something else.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_dirs(folder)
     except OSError as exc:
         raise local_error(exc, folder, "made") from exc
     return folder
@@ -68,7 +76,7 @@ def free_path(path: Path, *, force: bool) -> None:
 
 @contextmanager
 def atomic_file(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
-    """Write a file under a temporary name beside `path`; it takes its name at the end.
+    """Write a file under a temporary name beside `path`; it takes its name at the end, durably.
 
     When the block raises, nothing is left. The mode follows the umask.
 
@@ -93,6 +101,7 @@ def atomic_file(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
                 stream.flush()
                 os.fsync(stream.fileno())
             _take_name(temporary, path, force)
+            sync_folder(path.parent)
         except OSError as exc:
             raise local_error(exc, path, "written") from exc
     except BaseException:
@@ -116,3 +125,17 @@ def _take_name(temporary: Path, path: Path, force: bool) -> None:
         temporary.replace(path)
         return
     temporary.unlink()
+
+
+def sync_files(folder: Path) -> None:
+    """Make the files in a folder survive a power cut, whatever they will be called then.
+
+    Raises
+    ------
+    OSError
+        The disk reports an error.
+    """
+    for path in folder.iterdir():
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
+    sync_folder(folder)

@@ -21,7 +21,7 @@ from medgrid import __version__
 from . import PROTOCOL, host, processes
 from .attempts import Attempts
 from .journal import Journal
-from .layout import Layout, read_json, write_json
+from .layout import Layout, read_json, sync_directory, write_json
 from .server import Server, stop_on_signals
 
 __all__ = ["archive_digest", "serve", "start_daemon"]
@@ -108,6 +108,7 @@ def _set_up(layout: Layout) -> Optional[Server]:
             layout.discard(layout.path(name))
         layout.make()
     journal = Journal(layout.journal, layout.ballast)
+    sync_directory(layout.root)
     agent_id = _agent_id(journal)
     write_json(layout.path("run", "state"), processes.identity(os.getpid(), boot), durable=True)
     base_env = host.base_environment()

@@ -8,7 +8,15 @@ import re
 import shutil
 from typing import Any, List, Optional
 
-__all__ = ["Layout", "is_attempt", "is_sha256", "read_json", "remove_tree", "write_json"]
+__all__ = [
+    "Layout",
+    "is_attempt",
+    "is_sha256",
+    "read_json",
+    "remove_tree",
+    "sync_directory",
+    "write_json",
+]
 
 _ATTEMPT = re.compile(r"[1-9][0-9]{0,17}\.[1-9][0-9]{0,17}\.[1-9][0-9]{0,8}")
 _DIRECTORIES = (
@@ -141,11 +149,16 @@ def write_json(path: str, value: Any, durable: bool = False) -> None:
         os.close(descriptor)
     os.rename(temporary, path)
     if durable:
-        directory = os.open(os.path.dirname(path), os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_directory(os.path.dirname(path))
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory survive a power cut."""
+    directory = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def read_json(path: str) -> Optional[Any]:

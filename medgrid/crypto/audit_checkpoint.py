@@ -7,14 +7,13 @@ notices when records that it covers are changed or cut off, whoever has the data
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from medgrid.crypto.hpke import binding
 from medgrid.crypto.merkle import Frontier
+from medgrid.crypto.private_file import replace_private
 from medgrid.errors import ConfigError
 
 __all__ = ["Checkpoint", "Memory"]
@@ -100,17 +99,7 @@ class Memory:
         """
         found = self._read()
         found[checkpoint.store_id] = checkpoint.to_dict() | {"frontier": frontier.to_bytes().hex()}
-        draft = self._file.with_name(f".{self._file.name}.{secrets.token_hex(8)}")
-        try:
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as stream:
-                json.dump(found, stream, indent=1, sort_keys=True)
-                stream.flush()
-                os.fsync(stream.fileno())
-            draft.replace(self._file)
-        except OSError as exc:
-            draft.unlink(missing_ok=True)
-            raise ConfigError(f"{self._file}: cannot be written: {exc.strerror}") from exc
+        replace_private(self._file, json.dumps(found, indent=1, sort_keys=True).encode())
 
     def _read(self) -> dict[str, Any]:
         try:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from medgrid.config import sync_folder
 from medgrid.crypto.audit import AuditLog
 from medgrid.crypto.audit_checkpoint import Checkpoint
 from medgrid.crypto.audit_record import Record
@@ -170,6 +171,7 @@ def _append(path: Path, lines: list[dict[str, Any]]) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
+        sync_folder(path.parent)
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be written: {exc.strerror}") from exc
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from medgrid.config import private_dir
+from medgrid.config import private_dir, sync_folder
 from medgrid.errors import ConfigError
 
 __all__ = ["create_private", "locked", "read_passphrase", "read_private", "replace_private"]
@@ -86,19 +86,22 @@ def create_private(file: Path, data: bytes) -> bool:
     """
     draft = _draft(file, data)
     try:
-        os.link(draft, file)
+        try:
+            os.link(draft, file)
+        finally:
+            draft.unlink(missing_ok=True)
+        sync_folder(file.parent)
     except FileExistsError:
         return False
     except OSError as exc:
         raise ConfigError(f"{file}: cannot be written: {exc.strerror}") from exc
-    finally:
-        draft.unlink(missing_ok=True)
-    _sync_folder(file.parent)
     return True
 
 
 def replace_private(file: Path, data: bytes) -> None:
-    """Put `data` in the place of a file, mode 0600: at any moment it is wholly old or wholly new.
+    """Put `data` in the place of a file, mode 0600, durable when this returns.
+
+    At any moment it is wholly old or wholly new.
 
     Raises
     ------
@@ -108,10 +111,10 @@ def replace_private(file: Path, data: bytes) -> None:
     draft = _draft(file, data)
     try:
         draft.replace(file)
+        sync_folder(file.parent)
     except OSError as exc:
         draft.unlink(missing_ok=True)
         raise ConfigError(f"{file}: cannot be written: {exc.strerror}") from exc
-    _sync_folder(file.parent)
 
 
 @contextmanager
@@ -157,13 +160,3 @@ def _draft(file: Path, data: bytes) -> Path:
             draft.unlink()
         raise ConfigError(f"{file}: cannot be written: {exc.strerror}") from exc
     return draft
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the names in a directory durable, where the file system can."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

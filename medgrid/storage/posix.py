@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
+from medgrid.config import make_dirs, sync_folder
 from medgrid.errors import ConfigError, IntegrityError, NotFound
 from medgrid.model import Sha256, StorageElement
 from medgrid.storage.base import (
@@ -119,7 +120,7 @@ class PosixStorage:
         with self._errors(doing):
             self._make_dirs(target.parent)
             temporary.replace(target)
-            _sync_dir(target.parent)
+            sync_folder(target.parent)
         return stored
 
     @contextmanager
@@ -193,7 +194,7 @@ class PosixStorage:
 
     def create(self) -> None:
         with self._errors("making its root directory"):
-            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_dirs(self._root, mode=0o700)
 
     def check(self) -> None:
         probe = f"{TEMPORARY_DIR}/check-{secrets.token_hex(8)}"
@@ -226,7 +227,7 @@ class PosixStorage:
         if directory != self._root:
             self._make_dirs(directory.parent)
             directory.mkdir(mode=0o700, exist_ok=True)
-            _sync_dir(directory.parent)
+            sync_folder(directory.parent)
         else:
             self._require_root()
 
@@ -275,14 +276,6 @@ def _write_all(handle: int, chunk: bytes) -> None:
     rest = memoryview(chunk)
     while rest:
         rest = rest[os.write(handle, rest) :]
-
-
-def _sync_dir(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:

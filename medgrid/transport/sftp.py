@@ -132,13 +132,15 @@ class SftpSession:
             return list(self._client.listdir_attr(path))
 
     def make_dir(self, path: str) -> None:
-        """Make a directory (mode 0700) unless it is there."""
+        """Make a directory (mode 0700) unless it is there, and flush the one above it."""
         try:
             with self._errors(path):
                 self._client.mkdir(path, 0o700)
         except SftpError as exc:
             if exc.errno == errno.ENOENT or not self.is_dir(path):
                 raise
+        else:
+            self._flush_above(path)
 
     def is_dir(self, path: str) -> bool:
         """Whether `path` leads to a directory."""
@@ -164,10 +166,14 @@ class SftpSession:
                 raise
             with self._errors(path):
                 self._client.rename(path, to)
+        self._flush_above(to)
+
+    def _flush_above(self, path: str) -> None:
+        """Flush the directory that something was named in, where that can be done."""
         with contextlib.suppress(SftpError):
-            with self._errors(to):
-                directory = self._client.open(to.rpartition("/")[0], "rb", bufsize=0)
-            with contextlib.closing(directory), self._errors(to):
+            with self._errors(path):
+                directory = self._client.open(path.rpartition("/")[0] or "/", "rb", bufsize=0)
+            with contextlib.closing(directory), self._errors(path):
                 self._fsync(directory)
 
     def file_system(self, path: str) -> FileSystem | None:

@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 from medgrid.agent.journal import Journal
+from tests.lab.durable import calls_of, too_early
 from tests.lab.hosts import Lab
+
+_COMMIT = """
+import sys
+from medgrid.agent.journal import Journal
+journal = Journal(sys.argv[1], sys.argv[2])
+for number in range(3):
+    journal.append({"n": number})
+    journal.commit()
+    open(f"{sys.argv[3]}{number}", "x")
+"""
 
 
 def opened(folder: Path) -> Journal:
@@ -25,6 +36,13 @@ def test_only_what_is_committed_can_be_read(tmp_path: Path) -> None:
     assert [record for _, record in records] == [{"n": 1}, {"n": 2}]
     assert records[-1][0] == journal.offset == (tmp_path / "journal").stat().st_size
     assert list(journal.records(records[0][0])) == records[1:]
+
+
+def test_what_is_committed_is_on_the_disk(tmp_path: Path) -> None:
+    journal, told = tmp_path / "journal", tmp_path / "told"
+    calls = calls_of(tmp_path, _COMMIT, journal, tmp_path / "ballast", told)
+    found = too_early(calls, str(journal), lambda call: call.path.startswith(str(told)))
+    assert [is_early for _, is_early in found] == [False] * 3
 
 
 @pytest.mark.parametrize("cut", range(1, 10))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from medgrid.agent.notes import NOTES, Notes, read_notes
+from tests.lab.durable import calls_of, too_early
 
 KEEPER = {"pid": 12, "start": 345, "boot": "b"}
 
@@ -23,6 +24,23 @@ def test_what_is_noted_is_read(tmp_path: Path) -> None:
     notes.close()
     assert read_notes(str(tmp_path)) == {"keeper": KEEPER, "result": {"cause": "ok"}}
     assert (tmp_path / NOTES).stat().st_mode & 0o777 == 0o600
+
+
+_NOTE = """
+import sys
+from medgrid.agent.notes import Notes
+notes = Notes(sys.argv[1], "1.1.1")
+for durable in (False, True):
+    notes.add(durable=durable, result={"cause": "ok"})
+    open(f"{sys.argv[2]}{durable}", "x")
+"""
+
+
+def test_on_request_it_is_on_the_disk(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    calls = calls_of(tmp_path, _NOTE, tmp_path, told)
+    found = too_early(calls, str(tmp_path / NOTES), lambda call: call.path.startswith(str(told)))
+    assert [is_early for _, is_early in found] == [True, False]
 
 
 def test_of_two_results_the_last_counts(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Calls of the C library that fail when a test wants it, and a clock that jumps.
+"""Calls of the C library that fail or are written down when a test wants it, clocks that jump.
 
 `Shim` is a small library (``shim.c``) that the dynamic loader puts before the C library in the
 processes of a test: so the writes of SQLite fail as well as those of Python. Nothing of medgrid
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import errno
 import mmap
+import os
 import struct
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from enum import IntFlag
 from functools import cache
 from pathlib import Path
@@ -20,10 +22,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tests.lab.hosts import LabHost
 
-__all__ = ["Role", "Shim", "shim_library", "why_no_shim"]
+__all__ = ["Call", "Role", "Shim", "shim_library", "why_no_shim"]
 
 _SOURCE = Path(__file__).with_suffix(".c")
-_FIELDS = ("clock_s", "read_only", "roles", "count", "first", "last", "error", "failed")
+_FIELDS = (
+    "clock_s",
+    "read_only",
+    "roles",
+    "count",
+    "first",
+    "last",
+    "error",
+    "failed",
+    "recording",
+    "used",
+)
+_LINES_AT = 8 * len(_FIELDS)
+_LINES_BYTES = 64 << 20
 _FOREVER = 1 << 62
 _LIBRARY = "usr/local/lib/medgrid-test-shim.so"
 _CONTROL = "run/medgrid-test-shim"  # known to shim.c
@@ -36,6 +51,30 @@ class Role(IntFlag):
     AGENT = 2
     KEEPER = 4
     CARRIER = 8  # what links broker and agent: ``connect`` and ``bulk``
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a thread did to a file, a pipe or a socket, with success.
+
+    Attributes
+    ----------
+    name : str
+        Of the function; ``create`` for an `open` that made the file.
+    file : str
+        Device and inode.
+    path : str
+        What it was called then: for a rename, after it; ``pipe:[1]`` and the like have no path.
+    old_path : str
+        For a rename, what it was called before.
+    """
+
+    process: int
+    thread: int
+    name: str
+    file: str
+    path: str
+    old_path: str
 
 
 @cache
@@ -67,9 +106,10 @@ class Shim:
 
     def __init__(self, control: Path) -> None:
         self._path = control
-        size_bytes = 8 * len(_FIELDS)
-        control.write_bytes(bytes(size_bytes))
+        control.write_bytes(b"")
         control.chmod(0o666)
+        size_bytes = _LINES_AT + _LINES_BYTES
+        os.truncate(control, size_bytes)  # takes as much as is written there
         with control.open("r+b") as stream:
             self._memory = mmap.mmap(stream.fileno(), size_bytes)
         self.heal()
@@ -113,6 +153,23 @@ class Shim:
         last = _FOREVER if lasts else number
         self._set(first=number, last=last, error=error or 0, count=0, failed=0, roles=roles)
 
+    def record(self) -> None:
+        """Write down the calls of all processes from now on."""
+        self._set(recording=0, used=0)
+        self._set(recording=1)
+
+    def recorded(self) -> list[Call]:
+        """Calls that wrote, flushed, named, deleted or sent something, in order; ends `record`."""
+        self._set(recording=0)
+        used = self._get("used")
+        assert used <= _LINES_BYTES, "more calls than there is room for"
+        lines = self._memory[_LINES_AT : _LINES_AT + used].decode("utf-8", "surrogateescape")
+        calls = []
+        for line in lines.replace("\0", "").splitlines():  # a process was killed as it wrote
+            process, thread, *words = line.split("\t")
+            calls.append(Call(int(process), int(thread), *words))
+        return calls
+
     def jump(self, seconds: int) -> None:
         """Set the clock forward or back by so much from what it truly is."""
         self._set(clock_s=seconds)
@@ -123,7 +180,7 @@ class Shim:
 
     def heal(self) -> None:
         """Let all go well again."""
-        self._set(roles=0, first=_FOREVER, last=0, clock_s=0, read_only=0)
+        self._set(roles=0, first=_FOREVER, last=0, clock_s=0, read_only=0, recording=0)
 
     def _get(self, name: str) -> int:
         at = 8 * _FIELDS.index(name)
