@@ -10,6 +10,7 @@ from medgrid.crypto.certificate import Role
 from medgrid.errors import Denied, NotFound
 from medgrid.model import DataClass, ObjectKind, Review
 from tests.lab.hospital import JANE, JOHN, OTHER, Hospital
+from tests.lab.waiting import put_clock_on
 
 TWIN, US = f"/trial/{JANE}/T1w", f"/trial/{JANE}/US"
 STAYS = (
@@ -144,13 +145,13 @@ def test_a_dataset_is_granted_as_it_is_now(body: Hospital) -> None:
     assert alice.run("grant", "bob", "--dataset", "nothing").code == 4
 
 
-def test_a_grant_that_ends(body: Hospital) -> None:
+def test_a_grant_that_ends(body: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
     from medgrid.actions.grant import grant
 
     item = body.objects["/abdomen"]
     with body.alice.grid() as grid:
-        grant(grid, "bob", ["/abdomen"], time.time() + 0.2)
-    time.sleep(0.3)
+        grant(grid, "bob", ["/abdomen"], time.time() + 3600)
+    put_clock_on(monkeypatch, 3601)
     assert body.bob.ok("query", "/").lines == ["/code/mask"]
     with body.keystore("bob") as store:
         assert store.release([item.id], "read") == {}

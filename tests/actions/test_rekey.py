@@ -16,6 +16,7 @@ from medgrid.crypto.identity_files import load_identity
 from medgrid.errors import Denied
 from medgrid.model import ObjectId
 from tests.lab.hospital import JANE, OTHER, SES, Hospital, Person
+from tests.lab.waiting import put_clock_on
 
 TWIN = f"/trial/{JANE}/T1w"
 ORIGINAL = f"{TWIN}.original"
@@ -103,14 +104,14 @@ def test_grants_that_hold_go_on_and_others_do_not(hospital: Hospital) -> None:
     assert headers(hospital, "bob", new) == set()
 
 
-def test_whom_nobody_certifies_any_more_is_left_out(hospital: Hospital) -> None:
+def test_whom_nobody_certifies_any_more_is_left_out(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from medgrid.crypto.certificate import Role
 
     hospital.alice.ok("grant", "bob", TWIN)
-    hospital.certify("bob", [Role.RESEARCHER], days=-1 / 86400 * 2 + 3 / 86400)
-    import time
-
-    time.sleep(1.5)
+    hospital.certify("bob", [Role.RESEARCHER], days=1)
+    put_clock_on(monkeypatch, 2 * 86400)
     ran = hospital.alice.ok("rekey", TWIN)
     assert ran.err == "medgrid: warning: bob got no new keys: nobody certifies bob any more\n"
 

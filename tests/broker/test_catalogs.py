@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from medgrid.model import (
 )
 from medgrid.storage.base import physical_name
 from tests.lab.postgres import PostgresServer, new_server, remove_server
+from tests.lab.waiting import PATIENCE_S, linger, wait_for
 
 DESCRIPTOR = {
     "name": "copy",
@@ -96,17 +96,15 @@ def test_one_broker_for_each_catalog(tmp_path: Path, empty_url: str) -> None:
     with make_grid(tmp_path / "grid", empty_url) as grid:
         broker = threading.Thread(target=run_broker, args=(grid,))
         broker.start()
-        deadline = time.monotonic() + 30
-        while not broker_status(grid).running:
-            assert time.monotonic() < deadline
+        wait_for(lambda: broker_status(grid).running, "the broker to start")
         other = Grid(grid.settings)
         # the same process may take its own lease again: another name of the process is refused
         with pytest.raises(LeaseHeld):
             other.catalog.leases.acquire("broker", "other pid 1", "other/1/1")
         submit(other, "copy", put(grid, 3))
-        assert wait(other, ["1"], timeout_s=60)
+        assert wait(other, ["1"], timeout_s=PATIENCE_S)
         assert stop_broker(other)
-        broker.join(timeout=30)
+        broker.join(PATIENCE_S)
         assert not broker.is_alive()
         other.close()
 
@@ -120,14 +118,13 @@ def test_a_database_server_that_restarts_interrupts_nothing(
         submit(grid, "copy", put(grid, 20))
         broker = threading.Thread(target=run_broker, args=(grid,), kwargs={"idle_s": 2.0})
         broker.start()
-        deadline = time.monotonic() + 60
-        while grid.catalog.jobs.counts(["1"]).get(JobState.DONE, 0) < 3:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for(
+            lambda: grid.catalog.jobs.counts(["1"]).get(JobState.DONE, 0) >= 3, "some jobs to end"
+        )
         own_postgres.stop()  # as an administrator does, whoever is connected
-        time.sleep(1)
+        linger(1, "who does not try again gives up now")
         own_postgres.start()
-        broker.join(timeout=90)
+        broker.join(PATIENCE_S)
         assert not broker.is_alive()
         jobs = grid.catalog.jobs.jobs(["1"])
         assert {(job.cause, job.attempt, len(job.outputs)) for job in jobs} == {(Cause.OK, 1, 1)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from functools import partial
 from queue import Queue
 
@@ -15,6 +14,7 @@ from medgrid.broker.storages import Storages
 from medgrid.model import Cause, StorageElement
 from medgrid.workers import open_link
 from medgrid.workers.base import OutputPattern
+from tests.lab.waiting import PATIENCE_S, linger
 from tests.workers.places import GRID, Place, run, script
 
 
@@ -37,16 +37,16 @@ def test_no_end_is_passed_over_before_it_is_known_what_lives_there(
     )
     driver.start()
     try:
-        teller, report = reports.get(timeout=20)
+        teller, report = reports.get(timeout=PATIENCE_S)
         assert teller is driver
         assert isinstance(report, LinkUp)
         report.inbox.put(Cancel((place.attempt(2),)))
-        time.sleep(1)
+        linger(1, "who does not wait for what lives there follows the journal now")
         report.inbox.put(Follow(0, {launch.attempt: element}))
-        _, told = reports.get(timeout=20)
+        _, told = reports.get(timeout=PATIENCE_S)
     finally:
         driver.stop()
-        driver.join(20)
+        driver.join(PATIENCE_S)
     assert isinstance(told, Records)
     assert "done" in [record.event for record in told.records]
     (output,) = told.outputs[launch.attempt]

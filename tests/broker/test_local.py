@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import replace
 
 import pytest
 
 from medgrid.model import Cause, JobState, Worker
 from tests.lab.field import Field
+from tests.lab.waiting import PATIENCE_S, wait_for
 
 COPY = 'ran "$1"; cat "$1" > copy.txt; echo to-stdout; echo to-stderr >&2\n'
 
@@ -175,8 +175,7 @@ def test_a_running_job_is_cancelled_with_its_children(field: Field) -> None:
     field.algorithm("sleepy", f'sleep 300 & echo $! $$ > "{pids}"; ran "$1"; wait\n')
     field.submit("sleepy", *field.put("a", "b", "c"))
     field.wait_for(lambda jobs: [job.state for job in jobs].count(JobState.RUNNING) == 2)
-    while len(field.runs) < 2:
-        time.sleep(0.05)
+    wait_for(lambda: len(field.runs) == 2, "both scripts to begin")
     first, second, third = field.prompt.ok("cancel", "1").rows
     assert first == ["1.1", "being cancelled"]
     assert second == ["1.2", "being cancelled"]
@@ -197,13 +196,13 @@ def test_peek_at_a_running_job_and_at_an_ended_one(field: Field) -> None:
     field.algorithm("talk", f'echo one; while [ ! -e "{go}" ]; do sleep 0.05; done; echo two\n')
     field.submit("talk", *field.put("a"))
     field.wait_for(lambda jobs: jobs[0].state is JobState.RUNNING)
-    time.sleep(0.2)
-    assert field.prompt.ok("peek", "1.1").out == "one\n"
+    wait_for(lambda: field.prompt.ok("peek", "1.1").out == "one\n", "the first line")
     following = field.prompt.start("peek", "1.1", "--follow")
-    time.sleep(0.5)
+    assert following.stdout is not None
+    assert following.stdout.readline() == "one\n"
     go.touch()
-    out, err = following.communicate(timeout=20)
-    assert (following.returncode, out, err) == (0, "one\ntwo\n", "")
+    out, err = following.communicate(timeout=PATIENCE_S)
+    assert (following.returncode, out, err) == (0, "two\n", "")
     field.wait_for(lambda jobs: jobs[0].state is JobState.DONE)
     assert field.prompt.ok("peek", "1.1").out == "one\ntwo\n"
     assert field.prompt.ok("peek", "1.1", "--stderr").out == ""

@@ -7,13 +7,13 @@ import random
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from medgrid.model import Cause, JobState, Worker
 from tests.lab.field import Field
+from tests.lab.waiting import PATIENCE_S, wait_for
 
 COPY = 'ran "$1"; cat "$1" > copy.txt\n'
 
@@ -39,9 +39,9 @@ def test_submit_starts_a_broker_that_ends_when_idle(field: Field) -> None:
     ran = field.prompt("status", "1", "--wait")
     assert (ran.code, ran.out, ran.err) == (0, "1.1\tDone\tlocal\tdone\n", "")
     pid = broker_pid(field)
-    deadline = time.monotonic() + 20
-    while broker_pid(field) is not None or (pid is not None and alive(pid)):
-        assert time.monotonic() < deadline
+    wait_for(
+        lambda: broker_pid(field) is None and (pid is None or not alive(pid)), "the broker to end"
+    )
     assert " ends\n" in field.log()
     assert "Traceback" not in field.log()
 
@@ -54,22 +54,19 @@ def test_workers_that_do_not_answer_keep_no_broker_busy(field: Field, closed_por
     field.algorithm("copy", COPY, outputs=["copy.txt"])
     field.submit("copy", *field.put("a"))
     field.prompt.ok("status", "1", "--wait")
-    deadline = time.monotonic() + 15
-    while broker_pid(field) is not None:
-        assert time.monotonic() < deadline, field.log()
+    wait_for(lambda: broker_pid(field) is None, lambda: f"the broker to end: {field.log()}")
 
 
 def test_submit_does_not_keep_its_pipes_open(field: Field) -> None:
     field.env["MEDGRID_BROKER_AUTOSTART"] = "1"
-    field.env["MEDGRID_BROKER_IDLE_S"] = "30"
-    field.algorithm("slow", "sleep 5\n")
+    go = field.directory / "go"
+    field.algorithm("slow", f'while [ ! -e "{go}" ]; do sleep 0.05; done\n')
     (lfn,) = field.put("a")
     submit = field.prompt.start("submit", "slow", lfn)
-    began_s = time.monotonic()
-    out, err = submit.communicate(timeout=30)  # returns when all writers have closed the pipes
+    out, err = submit.communicate(timeout=PATIENCE_S)  # until all writers have closed the pipes
     assert (submit.returncode, out, err) == (0, "1.1\n", "")
-    assert time.monotonic() - began_s < 5
     field.wait_for(lambda jobs: jobs[0].state is JobState.RUNNING)
+    go.touch()
 
 
 def test_a_broker_outlives_the_terminal_it_was_started_from(field: Field) -> None:
@@ -120,7 +117,7 @@ def test_a_broker_in_the_foreground_ends_on_signals(field: Field, number: signal
     assert broker.stderr is not None
     assert " starts" in broker.stderr.readline()
     broker.send_signal(number)
-    _, err = broker.communicate(timeout=20)
+    _, err = broker.communicate(timeout=PATIENCE_S)
     assert broker.returncode == 0
     assert err.endswith(" ends\n")
     assert broker_pid(field) is None
@@ -135,7 +132,7 @@ def test_a_dead_broker_is_replaced_at_the_next_wait(field: Field) -> None:
     pid = broker_pid(field)
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    ran = field.prompt("status", "1", "--wait", "--timeout", "30")
+    ran = field.prompt("status", "1", "--wait", "--timeout", str(PATIENCE_S))
     assert ran.code == 0, ran.err
     assert field.runs == ["a", "b"]
     assert [job.attempt for job in field.jobs("1")] == [1, 1]
@@ -190,7 +187,7 @@ def test_jobs_submitted_while_a_broker_works_are_done_too(field: Field) -> None:
     names = [f"f{number}" for number in range(12)]
     for lfn in field.put(*names):
         field.submit("copy", lfn)
-    ran = field.prompt("status", "--wait", "--timeout", "60")
+    ran = field.prompt("status", "--wait", "--timeout", str(PATIENCE_S))
     assert ran.code == 0, ran.err
     assert len(ran.lines) == 12
     assert field.runs == sorted(names)
@@ -260,7 +257,7 @@ def test_status_replaces_a_broker_that_died_and_says_why(field: Field) -> None:
         "ended: no way\n"
         "medgrid: hint: see 'medgrid broker status', and log/broker.log in the grid home\n"
     )
-    assert field.prompt("status", "1", "--wait", "--timeout", "30").code == 0
+    assert field.prompt("status", "1", "--wait", "--timeout", str(PATIENCE_S)).code == 0
     assert field.runs == ["a"]
 
 

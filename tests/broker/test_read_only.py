@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +14,7 @@ from medgrid.model import Cause
 from tests.lab.field import Field
 from tests.lab.postgres import PostgresServer
 from tests.lab.prompt import Prompt
+from tests.lab.waiting import wait_for
 
 
 @pytest.fixture
@@ -55,16 +55,19 @@ def test_a_broker_waits_until_it_can_write(
         thread = threading.Thread(target=broker.run)
         thread.start()
         try:
-            while grid.whole.leases.holder("broker") is None:
-                time.sleep(0.05)
+            wait_for(lambda: grid.whole.leases.holder("broker"), "the broker to start")
             let_write(False)
-            while caplog.text.count("cannot be written: the server is read-only") < 8:
-                assert thread.is_alive(), caplog.text
-                time.sleep(0.05)
+            wait_for(
+                lambda: caplog.text.count("cannot be written: the server is read-only") >= 8,
+                lambda: f"the broker to try again: {caplog.text}",
+                while_=thread.is_alive,
+            )
             let_write(True)
-            while grid.whole.jobs.desk.open_count():
-                assert thread.is_alive(), caplog.text
-                time.sleep(0.05)
+            wait_for(
+                lambda: not grid.whole.jobs.desk.open_count(),
+                lambda: f"the job to end: {caplog.text}",
+                while_=thread.is_alive,
+            )
         finally:
             let_write(True)
             broker.stop()

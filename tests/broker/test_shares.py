@@ -145,7 +145,7 @@ def test_a_retry_goes_before_what_was_not_tried(field: Field) -> None:
     lfns = field.put("a", *(f"b{number:02}" for number in range(1, 31)))
     field.submit("frail", *lfns)
     with field.prompt.start("broker", "run") as broker:
-        field.wait_for(lambda jobs: jobs[0].cause is Cause.OK, timeout_s=60)
+        field.wait_for(lambda jobs: jobs[0].cause is Cause.OK)
         assert any(job.attempt == 0 for job in field.jobs("1"))
         broker.terminate()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import replace
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from medgrid.model import Cause, JobState, Worker
 from tests.lab.field import Field
 from tests.lab.sshd import Sshd
+from tests.lab.waiting import wait_for
 
 pytestmark = pytest.mark.sshd
 
@@ -49,7 +49,8 @@ def test_a_worker_that_goes_away_makes_its_jobs_unknown_until_it_is_back(
 ) -> None:
     field.without_local()
     field.env["MEDGRID_BROKER_AUTOSTART"] = "1"
-    field.algorithm("slow", 'sleep 3; ran "$1"; cp "$1" copy.txt\n', outputs=["copy.txt"])
+    held = f'while [ ! -e "{field.directory}/go" ]; do sleep 0.05; done; '
+    field.algorithm("slow", f'{held}cp "$1" copy.txt; ran "$1"\n', outputs=["copy.txt"])
     field.submit("slow", *field.put("a", "b", "c"))
     field.wait_for(lambda jobs: jobs[0].state is JobState.RUNNING)
     sshd.stop()
@@ -66,11 +67,12 @@ def test_a_worker_that_goes_away_makes_its_jobs_unknown_until_it_is_back(
     assert document["outlook"]["waits_for"] == "w1 to answer"
     assert document["outlook"]["until_s"] == pytest.approx(job.updated_s + 600, abs=5)
     assert "waits for\tw1 to answer\n" in field.prompt.ok("explain", "1.1").out
-    time.sleep(3)  # the jobs end meanwhile
+    (field.directory / "go").touch()
+    wait_for(lambda: len(field.runs) == 3, "the jobs to end")
     assert field.job().state is JobState.UNKNOWN
     assert "worker w1\tdoes not answer" in field.prompt.ok("broker", "status").out
     sshd.start()
-    jobs = field.wait_for(lambda jobs: all(job.state.is_final for job in jobs), timeout_s=60)
+    jobs = field.wait_for(lambda jobs: all(job.state.is_final for job in jobs))
     assert {(job.cause, job.attempt) for job in jobs} == {(Cause.OK, 1)}
     assert field.runs == ["a", "b", "c"]
 
@@ -96,16 +98,15 @@ def test_jobs_of_a_lost_worker_go_elsewhere_and_the_old_attempts_are_fenced(
     field.worker(local)
     sshd.stop()
     sshd.drop_connections()
-    jobs = field.wait_for(lambda jobs: all(job.state.is_final for job in jobs), timeout_s=60)
+    jobs = field.wait_for(lambda jobs: all(job.state.is_final for job in jobs))
     assert {(job.cause, job.attempt, job.worker) for job in jobs} == {(Cause.OK, 2, "local")}
     before = [job.outputs for job in jobs]
     sshd.start()
     attempts = next(sshd.home.glob("**/attempts"))
-    deadline = time.monotonic() + 60
     field.submit("slow", *field.put("c"))  # the broker is seen to work on
-    while list(attempts.iterdir()):
-        assert time.monotonic() < deadline, field.log()
-        time.sleep(0.2)
+    wait_for(
+        lambda: not list(attempts.iterdir()), lambda: f"the attempts to be cleaned: {field.log()}"
+    )
     jobs = field.jobs("1")
     assert {(job.cause, job.attempt) for job in jobs} == {(Cause.OK, 2)}
     assert [job.outputs for job in jobs] == before
@@ -130,11 +131,10 @@ def test_cancelling_a_job_on_a_worker_that_does_not_answer(
     attempts = next(sshd.home.glob("**/attempts"))
     field.algorithm("quick", "true\n")
     field.submit("quick", *field.put("b"))
-    field.wait_for(lambda jobs: jobs[0].state is JobState.DONE, "2", timeout_s=60)
-    deadline = time.monotonic() + 20
-    while list(attempts.iterdir()):
-        assert time.monotonic() < deadline, field.log()
-        time.sleep(0.2)
+    field.wait_for(lambda jobs: jobs[0].state is JobState.DONE, "2")
+    wait_for(
+        lambda: not list(attempts.iterdir()), lambda: f"the attempts to be cleaned: {field.log()}"
+    )
 
 
 def test_no_job_queues_while_a_worker_with_a_free_slot_is_about_to_answer(

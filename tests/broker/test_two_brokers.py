@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from medgrid.errors import Busy
 from medgrid.model import Algorithm, Cause, JobState, Sha256
 from tests.broker.test_catalogs import DESCRIPTOR, make_grid, put
 from tests.lab.prompt import Prompt
+from tests.lab.waiting import PATIENCE_S, wait_for
 
 
 @pytest.fixture
@@ -38,7 +38,8 @@ def grid(tmp_path: Path, empty_url: str) -> Iterator[Grid]:
 
 def stop(broker: subprocess.Popen[str], url: str) -> None:
     """Let a broker stand still between two writes, and let its last sign of life be an hour old."""
-    while True:
+
+    def is_between() -> bool:
         broker.send_signal(signal.SIGSTOP)
         db = Database(url, busy_timeout_s=1.0)
         try:
@@ -46,11 +47,12 @@ def stop(broker: subprocess.Popen[str], url: str) -> None:
                 connection.execute(update(lease).values(heartbeat_s=lease.c.heartbeat_s - 3600))
         except Busy:
             broker.send_signal(signal.SIGCONT)
-            time.sleep(0.1)
-        else:
-            return
+            return False
         finally:
             db.close()
+        return True
+
+    wait_for(is_between, "the broker to be between two writes")
 
 
 def everything(grid: Grid) -> dict[str, Any]:
@@ -78,10 +80,10 @@ def test_a_broker_that_was_stopped_for_too_long_writes_nothing_more(
     submit(grid, "held", lfns[:4])
     with prompt.start("broker", "run") as first:
         try:
-            deadline = time.monotonic() + 60
-            while grid.catalog.jobs.counts(["1"]).get(JobState.RUNNING, 0) < 2:
-                assert time.monotonic() < deadline, grid.catalog.jobs.counts(["1"])
-                time.sleep(0.05)
+            wait_for(
+                lambda: grid.catalog.jobs.counts(["1"]).get(JobState.RUNNING, 0) == 2,
+                lambda: f"two jobs that run: {grid.catalog.jobs.counts(['1'])}",
+            )
             stop(first, empty_url)
             (tmp_path / "go").touch()
             prompt.ok("broker", "once")
@@ -92,7 +94,7 @@ def test_a_broker_that_was_stopped_for_too_long_writes_nothing_more(
             submit(grid, "held", lfns[4:])  # which it must leave alone
             before = everything(grid)
             first.send_signal(signal.SIGCONT)
-            _, errors = first.communicate(timeout=60)
+            _, errors = first.communicate(timeout=PATIENCE_S)
         finally:
             first.kill()
     assert "medgrid: error: another broker has taken over this catalog\n" in errors

@@ -10,6 +10,7 @@ import pytest
 
 from medgrid.model import JobState
 from tests.lab.field import Field
+from tests.lab.waiting import PATIENCE_S
 
 CLOCK = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
@@ -82,7 +83,7 @@ def test_the_log_is_followed_to_the_end(ended: Field) -> None:
     assert following.stdout is not None
     assert following.stdout.readline().split("\t")[1] == "Submitted"
     ended.once()
-    out, err = following.communicate(timeout=30)
+    out, err = following.communicate(timeout=PATIENCE_S)
     assert (following.returncode, err) == (0, "")
     assert [line.split("\t")[1] for line in out.splitlines()][-1] == "Done"
 

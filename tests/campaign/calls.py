@@ -19,6 +19,7 @@ from tests.campaign.invariants import violations
 from tests.campaign.workload import submit
 from tests.lab.arena import Arena
 from tests.lab.shim import Role
+from tests.lab.waiting import PATIENCE_S
 
 __all__ = ["HOW", "Calls", "Trial"]
 
@@ -30,7 +31,6 @@ _JOBS = (
 )
 _SEALED = (JobKind("d", "ok", 0.0, 1000, 0),)
 _TRIES = 3
-_PATIENCE_S = 90.0
 _TIDY_S = 10.0
 
 
@@ -104,7 +104,7 @@ class Calls:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                timeout=_PATIENCE_S,
+                timeout=PATIENCE_S,
                 check=False,
             )
 

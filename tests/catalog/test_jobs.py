@@ -13,6 +13,7 @@ from medgrid.catalog.job_states import Event
 from medgrid.catalog.jobs import NewSubmission
 from medgrid.errors import NotFound, UsageError
 from medgrid.model import Cause, JobId, JobState, ObjectId, Priority, Sha256
+from tests.lab.waiting import linger
 
 DIGEST = Sha256("d" * 64)
 
@@ -240,7 +241,7 @@ def test_nobody_resubmits_while_ended_jobs_are_held(catalog: Catalog) -> None:
     with catalog.jobs.desk.holding_ended(1, [1, 2]) as ended:
         assert ended == [1]
         thread.start()
-        time.sleep(0.2)
+        linger(0.2, "what does not wait for the jobs that are held resubmits them now")
         order.append("dropped")
     thread.join()
     assert order == ["dropped", "resubmitted"]

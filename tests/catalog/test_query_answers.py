@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from sqlalchemy import event
 
 from medgrid.catalog import Catalog
 from medgrid.catalog.objects import Registration
@@ -15,6 +14,7 @@ from medgrid.catalog.query import Question, parse
 from medgrid.catalog.query_ast import Node
 from medgrid.model import LFN, GridObject, ObjectKind, Sha256, new_object_id
 from tests.catalog.questions import LFNS, conditions, holds, random_attributes, trees
+from tests.lab.statements import noted_statements
 
 USER = ("volume", "note", "scanned")
 Filled = tuple[Catalog, dict[str, dict[str, object]]]
@@ -61,16 +61,10 @@ def test_the_catalog_reads_questions_as_the_manual_says(filled: Filled, root: No
 
 
 @pytest.fixture
-def statements(catalog: Catalog) -> Iterator[list[str]]:
+def statements() -> Iterator[list[str]]:
     """SQL texts the catalog sends, as they come."""
-    found: list[str] = []
-
-    def note(_c: object, _cur: object, statement: str, *_rest: object) -> None:
-        found.append(statement)
-
-    event.listen(catalog.db.engine, "before_cursor_execute", note)
-    yield found
-    event.remove(catalog.db.engine, "before_cursor_execute", note)
+    with noted_statements() as found:
+        yield found
 
 
 @pytest.mark.parametrize(

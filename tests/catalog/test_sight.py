@@ -27,6 +27,7 @@ from medgrid.model import (
     Sha256,
 )
 from tests.catalog.worlds import World, make_world, object_id
+from tests.lab.waiting import put_clock_on
 
 ALL = "/ and class in (nominative, image, public)"
 SEEN = {
@@ -486,11 +487,11 @@ def test_files_that_were_read_are_the_readers(view: View, world: World) -> None:
 # -- grants end ------------------------------------------------------------------------------------
 
 
-def test_a_grant_ends_by_itself(view: View, world: World) -> None:
+def test_a_grant_ends_by_itself(view: View, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from medgrid.catalog.access import Grant
 
     grid, bob = view(None), view("bob")
-    grid.access.grant(Grant(world.ids["one-image"], "bob", "ada", time.time() + 0.5, "trial"))
+    grid.access.grant(Grant(world.ids["one-image"], "bob", "ada", time.time() + 3600, "trial"))
     assert words(bob, "PatientID=P-1") == "one-image"
-    time.sleep(0.6)
+    put_clock_on(monkeypatch, 3601)
     assert words(bob, "PatientID=P-1") == ""

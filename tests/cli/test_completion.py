@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.prompt import Prompt
+from tests.lab.waiting import PATIENCE_S
 
 
 def offered(prompt: Prompt, *words: str) -> list[str]:
@@ -18,7 +19,9 @@ def offered(prompt: Prompt, *words: str) -> list[str]:
         "COMP_WORDS": " ".join(["medgrid", *words]),
         "COMP_CWORD": str(len(words)),
     }
-    ran = subprocess.run(prompt.command(), env=env, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(
+        prompt.command(), env=env, capture_output=True, text=True, timeout=PATIENCE_S
+    )
     assert (ran.returncode, ran.stderr) == (0, "")
     return [line.partition(",")[2] for line in ran.stdout.splitlines() if line]
 

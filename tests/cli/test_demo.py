@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from tests.lab.prompt import Prompt
 from tests.lab.sshd import Sshd
+from tests.lab.waiting import PATIENCE_S, wait_for
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -23,11 +23,9 @@ def processes_below(folder: Path) -> list[str]:
 
 def wait_for_none(folder: Path) -> None:
     """Agents take some seconds to end."""
-    for _ in range(60):
-        if not processes_below(folder):
-            return
-        time.sleep(0.5)
-    assert processes_below(folder) == []
+    wait_for(
+        lambda: not processes_below(folder), lambda: f"these to end: {processes_below(folder)}"
+    )
 
 
 def test_images_alone(prompt: Prompt, tmp_path: Path) -> None:
@@ -50,7 +48,7 @@ def test_whole(prompt: Prompt, tmp_path: Path) -> None:
     prompt.env["TMPDIR"] = str(tmp_path / "scratch")
     (tmp_path / "scratch").mkdir()
     child = prompt.start("demo", cwd=tmp_path)
-    out, err = child.communicate(timeout=400)
+    out, err = child.communicate(timeout=2 * PATIENCE_S)
     assert child.returncode == 0, err + out
     typed = [line[2:] for line in out.splitlines() if line.startswith("$ ")]
     verbs = [re.match(r"medgrid (\w+)", line)[1] for line in typed]  # type: ignore[index]
@@ -86,7 +84,7 @@ def test_on_a_real_host(prompt: Prompt, tmp_path: Path, sshd: Sshd) -> None:
     (ssh / "config").write_text(f"Host far\n  HostName 127.0.0.1\n  IdentityFile {sshd.identity}\n")
     host = sshd.url.removeprefix("ssh://").replace("127.0.0.1", "far")
     kept = tmp_path / "kept"
-    ran = prompt("demo", "--ssh", host, "--keep", kept, "--json", timeout_s=400)
+    ran = prompt("demo", "--ssh", host, "--keep", kept, "--json", timeout_s=2 * PATIENCE_S)
     assert ran.code == 0, ran.err
     (document,) = ran.documents
     assert document["schema"] == "medgrid.demo/1"

@@ -12,6 +12,7 @@ from medgrid.actions.identity_init import make_grid_identities
 from medgrid.crypto.keystore import KeyStore
 from medgrid.model import DataClass
 from tests.lab.prompt import Prompt
+from tests.lab.waiting import PATIENCE_S
 
 ROLES = "physician, researcher, patient, broker, registrar"
 
@@ -239,7 +240,7 @@ def test_a_pin_stays(registrar: Prompt, bob: Prompt, tmp_path: Path) -> None:
 def test_an_openssh_key(prompt: Prompt, tmp_path: Path) -> None:
     file, passphrase = tmp_path / "id_ed25519", tmp_path / "passphrase"
     words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "open sesame", "-f", str(file)]
-    subprocess.run(words, check=True, timeout=60)
+    subprocess.run(words, check=True, timeout=PATIENCE_S)
     create = ("identity", "create", "alice", "--from-ssh", file)
     ran = prompt(*create)
     assert (ran.code, ran.err.splitlines()[0]) == (

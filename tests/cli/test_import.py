@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import time
 from pathlib import Path
 
 import pydicom
@@ -18,6 +17,7 @@ from medgrid.images.patient import PatientKeys
 from tests.lab.dicoms import encoded, instance, pydicom_file, write_series
 from tests.lab.niftis import write_bids, write_json, write_nifti
 from tests.lab.prompt import Prompt
+from tests.lab.waiting import PATIENCE_S, wait_for
 
 SERIES = 90
 
@@ -147,7 +147,7 @@ def test_without_a_grid(prompt: Prompt, tmp_path: Path) -> None:
 def test_a_path_that_begins_with_a_dash(grid_prompt: Prompt, tmp_path: Path) -> None:
     write_series(tmp_path / "-rf", 1)
     ran = grid_prompt.start("import", "--to", "/trial", "--", "-rf", cwd=tmp_path)
-    out, err = ran.communicate(timeout=60)
+    out, err = ran.communicate(timeout=PATIENCE_S)
     assert (ran.returncode, len(out.splitlines())) == (0, 1), err
 
 
@@ -186,7 +186,7 @@ def test_killed_at_any_point_the_next_import_goes_on(
     for _ in range(after):
         assert ran.stdout.readline()
     ran.send_signal(signal.SIGKILL)
-    ran.communicate(timeout=30)
+    ran.communicate(timeout=PATIENCE_S)
     done = len(twins(grid_prompt))
     assert after <= done < SERIES
     assert len(everything(grid_prompt)) == 2 * done, "each with its original"
@@ -201,7 +201,7 @@ def test_control_c_ends_it_clean(grid_prompt: Prompt, folder: Path) -> None:
     assert ran.stdout is not None
     assert ran.stdout.readline()
     ran.send_signal(signal.SIGINT)
-    _, err = ran.communicate(timeout=30)
+    _, err = ran.communicate(timeout=PATIENCE_S)
     assert ran.returncode == 130
     assert err == "medgrid: error: interrupted\n"
     assert stored(grid_prompt) == len(everything(grid_prompt)), "nothing is half there"
@@ -214,26 +214,22 @@ def test_control_c_while_processes_read(grid_prompt: Prompt, tmp_path: Path) -> 
         path = tmp_path / "in" / str(number)
         path.write_bytes(data)
     ran = grid_prompt.start("import", tmp_path / "in", "--to", "/trial", "--jobs", "2")
-    deadline = time.monotonic() + 20
-    children: list[str] = []
-    while len(children) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
-        children = Path(f"/proc/{ran.pid}/task/{ran.pid}/children").read_text().split()
+    below = Path(f"/proc/{ran.pid}/task/{ran.pid}/children")
+    wait_for(lambda: len(below.read_text().split()) >= 2, "two processes to read")
+    children = below.read_text().split()
     ran.send_signal(signal.SIGINT)
-    out, err = ran.communicate(timeout=30)
+    out, err = ran.communicate(timeout=PATIENCE_S)
     assert (ran.returncode, out) == (130, "")
     assert err == "medgrid: error: interrupted\n"
-    for _ in range(200):
-        if not any(Path(f"/proc/{child}").exists() for child in children):
-            break
-        time.sleep(0.05)
-    else:
-        raise AssertionError("a process stays")
+    wait_for(
+        lambda: not any(Path(f"/proc/{child}").exists() for child in children),
+        "the processes that read to end",
+    )
 
 
 def test_two_imports_at_once_bring_each_series_once(grid_prompt: Prompt, folder: Path) -> None:
     both = [grid_prompt.start("import", folder, "--to", "/trial") for _ in range(2)]
-    ended = [ran.communicate(timeout=120) for ran in both]
+    ended = [ran.communicate(timeout=PATIENCE_S) for ran in both]
     assert {ran.returncode for ran in both} <= {0, 3}
     lines = [line for out, _ in ended for line in out.splitlines()]
     assert len(lines) == len(set(lines)) == SERIES

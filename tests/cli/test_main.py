@@ -6,13 +6,13 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from medgrid.cli.main import COMMANDS, cli
 from tests.lab.prompt import ROOT, Prompt
+from tests.lab.waiting import PATIENCE_S, linger, wait_for
 
 HEAVY = {
     "alembic",
@@ -40,7 +40,7 @@ found = sorted({{name.partition('.')[0] for name in sys.modules}} & {HEAVY!r})
 sys.exit(' '.join(found) or 0)
 """
     ran = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert ran.returncode == 0, ran.stderr
 
@@ -120,7 +120,7 @@ def shell(prompt: Prompt, script: str) -> subprocess.CompletedProcess[str]:
         env=prompt.environ(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
 
 
@@ -180,7 +180,7 @@ sys.exit(run(sys.argv[1:]))
             env=prompt.environ(),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
         assert ran.returncode == 1
         assert "medgrid: error: unexpected ValueError in init.py:" in ran.stderr
@@ -191,8 +191,8 @@ sys.exit(run(sys.argv[1:]))
 def _wait_for(prompt: Prompt) -> subprocess.Popen[str]:
     """A command that waits for more of its input."""
     child = prompt.start("stat", "-", stdin=subprocess.PIPE)
-    time.sleep(1.0)
-    assert child.poll() is None
+    calls = Path(f"/proc/{child.pid}/syscall")
+    wait_for(lambda: calls.read_text().startswith("0 0x0 "), "the command to read its input")
     return child
 
 
@@ -213,7 +213,7 @@ def test_an_orderly_end_by_signal(
     finally:
         signal.signal(number, old)
     child.send_signal(number)
-    out, err = child.communicate(timeout=20)
+    out, err = child.communicate(timeout=PATIENCE_S)
     assert (child.returncode, out, err) == (code, "", told)
 
 
@@ -225,9 +225,9 @@ def test_a_hangup_that_is_ignored_stays_ignored(grid_prompt: Prompt) -> None:
     finally:
         signal.signal(signal.SIGHUP, old)
     child.send_signal(signal.SIGHUP)
-    time.sleep(0.3)
+    linger(0.3, "a command that does not ignore it ends now")
     assert child.poll() is None
-    child.communicate("", timeout=20)
+    child.communicate("", timeout=PATIENCE_S)
 
 
 def test_ctrl_c_on_a_terminal(grid_prompt: Prompt, tmp_path: Path) -> None:
@@ -243,9 +243,9 @@ def test_ctrl_c_on_a_terminal(grid_prompt: Prompt, tmp_path: Path) -> None:
 def test_ctrl_c_at_any_moment(grid_prompt: Prompt, delay_s: float) -> None:
     """From the start of Python on: never a traceback of ours, never a wrong success."""
     child = grid_prompt.start("worker", "ls")
-    time.sleep(delay_s)
+    linger(delay_s, "the signal comes at any moment")
     child.send_signal(signal.SIGINT)
-    out, err = child.communicate(timeout=20)
+    out, err = child.communicate(timeout=PATIENCE_S)
     if "medgrid/cli" in err or "Traceback" not in err:
         assert child.returncode in (0, 130, -signal.SIGINT)  # the last before Python listens
         assert "Traceback" not in err
@@ -263,7 +263,11 @@ def test_text_of_any_script(grid_prompt: Prompt, tmp_path: Path) -> None:
 
     def run(*words: str | Path) -> bytes:
         return subprocess.run(
-            grid_prompt.command(*words), env=env, capture_output=True, check=True, timeout=60
+            grid_prompt.command(*words),
+            env=env,
+            capture_output=True,
+            check=True,
+            timeout=PATIENCE_S,
         ).stdout
 
     assert run("register", file, "--to", "/trial/Größe") == "/trial/Größe\n".encode()

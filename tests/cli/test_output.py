@@ -13,6 +13,7 @@ from medgrid.cli.output import emit, emit_lines, emit_table, human_bytes, progre
 from medgrid.cli.params import Session
 from medgrid.cli.say import printable
 from tests.lab.prompt import ROOT, Prompt
+from tests.lab.waiting import PATIENCE_S
 
 
 def session(*, as_json: bool = False, quiet: bool = False) -> Session:
@@ -137,7 +138,7 @@ def test_progress_on_a_terminal() -> None:
             seen += data
     except OSError:
         pass
-    out, _ = child.communicate(timeout=30)
+    out, _ = child.communicate(timeout=PATIENCE_S)
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode())
     assert (child.returncode, out) == (0, "result\n")
     assert "copying" in text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from medgrid.actions.demo import stop_agents
 from tests.lab.prompt import Prompt
 from tests.lab.sshd import Sshd
+from tests.lab.waiting import PATIENCE_S, wait_for
 
 
 def test_worker_of_an_unknown_site_makes_it(grid_prompt: Prompt) -> None:
@@ -162,10 +162,10 @@ def test_a_worker_with_a_job_is_not_removed(grid_prompt: Prompt, tmp_path: Path)
     grid_prompt.ok("register", tmp_path / "x", "--to", "/x")
     try:
         grid_prompt.ok("submit", "nap", "/x")
-        deadline = time.monotonic() + 60
-        while grid_prompt.ok("status", "1").rows[0][1] not in ("Scheduled", "Running"):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_for(
+            lambda: grid_prompt.ok("status", "1").rows[0][1] in ("Scheduled", "Running"),
+            "the job to have a worker",
+        )
         ran = grid_prompt("worker", "rm", "local")
         assert ran.code == 2
         assert ran.err == (
@@ -177,7 +177,7 @@ def test_a_worker_with_a_job_is_not_removed(grid_prompt: Prompt, tmp_path: Path)
         assert ran.code == 2
         assert grid_prompt.ok("worker", "ls").rows[0][0] == "local"
         grid_prompt.ok("cancel", "1")
-        grid_prompt("status", "1", "--wait", "--timeout", "30")
+        grid_prompt("status", "1", "--wait", "--timeout", str(PATIENCE_S))
         grid_prompt.ok("worker", "rm", "local")
     finally:
         grid_prompt("cancel", "1")

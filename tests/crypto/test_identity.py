@@ -24,6 +24,7 @@ from medgrid.crypto.identity_files import (
     load_request,
 )
 from medgrid.errors import AlreadyExists, ConfigError, Denied, IntegrityError, UsageError
+from tests.lab.waiting import PATIENCE_S
 
 SECRET = bytes(range(32))
 
@@ -180,7 +181,7 @@ def ssh_key(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """A key as ssh-keygen makes it, without and with a passphrase."""
     file = tmp_path_factory.mktemp("ssh") / "id_ed25519"
     words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", request.param, "-f", str(file)]
-    subprocess.run(words, check=True, timeout=60)
+    subprocess.run(words, check=True, timeout=PATIENCE_S)
     return file
 
 
@@ -200,7 +201,7 @@ def test_an_openssh_key_is_an_identity(tmp_path: Path, ssh_key: Path) -> None:
 def test_a_wrong_passphrase_of_an_openssh_key(tmp_path: Path) -> None:
     file = tmp_path / "key"
     words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "pass", "-f", str(file)]
-    subprocess.run(words, check=True, timeout=60)
+    subprocess.run(words, check=True, timeout=PATIENCE_S)
     with pytest.raises(Denied) as caught:
         adopt_ssh_key(tmp_path, "alice", file, lambda: b"wrong")
     assert caught.value.message == "wrong passphrase for identity alice"
@@ -211,7 +212,7 @@ def test_a_wrong_passphrase_of_an_openssh_key(tmp_path: Path) -> None:
 def test_other_openssh_keys_are_refused(tmp_path: Path, kind: str) -> None:
     file = tmp_path / "key"
     words = ["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", str(file)]
-    subprocess.run(words, check=True, timeout=60)
+    subprocess.run(words, check=True, timeout=PATIENCE_S)
     with pytest.raises(UsageError) as caught:
         adopt_ssh_key(tmp_path, "alice", file)
     assert caught.value.message == f"{file}: not an ed25519 key"
@@ -220,7 +221,7 @@ def test_other_openssh_keys_are_refused(tmp_path: Path, kind: str) -> None:
 def test_an_openssh_key_that_was_exchanged_is_refused(tmp_path: Path) -> None:
     for name in ("key", "other"):
         words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)]
-        subprocess.run(words, check=True, timeout=60)
+        subprocess.run(words, check=True, timeout=PATIENCE_S)
     adopt_ssh_key(tmp_path, "alice", tmp_path / "key")
     (tmp_path / "other").replace(tmp_path / "key")
     with pytest.raises(Denied) as caught:

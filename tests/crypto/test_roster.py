@@ -23,6 +23,7 @@ from medgrid.crypto.registration import (
 from medgrid.crypto.revocation import Revocation, RevocationList
 from medgrid.crypto.roster import REVOKED, archive_name, open_roster
 from medgrid.errors import AlreadyExists, ConfigError, Denied, IntegrityError, NotFound
+from tests.lab.waiting import PATIENCE_S
 
 ALICE = Identity.from_secret("alice", b"a" * 32)
 BOB = Identity.from_secret("bob", b"b" * 32)
@@ -247,7 +248,9 @@ def test_the_pin(keys: Path, registrar: Registrar) -> None:
     file = keys / "registration.pub"
     assert load_pin(keys) == registrar.public
     words = ["ssh-keygen", "-lf", str(file)]
-    shown = subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout
+    shown = subprocess.run(
+        words, check=True, capture_output=True, text=True, timeout=PATIENCE_S
+    ).stdout
     assert shown.split()[1] == pin_fingerprint(registrar.public)
     assert not put_pin(keys, registrar.public)
     with pytest.raises(Denied) as caught:

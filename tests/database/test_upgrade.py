@@ -6,7 +6,6 @@ import ast
 import re
 import sqlite3
 import threading
-import time
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from medgrid.errors import ConfigError, IntegrityError
 from tests.database.kinds import CATALOG_KIND, KEYSTORE_KIND, KINDS, Kind
 from tests.lab.postgres import PostgresServer
 from tests.lab.schemas import rows_of, schema_of
+from tests.lab.waiting import linger, wait_for
 from tests.older.load import load, revisions
 
 REBUILD = {
@@ -314,10 +314,9 @@ while not pathlib.Path({str(tmp_path / "go-on")!r}).exists():
         for _ in range(2)
     )
     first.start()
-    while not (tmp_path / "begun").exists():
-        time.sleep(0.01)
+    wait_for((tmp_path / "begun").exists, "the first to begin")
     second.start()
-    second.join(0.5)
+    linger(0.5, "who does not wait upgrades now")
     assert second.is_alive()
     (tmp_path / "go-on").touch()
     first.join()

@@ -15,6 +15,7 @@ from tests.deface.heads import make, turn
 from tests.deface.test_deface import check
 from tests.lab.prompt import ROOT, Prompt
 from tests.lab.sshd import Sshd, physician
+from tests.lab.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.sshd, pytest.mark.usefixtures("pydeface")]
 
@@ -32,7 +33,7 @@ def alice(tmp_path: Path, sshd: Sshd) -> Iterator[Prompt]:
 def waited_for(prompt: Prompt, lfn: str) -> tuple[str, dict[str, Any]]:
     """Deface an image: the job's id and how it ended."""
     job = prompt.ok("submit", "deface", lfn).lines[0]
-    ran = prompt("status", job, "--wait", "--json", timeout_s=280)
+    ran = prompt("status", job, "--wait", "--json", timeout_s=2 * PATIENCE_S)
     return job, ran.documents[0]
 
 

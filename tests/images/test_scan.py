@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from medgrid.images.scan import scan, scan_file
 from medgrid.images.walk import walk
 from tests.lab.dicoms import encoded, instance, pydicom_file, write_series
 from tests.lab.niftis import nibabel_file, write_nifti
+from tests.lab.waiting import PATIENCE_S, wait_for
 
 
 def told(path: Path, root: str = "") -> tuple[str, bool]:
@@ -197,7 +197,7 @@ def test_processes_end_with_a_killed_parent(tmp_path: Path) -> None:
         children = _children(parent.pid)
         assert len(children) >= 2
         parent.send_signal(signal.SIGKILL)
-        parent.wait(10)
+        parent.wait(PATIENCE_S)
     _wait_gone(children)
 
 
@@ -213,13 +213,7 @@ def _command(pid: int) -> bytes:
 
 
 def _wait_gone(pids: list[int]) -> None:
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline:
-        alive = [pid for pid in pids if _is_alive(pid)]
-        if not alive:
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"still there: {alive}")
+    wait_for(lambda: not any(map(_is_alive, pids)), f"the end of the processes {pids}")
 
 
 def _is_alive(pid: int) -> bool:

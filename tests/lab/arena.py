@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +24,7 @@ from tests.lab.hosts import Lab, LabHost
 from tests.lab.postgres import PostgresServer
 from tests.lab.prompt import Prompt
 from tests.lab.shim import Shim
+from tests.lab.waiting import PATIENCE_S, wait_for
 
 __all__ = ["Arena", "Spot"]
 
@@ -243,7 +243,7 @@ class Arena:
                 with contextlib.suppress(ProcessLookupError):
                     self._broker.send_signal(signal.SIGCONT)
                     self._broker.terminate()
-            self._keeper.join(30)
+            self._keeper.join(PATIENCE_S)
 
     def holder(self) -> str:
         """Who holds the lease, for messages."""
@@ -275,11 +275,11 @@ class Arena:
         if self.server is not None:
             self.server.drop_database(self.database)
         if not keep:
-            for _ in range(20):
-                shutil.rmtree(self.directory, ignore_errors=True)
-                if not self.directory.exists():
-                    break
-                time.sleep(0.1)
+            wait_for(self._is_removed, f"{self.directory} to be removed")
+
+    def _is_removed(self) -> bool:
+        shutil.rmtree(self.directory, ignore_errors=True)  # who dies may write a last file
+        return not self.directory.exists()
 
     def _copy(self, spot: Spot) -> None:
         folder = self.directory / "kept" / spot.name

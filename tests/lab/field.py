@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from medgrid.model import (
     new_object_id,
 )
 from tests.lab.prompt import Prompt
+from tests.lab.waiting import wait_for
 
 
 class Field:
@@ -189,19 +189,20 @@ class Field:
         """One job as the catalog has it now."""
         return self.jobs(word)[0]
 
-    def wait_for(
-        self, condition: Callable[[list[Job]], object], *words: str, timeout_s: float = 30
-    ) -> list[Job]:
+    def wait_for(self, condition: Callable[[list[Job]], object], *words: str) -> list[Job]:
         """Look at jobs until `condition` is true of them."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            found = self.jobs(*words)
-            if condition(found):
-                return found
-            if time.monotonic() > deadline:
-                states = [(str(job.id), str(job.state), job.reason) for job in found]
-                raise AssertionError(f"it did not happen: {states}\n{self.log()}")
-            time.sleep(0.05)
+        found: list[Job] = []
+
+        def look() -> object:
+            found[:] = self.jobs(*words)
+            return condition(found)
+
+        def told() -> str:
+            states = [(str(job.id), str(job.state), job.reason) for job in found]
+            return f"what does not come: {states}\n{self.log()}"
+
+        wait_for(look, told)
+        return found
 
     @property
     def runs(self) -> list[str]:

@@ -23,7 +23,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.sshd import keygen, wait_for
+from tests.lab.sshd import keygen
+from tests.lab.waiting import wait_for
 
 USER = "grid"
 _BLOCK_BITS = 28  # 16 addresses of one lab: 13 hosts, and this machine

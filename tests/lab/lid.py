@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from tests.lab.hosts import Lab
 from tests.lab.prompt import ROOT, Prompt
+from tests.lab.waiting import PATIENCE_S, linger, wait_for
 
 __all__ = ["Opened", "close_the_lid"]
 
@@ -69,20 +69,17 @@ def close_the_lid(prompt: Prompt, lab: Lab, directory: Path, jobs: int, closed_s
     def states() -> Counter[str]:
         return Counter(row[1] for row in prompt.ok("status", "1").rows)
 
-    deadline = time.monotonic() + 300
-    while states()["Done"] < min(20, jobs // 10):
-        assert time.monotonic() < deadline, states()
-        time.sleep(0.5)
+    wait_for(lambda: states()["Done"] >= min(20, jobs // 10), lambda: f"the first ends: {states()}")
 
     holder = json.loads(prompt.ok("broker", "status", "--json").out)["holder"]
     os.kill(int(holder.split()[-1]), signal.SIGKILL)
     for machine in machines:
         machine.cut()
-    time.sleep(closed_s)
+    linger(closed_s, "connections that nobody keeps alive are given up")
     for machine in machines:
         machine.heal()
 
-    ended = prompt("status", "1", "--wait", timeout_s=600)
+    ended = prompt("status", "1", "--wait", timeout_s=4 * PATIENCE_S)
     assert ended.code == 0, ended.err
     journals = f"/home/grid/.medgrid-agent/{grid_id}/*/journal"
     log = "".join(machine.exec(f"cat {journals}") for machine in machines)

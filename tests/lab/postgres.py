@@ -5,7 +5,6 @@ The server listens on a socket in a temporary directory only, and dies with the 
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import pwd
@@ -13,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +20,7 @@ import psycopg
 import pytest
 
 from medgrid.catalog import Catalog
+from tests.lab.waiting import PATIENCE_S, wait_for
 
 _SETTINGS = {
     "listen_addresses": "",
@@ -88,12 +87,19 @@ class PostgresServer:
                 user=self._user,
                 preexec_fn=_die_with_parent,
             )
-        for _ in range(300):
-            with contextlib.suppress(psycopg.OperationalError):
-                self.admin().close()
-                return
-            time.sleep(0.05)
-        raise RuntimeError((self.directory / "log").read_text())
+        process = self._process
+        wait_for(
+            self._answers,
+            lambda: f"PostgreSQL to start: {(self.directory / 'log').read_text()}",
+            while_=lambda: process.poll() is None,
+        )
+
+    def _answers(self) -> bool:
+        try:
+            self.admin().close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def admin(self) -> psycopg.Connection:
         """Connection that may make databases."""
@@ -105,7 +111,7 @@ class PostgresServer:
         """End the server: SIGINT is orderly, SIGQUIT is a crash."""
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(timeout=30)
+            self._process.wait(PATIENCE_S)
             self._process = None
 
     def url(self, database: str) -> str:

@@ -9,7 +9,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +16,9 @@ from typing import Any
 
 import pytest
 
+from tests.lab.waiting import PATIENCE_S, linger
 from tests.lab.warm import WarmCommands
 
-GUARD_S = 300
-"""How long a command may take before it counts as hanging, however busy the machine is."""
 _WARM = WarmCommands()
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -83,7 +81,7 @@ class Prompt:
         }
         return _Started(self.command(*words), env=self.environ(), text=True, **{**pipes, **options})
 
-    def __call__(self, *words: str | Path, stdin: str = "", timeout_s: float = GUARD_S) -> Ran:
+    def __call__(self, *words: str | Path, stdin: str = "", timeout_s: float = PATIENCE_S) -> Ran:
         """Run a command to its end, with pipes."""
         if self._can_be_warm():
             return Ran(*_WARM.run([*map(str, words)], self.environ(), stdin, timeout_s))
@@ -116,7 +114,6 @@ class Prompt:
         typed: Sequence[tuple[str, str]] = (),
         env: Mapping[str, str] | None = None,
         interrupt_at: str = "",
-        timeout_s: float = GUARD_S,
     ) -> Ran:
         """Run a command on a terminal of 100 columns; stdout and stderr come as one, in `out`.
 
@@ -128,14 +125,14 @@ class Prompt:
             environ = {**self.environ(), "TERM": "xterm", "COLUMNS": "100", **(env or {})}
             os.execve(sys.executable, self.command(*words), environ)  # noqa: S606
         answers = [*typed, *([(interrupt_at, "\x03")] if interrupt_at else [])]
-        seen, deadline = "", time.monotonic() + timeout_s
+        seen = ""
         try:
-            while data := _read(terminal, deadline):
+            while data := _read(terminal):
                 seen += data.decode(errors="replace")
                 if answers and answers[0][0] in seen:
-                    time.sleep(0.2)  # nobody types before the program reads
+                    linger(0.2, "nobody types before the program reads")
                     os.write(terminal, answers.pop(0)[1].encode())
-            if time.monotonic() >= deadline:
+            if data is None:
                 os.kill(pid, signal.SIGKILL)
             status = os.waitpid(pid, 0)[1]
         finally:
@@ -143,11 +140,11 @@ class Prompt:
         return Ran(os.waitstatus_to_exitcode(status), seen.replace("\r\n", "\n"), "")
 
 
-def _read(terminal: int, deadline: float) -> bytes:
-    """What comes next; nothing when the other end is closed, or at the deadline."""
-    ready, _, _ = select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))
+def _read(terminal: int) -> bytes | None:
+    """What comes next; empty when the other end is closed, None when it never comes."""
+    ready, _, _ = select.select([terminal], [], [], PATIENCE_S)
     try:
-        return os.read(terminal, 4096) if ready else b""
+        return os.read(terminal, 4096) if ready else None
     except OSError:
         return b""
 

@@ -7,13 +7,13 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.lab.prompt import Prompt
+from tests.lab.waiting import wait_for
 
 SSHD = "/usr/sbin/sshd"
 
@@ -143,22 +143,6 @@ def keygen(file: Path, passphrase: str = "") -> None:
     """Make an ed25519 key pair."""
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-C", "lab", "-f", str(file)]
     subprocess.run(command, check=True)
-
-
-def wait_for(condition: object, what: str, timeout_s: float = 10.0) -> None:
-    """Wait until ``condition()`` is true.
-
-    Raises
-    ------
-    TimeoutError
-        It is not, after `timeout_s`.
-    """
-    assert callable(condition)
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {timeout_s:g} s for {what}")
-        time.sleep(0.01)
 
 
 def physician(home: Path, sshd: Sshd, algorithm: Path) -> Prompt:

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 from tests.lab.searching import Leak, Search
+from tests.lab.waiting import wait_for
 
 __all__ = ["Watcher"]
 
@@ -58,6 +59,11 @@ class Watcher(threading.Thread):
     def saw(self, text: str) -> bool:
         """Whether any process showed a text; words of command lines with spaces between them."""
         return any(text.encode() in one.replace(b"\0", b" ") for one in self.seen)
+
+    def look_well(self) -> None:
+        """Wait until it has looked once from beginning to end."""
+        before = self.looks
+        wait_for(lambda: self.looks > before + 1, "a whole look at all processes")
 
     def stop(self) -> None:
         """Stop looking; it must have looked until now."""

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.prompt import ROOT
+from tests.lab.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +60,7 @@ class Clone:
             cwd=cwd or self.home,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=2 * PATIENCE_S,
         )
 
 
@@ -148,7 +149,7 @@ def test_two_at_once(clone: Clone) -> None:
         )
         for _ in range(3)
     ]
-    told = [child.communicate(timeout=300) for child in children]
+    told = [child.communicate(timeout=2 * PATIENCE_S) for child in children]
     assert [out for out, _ in told] == [DONE] * 3
     assert sum("making the environment" in err for _, err in told) == 1
 
@@ -202,7 +203,7 @@ def test_a_python_without_ensurepip(clone: Clone, tmp_path: Path) -> None:
         env=clone.environ(),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=2 * PATIENCE_S,
     )
     assert (ran.returncode, ran.stdout) == (0, f"{clone.root}/.venv\n"), ran.stderr
     again = clone.run("--version")
@@ -228,7 +229,7 @@ def test_a_checkout_that_the_user_cannot_write(clone: Clone, tmp_path: Path) -> 
             extra_groups=[],
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=2 * PATIENCE_S,
         )
 
     ran = as_nobody()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,10 +96,8 @@ def test_a_network_that_is_cut_while_writing(storage: Storage, host: LabHost) ->
                 host.cut()
             yield bytes(1_000_000)
 
-    start = time.monotonic()
     with pytest.raises(Unreachable):
         storage.put(pfn, source())
-    assert time.monotonic() - start < 20
     assert [name for name in files(host) if not name.startswith(f"{ROOT}/.tmp/")] == []
     host.heal()
     storage.put(pfn, [b"abc"])

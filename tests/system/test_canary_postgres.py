@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from tests.lab.patient import write_patient
 from tests.lab.postgres import PostgresServer, binaries
 from tests.lab.prompt import Prompt
 from tests.lab.searching import Search
+from tests.lab.waiting import wait_for
 
 pytestmark = pytest.mark.postgres
 
@@ -56,7 +56,10 @@ def test_the_servers_disk_and_log_name_nobody(nosy_server: PostgresServer, tmp_p
     alice.ok("fetch", *originals, "--dir", tmp_path / "out")
     alice.ok("rekey", originals[0])
     alice.ok("audit")
-    time.sleep(0.5)  # the log is written by another process
+    with nosy_server.admin() as admin:
+        admin.execute("SELECT 'the last word'")
+    log_file = nosy_server.directory / "log"
+    wait_for(lambda: b"the last word" in log_file.read_bytes(), "the log to be written")
 
     search = Search(traces.canaries)
     assert search.in_files(nosy_server.directory / "data") == []

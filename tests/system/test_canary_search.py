@@ -10,7 +10,6 @@ import lzma
 import os
 import sqlite3
 import subprocess
-import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -162,11 +161,13 @@ def test_finds_canaries_in_all_that_a_folder_can_hold(tmp_path: Path) -> None:
 def test_sees_what_processes_show_of_themselves() -> None:
     watcher = Watcher(SEARCH)
     watcher.start()
-    time.sleep(0.1)
-    script = ["sh", "-c", "sleep 0.2", WORD]
-    subprocess.run(script, check=True, env={"PATH": "/usr/bin:/bin"})
-    subprocess.run(script[:3], check=True, env={"PATH": "/usr/bin:/bin", "WHOM": WORD.upper()})
+    path = {"PATH": "/usr/bin:/bin"}
+    for words, env in (
+        (["sh", "-c", "read line", WORD], path),
+        (["sh", "-c", "read line"], {**path, "WHOM": WORD.upper()}),
+    ):
+        with subprocess.Popen(words, env=env, stdin=subprocess.PIPE):
+            watcher.look_well()
     watcher.stop()
     assert {leak.where.split()[0] for leak in watcher.found} == {"cmdline", "environ"}
-    assert watcher.saw("sleep")
-    assert watcher.looks > 10
+    assert watcher.saw("read line")

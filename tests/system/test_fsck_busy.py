@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +16,9 @@ from medgrid.errors import MedgridError
 from medgrid.model import LFN, StorageElement
 from tests.lab.field import Field
 from tests.lab.niftis import write_nifti
+from tests.lab.waiting import PATIENCE_S
 
-RUN_S = 20.0
+ROUNDS = 20
 INPUTS = [f"/t/in{number}" for number in range(1, 13)]
 GIVEN_UP = (
     "an upload to",  # the reservation is gone
@@ -90,7 +90,7 @@ class Traffic:
         del turn
         (first, *_) = self.field.submit("copy", *INPUTS)
         number = first.split(".")[0]
-        self.field.prompt("status", number, "--wait", timeout_s=120)
+        self.field.prompt("status", number, "--wait", timeout_s=PATIENCE_S)
         ran = self.field.prompt("register", number, "--to", "/results")
         assert ran.code == 0, ran.err
         self.kept.update(ran.lines)
@@ -125,8 +125,7 @@ def test_nothing_that_is_needed_goes_and_nothing_false_stays(field: Field, tmp_p
     found: list[Finding] = []
     rounds = 0
     with Traffic(field, tmp_path) as traffic, field.grid() as grid:
-        until_s = time.monotonic() + RUN_S
-        while time.monotonic() < until_s and not traffic.errors:
+        while not traffic.errors and (rounds < ROUNDS or len(traffic.turns) < 5):
             orders = Orders(deep=rounds % 2 == 0, mend=True, min_age_s=0.0)
             report = check_grid(grid, [], found.append, orders)
             assert report.failures == []
@@ -134,8 +133,6 @@ def test_nothing_that_is_needed_goes_and_nothing_false_stays(field: Field, tmp_p
     assert traffic.errors == []
     assert [one for one in found if not one.kind.is_harmless] == []
     assert all(one.mended for one in found), found
-    assert rounds > 5
-    assert len(traffic.turns) == 5, traffic.turns
     field.prompt("broker", "stop")
     field.prompt.ok("fsck", "--repair", "--min-age", "0")
     assert field.prompt.ok("fsck", "--deep", "--min-age", "0").out == ""

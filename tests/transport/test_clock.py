@@ -12,6 +12,7 @@ import pytest
 from tests.lab.hosts import Lab
 from tests.lab.prompt import ROOT
 from tests.lab.shim import Shim, why_no_shim
+from tests.lab.waiting import PATIENCE_S
 
 _READ = """
 import sys
@@ -55,7 +56,7 @@ def test_a_dead_host_is_noticed_though_the_clock_was_set_back(hosts: Lab, tmp_pa
         host.cut()
         shim.jump(0)
         try:
-            out, _ = reader.communicate(timeout=60)
+            out, _ = reader.communicate(timeout=PATIENCE_S)
         finally:
             reader.kill()
     assert out == "the connection ended\n" or "the connection was lost" in out

@@ -14,6 +14,7 @@ from medgrid.config import Settings
 from medgrid.errors import Denied, Unreachable, UsageError
 from medgrid.transport import ssh
 from tests.lab.sshd import Sshd, keygen
+from tests.lab.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.sshd
 
@@ -36,7 +37,7 @@ def test_a_command_gets_its_streams_and_its_exit_status(sshd: Sshd, settings: Se
         process.stdin.write(b"hello\n")
         process.stdin.close()
         assert process.stdout.read() == b"hello\n"
-        assert process.wait(5) == 3
+        assert process.wait(PATIENCE_S) == 3
         assert process.stderr == b"oops\n"
 
 
@@ -44,7 +45,7 @@ def test_much_stderr_never_blocks(sshd: Sshd, settings: Settings) -> None:
     with ssh.connect(sshd.url, settings) as connection:
         process = connection.exec("head -c 50000000 /dev/zero >&2; echo done")
         assert process.stdout.read() == b"done\n"
-        assert process.wait(5) == 0
+        assert process.wait(PATIENCE_S) == 0
         assert len(process.stderr) == 64 * 1024
 
 
@@ -61,7 +62,7 @@ def test_bytes_go_both_ways_unchanged(sshd: Sshd, settings: Settings) -> None:
         feeder.start()
         assert hashlib.sha256(process.stdout.read()).digest() == hashlib.sha256(data).digest()
         feeder.join()
-        assert process.wait(5) == 0
+        assert process.wait(PATIENCE_S) == 0
 
 
 def test_sftp(sshd: Sshd, settings: Settings, tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_a_lost_connection_is_unreachable(sshd: Sshd, settings: Settings) -> Non
         process = connection.exec("sleep 60")
         assert sshd.drop_connections() > 0
         with pytest.raises(Unreachable, match="the connection was lost"):
-            process.wait(10)
+            process.wait(PATIENCE_S)
 
 
 def test_the_users_ssh_config_is_honoured(sshd: Sshd, settings: Settings, tmp_path: Path) -> None:

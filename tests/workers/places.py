@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from medgrid.config import Settings
 from medgrid.model import Worker
 from medgrid.workers import open_link
 from medgrid.workers.base import AttemptId, JournalRecord, Launch, WorkerLink
+from tests.lab.waiting import wait_for
 
 GRID = "0123456789abcdef"
 
@@ -90,6 +91,11 @@ def oldest_python() -> str | None:
     return None
 
 
+def unique_number() -> str:
+    """A number of seconds to sleep, by which a process is told from all others."""
+    return str(10**8 + secrets.randbelow(9 * 10**8))
+
+
 def local_shell(script: str) -> str:
     """Run a shell script on this machine; what it printed."""
     return subprocess.run(["sh", "-c", script], check=True, capture_output=True, text=True).stdout
@@ -100,19 +106,20 @@ def follow_until(
     attempts: Sequence[AttemptId],
     event: str = "done",
     offset: int = 0,
-    timeout_s: float = 20,
 ) -> dict[AttemptId, JournalRecord]:
     """Follow the journal until each of `attempts` has had `event`; those records."""
     found: dict[AttemptId, JournalRecord] = {}
-    deadline = time.monotonic() + timeout_s
-    while set(attempts) - set(found):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"no {event} of {sorted(set(attempts) - set(found))}")
+
+    def all_there() -> bool:
+        nonlocal offset
         for record in link.follow(offset, 1.0):
             offset = record.offset
             if record.event == event and record.attempt in attempts:
                 assert record.attempt not in found, "an event happens once"
                 found[record.attempt] = record
+        return not set(attempts) - set(found)
+
+    wait_for(all_there, lambda: f"{event} of {sorted(set(attempts) - set(found))}")
     return found
 
 
@@ -129,10 +136,10 @@ def script(attempt: AttemptId, text: str, **more: Any) -> Launch:
     return Launch(attempt, ("sh", "-c", text), **more)
 
 
-def run(link: WorkerLink, launch: Launch, timeout_s: float = 20) -> JournalRecord:
+def run(link: WorkerLink, launch: Launch) -> JournalRecord:
     """Launch and wait; the ``done`` record."""
     link.launch([launch])
-    return follow_until(link, [launch.attempt], timeout_s=timeout_s)[launch.attempt]
+    return follow_until(link, [launch.attempt])[launch.attempt]
 
 
 def collected(link: WorkerLink, record: JournalRecord) -> list[bytes]:

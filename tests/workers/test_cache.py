@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +15,8 @@ from typing import BinaryIO
 from medgrid.errors import Unreachable
 from medgrid.model import Cause, Sha256
 from medgrid.workers.base import InputFile, Launch, OutputPattern, StageItem, WorkerLink
-from tests.lab.sshd import Sshd, wait_for
+from tests.lab.sshd import Sshd
+from tests.lab.waiting import PATIENCE_S, linger, wait_for
 from tests.workers.places import Place, collected, follow_until, run, script
 
 MIB = 1 << 20
@@ -47,7 +47,7 @@ class _Counted(io.BytesIO):
         source = self._source
         if source.stop is not None and self.tell() >= source.at:
             source.is_at.set()
-            source.stop.wait(30)
+            source.stop.wait(PATIENCE_S)
         chunk = super().read(size)
         source.read_bytes += len(chunk)
         return chunk
@@ -89,7 +89,7 @@ def test_what_was_used_longest_ago_goes_first(place: Place) -> None:
     for number, one in enumerate((first, second), start=1):
         stage(link, one)
         run(link, uses(place, number, one))
-        time.sleep(0.02)
+        linger(0.02, "the times of use differ")
     stage(link, first)  # it is asked for again, so the second is the oldest
     run(link, uses(place, 3, first))
     stage(link, third)
@@ -153,7 +153,7 @@ def test_bundles_that_nobody_uses_go_too(place: Place) -> None:
         text = (({"bundle": True}, "/data"),)
         launch = Launch(place.attempt(number), ("wc", "-c", *text), bundle=bundle)
         assert run(link, launch).stdout_tail.startswith(f"{MIB} ")
-        time.sleep(0.02)
+        linger(0.02, "the times of use differ")
     left = place.shell(f"ls {place.root}/bundles").split()
     assert bundles[0].item.sha256 not in left
     assert bundles[2].item.sha256 in left
@@ -175,7 +175,7 @@ def test_a_broken_connection_goes_on_where_it_stopped(ssh_place: Place, sshd: Ss
 
     sender = threading.Thread(target=send)
     sender.start()
-    assert broken.is_at.wait(20)
+    assert broken.is_at.wait(PATIENCE_S)
     part = f"{place.root}/cache/parts/{broken.item.sha256}"
     wait_for(
         lambda: int(place.shell(f"stat -c %s {part}.* || echo 0").split()[0]) > 16 * MIB,
@@ -227,9 +227,9 @@ def test_two_who_stage_the_same_send_it_once(place: Place) -> None:
         for pair in zip(links, (first, second), strict=True)
     ]
     threads[0].start()
-    assert first.is_at.wait(20)
+    assert first.is_at.wait(PATIENCE_S)
     threads[1].start()
-    time.sleep(0.5)
+    linger(0.5, "who does not wait for the other sends now")
     assert second.read_bytes == 0
     stop.set()
     for thread in threads:
@@ -245,7 +245,7 @@ def test_parts_that_nobody_adds_to_are_removed(local_place: Place) -> None:
     torn = f"{place.root}/cache/22/{'2' * 64}.77"
     place.shell(f"echo x > {part}; touch -d '2 days ago' {part}; mkdir {place.root}/cache/22")
     place.shell(f"echo x > {torn}; touch -d '2 days ago' {torn}")
-    wait_for(lambda: place.shell(f"ls {place.root}/cache/parts") == "", "the part to go", 15)
+    wait_for(lambda: place.shell(f"ls {place.root}/cache/parts") == "", "the part to go")
     link.close()
     place.links.remove(link)
 

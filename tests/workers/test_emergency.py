@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from medgrid.model import Cause, Priority
 from medgrid.workers.base import JournalRecord, Launch, Limits, WorkerLink
+from tests.lab.waiting import wait_for
 from tests.workers.places import Place, all_records, follow_until, script
 
 MIB = 1 << 20
@@ -57,10 +56,10 @@ def states(place: Place, attempt: str) -> set[str]:
 
 def until(place: Place, attempt: str, *wanted: str) -> None:
     """Wait until all processes of an attempt are in one of these states."""
-    deadline = time.monotonic() + 10
-    while not states(place, attempt) <= set(wanted):
-        assert time.monotonic() < deadline, states(place, attempt)
-        time.sleep(0.02)
+    wait_for(
+        lambda: states(place, attempt) <= set(wanted),
+        lambda: f"{wanted}: {states(place, attempt)}",
+    )
 
 
 def cancelled(link: WorkerLink, *attempts: str) -> dict[str, JournalRecord]:
@@ -158,11 +157,12 @@ def test_an_emergency_that_is_cancelled_before_it_starts_keeps_nobody(place: Pla
     link.launch([urgent])
     link.cancel([urgent.attempt])
     follow_until(link, [urgent.attempt])
-    deadline = time.monotonic() + 10
-    while (places := [event for _, event in events(link, *attempts)]).count(
-        "suspended"
-    ) > places.count("resumed"):
-        assert time.monotonic() < deadline
+
+    def all_go_on() -> bool:
+        told = [event for _, event in events(link, *attempts)]
+        return told.count("suspended") == told.count("resumed")
+
+    wait_for(all_go_on, "what was suspended to go on")
     until(place, attempts[0], "S")
     until(place, attempts[1], "S")
     cancelled(link, *attempts)

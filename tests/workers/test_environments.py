@@ -10,9 +10,8 @@ import shutil
 import subprocess
 import sys
 import textwrap
-import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ import pytest
 from medgrid.model import Cause, Priority, Sha256, Worker
 from medgrid.workers.base import Bundle, Environment, Launch, OutputPattern, WorkerLink
 from tests.lab.hosts import Lab
+from tests.lab.waiting import linger, wait_for
 from tests.workers.conftest import settings_for
 from tests.workers.owner import Owner
 from tests.workers.places import (
@@ -102,7 +102,7 @@ def test_a_python_environment_is_built_once_without_network(place: Place, pip_wh
         for number in range(1, 5)
     ]
     link.launch(launches)
-    done = follow_until(link, [one.attempt for one in launches], timeout_s=60)
+    done = follow_until(link, [one.attempt for one in launches])
     said = {record.stdout_tail for record in done.values()}
     assert len(said) == 1
     assert said.pop().startswith("hello from a wheel /")
@@ -114,7 +114,7 @@ def test_a_requirement_that_is_not_among_the_wheels(local_place: Place, pip_whee
     link = local_place.open()
     environment = staged_wheels(link, pip_wheel, "farewell==2.0")
     launch = Launch(local_place.attempt(), ("python", "-c", ""), environment=environment)
-    record = run(link, launch, timeout_s=60)
+    record = run(link, launch)
     assert record.cause is Cause.ENVIRONMENT
     assert record.message.startswith("the python environment cannot be built: ")
     assert "farewell==2.0" in record.message
@@ -128,7 +128,7 @@ def test_a_half_built_environment_is_built_anew(local_place: Place, pip_wheel: P
     local_place.shell(f"mkdir {half}; echo junk > {half}/bin")
     code = "import greeting"
     launch = Launch(local_place.attempt(), ("python", "-c", code), environment=environment)
-    assert run(link, launch, timeout_s=60).cause is Cause.OK
+    assert run(link, launch).cause is Cause.OK
 
 
 def test_an_agent_killed_while_it_builds(local_place: Place, pip_wheel: Path) -> None:
@@ -138,10 +138,12 @@ def test_an_agent_killed_while_it_builds(local_place: Place, pip_wheel: Path) ->
         local_place.attempt(), ("python", "-c", "import greeting"), environment=environment
     )
     link.launch([launch])
-    time.sleep(0.3)
+    wait_for(
+        lambda: local_place.shell(f"ls {local_place.root}/environments"), "the building to begin"
+    )
     local_place.kill_agent()
     link = local_place.open()
-    assert follow_until(link, [launch.attempt], timeout_s=60)[launch.attempt].cause is Cause.OK
+    assert follow_until(link, [launch.attempt])[launch.attempt].cause is Cause.OK
 
 
 def test_no_container_runtime(ssh_place: Place) -> None:
@@ -233,7 +235,7 @@ def test_a_job_in_a_container(boxes: Place) -> None:
     endless = script(boxes.attempt(2), "sleep 4711", environment=IN_A_BOX)
     link.launch([endless])
     follow_until(link, [endless.attempt], "started")
-    time.sleep(1)
+    wait_for(lambda: boxes.processes("sleep 4711"), "the program to run")
     link.cancel([endless.attempt])
     assert follow_until(link, [endless.attempt])[endless.attempt].cause is Cause.CANCELLED
     assert boxes.processes("sleep 4711") == []
@@ -251,30 +253,22 @@ def test_a_job_in_a_container_stands_still_for_an_emergency(boxes: Place) -> Non
         return int(boxes.shell(ticks))
 
     link.launch([counting])
-    until(lambda: counted() > 0)
+    wait_for(lambda: counted() > 0, "it to count")
     rank = Priority.EMERGENCY.rank
     urgent = script(boxes.attempt(2), "exec sleep 300", environment=IN_A_BOX, rank=rank)
     link.launch([urgent])
     follow_until(link, [counting.attempt], "suspended")
     follow_until(link, [urgent.attempt], "started")
-    until(lambda: boxes.processes("sleep 300"))
+    wait_for(lambda: boxes.processes("sleep 300"), "the emergency to run")
     before = counted()
-    time.sleep(1)
+    linger(1, "what does not stand still counts on")
     assert counted() == before
     link.cancel([urgent.attempt])
     follow_until(link, [counting.attempt], "resumed")
-    until(lambda: counted() > before)
+    wait_for(lambda: counted() > before, "it to count on")
     boxes.shell(f"touch {boxes.root}/attempts/{counting.attempt}/work/over")
     assert follow_until(link, [counting.attempt])[counting.attempt].cause is Cause.OK
     assert boxes.shell("podman ps -aq") == ""
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait until it is true."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.mark.lab

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from medgrid.errors import MedgridError
 from medgrid.model import Cause
 from medgrid.workers.base import CIPHER, InputFile, JournalRecord, Limits, OutputPattern, WorkerLink
+from tests.lab.waiting import linger
 from tests.workers.owner import Owner
 from tests.workers.places import Place, all_records, follow_until, run, script
 from tests.workers.test_contract import stage_item, tar_of
@@ -266,10 +266,9 @@ def test_peek_follows_a_protected_job(place: Place) -> None:
     link, owner = place.open(), Owner()
     launch = owner.script(place.attempt(), "echo one; echo bad >&2; sleep 1; echo two")
     link.launch([launch])
-    deadline = time.monotonic() + 10
     for stream, said in (("stdout", b"one\n"), ("stderr", b"bad\n")):
         while (seen := link.peek(launch.attempt, stream, 0, 100)) == (b"", False):
-            assert time.monotonic() < deadline
+            linger(0.02, "it is asked again")
         assert seen == (said, False)
     record = follow_until(link, [launch.attempt])[launch.attempt]
     assert owner.told(record)["stdout_tail"] == "one\ntwo\n"

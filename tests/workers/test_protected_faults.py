@@ -13,7 +13,7 @@ from medgrid.model import Cause
 from medgrid.workers import archive, bootstrap
 from medgrid.workers.base import Launch, OutputPattern, WorkerLink
 from tests.lab.hosts import Lab
-from tests.lab.sshd import wait_for
+from tests.lab.waiting import wait_for
 from tests.workers.owner import Owner
 from tests.workers.places import Place, follow_until, run, script
 from tests.workers.test_faults import dones, wait_for_death
