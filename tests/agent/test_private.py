@@ -160,3 +160,15 @@ def test_a_group_that_is_not_ours_is_left(tmp_path: Path) -> None:
     assert not secrecy._swapless_group(str(tmp_path))
     assert not secrecy._swapless_group(str(tmp_path / "none"))
     assert [path.name for path in tmp_path.iterdir()] == ["cgroup.subtree_control"]
+
+
+def test_groups_of_processes_that_are_gone_are_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("medgrid.1", "medgrid.2/busy", "other"):
+        for folder in (tmp_path / "above" / "own", tmp_path / "above"):
+            (folder / name).mkdir(parents=True)
+    monkeypatch.setattr(secrecy, "_own_group", lambda: "/above/own")
+    secrecy.drop_empty_groups(str(tmp_path))
+    for folder in (tmp_path / "above" / "own", tmp_path / "above"):
+        assert {path.name for path in folder.iterdir()} - {"own"} == {"medgrid.2", "other"}

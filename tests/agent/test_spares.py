@@ -222,3 +222,14 @@ def test_those_of_an_earlier_agent_are_deleted(layout: Layout) -> None:
     Spares(layout).offer(attempt(layout, 1))
     assert Spares(layout).take() is None
     assert names(layout.spares) == []
+
+
+def test_no_more_are_kept_than_a_busy_agent_needs(layout: Layout) -> None:
+    spares = Spares(layout)
+    offered = [Path(layout.attempt(f"1.{number}.1")) for number in range(1, 514)]
+    for path in offered:
+        path.mkdir()
+    assert [spares.offer(str(path)) for path in offered] == [True] * 512 + [False]
+    spares.discard()
+    assert spares.take() is None
+    assert list(Path(layout.spares).iterdir()) == []

@@ -127,9 +127,10 @@ def test_an_encryptor_serves_one_object() -> None:
     encryptor = Encryptor(new_data_key())
     stream = encryptor([bytes(100_000)])
     next(stream)
-    with pytest.raises(RuntimeError) as early:
-        encryptor.body()
-    assert str(early.value) == "known only when the whole body was taken"
+    for question in ("tags_sha256", "body_sha256", "plain_sha256", "size_bytes"):
+        with pytest.raises(RuntimeError) as early:
+            getattr(encryptor, question)
+        assert str(early.value) == "known only when the whole body was taken"
     with pytest.raises(RuntimeError) as twice:
         encryptor([b"more"])
     assert str(twice.value) == "an encryptor serves one object once"

@@ -64,8 +64,10 @@ def test_a_wrong_passphrase(passphrase: bytes | None) -> None:
     assert "pass" not in caught.value.message.replace("passphrase", "")
 
 
-def _file(*words: bytes) -> bytes:
+def _file(*words: bytes, lacks: int = 0) -> bytes:
+    """A key file of such words, whose last bytes are lost."""
     body = b"c4gh-v1" + b"".join(len(word).to_bytes(2, "big") + word for word in words)
+    body = body[: len(body) - lacks]
     return b"\n".join(
         [
             b"-----BEGIN CRYPT4GH PRIVATE KEY-----",
@@ -84,6 +86,7 @@ def _file(*words: bytes) -> bytes:
         (_file().replace(b"YzRn", b"YzR?"), "not a Crypt4GH private key: no base64"),
         (_file().replace(b"YzRn", b"ZzRn"), "not a Crypt4GH private key of format c4gh-v1"),
         (_file(b"none", b"none"), "a Crypt4GH private key that is cut short"),
+        (_file(b"none", b"none", SECRET, lacks=1), "a Crypt4GH private key that is cut short"),
         (_file(b"none", b"none", b"x" * 31), "a key of 31 bytes, expected 32"),
         (_file(b"none", b"rot13", SECRET), "a Crypt4GH private key with an unknown cipher"),
         (

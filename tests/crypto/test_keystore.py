@@ -180,6 +180,8 @@ def test_results_of_several_patients_are_their_owners(store: KeyStore) -> None:
     assert store.release([object_id(5)], "fetch") == {}
     found = store.acting("bob").release([object_id(5)], "fetch")[object_id(5)]
     assert (found.header, found.patient, found.compartment) == (b"bob", None, None)
+    kept = next(iter(store.audit.records(what=object_id(5))))
+    assert (kept.verb, kept.patient, kept.detail) == ("keep", "", "1 objects")
 
 
 def test_names_open_for_the_care_team_alone(store: KeyStore, people: People, alice: Person) -> None:

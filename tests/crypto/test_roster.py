@@ -203,6 +203,10 @@ def test_an_old_list_of_revocations_is_refused(
     assert (keys / "revoked.json").read_bytes() == second
     table[REVOKED] = second
     open_roster(keys, table)
+    (keys / "revoked.json").write_bytes(bytes(1 << 17))
+    with pytest.raises(ConfigError) as large:
+        open_roster(keys, table)
+    assert large.value.message == f"{keys / 'revoked.json'}: too large to be a list"
 
 
 def test_a_list_that_forgets_is_refused(keys: Path, table: Table, registrar: Registrar) -> None:
