@@ -22,6 +22,11 @@ from medgrid.images.patient import PatientKeys
 from tests.lab.dicoms import all_pydicom_files, encoded, instance, pydicom_file, write_series
 
 KEYS = PatientKeys.of(b"k" * 32, "P-7F3KQ2M9XA")
+EMPTIED_OF_WORDS = {
+    "DeviceSerialNumber": ("LO", "0"),
+    "ContainerIdentifier": ("LO", "0"),
+    "ContentLabel": ("CS", "CONTENT"),
+}
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
@@ -206,6 +211,26 @@ def test_broken_elements_are_dropped() -> None:
     assert found.PatientSex == "", "which every image must have"
     assert "FlipAngle" not in found
     assert found.EchoTime == ds.EchoTime
+
+
+def test_what_an_image_must_have_stays_and_says_nothing() -> None:
+    ds = instance(DeviceSerialNumber="MEIER-1", ContainerIdentifier="MEIER-2", ContentLabel="MEIER")
+    found = twin(ds)
+    kept = {name: (found[name].VR, found[name].value) for name in EMPTIED_OF_WORDS}
+    assert kept == EMPTIED_OF_WORDS
+
+
+@pytest.mark.parametrize(("is_signed", "vr", "value"), [(0, "US", 0xFFFE), (1, "SS", -2)])
+def test_a_value_of_unknown_representation_has_that_of_the_pixels(
+    is_signed: int, vr: str, value: int
+) -> None:
+    ds = instance(PixelRepresentation=is_signed)
+    ds.add_new(0x00280106, "US", 0xFFFE)  # SmallestImagePixelValue
+    data = encoded(ds).replace(
+        b"\x28\0\x06\x01US\2\0\xfe\xff", b"\x28\0\x06\x01UN\0\0\2\0\0\0\xfe\xff"
+    )
+    found = pydicom.dcmread(io.BytesIO(derived(data)[0]))[0x00280106]
+    assert (found.VR, found.value) == (vr, value)
 
 
 def test_codes_and_uids_that_say_more_are_dropped() -> None:

@@ -62,6 +62,20 @@ def test_a_packed_series_is_shown(tmp_path: Path) -> None:
     assert picture(found.png).size == (2 * 64 + 4, 2 * 64 + 4)
 
 
+def test_gray_frames_beside_coloured_ones_are_shown_in_colour(tmp_path: Path) -> None:
+    (path,) = write_series(tmp_path, 1)
+    coloured = instance(PixelData=bytes(64 * 64 * 3), SamplesPerPixel=3, BitsAllocated=8)
+    coloured.BitsStored, coloured.HighBit, coloured.PixelRepresentation = 8, 7, 0
+    coloured.PhotometricInterpretation, coloured.PlanarConfiguration = "RGB", 0
+    other = tmp_path / "coloured.dcm"
+    other.write_bytes(encoded(coloured))
+    tar = tmp_path / "series.tar"
+    members = [Member(str(one), FileStamp.of(one.stat())) for one in (path, other)]
+    tar.write_bytes(b"".join(pack(members)))
+    shown = picture(preview(tar).png)
+    assert (shown.mode, shown.size) == ("RGB", (2 * 64 + 4, 64))
+
+
 def test_text_that_hardly_differs_is_seen_when_ranks_are_shown(tmp_path: Path) -> None:
     frame = np.zeros((64, 64), np.uint16)
     frame[32:] = 4000

@@ -150,6 +150,20 @@ def test_nested_sequences_are_passed_over(
         assert walked(path) == found
 
 
+@pytest.mark.parametrize("undefined", [True, False])
+def test_what_is_nested_very_deep_is_left_to_pydicom(tmp_path: Path, undefined: bool) -> None:
+    path = tmp_path / "a.dcm"
+    for depth in (32, 33):
+        ds = instance(7)
+        ds.ReferencedStudySequence = Sequence([sequences(depth, undefined)])
+        ds["ReferencedStudySequence"].is_undefined_length = undefined
+        path.write_bytes(encoded(ds))
+        found = asked(path)
+        assert found is not None
+        assert (found.number, found.problem) == (7, None)
+        assert (walked(path) is None) == (undefined and depth == 33)
+
+
 def test_a_name_in_another_script_does_not_slow_it_down(tmp_path: Path) -> None:
     ds = instance(SpecificCharacterSet="ISO_IR 192", PatientName="山田^太郎")
     path = tmp_path / "a.dcm"
