@@ -82,6 +82,7 @@ def test_a_trial_that_goes_well_ends_it() -> None:
     assert breaker.health.outages == 1
     breaker.succeeded("1.7.1")
     assert breaker.health == WorkerHealth()
+    assert not breaker.trial
 
 
 def test_each_trial_that_fails_makes_it_longer_up_to_an_hour() -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from medgrid.broker.process import is_starting
+from medgrid.config import load_settings
 from medgrid.model import Cause, JobState, Worker
 from tests.lab.field import Field
 from tests.lab.waiting import PATIENCE_S, wait_for
@@ -44,6 +46,30 @@ def test_submit_starts_a_broker_that_ends_when_idle(field: Field) -> None:
     )
     assert " ends\n" in field.log()
     assert "Traceback" not in field.log()
+
+
+def test_a_broker_that_ended_is_not_starting(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path, {})
+    assert not is_starting(settings)
+    settings.log_dir.mkdir(parents=True)
+    mark = settings.log_dir / "broker.start"
+    mark.touch()
+    assert is_starting(settings), "its shell has not written yet who it is"
+    with subprocess.Popen(["/bin/sleep", "60"]) as process:
+        for text, age_s, expected in (
+            (f"{process.pid}\n", 10, True),
+            (f"{process.pid}\n", 90, False),
+            ("\n", 10, False),
+            (f"{2**22 + 1}\n", 10, False),
+        ):
+            mark.write_text(text)
+            os.utime(mark, (time.time() - age_s,) * 2)
+            assert is_starting(settings) is expected
+        mark.write_text(f"{process.pid}\n")
+        os.utime(mark, (time.time() - 10,) * 2)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert not is_starting(settings), "a dead process that nobody waited for"
 
 
 def test_workers_that_do_not_answer_keep_no_broker_busy(field: Field, closed_port: int) -> None:
