@@ -13,7 +13,7 @@ from medgrid.actions.grid import Grid
 from medgrid.actions.permission import asker
 from medgrid.crypto.audit_checkpoint import Memory
 from medgrid.crypto.audit_record import Record
-from medgrid.crypto.policy import Kind, Thing, Verb, may
+from medgrid.crypto.policy import Care, Kind, Thing, Verb, may
 from medgrid.errors import IntegrityError, MedgridError
 from medgrid.model import LFN, ObjectId
 
@@ -57,28 +57,25 @@ def entries(
     me = asker(grid)
     log = grid.vault.store.audit
     objects = _Objects(grid, (one for one in log.records(what="rekey")))
-    wanted = None
+    wanted = None if what is None else {what}
     if what is not None and what.startswith("/"):
         wanted = objects.things(grid.catalog.objects.get(LFN(what)).id)
-    cares = grid.whole.access.cares_for(grid.whole.access.patients_of(me.name), me.name)
+    records = log.records(who=who, what=wanted, since_s=since_s)
     now_s = time.time()
-
-    def seen(record: Record) -> bool:
-        thing = Thing(
-            Kind.AUDIT,
-            owner=record.who,
-            patient=record.patient or None,
-            care=cares.get(record.patient, frozenset()),
-        )
-        about = wanted is None or record.thing in wanted
-        return about and bool(may(me, Verb.SEE, thing, now_s))
-
-    records = filter(
-        seen, log.records(who=who, what=what if wanted is None else None, since_s=since_s)
-    )
     while some := list(islice(records, _AT_ONCE)):
-        names = objects.lfns(record.thing for record in some)
-        yield from (Entry(record, names.get(record.thing)) for record in some)
+        patients = {record.patient for record in some if record.patient}
+        cares = grid.whole.access.cares_for(patients, me.name)
+        seen = [
+            record
+            for record in some
+            if may(me, Verb.SEE, _thing(record, cares.get(record.patient, frozenset())), now_s)
+        ]
+        names = objects.lfns(record.thing for record in seen)
+        yield from (Entry(record, names.get(record.thing)) for record in seen)
+
+
+def _thing(record: Record, care: frozenset[Care]) -> Thing:
+    return Thing(Kind.AUDIT, owner=record.who, patient=record.patient or None, care=care)
 
 
 class _Objects:

@@ -316,7 +316,7 @@ dataset_member = Table(
     metadata,
     Column("owner", Text, primary_key=True),
     Column("dataset", Text, primary_key=True),
-    Column("lfn", Text, primary_key=True),
+    Column("lfn", Text, primary_key=True, index=True),
     Column("object_id", Text, nullable=False, index=True),
     ForeignKeyConstraint(
         ["owner", "dataset"], ["dataset.owner", "dataset.name"], ondelete="CASCADE"
@@ -394,6 +394,6 @@ scanned_file = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
     Column("inode", BigInteger, nullable=False),
-    Column("object_id", Text),
+    Column("object_id", Text, index=True),
     Column("outcome", Text, nullable=False),
 )

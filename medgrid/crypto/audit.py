@@ -6,7 +6,8 @@ what is remembered of the tree, and signs the root. Verifying reads all records 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,7 @@ class AuditLog:
         self,
         *,
         who: str | None = None,
-        what: str | None = None,
+        what: str | Collection[str] | None = None,
         since_s: float | None = None,
     ) -> Iterator[Record]:
         """Records that this identity may see, the oldest first.
@@ -56,18 +57,21 @@ class AuditLog:
         ----------
         who : str, optional
             Those of one identity.
-        what : str, optional
-            Those of one verb, thing or patient.
+        what : str or collection of str, optional
+            Those of one verb, thing or patient, or of one of these.
         since_s : float, optional
             Those from this time on, seconds since 1970.
         """
-        for rows in self._door.records(0):
-            for record in rows:
+        names = None if what is None else {what} if isinstance(what, str) else {*what}
+        since_us = None if since_s is None else math.ceil(since_s * 1e6)
+        pages = self._door.records(0)
+        if names is not None or since_us is not None or who is not None:
+            pages = self._door.numbered(self._door.found(names, since_us, who))
+        for page in pages:
+            for record in page:
                 if who is not None and record.who != who:
                     continue
-                if what is not None and what not in (record.verb, record.thing, record.patient):
-                    continue
-                if since_s is not None and record.time_s < since_s:
+                if since_us is not None and record.time_us < since_us:
                     continue
                 yield record
 

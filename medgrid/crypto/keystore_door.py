@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import Any, Protocol, TypeVar
 
@@ -83,6 +83,17 @@ class Door(Protocol):
 
     def records(self, start: int) -> Iterator[list[Record]]:
         """Records that this identity may see, from `start` on."""
+
+    def found(
+        self, names: Collection[str] | None, since_us: int | None, who: str | None
+    ) -> list[int]:
+        """Numbers of records that this identity may see, in order: by the first that is given.
+
+        They are of one of some verbs, things or patients, from a time on, or of one identity.
+        """
+
+    def numbered(self, numbers: Sequence[int]) -> Iterator[list[Record]]:
+        """Those of these records that this identity may see, in order."""
 
 
 def chunks(items: Iterable[_T], size: int = _CHUNK) -> Iterator[list[_T]]:
@@ -278,6 +289,27 @@ class LocalDoor:
             question = select(audit).where(audit.c.seq >= start).order_by(audit.c.seq)
             for rows in connection.execute(question).partitions(_CHUNK):
                 yield [Record(*row[:7]) for row in rows]
+
+    def found(
+        self, names: Collection[str] | None, since_us: int | None, who: str | None
+    ) -> list[int]:
+        at, numbers = audit.c, select(audit.c.seq)
+        found: set[int] = set()
+        with self._db.read() as connection:
+            for some in chunks(names or ()):
+                for column in (at.verb, at.thing, at.patient):
+                    found.update(connection.scalars(numbers.where(column.in_(some))))
+            if names is None:
+                one = at.who == who if since_us is None else at.time_us >= since_us
+                found.update(connection.scalars(numbers.where(one)))
+        return sorted(found)
+
+    def numbered(self, numbers: Sequence[int]) -> Iterator[list[Record]]:
+        for some in chunks(numbers):
+            with self._db.read() as connection:
+                question = select(audit).where(audit.c.seq.in_(some)).order_by(audit.c.seq)
+                found = [Record(*row[:7]) for row in connection.execute(question)]
+            yield found
 
 
 def _columns(record: Record) -> tuple[int, int, str, str, str, str, str]:

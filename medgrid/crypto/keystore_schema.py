@@ -185,6 +185,7 @@ grant_header = Table(
     Column("granted_by", String, nullable=False),
     Column("sealed", Blob, nullable=False),
     Index("ix_grant_header_recipient", "recipient"),
+    Index("ix_grant_header_until_us", "until_us"),
 )
 
 delegation = Table(
@@ -224,8 +225,9 @@ audit = Table(
     Column("patient", String, nullable=False),
     Column("detail", String, nullable=False),
     Column("leaf", Blob, nullable=False),
-    Index("ix_audit_thing", "thing"),
-    Index("ix_audit_patient", "patient"),
+    # with the number, so that no statistics make SQLite read all records instead
+    *(Index(f"ix_audit_{name}", name, "seq") for name in ("time_us", "who", "verb")),
+    *(Index(f"ix_audit_{name}", name, "seq") for name in ("thing", "patient")),
 )
 
 checkpoint = Table(

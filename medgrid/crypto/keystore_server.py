@@ -6,13 +6,14 @@ for whom it says: that is a grid of one person, and whoever may read everything 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib.resources import files
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
 from medgrid.crypto.audit_record import Event, Record
+from medgrid.crypto.keystore_door import chunks
 from medgrid.crypto.keystore_values import (
     CompartmentId,
     DelegatedKey,
@@ -140,6 +141,19 @@ class ServerDoor:
     def records(self, start: int) -> Iterator[list[Record]]:
         for rows in self._pages("keystore_records", start):
             yield [Record(*tuple(row)) for row in rows]
+
+    def found(
+        self, names: Collection[str] | None, since_us: int | None, who: str | None
+    ) -> list[int]:
+        question = "SELECT keystore_found(CAST(:names AS text[]), :since_us, :who) AS seq"
+        given = None if names is None else sorted(names)
+        rows = self._rows(question, names=given, since_us=since_us, who=who)
+        return [row.seq for row in rows]
+
+    def numbered(self, numbers: Sequence[int]) -> Iterator[list[Record]]:
+        question = "SELECT * FROM keystore_numbered(CAST(:numbers AS bigint[]))"
+        for some in chunks(numbers):
+            yield [Record(*tuple(row)) for row in self._rows(question, numbers=some)]
 
     def _pages(self, function: str, start: int) -> Iterator[list[Row[Any]]]:
         question = f"SELECT * FROM {function}(:start, :count)"  # noqa: S608 - ours

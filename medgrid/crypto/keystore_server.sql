@@ -165,6 +165,32 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
     ORDER BY a.seq LIMIT count
 $$;
 
+CREATE FUNCTION keystore_numbered(numbers bigint[])
+RETURNS TABLE (seq bigint, time_us bigint, who text, verb text, thing text, patient text,
+    detail text)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
+    WITH me AS MATERIALIZED (
+        SELECT keystore_me() AS name, keystore_is_owner() OR keystore_is('registrar') AS sees_all)
+    SELECT a.seq, a.time_us, a.who, a.verb, a.thing, a.patient, a.detail FROM audit a, me
+    WHERE a.seq = ANY (numbers) AND (me.sees_all OR a.who = me.name
+        OR EXISTS (SELECT FROM wrap w WHERE w.recipient = me.name AND w.patient = a.patient))
+    ORDER BY a.seq
+$$;
+
+-- numbers of such records by the first that is given, each with an index of its own
+CREATE FUNCTION keystore_found(names text[], since_us bigint, by_whom text)
+RETURNS SETOF bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
+    WITH chosen AS MATERIALIZED (
+        SELECT a.seq FROM audit a WHERE a.verb = ANY (names)
+        UNION SELECT a.seq FROM audit a WHERE a.thing = ANY (names)
+        UNION SELECT a.seq FROM audit a WHERE a.patient = ANY (names)
+        UNION SELECT a.seq FROM audit a WHERE names IS NULL AND a.time_us >= since_us
+        UNION SELECT a.seq FROM audit a
+            WHERE names IS NULL AND since_us IS NULL AND a.who = by_whom)
+    SELECT n.seq FROM keystore_numbered(ARRAY(SELECT c.seq FROM chosen c)) n ORDER BY n.seq
+$$;
+
 -- -- giving out -----------------------------------------------------------------------------------
 
 CREATE FUNCTION keystore_openable(ids text[])

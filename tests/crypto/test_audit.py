@@ -50,6 +50,10 @@ def test_records_say_who_did_what(log: KeyStore) -> None:
     assert [one.seq for one in log.audit.records(what="grant", who="bob")] == []
     assert [one.seq for one in log.audit.records(what=f"{2:032x}")] == [2, 7]
     assert [one.seq for one in log.audit.records(since_s=found[5].time_s)] == [5, 6, 7, 8, 9]
+    some = {"P-2", f"{2:032x}", "nothing"}
+    assert [one.seq for one in log.audit.records(what=some)] == [2, 5, 6, 7]
+    assert [one.seq for one in log.audit.records(who="bob", since_s=0.0)] == [8, 9]
+    assert list(log.audit.records(what=[])) == []
 
 
 def test_both_databases_hash_the_same_bytes(log: KeyStore) -> None:

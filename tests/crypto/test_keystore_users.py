@@ -406,6 +406,17 @@ def test_records_are_for_those_they_concern(clinic: Clinic) -> None:
     assert "fetch" in details("bob") and "try" not in details("bob")
     assert "fetch" in details("alice") and "try" not in details("alice")
     assert {"fetch", "try"} <= details("rita")
+
+    def found(name: str, **asked: Any) -> list[str]:
+        records = list(clinic.store(name).audit.records(**asked))
+        assert [one.seq for one in records] == sorted(one.seq for one in records)
+        return [one.detail for one in records if one.verb in ("release", "refuse")]
+
+    assert found("bob", what=SCAN) == found("bob", who="bob") == ["fetch"]
+    assert found("bob", who="carol") == []
+    assert found("rita", since_s=0.0)[-2:] == ["fetch", "try"]
+    assert found("rita", what={SCAN, "nothing"}, who="carol") == ["try"]
+    assert found("rita", since_s=4e9) == []
     report = clinic.store("bob").audit.verify(clinic.people.trust)
     assert report.problems == []
     assert report.root == clinic.owner.audit.root()
