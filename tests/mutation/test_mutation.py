@@ -31,7 +31,7 @@ def never(size_bytes: int) -> int:
     return size_bytes - 1
 '''
 TESTS = """\
-import os, signal, subprocess, sys
+import os, signal, subprocess, sys, time
 
 from medgrid.storage.sizes import fits
 
@@ -47,6 +47,12 @@ def test_a_process_that_is_killed():
     )
     ran = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     subprocess.Popen(["sleep", "SLEEP_S"], start_new_session=True)
+    orphan = subprocess.run(
+        ["sh", "-c", "sleep 0.1 >&- & echo $!"], stdout=subprocess.PIPE, text=True
+    ).stdout.strip()
+    deadline_s = time.monotonic() + 60
+    while os.path.exists(f"/proc/{orphan}"):
+        assert time.monotonic() < deadline_s
     assert ran.stdout == "6\\n"
 """
 PYTEST = """\

@@ -55,11 +55,10 @@ class Tree:
                 start_new_session=True,
             )
         try:
-            return process.wait(limit_s)
-        except subprocess.TimeoutExpired:
-            return None
+            process.returncode = _wait(process.pid, limit_s)
+            return process.returncode
         finally:
-            _end_all_below(process)
+            _end_all_below()
             shutil.rmtree(self._tmp, ignore_errors=True)
 
 
@@ -90,14 +89,25 @@ def _alone() -> tuple[str, ...]:
     return words if subprocess.run([*words, "true"], capture_output=True).returncode == 0 else ()
 
 
-def _end_all_below(started: subprocess.Popen[bytes]) -> None:
+def _wait(wanted: int, limit_s: float) -> int | None:
+    """Wait for a child, and for orphans that became ours: tests wait until those are gone."""
+    deadline_s = time.monotonic() + limit_s
+    while time.monotonic() < deadline_s:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == wanted:
+            return os.waitstatus_to_exitcode(status)
+        if not pid:
+            time.sleep(0.02)
+    return None
+
+
+def _end_all_below() -> None:
     """Kill all processes below this one, and wait for them."""
     deadline_s = time.monotonic() + 30
     while (found := _below(os.getpid())) and time.monotonic() < deadline_s:
         for pid in found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        started.poll()
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
