@@ -142,5 +142,6 @@ class KeyStore(PeopleStore, UserStore, CompartmentStore, HeaderStore, Delegation
         return self._door.shares(batches)
 
     def close(self) -> None:
-        """Give back all connections."""
+        """Give back all connections; what was destroyed is on the disk no more."""
+        self.db.empty_log()
         self.db.close()

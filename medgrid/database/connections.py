@@ -317,13 +317,25 @@ class Database:
         """
         self._grown = 0
         if self.is_sqlite:
-            with self.connect() as connection:
+            with self._hasty() as connection:
                 connection.exec_driver_sql("PRAGMA analysis_limit=1000")
-                connection.exec_driver_sql("PRAGMA busy_timeout=100")
                 with contextlib.suppress(exc.OperationalError):  # another time, when it is locked
                     connection.exec_driver_sql("ANALYZE")
-                milliseconds = int(self._busy_timeout_s * 1000)
-                connection.exec_driver_sql(f"PRAGMA busy_timeout={milliseconds}")
+
+    def empty_log(self) -> None:
+        """Let SQLite's log hold nothing that was deleted since, unless it is in use just now."""
+        if self.is_sqlite:
+            with contextlib.suppress(MedgridError), self._hasty() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    @contextmanager
+    def _hasty(self) -> Iterator[Connection]:
+        """A connection outside of any transaction that does not wait for others."""
+        with self.connect() as connection:
+            connection.exec_driver_sql("PRAGMA busy_timeout=100")
+            yield connection
+            milliseconds = int(self._busy_timeout_s * 1000)
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={milliseconds}")
 
     def close(self) -> None:
         """Give back all connections."""

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.datagrid import DataGrid, measures
+from medgrid.crypto.keystore import KeyStore
+from medgrid.model import DataClass
+from tests.lab.datagrid import ME, DataGrid, measures
 
 
 def test_ls_prints_lfns_and_folders(any_data: DataGrid) -> None:
@@ -125,6 +127,18 @@ def test_rm(any_data: DataGrid) -> None:
     any_data.ok("rm", "-y", "-r", "/a", "/b")
     assert any_data.ok("ls").lines == []
     assert any_data.stored("near") == []
+
+
+def test_rm_destroys_the_key_while_others_have_the_store_open(data: DataGrid) -> None:
+    item = data.put("/a", data_class=DataClass.IMAGE)
+    (url,) = data.settings.keystore_urls
+    folder = data.settings.home
+    with KeyStore.open(url, ME) as store:
+        header = store.release([item.id], "test")[item.id].header
+        assert any(header in path.read_bytes() for path in folder.glob("keystore.db*"))
+        data.ok("rm", "--yes", "/a")
+        assert not any(header[-64:] in path.read_bytes() for path in folder.glob("keystore.db*"))
+        assert store.release([item.id], "test") == {}
 
 
 def test_rm_is_all_or_nothing(data: DataGrid) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import stat
 import time
 from pathlib import Path
@@ -49,6 +50,31 @@ def test_a_store_is_a_private_file(tmp_path: Path) -> None:
     again = KeyStore.create(f"sqlite:///{path}", "alice")
     assert again.who == "alice"
     again.close()
+
+
+def test_what_is_destroyed_is_not_in_the_file_any_more(
+    tmp_path: Path, people: People, alice: Person
+) -> None:
+    """Nor in the log beside it, though another process, a broker say, has the store open."""
+    url = f"sqlite:///{tmp_path / 'keystore.db'}"
+    header, box, short = (secrets.token_bytes(size) for size in (9000, 300, 40))
+    with KeyStore.create(url, "broker") as broker, KeyStore.open(url, "alice") as store:
+        Compartments(store, alice, people.trust).create("P-1", IMAGE)
+        store.put_headers([image(1, header), image(2, short), image(3)])
+        store.put_delegation(1, {"broker": box}, [])
+        broker.delegation(1)
+        store.db.empty_log()  # into the file proper
+        assert all(found_in(tmp_path, secret) for secret in (header, box, short))
+        store.drop([object_id(1), object_id(2)])
+        store.drop_delegation(1)
+        store.close()
+        assert not any(found_in(tmp_path, secret) for secret in (header, box, short))
+        assert broker.delegations() == {}
+
+
+def found_in(folder: Path, secret: bytes) -> bool:
+    """Whether a piece of it is in a file."""
+    return any(secret[16:32] in path.read_bytes() for path in folder.iterdir())
 
 
 def test_another_database_is_no_key_store(catalog_url: str) -> None:
