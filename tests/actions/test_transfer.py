@@ -12,9 +12,11 @@ import pytest
 
 from medgrid.actions.files import LocalDiskFull, atomic_file
 from medgrid.actions.transfer import BadReplica, Uploads, fetch_file, nearest, read_small
+from medgrid.crypto.vault import Whose
 from medgrid.errors import AlreadyExists, Denied, IntegrityError, NotFound
-from medgrid.model import LFN, Replica, Sha256, StorageElement, new_object_id
-from tests.lab.datagrid import DataGrid
+from medgrid.model import LFN, DataClass, Replica, Sha256, StorageElement, new_object_id
+from medgrid.storage.base import physical_name
+from tests.lab.datagrid import ME, DataGrid, kept_keys
 from tests.lab.disks import read_only_disk, small_disk
 from tests.lab.prompt import ROOT
 
@@ -119,6 +121,29 @@ def test_an_interrupted_upload_leaves_nothing(data: DataGrid) -> None:
             raise KeyboardInterrupt
         assert grid.catalog.objects.reservations("near") == {}
     assert data.stored("near") == []
+
+
+def test_what_is_taken_back_leaves_no_key(data: DataGrid) -> None:
+    object_id = new_object_id()
+    with data.grid() as grid, pytest.raises(KeyboardInterrupt), Uploads(grid) as uploads:
+        made = uploads.seal(object_id, "near", [b"x"], Whose(DataClass.IMAGE, None, (ME,)))
+        grid.keep([made.sealing])
+        assert kept_keys(data.settings) == {object_id}
+        raise KeyboardInterrupt
+    assert kept_keys(data.settings) == set()
+    assert data.stored("near") == []
+
+
+def test_what_another_took_back_keeps_its_key(data: DataGrid) -> None:
+    """Who deletes the bytes destroys the key: here fsck, which may still be about it."""
+    theirs, own = new_object_id(), new_object_id()
+    with data.grid() as grid, pytest.raises(KeyboardInterrupt), Uploads(grid) as uploads:
+        for object_id in (theirs, own):
+            made = uploads.seal(object_id, "near", [b"x"], Whose(DataClass.IMAGE, None, (ME,)))
+            grid.keep([made.sealing])
+        grid.catalog.objects.condemn_uploads([("near", physical_name(theirs))])
+        raise KeyboardInterrupt
+    assert kept_keys(data.settings) == {theirs}
 
 
 class TestAtomicFile:

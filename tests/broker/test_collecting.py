@@ -8,10 +8,12 @@ from typing import cast
 
 import pytest
 
-from medgrid.broker.collecting import Collector
+from medgrid.broker import collecting
+from medgrid.broker.collecting import Collector, output_id
 from medgrid.broker.storages import Storages
 from medgrid.errors import Unreachable
 from medgrid.model import StorageElement
+from medgrid.storage.base import part_name, physical_name
 from medgrid.workers.base import AttemptId, OutputFile, OutputPattern, WorkerLink
 from tests.workers.places import GRID, Place, run, script
 
@@ -67,3 +69,29 @@ def test_what_has_come_of_a_large_output_is_not_asked_for_again(
         with storages.get(element.name).open(one.pfn) as stream:
             assert hashlib.sha256(stream.read()).hexdigest() == one.sha256
     assert list(storages.get(element.name).temporaries()) == []
+
+
+@pytest.mark.timeout(60)  # else whoever reads on where nothing comes waits for long
+def test_a_part_that_is_too_large_is_begun_anew(
+    place: Place, storages: Storages, element: StorageElement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes of an earlier time, say: the worker is not asked for what is beyond the end."""
+    size_bytes = collecting._RESUMED_BYTES
+    lines = f"head -c {size_bytes} /dev/zero > volume.bin"
+    link = place.open()
+    outputs = (OutputPattern("volume", "volume.bin"),)
+    done = run(link, script(place.attempt(), lines, outputs=outputs))
+    (output,) = done.outputs
+    storage = storages.get(element.name)
+    part = part_name(physical_name(output_id(GRID, done.attempt, output.path)))
+    storage.put(part, [b"x" * (size_bytes + 1)])
+    monkeypatch.setattr(collecting, "_PAUSE_S", 0.0)
+    behind = Broken(link, -1)
+    got, failed = Collector(storages, GRID).collect(cast(WorkerLink, behind), [(done, element)])
+    assert failed == {}
+    assert [one.sha256 for one in got[done.attempt]] == [output.sha256]
+    assert behind.asked == [("volume", 0)]
+    assert list(storage.temporaries()) == []
+    # who asks for it all the same gets nothing
+    ((_, _, chunks),) = link.collect([(done.attempt, output)], size_bytes + 1)
+    assert b"".join(chunks) == b""

@@ -8,14 +8,29 @@ from queue import Queue
 
 from medgrid.broker.collecting import Collector
 from medgrid.broker.driver import Driver
-from medgrid.broker.messages import Cancel, Follow, LinkUp, Records, Report
+from medgrid.broker.messages import Cancel, Follow, LinkUp, Records, Report, Work
 from medgrid.broker.staging import Stager, Wheels
 from medgrid.broker.storages import Storages
-from medgrid.model import Cause, StorageElement
+from medgrid.model import Algorithm, Cause, Sha256, StorageElement
 from medgrid.workers import open_link
 from medgrid.workers.base import OutputPattern
 from tests.lab.waiting import PATIENCE_S, linger
 from tests.workers.places import GRID, Place, run, script
+
+Reports = Queue[tuple[Driver, Report]]
+
+
+def drive(place: Place, storages: Storages) -> tuple[Driver, Reports]:
+    """A driver of the worker, and where it puts what it has to say."""
+    reports: Reports = Queue()
+    driver = Driver(
+        place.worker,
+        partial(open_link, place.worker, place.settings, GRID),
+        Stager(place.worker, storages, Wheels(place.settings.cache_dir)),
+        Collector(storages, GRID),
+        reports,
+    )
+    return driver, reports
 
 
 def test_no_end_is_passed_over_before_it_is_known_what_lives_there(
@@ -27,14 +42,7 @@ def test_no_end_is_passed_over_before_it_is_known_what_lives_there(
     )
     assert run(place.open(), launch).cause is Cause.OK
 
-    reports: Queue[tuple[Driver, Report]] = Queue()
-    driver = Driver(
-        place.worker,
-        partial(open_link, place.worker, place.settings, GRID),
-        Stager(place.worker, storages, Wheels(place.settings.cache_dir)),
-        Collector(storages, GRID),
-        reports,
-    )
+    driver, reports = drive(place, storages)
     driver.start()
     try:
         teller, report = reports.get(timeout=PATIENCE_S)
@@ -51,3 +59,35 @@ def test_no_end_is_passed_over_before_it_is_known_what_lives_there(
     assert "done" in [record.event for record in told.records]
     (output,) = told.outputs[launch.attempt]
     assert output.sha256 == hashlib.sha256(b"result\n").hexdigest()
+
+
+def test_an_attempt_is_launched_before_it_is_cancelled(
+    place: Place, storages: Storages, element: StorageElement
+) -> None:
+    """Both were asked for before the driver came to either."""
+    descriptor = {
+        "name": "sleep",
+        "tool-version": "1",
+        "schema-version": "0.5",
+        "description": "Sleeps.",
+        "command-line": "sleep 60",
+        "inputs": [],
+    }
+    algorithm = Algorithm("sleep", "1", Sha256("0" * 64), descriptor)
+    driver, reports = drive(place, storages)
+    driver.start()
+    try:
+        _, report = reports.get(timeout=20)
+        assert isinstance(report, LinkUp)
+        report.inbox.put(Work(place.attempt(), algorithm, None, {}, {}, {}, element))
+        report.inbox.put(Cancel((place.attempt(),)))
+        report.inbox.put(Follow(0, {}))
+        events: list[tuple[str, Cause | None]] = []
+        while not events or events[-1][0] != "done":
+            _, told = reports.get(timeout=20)
+            if isinstance(told, Records):
+                events += [(one.event, one.cause) for one in told.records if one.attempt]
+    finally:
+        driver.stop()
+        driver.join(20)
+    assert (events[0], events[-1]) == (("accepted", None), ("done", Cause.CANCELLED))

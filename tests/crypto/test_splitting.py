@@ -27,7 +27,7 @@ from medgrid.crypto.seals import Seals
 from medgrid.crypto.split_mend import mend
 from medgrid.crypto.split_store import SplitKeyStore, open_stores
 from medgrid.crypto.splitting import Batch, batch_of, join, open_split, split
-from medgrid.errors import ConfigError, IntegrityError, MedgridError, Unreachable, UsageError
+from medgrid.errors import Busy, ConfigError, IntegrityError, MedgridError, Unreachable, UsageError
 from medgrid.model import DataClass, ObjectId
 from tests.crypto.conftest import three_urls
 from tests.crypto.people import People
@@ -376,6 +376,35 @@ def test_an_interrupted_write_is_all_or_nothing(
         mend(hydra.urls, "alice")
         with hydra.open() as after:
             assert after.release([SCAN], "fetch")[SCAN].header == found.header
+
+
+def test_a_write_that_another_undid_meanwhile_says_so(
+    hydra: Hydra, monkeypatch: pytest.MonkeyPatch, hasty: None
+) -> None:
+    """A writer that stood still for long is taken for one that was interrupted."""
+    finish = split_writes._finish
+    overtaken: list[bool] = []
+
+    def stand_still(*args: Any) -> None:
+        if not overtaken:
+            overtaken.append(True)
+            with hydra.open("alice"):
+                pass
+        finish(*args)
+
+    monkeypatch.setattr(split_writes, "_finish", stand_still)
+    with hydra.open() as store, pytest.raises(Busy) as caught:
+        store.put_certificate("bob", b"blob")
+    assert caught.value.message == (
+        "a write to the key stores took too long, and was undone by another"
+    )
+    for file in hydra.files:
+        with sqlite3.connect(file) as connection:
+            for table in ("pending", "certificate"):
+                question = f"SELECT count(*) FROM {table}"
+                assert connection.execute(question).fetchone() == (0,)
+        connection.close()
+    hydra.check()
 
 
 def test_a_failed_write_leaves_nothing(hydra: Hydra) -> None:

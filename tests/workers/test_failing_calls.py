@@ -15,7 +15,7 @@ from medgrid.model import Cause
 from medgrid.workers.errors import AgentError
 from tests.lab.prompt import ROOT
 from tests.lab.shim import Role, Shim, why_no_shim
-from tests.workers.places import Place, follow_until, run, script
+from tests.workers.places import Place, all_records, follow_until, run, script
 from tests.workers.test_faults import dones
 
 
@@ -44,6 +44,8 @@ def test_an_attempt_that_the_journal_could_not_take_can_be_given_again(
     record = run(link, launch)
     assert (record.cause, record.stdout_tail) == (Cause.OK, "ran\n")
     assert dones(link) == {launch.attempt: 1}
+    # what was refused is in no journal, where the next agent would find it and run it
+    assert [one.event for one in all_records(link)].count("accepted") == 1
 
 
 @pytest.mark.parametrize("number", range(1, 7))
