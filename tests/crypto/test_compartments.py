@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import text
 
 from medgrid.crypto.care_team import CareTeam
-from medgrid.crypto.compartments import Compartments
+from medgrid.crypto.compartments import Compartments, make_wrap
 from medgrid.crypto.hpke import key_pair, public_of
 from medgrid.crypto.keystore import KeyStore
 from medgrid.crypto.keystore_schema import RECOVERY
@@ -92,6 +93,37 @@ def test_an_exchanged_public_key_is_refused(store: KeyStore, people: People, ali
         assert caught.value.message == (
             f"the image key of patient {patient} is not the one that alice signed"
         )
+
+
+def test_a_newest_key_that_was_taken_away_is_missed(
+    one_store: KeyStore, people: People, alice: Person
+) -> None:
+    """Who was dropped from the team would have new data sealed to the key that they had."""
+    mine = compartments(one_store, alice, people)
+    mine.create("P-1", IMAGE)
+    mine.rotate("P-1", IMAGE)
+    with one_store.db.write() as connection:
+        connection.execute(text("DELETE FROM compartment WHERE revision = 2"))
+    with pytest.raises(IntegrityError) as caught:
+        compartments(one_store, alice, people).public("P-1", IMAGE)
+    assert caught.value.message == (
+        "the newest image key of patient P-1 is missing from the key store"
+    )
+
+
+def test_a_wrap_with_another_key_in_it_is_refused(
+    store: KeyStore, people: People, alice: Person
+) -> None:
+    """Anybody can seal to alice."""
+    mine = compartments(store, alice, people)
+    id_ = mine.create("P-1", IMAGE).id
+    store.drop_wraps("P-1")
+    store.put_wraps([make_wrap(id_, "alice", alice.encryption_public, key_pair()[0])])
+    with pytest.raises(IntegrityError) as caught:
+        compartments(store, alice, people).private(*id_)
+    assert caught.value.message == (
+        "the key of alice for image data of patient P-1 (revision 1) is damaged or is another's"
+    )
 
 
 def test_a_member_added_later_opens_all_revisions(

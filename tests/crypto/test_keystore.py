@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import stat
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,36 @@ def test_names_open_for_the_care_team_alone(store: KeyStore, people: People, ali
     assert not any("DOE" in str(one) for one in store.audit.records())
     store.drop_seal("P-1")
     assert seals.open(["P-1"], "whois") == {}
+
+
+def test_a_seal_of_an_earlier_key_is_refused(
+    store: KeyStore, people: People, alice: Person
+) -> None:
+    mine = Compartments(store, alice, people.trust)
+    mine.ensure(["P-1"], NAMES)
+    seals = Seals(store, alice, mine, people.trust)
+    seals.put({"P-1": {"PatientName": "MISS^JANE"}})
+    earlier = store.seals(["P-1"], "test")["P-1"]
+    mine.rotate("P-1", NAMES)
+    mine.forget()
+    seals.put({"P-1": {"PatientName": "DOE^JANE"}})
+    store.put_seals([earlier])
+    with pytest.raises(IntegrityError) as caught:
+        seals.open(["P-1"], "whois")
+    assert caught.value.message == "the seal of patient P-1 is damaged, exchanged or too old"
+
+
+def test_a_seal_that_somebody_signed_in_the_name_of_another_is_refused(
+    store: KeyStore, people: People, alice: Person
+) -> None:
+    """Anybody can seal to the public key."""
+    mine = Compartments(store, alice, people.trust)
+    mine.ensure(["P-1"], NAMES)
+    liar = replace(Person.draw("alice"), encryption_private=alice.encryption_private)
+    Seals(store, liar, mine, people.trust).put({"P-1": {"PatientName": "DOE^JANE"}})
+    with pytest.raises(IntegrityError) as caught:
+        Seals(store, alice, mine, people.trust).open(["P-1"], "whois")
+    assert caught.value.message == "the seal of patient P-1 is damaged, exchanged or too old"
 
 
 def test_brokers_borrow_keys_while_jobs_last(

@@ -48,6 +48,17 @@ def test_an_attempt_that_the_journal_could_not_take_can_be_given_again(
     assert [one.event for one in all_records(link)].count("accepted") == 1
 
 
+def test_a_cancel_that_the_journal_could_not_take_is_not_promised(
+    shim: Shim, local_place: Place
+) -> None:
+    link = local_place.open()
+    attempt = local_place.attempt()
+    shim.fail(Role.AGENT, 1)  # the write of its record
+    with pytest.raises(AgentError, match=r"Input/output error"):
+        link.cancel([attempt])
+    assert follow_until(local_place.open(), [attempt])[attempt].cause is Cause.CANCELLED
+
+
 @pytest.mark.parametrize("number", range(1, 7))
 def test_a_call_that_fails_loses_no_end(shim: Shim, local_place: Place, number: int) -> None:
     link = local_place.open()
