@@ -22,6 +22,7 @@ __all__ = [
     "parse_size",
     "private_dir",
     "sync_folder",
+    "user_cache_dir",
 ]
 
 _MAX_YAML_BYTES = 4 * 1024 * 1024
@@ -61,6 +62,8 @@ class Settings:
     broker_autostart: bool = True
     host_lost_after_s: float = 600.0  # an unreachable worker's jobs go elsewhere after so long
     max_attempts: int = 3
+    wheels: str = ""  # directory that wheels for workers come from, and no index is asked
+    wheel_cache: str = ""  # where wheels are kept; the default is in the user's cache directory
 
     @property
     def catalog_url(self) -> str:
@@ -86,6 +89,23 @@ class Settings:
     def cache_dir(self) -> Path:
         """What can be thrown away: wheelhouses, converted files."""
         return self.home / "cache"
+
+    @property
+    def wheels_dir(self) -> Path | None:
+        """Directory that wheels must come from, if there is one."""
+        return Path(self.wheels).expanduser() if self.wheels else None
+
+    @property
+    def wheel_cache_dir(self) -> Path:
+        """Where wheels are kept, for all grids of this user; it can be thrown away, too."""
+        if self.wheel_cache:
+            return Path(self.wheel_cache).expanduser()
+        return user_cache_dir() / "wheels"
+
+
+def user_cache_dir() -> Path:
+    """What can be thrown away, of all grids of this user and of this checkout's programs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "medgrid"
 
 
 def load_settings(home: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:

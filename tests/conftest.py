@@ -21,6 +21,7 @@ pytest_plugins = [
     "tests.lab.hospital",
     "tests.lab.importer",
     "tests.lab.ward",
+    "tests.lab.wheels",
 ]
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import medgrid
 from medgrid.agent import processes
+from medgrid.config import user_cache_dir
 from medgrid.errors import ConfigError
 
 __all__ = ["DemoImages", "gather_images", "sample_algorithm", "stop_agents"]
@@ -82,18 +83,22 @@ def sample_algorithm() -> Path:
     ConfigError
         It is in neither place.
     """
-    name = "algorithms/similarity.json"
-    places = [
-        Path(medgrid.__file__).parent.parent / "config" / name,
-        Path(sys.prefix) / "share" / "medgrid" / name,
-    ]
+    places = _shipped("algorithms/similarity.json")
     for place in places:
         if place.exists():
             return place
     raise ConfigError(
-        f"the sample algorithm is not installed: {places[1]} does not exist",
+        f"the sample algorithm is not installed: {places[-1]} does not exist",
         hint="run the demonstration from a checkout: bin/medgrid demo",
     )
+
+
+def _shipped(name: str) -> list[Path]:
+    """Where a file of ``config`` may lie: in the checkout, or where the package put it."""
+    return [
+        Path(medgrid.__file__).parent.parent / "config" / name,
+        Path(sys.prefix) / "share" / "medgrid" / name,
+    ]
 
 
 def stop_agents(home: Path) -> None:
@@ -131,16 +136,26 @@ def _template() -> tuple[Path | None, str | None]:
         found = _package_dir("nilearn").parent / TEMPLATE
         if found.exists():
             return found, None
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "medgrid"
+    cache = user_cache_dir()
     kept = cache / Path(TEMPLATE).name
     if kept.exists():
         return kept, None
+    lock = next((place for place in _shipped("locks/nilearn.txt") if place.exists()), None)
+    if lock is None:
+        return (
+            None,
+            "the lock of nilearn's wheel, which holds it, is not installed",
+        )
+    only = os.environ.get("MEDGRID_WHEELS")
     with tempfile.TemporaryDirectory() as scratch:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
         command += ["--only-binary=:all:", "--retries=1", "--timeout=15", "--dest", scratch]
+        command += ["--require-hashes", "--requirement", str(lock)]
+        if only:
+            command += ["--no-index", "--find-links", only]
         try:
             ran = subprocess.run(
-                [*command, "nilearn"],
+                command,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=_DOWNLOAD_TIMEOUT_S,

@@ -11,6 +11,7 @@ each value is a whole argument, or a part of one, byte for byte.
 `outputs`                 where the program writes: path-templates and their conditions
 `invocation`              all of these -> what one job runs (`compose`)
 `bundle`                  the folder of code that goes with a descriptor, as one tar
+`lockfile`                versions and digests of all that an environment is made of
 `wheelhouse`              the wheels of a Python environment, as one tar
 ========================  ====================================================================
 """

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medgrid.algorithms.lockfile import lock_problem
 from medgrid.algorithms.options import options
 from medgrid.algorithms.outputs import check_condition
 from medgrid.algorithms.parameters import typed_value
@@ -281,6 +282,8 @@ def _option_problems(descriptor: Mapping[str, Any]) -> Iterator[Problem]:
                     f"{requirement!r} is not pinned",
                     "pin it with '==', so that the same algorithm gives the same result next year",
                 )
+    if "lock" in environment:
+        yield from _lock_problems(environment, (*where, "environment", "lock"))
     if kind == "container" and "image" not in environment and "container-image" not in descriptor:
         yield Problem((*where, "environment"), "an environment of kind container needs an 'image'")
     for name in own.get("attributes", {}):
@@ -291,3 +294,17 @@ def _option_problems(descriptor: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem((*where, "per_input", name), f"there is no output list {name!r}")
         if role not in files:
             yield Problem((*where, "per_input", name), f"there is no File input {role!r}")
+
+
+def _lock_problems(environment: Mapping[str, Any], place: tuple[str, ...]) -> Iterator[Problem]:
+    lock = environment["lock"]
+    if environment["kind"] != "python":
+        yield Problem(place, "only an environment of kind python has one")
+    elif isinstance(lock, str):
+        if Path(lock).is_absolute() or ".." in Path(lock).parts:
+            yield Problem(place, "the file must lie beside the descriptor")
+    else:
+        wanted = [*environment.get("requirements", ()), *environment.get("alone", ())]
+        problem = lock_problem(lock, wanted)
+        if problem is not None:
+            yield Problem(place, *problem)

@@ -11,6 +11,7 @@ from typing import Any
 
 from medgrid.algorithms.bundle import pack_folder
 from medgrid.algorithms.checks import problems
+from medgrid.algorithms.lockfile import read_lock
 from medgrid.algorithms.options import options
 from medgrid.algorithms.schema import check_schema, json_path
 from medgrid.errors import ConfigError
@@ -46,7 +47,7 @@ class LoadedAlgorithm:
 
 
 def load(path: Path) -> LoadedAlgorithm:
-    """Read a descriptor and pack its bundle.
+    """Read a descriptor, put the lines of its lock file into it, and pack its bundle.
 
     Raises
     ------
@@ -67,6 +68,10 @@ def load(path: Path) -> LoadedAlgorithm:
     except (UnicodeDecodeError, ValueError, RecursionError) as exc:
         raise ConfigError(f"{path}: not valid JSON") from exc
     validate(descriptor, str(path))
+    environment = options(descriptor).get("environment", {})
+    if isinstance(environment.get("lock"), str):
+        environment["lock"] = read_lock(path.parent / environment["lock"])
+        validate(descriptor, str(path))
     folder = options(descriptor).get("bundle")
     bundle = None
     if folder is not None:

@@ -65,13 +65,15 @@ class JobLimits:
 class JobEnvironment:
     """What the program needs on the worker: ``host``, ``python`` or ``container``.
 
-    Of the requirements in `alone` the wheel is installed without what it depends on.
+    Of the requirements in `alone` the wheel is installed without what it depends on. With a `lock`
+    its lines are all that is installed, and no other files than those of their digests.
     """
 
     kind: str
     programs: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
     alone: tuple[str, ...] = ()
+    lock: tuple[str, ...] = ()
     image: str | None = None
 
 
@@ -236,6 +238,7 @@ def environment_of(descriptor: Mapping[str, Any]) -> JobEnvironment:
         programs=programs,
         requirements=tuple(own.get("requirements", ())),
         alone=tuple(own.get("alone", ())),
+        lock=tuple(own.get("lock", ())),
         image=image if kind == "container" else None,
     )
 

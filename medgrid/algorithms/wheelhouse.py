@@ -1,7 +1,8 @@
 """The wheels of a Python environment, fetched once on this side, as one tar for workers.
 
 A worker may have no network. So the wheels that fit *its* Python are downloaded here, dependencies
-included, and the agent installs from the tar alone.
+included, and the agent installs from the tar alone. Wheels are kept, and checked before they are
+used again; a lock says what they must be in the first place.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ import hashlib
 import json
 import os
 import re
-import subprocess
-import sys
 import tarfile
 import tempfile
 import zipfile
@@ -23,42 +22,44 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medgrid.algorithms.bundle import write_tar
-from medgrid.errors import ConfigError, MedgridError, Unreachable
+from medgrid.algorithms.pip_download import NoWheel, WorkerPython, pip_download
+from medgrid.errors import ConfigError
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
+    from medgrid.algorithms.invocation import JobEnvironment
+
 __all__ = ["NoWheel", "pinned", "wheelhouse"]
 
-_FORMAT = 2
-_LEGACY = {"manylinux_2_17": "manylinux2014", "manylinux_2_12": "manylinux2010"}
-_PYTHON = re.compile(r"cp(\d)(\d+)t?")
+_FORMAT = 3
 _ROUNDS = 5
-
-
-class NoWheel(ConfigError):
-    """The package index has no wheel of a requirement for a worker's Python."""
+_HASHES = re.compile(r"\s--hash=sha256:([0-9a-f]{64})")
 
 
 def wheelhouse(
-    requirements: Sequence[str],
+    wanted: JobEnvironment,
     python_tags: Sequence[str],
     cache_dir: Path,
-    alone: Sequence[str] = (),
+    kept: Path,
+    only: Path | None = None,
 ) -> Path:
-    """Make, or find in the cache, a tar of wheels that satisfies requirements on a worker.
+    """Make, or find in the cache, a tar of wheels that is an environment on a worker.
 
     Parameters
     ----------
-    requirements : sequence of str
-        Pinned; environment markers are evaluated for the worker.
+    wanted : JobEnvironment
+        Its requirements, pinned, with their dependencies; those alone, without; or its lock.
+        Environment markers are evaluated for the worker.
     python_tags : sequence of str
         The worker's interpreter and platform, for example
         ``("cp311", "manylinux_2_36_x86_64")``.
     cache_dir : Path
-        Wheelhouses are kept below it; one that is there needs no network.
-    alone : sequence of str
-        More requirements, without what they depend on.
+        Tars are kept below it.
+    kept : Path
+        Wheels are kept there, for all grids of this user; what is there needs no network.
+    only : Path, optional
+        Wheels come from this directory, and no package index is asked.
 
     Returns
     -------
@@ -69,30 +70,38 @@ def wheelhouse(
     ------
     NoWheel
         There is no wheel of a requirement for that Python and platform.
+    IntegrityError
+        A file is not the one that the lock says.
     Unreachable
         The package index does not answer.
     ConfigError
-        Requirements contradict each other, or this Python has no pip.
+        Requirements contradict each other or the lock, or this Python has no pip.
     """
-    python, platform = python_tags[0], python_tags[1]
-    wanted = sorted(_for_worker(requirements, python, platform))
-    bare = sorted(_for_worker(alone, python, platform))
-    key = _digest(json.dumps([_FORMAT, wanted, bare, python, platform]).encode())
+    python = WorkerPython(python_tags[0], python_tags[1])
+    plan = _Plan(wanted, python)
+    key = _digest(json.dumps([_FORMAT, plan.key, python.tag, python.platform]).encode())
     folder = cache_dir / "wheelhouse"
-    folder.mkdir(parents=True, exist_ok=True)
-    known = folder / f"{key}.key"
-    with _locked(folder / f"{key}.lock"):
-        if known.exists():
-            found = folder / f"{known.read_text().strip()}.tar"
-            if found.exists():
-                return found
-        with tempfile.TemporaryDirectory(dir=folder, prefix="download-") as scratch:
-            wheels = _download(wanted, bare, python, platform, Path(scratch))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _locked(kept / f"{key}.lock"):
+            known = folder / f"{key}.key"
+            if known.exists():
+                found = folder / f"{known.read_text().strip()}.tar"
+                if found.exists():
+                    return found  # the agent sees whether its digest is right
+            wheels = _kept(kept, key)
+            if wheels is None:
+                with tempfile.TemporaryDirectory(dir=kept, prefix="download-") as scratch:
+                    wheels = _keep(kept, key, plan.download(Path(scratch), only))
             made = _pack(wheels, folder)
-        temporary = known.with_suffix(".part")
-        temporary.write_text(made.stem + "\n")
-        temporary.replace(known)
-    return made
+            _write(known, made.stem + "\n")
+            return made
+    except OSError as exc:
+        raise ConfigError(
+            f"wheels cannot be kept in {kept}: {(exc.strerror or str(exc)).lower()}",
+            hint="name another directory in the setting wheel_cache",
+        ) from exc
 
 
 def pinned(wheels: Path) -> tuple[str, ...]:
@@ -116,6 +125,41 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _kept(kept: Path, key: str) -> list[Path] | None:
+    """Wheels that were downloaded for `key` before, None unless all are there and unchanged.
+
+    Their list is a file as sha256sum writes it.
+    """
+    try:
+        lines = (kept / f"{key}.sha256").read_text(encoding="utf-8").splitlines()
+        expected = {kept / name: digest for digest, _, name in (s.partition("  ") for s in lines)}
+        if all(_file_digest(path) == digest for path, digest in expected.items()):
+            return list(expected)
+    except FileNotFoundError:
+        pass
+    return None
+
+
+def _keep(kept: Path, key: str, wheels: Iterable[Path]) -> list[Path]:
+    lines, found = [], []
+    for wheel in sorted(wheels):
+        lines.append(f"{_file_digest(wheel)}  {wheel.name}\n")
+        found.append(wheel.replace(kept / wheel.name))
+    _write(kept / f"{key}.sha256", "".join(lines))
+    return found
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
 def _pack(wheels: Iterable[Path], folder: Path) -> Path:
     with tempfile.NamedTemporaryFile(dir=folder, prefix="pack-") as stream:
         write_tar(stream, {wheel.name: (wheel, False) for wheel in wheels})
@@ -129,38 +173,56 @@ def _pack(wheels: Iterable[Path], folder: Path) -> Path:
     return target
 
 
-# -- the worker's Python ---------------------------------------------------------------------------
+class _Plan:
+    """What is to be downloaded for one Python of workers."""
 
+    def __init__(self, wanted: JobEnvironment, python: WorkerPython) -> None:
+        self._python = python
+        self._wanted = sorted(_for_worker(wanted.requirements, python))
+        self._alone = sorted(_for_worker(wanted.alone, python))
+        self._lock = sorted(_locked_for_worker(wanted.lock, python))
+        self.key = [self._wanted, self._alone, self._lock]
 
-def _version(python: str) -> str:
-    """``cp311`` -> ``3.11``."""
-    match = _PYTHON.fullmatch(python)
-    if match is None:
-        raise ConfigError(
-            f"a worker runs {python!r}, which is not CPython",
-            hint="give the worker a python3 that is CPython 3.8 or later",
-        )
-    return f"{match[1]}.{match[2]}"
+    def download(self, scratch: Path, only: Path | None) -> list[Path]:
+        if self._lock:
+            return self._download_locked(scratch, only)
+        return self._download_resolved(scratch, only)
 
+    def _download_locked(self, scratch: Path, only: Path | None) -> list[Path]:
+        lock = scratch / "lock.txt"
+        lock.write_text("\n".join(self._lock) + "\n", encoding="utf-8")
+        folder = scratch / "wheels"
+        words = ["--no-deps", "--require-hashes", "--requirement", str(lock)]
+        pip_download(words, self._python, folder, only)
+        missing = _missing(folder, self._wanted, self._python.markers)
+        if missing:
+            raise ConfigError(
+                f"the algorithm's lock lacks {', '.join(missing)} for {self._python}",
+                hint="lock it anew: uv pip compile --universal --generate-hashes",
+            )
+        return sorted(folder.glob("*.whl"))
 
-def _environment(python: str, platform: str) -> dict[str, str]:
-    """Values of environment markers on the worker (PEP 508)."""
-    version = _version(python)
-    mac = platform.startswith("macosx")
-    machine = re.search(r"(x86_64|aarch64|arm64|i686|ppc64le|s390x|armv7l|riscv64)$", platform)
-    return {
-        "implementation_name": "cpython",
-        "implementation_version": f"{version}.0",
-        "os_name": "posix",
-        "platform_machine": machine[0] if machine else "",
-        "platform_python_implementation": "CPython",
-        "platform_release": "",
-        "platform_system": "Darwin" if mac else "Linux",
-        "platform_version": "",
-        "python_full_version": f"{version}.0",
-        "python_version": version,
-        "sys_platform": "darwin" if mac else "linux",
-    }
+    def _download_resolved(self, scratch: Path, only: Path | None) -> list[Path]:
+        """Wheels of what is wanted and of all it depends on, on the worker; and of `alone`.
+
+        pip evaluates the markers of dependencies for the Python it runs in, not for the one it is
+        asked to download for; so what it left out is worked out from the wheels and asked for by
+        name.
+        """
+        more: list[str] = []
+        for number in range(_ROUNDS):
+            folder = scratch / str(number)
+            pip_download(["pip", *self._wanted, *more], self._python, folder, only)
+            missing = _missing(folder, self._wanted, self._python.markers)
+            if not missing:
+                break
+            more += missing
+        found = sorted(folder.glob("*.whl"))
+        if self._alone:
+            folder = scratch / "alone"
+            pip_download(["--no-deps", *self._alone], self._python, folder, only)
+            found += sorted(folder.glob("*.whl"))
+        return found
 
 
 def _applies(requirement: Requirement, environment: Mapping[str, str], extra: str = "") -> bool:
@@ -168,61 +230,28 @@ def _applies(requirement: Requirement, environment: Mapping[str, str], extra: st
     return marker is None or marker.evaluate({**environment, "extra": extra})
 
 
-def _for_worker(requirements: Sequence[str], python: str, platform: str) -> list[str]:
+def _for_worker(requirements: Sequence[str], python: WorkerPython) -> list[str]:
     """Requirements that count on the worker, without their markers."""
     from packaging.requirements import InvalidRequirement, Requirement
 
-    environment = _environment(python, platform)
     found = []
     for text in requirements:
         try:
             requirement = Requirement(text)
         except InvalidRequirement as exc:
             raise ConfigError(f"{text!r} is no Python requirement") from exc
-        if _applies(requirement, environment):
+        if _applies(requirement, python.markers):
             requirement.marker = None
             found.append(str(requirement))
     return found
 
 
-def _platforms(platform: str) -> list[str]:
-    """All platform tags whose wheels run there; an older C library's do (PEP 600, PEP 656)."""
-    match = re.fullmatch(r"(manylinux|musllinux)_(\d+)_(\d+)_(\w+)", platform)
-    if match is None:
-        return [platform]
-    family, major, minor, machine = match[1], match[2], int(match[3]), match[4]
-    names = [f"{family}_{major}_{number}" for number in range(minor, -1, -1)]
-    names += [_LEGACY[name] for name in names if name in _LEGACY]
-    if "manylinux_2_5" in names:
-        names.append("manylinux1")
-    return [f"{name}_{machine}" for name in names] + [f"linux_{machine}"]
-
-
-# -- pip -------------------------------------------------------------------------------------------
-
-
-def _download(
-    wanted: Sequence[str], alone: Sequence[str], python: str, platform: str, scratch: Path
-) -> list[Path]:
-    """Wheels of `wanted` and of all they depend on, on the worker; and of `alone`.
-
-    pip evaluates the markers of dependencies for the Python it runs in, not for the one it is asked
-    to download for; so what it left out is worked out from the wheels and asked for by name.
-    """
-    more: list[str] = []
-    for number in range(_ROUNDS):
-        folder = scratch / str(number)
-        _pip_download(["pip", *wanted, *more], python, platform, folder)
-        missing = _missing(folder, wanted, _environment(python, platform))
-        if not missing:
-            break
-        more += missing
-    found = sorted(folder.glob("*.whl"))
-    if alone:
-        folder = scratch / "alone"
-        _pip_download(["--no-deps", *alone], python, platform, folder)
-        found += sorted(folder.glob("*.whl"))
-    return found
+def _locked_for_worker(lock: Sequence[str], python: WorkerPython) -> Iterator[str]:
+    """Lines of a lock that count on the worker, without their markers, with their hashes."""
+    for line in lock:
+        hashes = "".join(f" --hash=sha256:{one}" for one in sorted(_HASHES.findall(line)))
+        for requirement in _for_worker([_HASHES.sub("", line)], python):
+            yield requirement + hashes
 
 
 def _missing(folder: Path, wanted: Sequence[str], environment: Mapping[str, str]) -> list[str]:
@@ -259,56 +288,3 @@ def _depends_on(wheel: Path) -> list[str]:
         name = next(n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
         header = BytesHeaderParser().parsebytes(archive.read(name))
     return [str(line) for line in header.get_all("Requires-Dist", [])]
-
-
-def _pip_download(wanted: Sequence[str], python: str, platform: str, folder: Path) -> None:
-    command = [sys.executable, "-m", "pip", "download", "--no-input", "--progress-bar=off"]
-    command += ["--disable-pip-version-check", "--only-binary=:all:", "--dest", str(folder)]
-    command += ["--implementation", "cp", "--python-version", _version(python)]
-    for abi in (python, "abi3", "none"):
-        command += ["--abi", abi]
-    for name in _platforms(platform):
-        command += ["--platform", name]
-    ended = subprocess.run(
-        [*command, *wanted],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if ended.returncode != 0:
-        raise _failure(ended.stderr, f"CPython {_version(python)} on {platform}")
-
-
-def _failure(said: str, where: str) -> MedgridError:
-    """What pip's messages mean."""
-    if "No module named pip" in said:
-        return ConfigError(
-            "wheels cannot be downloaded: the Python that runs medgrid has no pip",
-            hint=f"run '{sys.executable} -m ensurepip', or install python3-pip",
-        )
-    errors = [line.removeprefix("ERROR: ") for line in said.splitlines() if "ERROR: " in line]
-    if any(sign in said for sign in ("connection broken", "Connection refused", "timed out")):
-        return Unreachable(
-            "the package index does not answer",
-            hint="try again; a wheelhouse that was made once needs no network",
-        )
-    for line in errors:
-        found = re.match(r"No matching distribution found for (\S+)", line)
-        if found:
-            unknown = "(from versions: none)" in said
-            return NoWheel(
-                f"the package index has no wheel of {found[1]} for {where}",
-                hint="check its name, and that this host reaches the package index"
-                if unknown
-                else "pin a version that has one, or give the worker another python3",
-            )
-    if any("ResolutionImpossible" in line or "conflict" in line for line in errors):
-        return ConfigError(
-            f"the algorithm's requirements contradict each other for {where}",
-            hint="see 'medgrid algorithm show NAME'; loosen or change a pin",
-        )
-    reason = errors[0] if errors else "it gave no reason"
-    return ConfigError(f"pip cannot download the wheels for {where}: {reason}")

@@ -78,7 +78,7 @@ class Board:
         self._elements: dict[str, StorageElement] = {}
         self._reports = reports
         self._storages = Storages(settings)
-        self._wheels = Wheels(settings.cache_dir)
+        self._wheels = Wheels(settings)
         self._links = self.desk.links()
         self._health: Mapping[str, WorkerHealth] = {}
         self._heads: dict[int, SubmissionHead] = {}

@@ -33,6 +33,7 @@ _KEPT = (
     "TMPDIR",
     "TZ",
     "USER",
+    "XDG_CACHE_HOME",
 )
 _KEPT_STARTS = ("LC_", "MEDGRID_", "PG", "PIP_", "PYTHON", "SSL_")
 

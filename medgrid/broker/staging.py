@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from medgrid.algorithms.invocation import InputRef, Invocation, JobEnvironment, compose
 from medgrid.broker.messages import Work
 from medgrid.broker.storages import Storages
+from medgrid.config import Settings
 from medgrid.crypto.vault import InputKey
 from medgrid.errors import MedgridError, Unreachable
 from medgrid.model import GridObject, ObjectId, Replica, Sha256, Worker
@@ -52,11 +53,11 @@ class SourceError(MedgridError):
 class Wheels:
     """Wheelhouses, made once for all workers alike; for any thread."""
 
-    def __init__(self, cache_dir: Path) -> None:
-        self._cache_dir = cache_dir
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._lock = threading.Lock()
-        self._made: dict[tuple[tuple[str, ...], ...], tuple[Path, Bundle]] = {}
-        self._failed: dict[tuple[tuple[str, ...], ...], tuple[float, MedgridError]] = {}
+        self._made: dict[tuple[JobEnvironment, tuple[str, ...]], tuple[Path, Bundle]] = {}
+        self._failed: dict[tuple[JobEnvironment, tuple[str, ...]], tuple[float, MedgridError]] = {}
 
     def get(self, wanted: JobEnvironment, python_tags: tuple[str, ...]) -> tuple[Path, Bundle]:
         """Tar of the wheels of an environment for a Python of `python_tags`.
@@ -68,7 +69,7 @@ class Wheels:
         """
         from medgrid.algorithms.wheelhouse import wheelhouse
 
-        key = (wanted.requirements, wanted.alone, python_tags)
+        key = (wanted, python_tags)
         with self._lock:
             failed_s, problem = self._failed.get(key, (0.0, None))
             if problem is not None and time.monotonic() - failed_s < _TRY_AGAIN_S:
@@ -76,7 +77,11 @@ class Wheels:
             if key not in self._made:
                 try:
                     path = wheelhouse(
-                        wanted.requirements, python_tags, self._cache_dir, wanted.alone
+                        wanted,
+                        python_tags,
+                        self._settings.cache_dir,
+                        self._settings.wheel_cache_dir,
+                        self._settings.wheels_dir,
                     )
                 except MedgridError as exc:
                     self._failed[key] = (time.monotonic(), exc)
@@ -152,7 +157,7 @@ class Stager:
         python_tags: tuple[str, ...],
         items: dict[Sha256, StageItem],
     ) -> Environment:
-        if wanted.kind != "python" or not (wanted.requirements or wanted.alone):
+        if wanted.kind != "python" or not (wanted.requirements or wanted.alone or wanted.lock):
             return Environment(kind=wanted.kind, programs=wanted.programs, image=wanted.image)
         from medgrid.algorithms.wheelhouse import pinned
 

@@ -29,8 +29,8 @@ def algorithm() -> None:
 def add(session: Session, file: Path, se: str | None) -> None:
     """Add an algorithm: a Boutiques descriptor, and the code beside it.
 
-    Prints NAME@VERSION. Adding the same again changes nothing; a change of the descriptor or of
-    the code needs a new tool-version.
+    Prints NAME@VERSION. Adding the same again changes nothing; a change of the descriptor, of the
+    code or of the lock file that the descriptor names needs a new tool-version.
 
     \b
     medgrid algorithm add config/algorithms/similarity.json
@@ -116,6 +116,8 @@ def _described(found: Algorithm) -> Iterator[str]:
     needs = [*environment.programs, *environment.requirements, *environment.alone]
     if environment.image:
         needs.append(environment.image)
+    if environment.lock:
+        needs.append("locked")
     yield f"environment: {environment.kind}" + (f" ({', '.join(needs)})" if needs else "")
     yield f"command: {' '.join(descriptor['command-line'].split())}"
     yield f"digest: {found.digest}"

@@ -7,15 +7,45 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from medgrid.algorithms.wheelhouse import NoWheel, pinned, wheelhouse
-from medgrid.errors import ConfigError, ExitCode, Unreachable
+from medgrid.algorithms import wheelhouse as room
+from medgrid.algorithms.invocation import JobEnvironment
+from medgrid.algorithms.wheelhouse import NoWheel, pinned
+from medgrid.errors import ConfigError, ExitCode, IntegrityError, Unreachable
 
 TAGS = ("cp311", "manylinux_2_36_x86_64")
+
+
+def wheelhouse(
+    requirements: Sequence[str],
+    tags: tuple[str, str],
+    folder: Path,
+    alone: Sequence[str] = (),
+    lock: Sequence[str] = (),
+    only: Path | None = None,
+    cache: str = "grid",
+) -> Path:
+    """A tar of a grid's own, of wheels that all grids keep."""
+    wanted = JobEnvironment(
+        "python", requirements=tuple(requirements), alone=tuple(alone), lock=tuple(lock)
+    )
+    return room.wheelhouse(wanted, tags, folder / cache, folder / "kept", only)
+
+
+def locked(index: Path, *names: str) -> list[str]:
+    """Lines of a lock of wheels in the index."""
+    lines = []
+    for name in names:
+        (wheel,) = index.glob(f"{name}-*.whl")
+        package, version = wheel.name.split("-")[:2]
+        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        lines.append(f"{package}=={version} --hash=sha256:{digest}")
+    return lines
 
 
 def add_wheel(
@@ -69,6 +99,84 @@ def test_what_was_made_once_needs_no_index(
     assert wheelhouse(["alpha==1.0"], TAGS, tmp_path) == first
     # the same requirements in another order, or with a marker that holds, are the same
     assert wheelhouse(["alpha==1.0; python_version >= '3.9'"], TAGS, tmp_path) == first
+
+
+def test_another_grid_needs_no_index(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_wheel(index, "alpha", "1.0")
+    first = wheelhouse(["alpha==1.0"], TAGS, tmp_path)
+    monkeypatch.setenv("PIP_FIND_LINKS", "/nowhere")
+    other = wheelhouse(["alpha==1.0"], TAGS, tmp_path, cache="other")
+    assert other != first
+    assert other.read_bytes() == first.read_bytes()
+
+
+def test_a_kept_wheel_that_was_damaged_is_fetched_again(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_wheel(index, "alpha", "1.0")
+    first = wheelhouse(["alpha==1.0"], TAGS, tmp_path)
+    (wheel,) = (tmp_path / "kept").glob("alpha-*.whl")
+    wheel.write_bytes(wheel.read_bytes()[:-1])
+    with monkeypatch.context() as away:
+        away.setenv("PIP_FIND_LINKS", "/nowhere")
+        with pytest.raises(NoWheel):
+            wheelhouse(["alpha==1.0"], TAGS, tmp_path, cache="other")
+    other = wheelhouse(["alpha==1.0"], TAGS, tmp_path, cache="other")
+    assert other.read_bytes() == first.read_bytes()
+
+
+def test_a_directory_of_wheels_is_all_that_is_looked_at(index: Path, tmp_path: Path) -> None:
+    add_wheel(index, "alpha", "1.0")
+    only = tmp_path / "only"
+    only.mkdir()
+    with pytest.raises(NoWheel) as error:
+        wheelhouse(["alpha==1.0"], TAGS, tmp_path, only=only)
+    assert error.value.message == (
+        f"{only} has no wheel of pip for CPython 3.11 on manylinux_2_36_x86_64"
+    )
+    for wheel in index.iterdir():
+        wheel.rename(only / wheel.name)
+    assert names(wheelhouse(["alpha==1.0"], TAGS, tmp_path, only=only)) == ["alpha-1.0", "pip-25.0"]
+
+
+def test_a_lock_says_all_that_is_in_it(index: Path, tmp_path: Path) -> None:
+    add_wheel(index, "alpha", "1.0", "beta")
+    add_wheel(index, "beta", "1.0")
+    lock = locked(index, "alpha", "beta", "pip")
+    add_wheel(index, "beta", "1.5")
+    add_wheel(index, "data", "2.0", "heavy")
+    lock += locked(index, "data")
+    lock.append(f"old==1.0 ; python_full_version < '3.10' --hash=sha256:{'0' * 64}")
+    found = wheelhouse(["alpha==1.0"], TAGS, tmp_path, ["data==2.0"], lock)
+    assert names(found) == ["alpha-1.0", "beta-1.0", "data-2.0", "pip-25.0"]
+
+
+def test_a_file_that_is_not_the_locked_one(index: Path, tmp_path: Path) -> None:
+    add_wheel(index, "alpha", "1.0")
+    lock = locked(index, "alpha", "pip")
+    expected = lock[0].rpartition(":")[2]
+    add_wheel(index, "alpha", "1.0", "beta")
+    found = locked(index, "alpha")[0].rpartition(":")[2]
+    with pytest.raises(IntegrityError) as error:
+        wheelhouse(["alpha==1.0"], TAGS, tmp_path, lock=lock)
+    assert error.value.message == (
+        "the package index has another file of alpha==1.0 for CPython 3.11 on "
+        f"manylinux_2_36_x86_64 than the algorithm's lock: expected SHA-256 {expected}, "
+        f"found {found}"
+    )
+    assert {path.suffix for path in (tmp_path / "kept").iterdir()} == {".lock"}
+
+
+def test_a_lock_that_lacks_a_dependency(index: Path, tmp_path: Path) -> None:
+    add_wheel(index, "alpha", "1.0", "beta>=1")
+    add_wheel(index, "beta", "1.0")
+    with pytest.raises(ConfigError) as error:
+        wheelhouse(["alpha==1.0"], TAGS, tmp_path, lock=locked(index, "alpha", "pip"))
+    assert error.value.message == (
+        "the algorithm's lock lacks beta>=1 for CPython 3.11 on manylinux_2_36_x86_64"
+    )
 
 
 def test_markers_are_those_of_the_worker(index: Path, tmp_path: Path) -> None:
@@ -143,8 +251,8 @@ def test_no_wheel_fits(index: Path, tmp_path: Path, tag: str) -> None:
     )
     assert error.value.hint == "check its name, and that this host reaches the package index"
     # nothing half-made stays
-    left = {path.suffix for path in (tmp_path / "wheelhouse").iterdir()}
-    assert left == {".lock"}
+    assert list((tmp_path / "grid" / "wheelhouse").iterdir()) == []
+    assert {path.suffix for path in (tmp_path / "kept").iterdir()} == {".lock"}
 
 
 def test_other_versions_fit(index: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def drive(place: Place, storages: Storages) -> tuple[Driver, Reports]:
     driver = Driver(
         place.worker,
         partial(open_link, place.worker, place.settings, GRID),
-        Stager(place.worker, storages, Wheels(place.settings.cache_dir)),
+        Stager(place.worker, storages, Wheels(place.settings)),
         Collector(storages, GRID),
         reports,
     )

@@ -43,6 +43,7 @@ def test_images_alone(prompt: Prompt, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("similarity_wheels")
 def test_whole(prompt: Prompt, tmp_path: Path) -> None:
     """Every step is shown and ends well; a picture is left, and nothing else."""
     prompt.env["TMPDIR"] = str(tmp_path / "scratch")
@@ -75,6 +76,7 @@ def test_whole(prompt: Prompt, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.sshd
+@pytest.mark.usefixtures("similarity_wheels")
 def test_on_a_real_host(prompt: Prompt, tmp_path: Path, sshd: Sshd) -> None:
     """Jobs run there and nowhere else; all is kept; JSON is one document."""
     prompt.env["HOME"] = str(tmp_path / "home")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
+import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from tests.lab.wheels import fetched, locked_alone
 
 pytest.importorskip("SimpleITK")
 
@@ -19,9 +21,9 @@ def pydeface(tmp_path_factory: pytest.TempPathFactory) -> None:
     if find_spec("pydeface") is not None:
         return
     folder = tmp_path_factory.mktemp("pydeface")
-    argv = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(folder)]
-    if subprocess.run([*argv, "pydeface==2.0.2"], check=False, capture_output=True).returncode:
-        pytest.skip("needs the wheel of pydeface from the package index")
+    wheel = fetched(tmp_path_factory.mktemp("wheels"), locked_alone("deface", "pydeface"))
+    with zipfile.ZipFile(wheel["pydeface"]) as archive:
+        archive.extractall(folder)
     sys.path.append(str(folder))
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = f"{before}{os.pathsep}{folder}" if before else str(folder)

@@ -17,7 +17,11 @@ from tests.lab.prompt import ROOT, Prompt
 from tests.lab.sshd import Sshd, physician
 from tests.lab.waiting import PATIENCE_S
 
-pytestmark = [pytest.mark.slow, pytest.mark.sshd, pytest.mark.usefixtures("pydeface")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.sshd,
+    pytest.mark.usefixtures("pydeface", "deface_wheels"),
+]
 
 UNTIL = "2099-12-31"
 

@@ -98,6 +98,7 @@ def test_every_command_has_its_place() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("similarity_wheels")
 @pytest.mark.skipif(
     find_spec("nilearn") is None, reason="the template comes inside nilearn's wheel"
 )

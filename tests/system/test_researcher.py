@@ -21,7 +21,7 @@ SIMILARITY = ROOT / "config/algorithms/similarity.json"
 
 
 @pytest.fixture
-def alice(tmp_path: Path, sshd: Sshd) -> Iterator[Prompt]:
+def alice(tmp_path: Path, sshd: Sshd, similarity_wheels: None) -> Iterator[Prompt]:
     """A physician with a grid; jobs run on a host."""
     found = physician(tmp_path / "alice", sshd, SIMILARITY)
     yield found

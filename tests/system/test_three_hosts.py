@@ -15,6 +15,7 @@ TARGETS = 300
 
 @pytest.mark.slow
 @pytest.mark.lab
+@pytest.mark.usefixtures("similarity_wheels")
 def test_the_lid_is_closed_while_300_jobs_run_on_three_hosts(
     hosts: Lab, prompt: Prompt, tmp_path: Path
 ) -> None:

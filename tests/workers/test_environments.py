@@ -46,16 +46,6 @@ WHEEL = {
 IN_A_BOX = Environment("container", image="localhost/mini:1")
 
 
-@pytest.fixture(scope="session")
-def pip_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of pip itself."""
-    folder = tmp_path_factory.mktemp("pip")
-    argv = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), "pip<25"]
-    if subprocess.run(argv, check=False, capture_output=True).returncode:
-        pytest.skip("needs pip's own wheel from the package index")
-    return next(folder.glob("pip-*.whl"))
-
-
 def staged_wheels(link: WorkerLink, pip_wheel: Path, requirement: str) -> Environment:
     """Stage a tar of wheels; the environment that `requirement` makes of it."""
     wheel = io.BytesIO()
