@@ -1,22 +1,28 @@
 """``bin/medgrid`` in a fresh clone: makes its environment once, in any circumstances.
 
-The clone asks for click alone, which is enough for ``--version`` and soon installed.
+The clone asks for click alone, which is enough for ``--version`` and soon installed. Its package
+index is a directory that holds what its locks name, so that the network is needed for that alone.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from medgrid.algorithms.invocation import JobEnvironment
+from medgrid.algorithms.lockfile import lock_lines
 from tests.lab.prompt import ROOT
 from tests.lab.waiting import PATIENCE_S
+from tests.lab.wheels import fetched
 
 pytestmark = pytest.mark.slow
 
@@ -24,24 +30,64 @@ PYTHON = os.path.realpath(sys.executable)
 DONE = "medgrid 0.1.0\n"
 
 
+LOCKS = ROOT / "config" / "locks"
+
+
+def locked(name: str, package: str) -> str:
+    """One package of a lock file, as it stands there."""
+    found = re.search(
+        rf"^{package}==.*\n(?:    .*\n)+", (LOCKS / f"{name}.txt").read_text(), re.MULTILINE
+    )
+    assert found is not None
+    return found[0]
+
+
+@pytest.fixture(scope="session")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that pip takes for its index: click, tabulate and pip, as locked."""
+    folder = tmp_path_factory.mktemp("index")
+    text = locked("base", "click") + locked("base", "tabulate") + locked("pip", "pip")
+    fetched(folder, JobEnvironment("python", lock=tuple(lock_lines(text))))
+    return folder
+
+
 class Clone:
     """A checkout, and a user with an empty home."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, index: Path) -> None:
         self.root = folder / "a clone"
         self.home = folder / "home"
+        self.index = index
         self.home.mkdir()
         for name in ("bin", "medgrid", "config"):
             shutil.copytree(ROOT / name, self.root / name, symlinks=True)
         text = (ROOT / "setup.cfg").read_text()
-        text = re.sub(r"(install_requires =\n)(?:    .*\n)+", r"\1    click>=8.1\n", text)
-        text = re.sub(r"^(postgres|imaging) =\n(?:    .*\n)+", r"\1 =\n", text, flags=re.MULTILINE)
+        text = re.sub(r"^(postgres|imaging|test) =\n(?:    .*\n)+", r"\1 =\n", text, flags=re.M)
         (self.root / "setup.cfg").write_text(text)
+        for name in ("imaging", "postgres", "test", "nilearn"):
+            (self.locks / f"{name}.txt").write_text("")
+        self.want("click>=8.1", locked("base", "click"))
+
+    @property
+    def locks(self) -> Path:
+        return self.root / "config" / "locks"
+
+    def want(self, requirements: str, lock: str) -> None:
+        """Ask for other packages, and lock them."""
+        lines = requirements.splitlines()
+        file = self.root / "setup.cfg"
+        text = "".join(f"    {line}\n" for line in lines)
+        file.write_text(
+            re.sub(r"(install_requires =\n)(?:    .*\n)+", rf"\1{text}", file.read_text())
+        )
+        wanted = "".join(f"# wanted: {line}\n" for line in lines)
+        (self.locks / "base.txt").write_text(wanted + lock)
 
     def environ(self) -> dict[str, str]:
-        kept = {name: text for name, text in os.environ.items() if name.startswith("PIP_")}
         return {
-            **kept,
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(self.index),
+            "PIP_CONFIG_FILE": os.devnull,
             "PATH": "/usr/bin:/bin",
             "HOME": str(self.home),
             "MEDGRID_PYTHON": PYTHON,
@@ -65,8 +111,8 @@ class Clone:
 
 
 @pytest.fixture
-def clone(tmp_path: Path) -> Clone:
-    return Clone(tmp_path)
+def clone(tmp_path: Path, index: Path) -> Clone:
+    return Clone(tmp_path, index)
 
 
 def test_first_use_makes_the_environment_and_says_so(clone: Clone) -> None:
@@ -112,20 +158,117 @@ def test_a_clone_that_moves_still_works(clone: Clone, tmp_path: Path) -> None:
 
 def test_other_requirements_refresh_it(clone: Clone) -> None:
     clone.run("--version")
-    file = clone.root / "setup.cfg"
-    file.write_text(file.read_text().replace("click>=8.1", "click>=8.1\n    tabulate"))
+    clone.want("click>=8.1\ntabulate", locked("base", "click") + locked("base", "tabulate"))
     ran = clone.run("--version")
     assert ran.stdout == DONE
     assert "refreshing the environment" in ran.stderr
     assert clone.run("--version").stderr == ""
+    assert list(clone.root.glob(".venv/lib/python3*/site-packages/tabulate*"))
 
 
-def test_a_setup_cfg_that_asks_for_the_same_costs_nothing(clone: Clone) -> None:
+def test_what_changes_nothing_of_it_costs_nothing(clone: Clone) -> None:
     clone.run("--version")
+    for file in (clone.root / "setup.cfg", clone.locks / "test.txt"):
+        file.write_text(file.read_text() + "\n# a comment\n")
+        ran = clone.run("--version")
+        assert (ran.stdout, ran.stderr) == (DONE, "")
+
+
+def test_a_setup_cfg_that_was_not_locked(clone: Clone) -> None:
     file = clone.root / "setup.cfg"
-    file.write_text(file.read_text() + "\n# a comment\n")
+    file.write_text(file.read_text().replace("click>=8.1", "click>=8.2\n    tabulate"))
     ran = clone.run("--version")
-    assert (ran.stdout, ran.stderr) == (DONE, "")
+    assert (ran.returncode, ran.stdout) == (9, "")
+    assert ran.stderr == (
+        "medgrid: error: setup.cfg asks for other packages than config/locks/base.txt was made "
+        "for: click>=8.1, click>=8.2, tabulate\n"
+        "medgrid: hint: run bin/lock, which needs the package index\n"
+    )
+    assert not (clone.root / ".venv").exists()
+
+
+def test_a_file_that_is_not_the_locked_one(clone: Clone, tmp_path: Path) -> None:
+    """Nothing is installed, whether the environment is new or was whole before."""
+    (wheel,) = clone.index.glob("click-*.whl")
+    wrong = tmp_path / "index" / wheel.name
+    wrong.parent.mkdir()
+    with zipfile.ZipFile(wheel) as right, zipfile.ZipFile(wrong, "w") as changed:
+        for name in right.namelist():
+            changed.writestr(name, right.read(name))
+    replaced = {"PIP_FIND_LINKS": str(wrong.parent)}
+    expected = re.findall("[0-9a-f]{64}", locked("base", "click"))
+    found = hashlib.sha256(wrong.read_bytes()).hexdigest()
+
+    def refused(ran: subprocess.CompletedProcess[str]) -> None:
+        assert (ran.returncode, ran.stdout) == (6, "")
+        *_, error, hint = ran.stderr.splitlines()
+        assert re.fullmatch(
+            rf"medgrid: error: file://{wrong} is not the file that config/locks has of "
+            rf"click==\S+: expected SHA-256 {' or '.join(expected)}, found {found}",
+            error,
+        )
+        assert hint.startswith("medgrid: hint: nothing was installed; the file was damaged or")
+
+    refused(clone.run("--version", env=replaced))
+    assert not (clone.root / ".venv").exists()
+    refused(clone.run("--version", env={"MEDGRID_WHEELS": str(wrong.parent)}))
+    assert not (clone.root / ".venv").exists()
+    assert clone.run("--version").stdout == DONE
+
+
+def test_wheels_of_one_directory_and_nothing_else(clone: Clone) -> None:
+    wheels = {"MEDGRID_WHEELS": str(clone.index), "PIP_FIND_LINKS": ""}
+    assert clone.run("--version", env=wheels).stdout == DONE
+    assert not (clone.home / ".cache").exists()
+
+
+def test_a_directory_that_lacks_a_wheel(clone: Clone, tmp_path: Path) -> None:
+    ran = clone.run("--version", env={"MEDGRID_WHEELS": str(tmp_path)})
+    assert (ran.returncode, ran.stdout) == (9, "")
+    *_, error, hint = ran.stderr.splitlines()
+    assert re.fullmatch(
+        rf"medgrid: error: {tmp_path} has no wheel of click==\S+ for {PYTHON} on \w+", error
+    )
+    assert hint == (
+        "medgrid: hint: README.md says how to fill it; without MEDGRID_WHEELS the package index "
+        "is asked"
+    )
+    assert not (clone.root / ".venv").exists()
+
+
+def test_a_python_that_the_locked_version_has_no_wheel_for(clone: Clone, tmp_path: Path) -> None:
+    """Says how to go on without the locks."""
+    (wheel,) = clone.index.glob("click-*.whl")
+    other = wheel.name.replace("py3-none-any", "cp27-cp27m-win32")
+    shutil.copyfile(wheel, tmp_path / other)
+    old = wheel.name.replace(wheel.name.split("-")[1], "8.1.0")
+    shutil.copyfile(wheel, tmp_path / old)
+    ran = clone.run("--version", env={"PIP_FIND_LINKS": str(tmp_path)})
+    assert (ran.returncode, ran.stdout) == (9, "")
+    *_, error, hint = ran.stderr.splitlines()
+    assert re.fullmatch(
+        rf"medgrid: error: the package index has no wheel of click==\S+ for {PYTHON} on \w+",
+        error,
+    )
+    assert hint == (
+        "medgrid: hint: name another Python in MEDGRID_PYTHON, or install what fits, without the "
+        "locks: python3 -m venv DIR && DIR/bin/pip install '.[postgres,imaging]'"
+    )
+
+
+def test_wheels_are_kept_for_the_next_clone(clone: Clone, tmp_path: Path) -> None:
+    """A kept file that was damaged is fetched again."""
+    offline = {"PIP_FIND_LINKS": ""}
+    clone.run("--version")
+    shutil.rmtree(clone.root / ".venv")
+    assert clone.run("--version", env=offline).stdout == DONE
+    (wheel,) = (clone.home / ".cache" / "medgrid" / "wheels").glob("click-*.whl")
+    wheel.write_bytes(wheel.read_bytes()[:-1])
+    shutil.rmtree(clone.root / ".venv")
+    assert clone.run("--version", env=offline).returncode != 0
+    assert not (clone.root / ".venv").exists()
+    assert clone.run("--version").stdout == DONE
+    assert wheel.read_bytes() == (clone.index / wheel.name).read_bytes()
 
 
 def test_an_environment_whose_python_is_gone_is_made_anew(clone: Clone) -> None:
@@ -157,6 +300,7 @@ def test_two_at_once(clone: Clone) -> None:
 def test_offline(clone: Clone) -> None:
     """Says what to do, leaves nothing behind, and works when the network is back."""
     offline = {
+        "PIP_NO_INDEX": "0",
         "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
         "PIP_EXTRA_INDEX_URL": "",
         "PIP_FIND_LINKS": "",
@@ -218,6 +362,7 @@ def test_a_checkout_that_the_user_cannot_write(clone: Clone, tmp_path: Path) -> 
         if folder != Path("/tmp") and str(folder).startswith("/tmp"):
             folder.chmod(0o755)
     os.chown(clone.home, nobody, nobody)
+    clone.index.chmod(0o755)
 
     def as_nobody() -> subprocess.CompletedProcess[str]:
         return subprocess.run(
