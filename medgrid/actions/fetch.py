@@ -26,7 +26,7 @@ from medgrid.actions.grid import Grid
 from medgrid.actions.keys import readable
 from medgrid.actions.outcome import Failure, job_problem
 from medgrid.actions.progress import SILENT, Progress
-from medgrid.actions.transfer import BadReplica, fetch_file
+from medgrid.actions.transfer import BadReplica, fetch_file, fetch_series
 from medgrid.config import sync_folder
 from medgrid.errors import AlreadyExists, MedgridError
 from medgrid.model import LFN, GridObject, Job, ObjectId, ObjectKind, Replica
@@ -254,27 +254,22 @@ class _Crew:
 
     def _file(self, item: GridObject, path: Path) -> None:
         try:
-            self._bring(item, path, self._force)
+            fetch_file(
+                self._grid,
+                item,
+                self._replicas[item.id],
+                path,
+                force=self._force,
+                on_bad=self._on_bad,
+                advance=self.advance,
+            )
         except AlreadyExists:
             if not _is_there(self._grid, item, path):
                 raise
             self.advance(item.size_bytes)
 
-    def _bring(self, item: GridObject, path: Path, force: bool) -> None:
-        fetch_file(
-            self._grid,
-            item,
-            self._replicas[item.id],
-            path,
-            force=force,
-            on_bad=self._on_bad,
-            advance=self.advance,
-        )
-
     def _unpacked(self, wanted: _Wanted) -> None:
         """Bring a series as a folder: made beside its place, then renamed."""
-        from medgrid.images.pack import unpack
-
         folder = wanted.path
         if not self._force:
             free_path(folder, force=False)
@@ -282,12 +277,15 @@ class _Crew:
         work = folder.with_name(f".medgrid-{secrets.token_hex(8)}")
         try:
             work.mkdir(mode=0o700)
-            whole = work / wanted.item.filename
-            self._bring(wanted.item, whole, False)
             parts = work / "instances"
-            parts.mkdir()
-            with whole.open("rb") as stream:
-                unpack(stream, parts)
+            fetch_series(
+                self._grid,
+                wanted.item,
+                self._replicas[wanted.item.id],
+                parts,
+                on_bad=self._on_bad,
+                advance=self.advance,
+            )
             _put_folder(parts, folder, force=self._force)
         except OSError as exc:
             raise local_error(exc, folder, "written") from exc

@@ -12,14 +12,13 @@ from typing import Any, NamedTuple
 from medgrid.actions.grid import Grid
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.scratch import scratch_folder
-from medgrid.actions.transfer import Uploads, fetch_file
+from medgrid.actions.transfer import Uploads, fetch_series
 from medgrid.algorithms.descriptor import algorithm_digest
 from medgrid.catalog.objects import Registration
 from medgrid.catalog.provenance import Derivation
 from medgrid.crypto.vault import Sealing, Whose
 from medgrid.errors import MedgridError
 from medgrid.images.convert import Converted, convert, converter, converter_version
-from medgrid.images.pack import unpack
 from medgrid.model import LFN, Algorithm, GridObject, ObjectId, ObjectKind, Sha256, new_object_id
 from medgrid.storage.base import read_chunks
 
@@ -172,13 +171,9 @@ def _convert_one(
 
 
 def _volumes(grid: Grid, item: GridObject, folder: Path) -> list[Converted]:
-    tar, instances, target = folder / "series.tar", folder / "in", folder / "out"
-    instances.mkdir()
+    instances, target = folder / "in", folder / "out"
     target.mkdir()
-    fetch_file(grid, item, grid.catalog.objects.replicas([item.id])[item.id], tar)
-    with tar.open("rb") as stream:
-        unpack(stream, instances)
-    tar.unlink()
+    fetch_series(grid, item, grid.catalog.objects.replicas([item.id])[item.id], instances)
     return convert(instances, target, item.attributes)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from medgrid.actions.import_twins import Twin, series_twin, volume_twin
+from medgrid.actions.import_twins import Pass, series_pass, volume_pass
 from medgrid.catalog.scanned import SeriesName
 from medgrid.crypto.pseudonym import keyed_digest, neutral_label, pseudonym
 from medgrid.images.deidentify import keyed, label, metadata, scrubber_of
@@ -18,13 +18,12 @@ from medgrid.images.pack import (
     FileStamp,
     Member,
     open_unchanged,
-    pack,
     packed_size,
 )
 from medgrid.images.patient import PatientKeys
 from medgrid.images.scan import Scanned
 from medgrid.images.volume import Volume
-from medgrid.model import LFN, ObjectId, ObjectKind, Sha256
+from medgrid.model import LFN, ObjectId, ObjectKind
 
 __all__ = [
     "Draft",
@@ -79,10 +78,10 @@ class SeriesFiles:
 class Draft:
     """An object to be made, the bytes as they came, and its de-identified twin.
 
-    `chunks` gives its bytes, `expected` their digest when it is known beforehand; `derive` makes
-    the twin. `names` is what names the patient.
+    `read` makes a pass over its files, which gives both; `names` is what names the patient.
     `files` are the files whose content it holds. `replaces` is the LFN it becomes a new version of,
-    `base` the object that names it now; `folder` and `label` are those of the twin.
+    `base` the object that names it now; `folder` and `label` are those of the twin. An empty label
+    stands for the one that follows from its content (`Namer.neutral`), when that was read.
     """
 
     kind: ObjectKind
@@ -90,15 +89,13 @@ class Draft:
     folder: LFN
     label: str
     attributes: dict[str, Any]
-    chunks: Callable[[], Iterable[bytes]]
     size_bytes: int
     files: list[tuple[str, FileStamp]]
-    derive: Callable[[], Twin]
+    read: Callable[[], Pass]
     names: Mapping[str, str] = field(default_factory=dict)
     patient: str | None = None
     study_uid: str | None = None
     series_uid: str | None = None
-    expected: Sha256 | None = None
     replaces: LFN | None = None
     base: ObjectId | None = None
 
@@ -245,7 +242,8 @@ def series_draft(files: SeriesFiles, namer: Namer) -> Draft:
     ValueError
         The header cannot be read.
     """
-    ds = _first_header(files)
+    members = [Member(one.path, one.stamp) for one in files.instances]
+    ds = _first_header(members)
     keys = namer.keys(namer.of_series(files.key))
     patient = keys.pseudonym
     study_uid, series_uid = keys.uid(files.key.study_uid), keys.uid(files.key.series_uid)
@@ -253,19 +251,17 @@ def series_draft(files: SeriesFiles, namer: Namer) -> Draft:
         "PatientID": patient,
         "StudyInstanceUID": study_uid,
         "SeriesInstanceUID": series_uid,
-        "NumberOfInstances": len(files.instances),
+        "NumberOfInstances": len(members),
     }
-    members = [Member(one.path, one.stamp) for one in files.instances]
     return Draft(
         kind=ObjectKind.SERIES,
         filename=SERIES_FILENAME,
         folder=namer.folder(patient, str(attributes.get("StudyDate", "undated"))),
         label=label(attributes),
         attributes=attributes,
-        chunks=lambda: pack(members),
         size_bytes=packed_size([one.stamp.size_bytes for one in members]),
         files=[(one.path, one.stamp) for one in files.files],
-        derive=lambda: series_twin(members, keys),
+        read=lambda: series_pass(members, keys),
         names=nominative(ds),
         patient=patient,
         study_uid=study_uid,
@@ -273,21 +269,22 @@ def series_draft(files: SeriesFiles, namer: Namer) -> Draft:
     )
 
 
-def _first_header(files: SeriesFiles) -> Any:
-    """Header (a pydicom dataset) of the first instance that pydicom can read."""
+def _first_header(members: list[Member]) -> Any:
+    """Header (a pydicom dataset) of the first instance that pydicom can read; it is then held."""
     problem = ValueError("header cannot be read")
-    for one in files.instances:
-        with open_unchanged(one.path, one.stamp) as stream:
+    for place, one in enumerate(members):
+        held = one.held()
+        with held.open() as stream:
             try:
-                return full_header(stream)
+                ds = full_header(stream)
+                members[place] = held
+                return ds
             except ValueError as exc:
                 problem = exc
     raise problem
 
 
-def volume_draft(
-    path: str, stamp: FileStamp, volume: Volume, namer: Namer, own_name: Sequence[str] = ()
-) -> Draft:
+def volume_draft(file: Member, volume: Volume, namer: Namer, own_name: Sequence[str] = ()) -> Draft:
     """Make the draft of a NIfTI file.
 
     `own_name` are folders and a label, for a volume that nothing else names.
@@ -298,7 +295,7 @@ def volume_draft(
     session, label = (keys.text(text) if keys else text for text in (volume.session, volume.label))
     folder = namer.folder(patient, str(attributes.get("StudyDate") or session or "undated"))
     if not label:
-        *folders, label = own_name or [namer.neutral(volume.sha256)]
+        *folders, label = own_name or [""]
         folder = folder.child(*folders) if folders else folder
     if patient is not None:
         attributes["PatientID"] = patient
@@ -308,25 +305,11 @@ def volume_draft(
         folder=folder,
         label=label,
         attributes=attributes,
-        chunks=lambda: file_chunks(path, stamp),
-        size_bytes=stamp.size_bytes,
-        files=[(path, stamp)],
-        derive=lambda: volume_twin(path, stamp, attributes),
+        size_bytes=file.stamp.size_bytes,
+        files=[(file.path, file.stamp)],
+        read=lambda: volume_pass(file, attributes),
         names=volume.nominative,
         patient=patient,
         study_uid=attributes.get("StudyInstanceUID"),
         series_uid=attributes.get("SeriesInstanceUID"),
-        expected=Sha256(volume.sha256),
     )
-
-
-def file_chunks(path: str, stamp: FileStamp) -> Iterator[bytes]:
-    """Bytes of a file that must be the one that was scanned."""
-    left = stamp.size_bytes
-    with open_unchanged(path, stamp) as stream:
-        while left:
-            chunk = stream.read(min(left, _CHUNK_BYTES))
-            if not chunk:
-                raise Changed(path)
-            left -= len(chunk)
-            yield chunk

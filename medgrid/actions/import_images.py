@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections import Counter
@@ -34,7 +35,8 @@ from medgrid.crypto.pseudonym import load_key
 from medgrid.errors import Denied, NotFound, UsageError
 from medgrid.images.convert import converter
 from medgrid.images.deidentify import segment
-from medgrid.images.pack import Changed, FileStamp
+from medgrid.images.nifti import geometry
+from medgrid.images.pack import Changed, FileStamp, Member
 from medgrid.images.scan import Scanned, scan
 from medgrid.images.walk import Entry, walk
 from medgrid.model import LFN, GridObject, ObjectId, Sha256
@@ -173,7 +175,9 @@ class _Import:
         self._notes: list[ScannedFile] = []
         self._names = Names(grid)
         patients = Patients(grid, request.team)
-        self._writer = Writer(grid, se, namer, patients, self._is_new, self._failed)
+        self._writer = Writer(
+            grid, se, namer, patients, self._is_new, self._is_known, self._failed, self._is_broken
+        )
 
     def run(self, roots: list[str], progress: Progress) -> None:
         files = list(self._changed(walk(roots, self._is_home())))
@@ -324,23 +328,45 @@ class _Import:
     def _volume(self, one: Scanned) -> Iterator[Draft]:
         assert one.volume is not None  # noqa: S101 - asked for volumes only
         own_name = _own_name(one) if self.request.keep_names else ()
-        draft = volume_draft(one.path, one.stamp, one.volume, self.namer, own_name)
-        objects = self.grid.whole.objects
-        digest = self.grid.keyed(one.volume.sha256)
-        lfn = draft.folder.child(draft.label + ORIGINAL_SUFFIX)
-        number = 1
-        while (item := objects.get_many([lfn]).get(lfn)) is not None:
-            if item.digest == digest:
-                self.summary.known += 1
-                key = self.namer.file_key(one.path)
-                self._notes.append(remembered(key, one.stamp, item.id))
+        file = Member(one.path, one.stamp)
+        try:
+            if self.request.dry_run:  # no pass will say that it is not whole
+                with file.open() as stream:
+                    compressed = one.volume.filename.endswith(".gz")
+                    geometry(stream, one.stamp.size_bytes, compressed=compressed)
+            file = file.held()
+            draft = volume_draft(file, one.volume, self.namer, own_name)
+            if not draft.label and (file.content is not None or self.request.dry_run):
+                draft.label = self.namer.neutral(_sha256(file))
+            if draft.label and self._is_held(draft, file):
                 return
-            if item.id == self.before.get(one.path):
+        except Changed as exc:
+            self._failed(Failure(exc.path, str(exc)))
+            return
+        except ValueError as exc:
+            self._is_broken(one.path, one.stamp, str(exc))
+            return
+        yield draft
+
+    def _is_held(self, draft: Draft, file: Member) -> bool:
+        """Whether the grid has a volume under its name; else `draft` says what it replaces."""
+        objects = self.grid.whole.objects
+        label, number, digest = draft.label, 1, None
+        lfn = draft.folder.child(label + ORIGINAL_SUFFIX)
+        while (item := objects.get_many([lfn]).get(lfn)) is not None:
+            if item.size_bytes == file.stamp.size_bytes:
+                digest = digest or self.grid.keyed(_sha256(file))
+                if item.digest == digest:
+                    self._is_known(item.id, draft)
+                    key = self.namer.file_key(file.path)
+                    self._notes.append(remembered(key, file.stamp, item.id))
+                    return True
+            if item.id == self.before.get(file.path):
                 draft.replaces, draft.base = lfn, item.id
                 break
             number += 1
-            lfn = draft.folder.child(f"{draft.label}-{number}{ORIGINAL_SUFFIX}")
-        yield draft
+            lfn = draft.folder.child(f"{label}-{number}{ORIGINAL_SUFFIX}")
+        return False
 
     # -- telling -----------------------------------------------------------------------------------
 
@@ -350,6 +376,13 @@ class _Import:
         self.summary.versions += draft.replaces is not None
         self.summary.held_by.add(item.id)
         self.listener.new(item)
+
+    def _is_known(self, _held: ObjectId, draft: Draft) -> None:
+        self.summary.known += len(draft.files)
+
+    def _is_broken(self, path: str, stamp: FileStamp, reason: str) -> None:
+        self._failed(Failure(path, reason))
+        self._refuse(path, stamp, reason, is_failure=True)
 
     def _would_be_new(self, draft: Draft) -> None:
         if draft.replaces:
@@ -362,7 +395,7 @@ class _Import:
             kind=draft.kind,
             filename=draft.filename,
             size_bytes=draft.size_bytes,
-            sha256=draft.expected or Sha256(""),
+            sha256=Sha256(""),
             attributes=draft.attributes,
         )
         self._is_new(item, draft)
@@ -390,6 +423,13 @@ class _Import:
         if not self.request.dry_run:
             self.grid.whole.scanned.note(self._notes)
         self._notes.clear()
+
+
+def _sha256(file: Member) -> str:
+    digest = hashlib.sha256()
+    for chunk in file.chunks():
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _own_name(one: Scanned) -> list[str]:

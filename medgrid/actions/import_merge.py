@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from tarfile import RECORDSIZE
 
 from medgrid.actions.grid import Grid
 from medgrid.actions.import_drafts import (
@@ -16,10 +17,10 @@ from medgrid.actions.import_drafts import (
     same_bytes,
     series_draft,
 )
-from medgrid.actions.transfer import fetch_file
+from medgrid.actions.transfer import fetch_series
 from medgrid.errors import IntegrityError
 from medgrid.images.dicom import header_of
-from medgrid.images.pack import FileStamp, Member, pack, packed_size, unpack
+from medgrid.images.pack import FileStamp, Member, pack, packed_size
 from medgrid.model import GridObject
 
 __all__ = ["merged_draft"]
@@ -81,23 +82,21 @@ def merged_draft(
 def _is_packed(grid: Grid, files: SeriesFiles, base: GridObject) -> bool:
     """Whether `files` pack to the very bytes of `base`."""
     members = [Member(one.path, one.stamp) for one in files.instances]
-    if packed_size([one.stamp.size_bytes for one in members]) != base.size_bytes:
+    # what was packed by an older medgrid ends with zeros up to a whole record
+    padding_bytes = base.size_bytes - packed_size([one.stamp.size_bytes for one in members])
+    if not 0 <= padding_bytes < RECORDSIZE:
         return False
     digest = hashlib.sha256()
     for chunk in pack(members):
         digest.update(chunk)
+    digest.update(bytes(padding_bytes))
     return grid.keyed(digest.hexdigest()) == base.digest
 
 
 def _unpacked(grid: Grid, base: GridObject, folder: Path) -> dict[str, Instance]:
     """Instances of a series the grid holds, by SOPInstanceUID."""
-    tar = folder / "series.tar"
-    fetch_file(grid, base, grid.whole.objects.replicas([base.id])[base.id], tar)
-    inner = folder / "instances"
-    inner.mkdir()
-    with tar.open("rb") as stream:
-        paths = unpack(stream, inner)
-    tar.unlink()
+    replicas = grid.whole.objects.replicas([base.id])[base.id]
+    paths = fetch_series(grid, base, replicas, folder / "instances")
     held: dict[str, Instance] = {}
     for path in paths:
         with path.open("rb") as stream:

@@ -1,56 +1,66 @@
-"""The de-identified twin of what is imported: made beside it, of the same bytes."""
+"""What is imported and its de-identified twin: both made in one pass over the same bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from medgrid.images.derive import NoDerivative
-from medgrid.images.derive_series import SeriesDerivative
-from medgrid.images.nifti import derive_volume
-from medgrid.images.pack import SERIES_FILENAME, FileStamp, Member, open_unchanged
+from medgrid.images.derive_series import SeriesPass
+from medgrid.images.nifti import VolumeDerivative
+from medgrid.images.pack import SERIES_FILENAME, Member
 from medgrid.images.patient import PatientKeys
 from medgrid.images.review import volume_review_reason
 from medgrid.model import Review
 
-__all__ = ["ORIGINAL_SUFFIX", "NoDerivative", "Twin", "series_twin", "volume_twin"]
+__all__ = ["ORIGINAL_SUFFIX", "NoDerivative", "Pass", "Piece", "series_pass", "volume_pass"]
 
 ORIGINAL_SUFFIX = ".original"
 """Ends the LFN of the bytes as they came; without it, that of their de-identified twin."""
+
+Piece = tuple[bytes, bytes | NoDerivative]
+"""Bytes of an original and of its twin; NoDerivative says that there is no twin."""
 
 _VOLUME_FILENAME = "image.nii.gz"
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
-    """What research may see of an imported object.
+class Pass:
+    """Reads what is imported once.
 
-    `chunks` gives its bytes, or raises `NoDerivative`; `review` says, when they were read, whether
-    a person must look at them.
+    `pieces` gives the bytes of the original beside those of its twin, which research may see and
+    whose file is called `filename`; `review` says, when all were read, whether a person must look
+    at the twin.
     """
 
     filename: str
-    chunks: Callable[[], Iterable[bytes]]
+    pieces: Callable[[], Iterator[Piece]]
     review: Callable[[], Review]
 
 
-def series_twin(members: Sequence[Member], keys: PatientKeys) -> Twin:
-    """De-identify a series while it is read."""
-    found = SeriesDerivative(members, keys)
-    return Twin(
+def series_pass(members: Sequence[Member], keys: PatientKeys) -> Pass:
+    """Pack a series, and de-identify it meanwhile."""
+    found = SeriesPass(members, keys)
+    return Pass(
         SERIES_FILENAME,
-        found.chunks,
+        found.pieces,
         lambda: Review.NEEDED if found.review else Review.NONE,
     )
 
 
-def volume_twin(path: str, stamp: FileStamp, attributes: Mapping[str, Any]) -> Twin:
-    """Rebuild a NIfTI file without any text while it is read; `attributes` are its metadata."""
+def volume_pass(file: Member, attributes: Mapping[str, Any]) -> Pass:
+    """Rebuild a NIfTI file without any text while it is read; `attributes` are its metadata.
 
-    def chunks() -> Iterator[bytes]:
-        with open_unchanged(path, stamp) as stream:
-            yield from derive_volume(stream)
+    The pieces end in a ValueError when it is no whole NIfTI file.
+    """
+
+    def pieces() -> Iterator[Piece]:
+        derived = VolumeDerivative()
+        for chunk in file.chunks():
+            yield chunk, b""
+            yield from ((b"", clean) for clean in derived(chunk))
+        yield b"", derived.end()
 
     review = Review.NEEDED if volume_review_reason(attributes) else Review.NONE
-    return Twin(_VOLUME_FILENAME, chunks, lambda: review)
+    return Pass(_VOLUME_FILENAME, pieces, lambda: review)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from medgrid.actions.feed_two import feed_two
 from medgrid.actions.grid import Grid
 from medgrid.actions.import_drafts import Draft, Failure, Namer
 from medgrid.actions.import_twins import ORIGINAL_SUFFIX, NoDerivative
@@ -17,7 +18,15 @@ from medgrid.catalog.scanned import ScannedFile
 from medgrid.crypto.vault import Whose
 from medgrid.errors import AlreadyExists, MedgridError, NotFound
 from medgrid.images.pack import Changed, FileStamp
-from medgrid.model import LFN, DataClass, GridObject, ObjectId, Review, new_object_id
+from medgrid.model import (
+    LFN,
+    DataClass,
+    GridObject,
+    ObjectId,
+    Replica,
+    Review,
+    new_object_id,
+)
 
 __all__ = ["Names", "Writer", "remembered"]
 
@@ -64,8 +73,17 @@ class Stored(NamedTuple):
     draft: Draft
     original: Sealed
     twin: Sealed | None
-    twin_filename: str = ""
-    review: Review = Review.NONE
+    twin_filename: str
+    review: Review
+
+
+@dataclass(slots=True)
+class Done:
+    """What a commit came to: new objects, drafts whose content was there, drafts that came late."""
+
+    new: list[tuple[GridObject, Draft]] = field(default_factory=list)
+    known: list[tuple[ObjectId, Draft]] = field(default_factory=list)
+    late: list[Draft] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -82,8 +100,12 @@ class Writer:
         Makes those who are new known to their care team.
     on_new : callable
         Told of each object, with its draft, when it is in the catalog for good.
+    on_known : callable
+        Told of each draft whose content an object held already, and of that object.
     on_failed : callable
         Told of each file that could not be imported.
+    on_broken : callable
+        Told of each file, with the reason, that cannot be imported as long as it stays as it is.
     """
 
     grid: Grid
@@ -91,7 +113,9 @@ class Writer:
     namer: Namer
     patients: Patients
     on_new: Callable[[GridObject, Draft], None]
+    on_known: Callable[[ObjectId, Draft], None]
     on_failed: Callable[[Failure], None]
+    on_broken: Callable[[str, FileStamp, str], None]
 
     def write(self, drafts: Iterable[Draft]) -> None:
         """Put bytes and register, a batch at a time; what is done when an error comes stays done.
@@ -104,6 +128,8 @@ class Writer:
             Storage or catalog fail.
         """
         source = iter(drafts)
+        self.grid.storage(self.se)  # opened here, as two threads use it, and the keys below
+        self.grid.vault  # noqa: B018
         while self._batch(source):
             pass
 
@@ -124,8 +150,8 @@ class Writer:
                     except Changed as exc:
                         self.on_failed(Failure(exc.path, str(exc)))
                     except ValueError as exc:
-                        for path, _ in draft.files:
-                            self.on_failed(Failure(path, str(exc)))
+                        for path, stamp in draft.files:
+                            self.on_broken(path, stamp, str(exc))
             except MedgridError:
                 self._register(stored)
                 raise
@@ -133,17 +159,25 @@ class Writer:
         return more
 
     def _store(self, uploads: Uploads, draft: Draft) -> Stored:
-        """Encrypt a draft's bytes, and those of its twin, to the storage element."""
+        """Encrypt a draft's bytes, and those of its twin, to the storage element, in one pass."""
         readers = () if draft.patient else (self.grid.settings.user,)
-        whose = Whose(DataClass.NOMINATIVE, draft.patient, readers)
-        original = uploads.seal(new_object_id(), self.se, draft.chunks(), whose, draft.expected)
-        twin = draft.derive()
-        whose = Whose(DataClass.IMAGE, draft.patient, readers)
-        try:
-            sealed = uploads.seal(new_object_id(), self.se, twin.chunks(), whose)
-        except NoDerivative:
-            return Stored(draft, original, None)
-        return Stored(draft, original, sealed, twin.filename, twin.review())
+        original_id, twin_id = new_object_id(), new_object_id()
+        uploads.reserve((original_id, twin_id), self.se)
+        read = draft.read()
+
+        def seal_original(chunks: Iterator[bytes]) -> Sealed:
+            whose = Whose(DataClass.NOMINATIVE, draft.patient, readers)
+            return uploads.seal(original_id, self.se, chunks, whose)
+
+        def seal_twin(chunks: Iterator[bytes]) -> Sealed | None:
+            whose = Whose(DataClass.IMAGE, draft.patient, readers)
+            try:
+                return uploads.seal(twin_id, self.se, chunks, whose)
+            except NoDerivative:
+                return None
+
+        original, twin = feed_two(read.pieces(), seal_original, seal_twin)
+        return Stored(draft, original, twin, read.filename, read.review())
 
     def _register(self, stored: Sequence[Stored]) -> None:
         if not stored:
@@ -164,55 +198,88 @@ class Writer:
                 if attempt == _TRIES:
                     raise
                 continue
-            for item, draft in done:
+            for item, draft in done.new:
                 self.on_new(item, draft)
+            for held, draft in done.known:
+                self.on_known(held, draft)
+            for draft in done.late:
+                for path, _ in draft.files:
+                    reason = "another import brings its series; import again"
+                    self.on_failed(Failure(path, reason))
             return
 
-    def _commit(self, stored: Sequence[Stored]) -> list[tuple[GridObject, Draft]]:
+    def _commit(self, stored: Sequence[Stored]) -> Done:
         catalog = self.grid.whole
         names = Names(self.grid)
-        fresh: list[tuple[GridObject, Draft]] = []
+        done = Done()
         versions: list[Registration] = []
         firsts: list[Registration] = []
         files: list[ScannedFile] = []
-        overtaken: list[Draft] = []
         with catalog.transaction():
             now = catalog.scanned.series(
                 one.draft.series_uid for one in stored if one.draft.series_uid
             )
+            held = self._held(stored)
             for one in stored:
                 draft = one.draft
                 if draft.series is not None and now.get(draft.series) != draft.base:
-                    overtaken.append(draft)
+                    done.late.append(draft)
                     continue
-                lfn = _twin_lfn(draft.replaces) or names.free(draft.folder, draft.label)
-                original = self._object(draft, one.original, LFN(lfn + ORIGINAL_SUFFIX))
-                made = [(original, one.original.replica)]
-                if one.twin is not None:
-                    twin = replace(
-                        self._object(draft, one.twin, lfn),
-                        data_class=DataClass.IMAGE,
-                        filename=one.twin_filename,
-                        review=one.review,
-                        original=original.id,
+                label = self._label(one)
+                object_id = None if draft.label else held.get(draft.folder.child(label))
+                if object_id is not None:
+                    done.known.append((object_id, draft))
+                else:
+                    lfn = _twin_lfn(draft.replaces) or names.free(draft.folder, label)
+                    made = self._objects(one, lfn)
+                    (versions if draft.replaces else firsts).extend(
+                        Registration(
+                            item, (copy,), draft.patient, draft.study_uid, draft.series_uid
+                        )
+                        for item, copy in made
                     )
-                    made.append((twin, one.twin.replica))
-                (versions if draft.replaces else firsts).extend(
-                    Registration(item, (copy,), draft.patient, draft.study_uid, draft.series_uid)
-                    for item, copy in made
-                )
-                fresh.append((made[-1][0], draft))
+                    done.new.append((made[-1][0], draft))
+                    object_id = held[draft.folder.child(label)] = made[0][0].id
                 files += [
-                    remembered(self.namer.file_key(path), stamp, original.id)
+                    remembered(self.namer.file_key(path), stamp, object_id)
                     for path, stamp in draft.files
                 ]
             catalog.objects.register(firsts, uploaded=True)
             catalog.objects.register(versions, replace=True, uploaded=True)
             catalog.scanned.note(files)
-        for draft in overtaken:
-            for path, _ in draft.files:
-                self.on_failed(Failure(path, "another import brings its series; import again"))
-        return fresh
+        return done
+
+    def _label(self, one: Stored) -> str:
+        return one.draft.label or self.namer.neutral(one.original.sealing.plain_sha256)
+
+    def _held(self, stored: Sequence[Stored]) -> dict[LFN, ObjectId]:
+        """Originals that have the content of volumes which nothing names, by LFN of the twin."""
+        wanted = {
+            one.draft.folder.child(self._label(one)): one.original.digest
+            for one in stored
+            if not one.draft.label
+        }
+        found = self.grid.whole.objects.get_many([LFN(lfn + ORIGINAL_SUFFIX) for lfn in wanted])
+        return {
+            lfn: item.id
+            for lfn, digest in wanted.items()
+            if (item := found.get(LFN(lfn + ORIGINAL_SUFFIX))) is not None and item.digest == digest
+        }
+
+    def _objects(self, one: Stored, lfn: LFN) -> list[tuple[GridObject, Replica]]:
+        """The original, and the twin called `lfn` when there is one."""
+        original = self._object(one.draft, one.original, LFN(lfn + ORIGINAL_SUFFIX))
+        made = [(original, one.original.replica)]
+        if one.twin is not None:
+            twin = replace(
+                self._object(one.draft, one.twin, lfn),
+                data_class=DataClass.IMAGE,
+                filename=one.twin_filename,
+                review=one.review,
+                original=original.id,
+            )
+            made.append((twin, one.twin.replica))
+        return made
 
     def _object(self, draft: Draft, copy: Sealed, lfn: LFN) -> GridObject:
         return GridObject(

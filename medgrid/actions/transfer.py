@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ __all__ = [
     "Uploads",
     "delete_bytes",
     "fetch_file",
+    "fetch_series",
     "ignore_bad",
     "label",
     "nearest",
@@ -194,6 +196,41 @@ def fetch_file(
     _first_good(grid, item, replicas, use, on_bad, key)
 
 
+def fetch_series(
+    grid: Grid,
+    item: GridObject,
+    replicas: Sequence[Replica],
+    folder: Path,
+    *,
+    on_bad: OnBad = ignore_bad,
+    advance: Callable[[int], None] = SILENT.advance,
+) -> list[Path]:
+    """Make `folder`, unpack a series into it while it comes, and give the paths in order.
+
+    Until this returns the bytes are not verified: nobody else may see `folder`. When it raises,
+    there is no `folder`. Parameters and errors are those of `fetch_file`; what the disk says comes
+    as OSError.
+    """
+    from medgrid.images.pack import unpack
+
+    key = grid.key(item)
+
+    def told(chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+            advance(len(chunk))
+
+    def use(chunks: Iterator[bytes]) -> list[Path]:
+        folder.mkdir()
+        try:
+            return unpack(told(chunks), folder)
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
+
+    return _first_good(grid, item, replicas, use, on_bad, key)
+
+
 def read_small(
     grid: Grid,
     item: GridObject,
@@ -300,21 +337,12 @@ class Uploads:
         se: str,
         chunks: Iterable[bytes],
         whose: Whose,
-        expected: str | None = None,
     ) -> Sealed:
-        """Encrypt a new object to storage element `se`; `Grid.keep` makes its key last.
-
-        Raises
-        ------
-        IntegrityError
-            SHA-256 of the content is not `expected`.
-        """
+        """Encrypt a new object to storage element `se`; `Grid.keep` makes its key last."""
         work = sealing(object_id, whose)
         self._sealed.add(object_id)
         replica = self.put(object_id, se, work.encrypt(chunks))
         work.stored(replica.sha256)
-        if expected is not None and work.plain_sha256 != expected:
-            raise IntegrityError(f"expected digest {expected}, found {work.plain_sha256}")
         return Sealed(replica, work.size_bytes, self._grid.keyed(work.plain_sha256), work)
 
     def copy(

@@ -76,6 +76,31 @@ class Derivative:
     _header: bytes
     _pixels: Pixels
     _stream: BinaryIO
+    _is_inflated: bool
+
+    def beside(self, source: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        """Bytes of the file, beside those of its source that they are made of.
+
+        Parameters
+        ----------
+        source : iterable of bytes
+            The whole source, from its start.
+
+        Yields
+        ------
+        bytes, bytes
+            A piece of the source and one of this file; either may be empty.
+        """
+        yield b"", self._header + self._pixels.head
+        if self._is_inflated:
+            yield from ((chunk, b"") for chunk in source)
+            yield from ((b"", chunk) for chunk in self._pixels.chunks(self._stream))
+            return
+        offset = 0
+        for chunk in source:
+            begin, end = (max(at - offset, 0) for at in self._pixels.span)
+            offset += len(chunk)
+            yield chunk, chunk[begin:end]
 
     def chunks(self) -> Iterator[bytes]:
         """Bytes of the file; the source must still be open.
@@ -85,7 +110,7 @@ class Derivative:
         NoDerivative
             The source has become shorter.
         """
-        yield self._header
+        yield self._header + self._pixels.head
         try:
             yield from self._pixels.chunks(self._stream)
         except NoPixels as exc:
@@ -148,7 +173,8 @@ def _derive(source: BinaryIO, keys: PatientKeys, words: Iterable[str]) -> Deriva
     declared = str(getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", ""))
     if declared and not is_standard_uid(declared):
         raise NoDerivative("its transfer syntax is not known")
-    if declared == _DEFLATED:
+    is_inflated = declared == _DEFLATED
+    if is_inflated:
         ds, source = _inflated(source)
         declared = EXPLICIT_LITTLE
     syntax = _syntax(ds, declared)
@@ -164,7 +190,8 @@ def _derive(source: BinaryIO, keys: PatientKeys, words: Iterable[str]) -> Deriva
         found.append((0x00080005, "CS", b"ISO_IR 192"))
     header = file_meta(sop_class, sop_uid, syntax) + elements(found, syntax)
     review = review_reason(ds) or _pixel_reason(ds, pixels)
-    return Derivative(sop_uid, len(header) + pixels.size_bytes, review, header, pixels, source)
+    size_bytes = len(header) + pixels.size_bytes
+    return Derivative(sop_uid, size_bytes, review, header, pixels, source, is_inflated)
 
 
 def _scrubber(ds: Dataset, words: Iterable[str]) -> Scrubber:

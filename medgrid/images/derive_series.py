@@ -1,31 +1,24 @@
-"""The de-identified twin of a whole series, packed like the series itself."""
+"""A whole series and its de-identified twin, each packed, in one pass over its files."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import BinaryIO
 
-from medgrid.images.derive import derive
-from medgrid.images.pack import Member, open_unchanged, tar_of
+from medgrid.images.derive import Derivative, NoDerivative, derive
+from medgrid.images.pack import PACKED_END, Member, member_end, member_head
 from medgrid.images.patient import PatientKeys
 
-__all__ = ["SeriesDerivative"]
-
-_BUFFER_BYTES = 256 * 1024
+__all__ = ["SeriesPass"]
 
 
-def _raw(member: Member) -> Any:
-    return open_unchanged(member.path, member.stamp)
-
-
-class SeriesDerivative:
-    """De-identifies the instances of a series while they are read, one at a time.
+class SeriesPass:
+    """Reads the instances of a series, one at a time, and de-identifies them meanwhile.
 
     Parameters
     ----------
     members : sequence of Member
-        Its instances, in order; the derivative has all of them or does not exist.
+        Its instances, in order; the twin has all of them or does not exist.
     keys : PatientKeys
         What stands for the patient.
     words : iterable of str
@@ -44,33 +37,44 @@ class SeriesDerivative:
         self._members = members
         self._keys = keys
         self._words = tuple(words)
+        self._has_twin = True
         self.review = ""
 
-    def chunks(self) -> Iterator[bytes]:
-        """Bytes of the tar.
+    def pieces(self) -> Iterator[tuple[bytes, bytes | NoDerivative]]:
+        """Bytes of the tar of the series beside those of the tar of its twin.
+
+        Either may be empty. NoDerivative comes where it turns out that there is no twin.
 
         Raises
         ------
-        NoDerivative
-            An instance has none.
         Changed
             A file is no more what its stamp says.
         """
-        return tar_of(self._files())
+        for number, member in enumerate(self._members, start=1):
+            size_bytes = member.stamp.size_bytes
+            member = member.held()
+            with member.open() as stream:
+                yield member_head(number, size_bytes), b""
+                try:
+                    twin = self._twin(stream)
+                except NoDerivative as exc:
+                    yield b"", exc
+                    twin = None
+                stream.seek(0)
+                if twin is None:
+                    yield from ((chunk, b"") for chunk in member.chunks_of(stream))
+                else:
+                    yield b"", member_head(number, twin.size_bytes)
+                    yield from twin.beside(member.chunks_of(stream))
+                    yield b"", member_end(twin.size_bytes)
+            yield member_end(size_bytes), b""
+        yield PACKED_END, PACKED_END if self._has_twin else b""
 
-    def _files(self) -> Iterator[tuple[int, Iterator[bytes]]]:
-        for member in self._members:
-            with io.BufferedReader(_raw(member), _BUFFER_BYTES) as stream:
-                found = derive(stream, self._keys, self._words)
-                self.review = self.review or found.review
-                yield found.size_bytes, found.chunks()
-
-    def check(self) -> None:
-        """Read all headers beforehand, so that a series without derivative is known at once.
-
-        Raises
-        ------
-        NoDerivative, Changed
-        """
-        for _ in self._files():
-            pass
+    def _twin(self, stream: BinaryIO) -> Derivative | None:
+        if not self._has_twin:
+            return None
+        self._has_twin = False
+        found = derive(stream, self._keys, self._words)
+        self._has_twin = True
+        self.review = self.review or found.review
+        return found

@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["clean_volume", "derive_volume", "geometry"]
+__all__ = ["VolumeDerivative", "clean_volume", "derive_volume", "geometry"]
 
 _CHUNK_BYTES = 1024 * 1024
-_MAX_HEADER_BYTES = 4 * 1024 * 1024
+_HEADER_BYTES = 540  # of NIfTI-2, without extensions; NIfTI-1 has 348
+_HEADER_STEP_BYTES = 4096
+_GZIP = 16 + zlib.MAX_WBITS
 _MM_PER_UNIT = {"mm": 1.0, "meter": 1000.0, "micron": 0.001, "unknown": 1.0}
 _S_PER_UNIT = {"sec": 1.0, "msec": 0.001, "usec": 0.000001, "unknown": 1.0}
 _MAX_PERIOD_S = 600.0  # more is a number of ms under the wrong unit
@@ -30,7 +32,9 @@ _INTENT = ("intent_code", "intent_p1", "intent_p2", "intent_p3")
 _SPACE_CODES = {1: "scanner", 2: "aligned", 3: "talairach", 4: "mni"}
 
 
-def geometry(stream: BinaryIO, size_bytes: int, *, compressed: bool) -> dict[str, Any]:
+def geometry(
+    stream: BinaryIO, size_bytes: int, *, compressed: bool, whole: bool = True
+) -> dict[str, Any]:
     """Read the header of a NIfTI file and check that its voxels are all there.
 
     Parameters
@@ -40,7 +44,10 @@ def geometry(stream: BinaryIO, size_bytes: int, *, compressed: bool) -> dict[str
     size_bytes : int
         Size of the file.
     compressed : bool
-        Whether it is a gzip file; it is then decompressed to its end.
+        Whether it is a gzip file.
+    whole : bool
+        Decompress a gzip file to its end; else its header alone is read, and who reads its voxels
+        finds out whether they are there.
 
     Returns
     -------
@@ -53,35 +60,96 @@ def geometry(stream: BinaryIO, size_bytes: int, *, compressed: bool) -> dict[str
     ValueError
         It is no NIfTI file, or not a whole one; the message quotes nothing of it.
     """
-    if compressed:
-        head, whole_bytes = _decompressed(stream)
-    else:
-        head, whole_bytes = stream.read(_MAX_HEADER_BYTES), size_bytes
+    step_bytes = _CHUNK_BYTES if whole and compressed else _HEADER_STEP_BYTES
+    head, whole_bytes = b"", 0
+    plain = _gunzip(stream, step_bytes) if compressed else _plain(stream, step_bytes)
+    for chunk in plain:
+        whole_bytes += len(chunk)
+        head += chunk[: max(0, _HEADER_BYTES - len(head))]
+        if len(head) == _HEADER_BYTES and not (whole and compressed):
+            break
     header = _header(head)
-    needed = int(header.get_data_offset()) + _data_bytes(header)
-    if whole_bytes < needed:
+    if not compressed:
+        whole_bytes = size_bytes
+    needed = _needed_bytes(header)
+    if (whole or not compressed) and whole_bytes < needed:
         raise ValueError(f"voxels end early: {whole_bytes} of {needed} bytes")
     return _describe(header)
 
 
-def _decompressed(stream: BinaryIO) -> tuple[bytes, int]:
-    """First bytes of a gzip file and the size of all of them."""
-    head = bytearray()
-    total = 0
-    try:
-        with gzip.GzipFile(fileobj=stream) as plain:
-            while chunk := plain.read(_CHUNK_BYTES):
-                total += len(chunk)
-                if len(head) < _MAX_HEADER_BYTES:
-                    head += chunk
-    except EOFError:
-        raise ValueError("compressed data end early") from None
-    except gzip.BadGzipFile as exc:
-        what = "is not gzip" if total == 0 else "fails its checksum"
-        raise ValueError(f"compressed data {what}") from exc
-    except zlib.error:
-        raise ValueError("compressed data are damaged") from None
-    return bytes(head), total
+def _plain(stream: BinaryIO, step_bytes: int) -> Iterator[bytes]:
+    while chunk := stream.read(step_bytes):
+        yield chunk
+
+
+def _gunzip(stream: BinaryIO, step_bytes: int) -> Iterator[bytes]:
+    """Content of a gzip file that is read in steps.
+
+    Raises
+    ------
+    ValueError
+        It is damaged, or not whole.
+    """
+    inflate = _Inflate()
+    for chunk in _plain(stream, step_bytes):
+        yield from inflate(chunk)
+    inflate.end()
+
+
+class _Inflate:
+    """Decompresses a gzip file that comes in pieces, in constant memory."""
+
+    def __init__(self) -> None:
+        self._engine = zlib.decompressobj(_GZIP)
+        self._is_within = False  # a member of the file, of which there may be several
+        self._members = 0
+
+    def __call__(self, data: bytes) -> Iterator[bytes]:
+        """What a further piece of the file holds.
+
+        Raises
+        ------
+        ValueError
+            It is damaged.
+        """
+        while True:
+            if not self._is_within:
+                data = data.lstrip(b"\0") if self._members else data  # zeros may pad a file
+                if not data:
+                    return
+                self._is_within = True
+                self._members += 1
+            try:
+                plain = self._engine.decompress(data, _CHUNK_BYTES)
+            except zlib.error as exc:
+                raise ValueError(f"compressed data {self._what_is_wrong(str(exc))}") from None
+            if plain:
+                yield plain
+            data = self._engine.unconsumed_tail
+            if self._engine.eof:
+                data = self._engine.unused_data
+                self._engine = zlib.decompressobj(_GZIP)
+                self._is_within = False
+            elif not data and len(plain) < _CHUNK_BYTES:
+                return
+
+    def end(self) -> None:
+        """Say that all pieces have come.
+
+        Raises
+        ------
+        ValueError
+            The file goes on.
+        """
+        if self._is_within or not self._members:
+            raise ValueError("compressed data end early")
+
+    def _what_is_wrong(self, said: str) -> str:
+        if "incorrect header check" in said:
+            return "is not gzip" if self._members == 1 else "has something else behind it"
+        if "incorrect data check" in said or "incorrect length check" in said:
+            return "fails its checksum"
+        return "are damaged"
 
 
 def _header(data: bytes) -> Any:
@@ -123,6 +191,11 @@ def _data_bytes(header: Any) -> int:
     return math.prod(shape) * int(item_bytes)
 
 
+def _needed_bytes(header: Any) -> int:
+    """Where the voxels of a volume end."""
+    return int(header.get_data_offset()) + _data_bytes(header)
+
+
 def _describe(header: Any) -> dict[str, Any]:
     nibabel: Any = _nibabel()
 
@@ -161,9 +234,6 @@ def _describe(header: Any) -> dict[str, Any]:
 def derive_volume(source: BinaryIO) -> Iterator[bytes]:
     """De-identify a NIfTI file: its geometry and voxels, and nothing else.
 
-    The header is made anew: text (descrip, aux_file, intent_name, db_name), fields of Analyze and
-    extensions are left out, and so is what follows the voxels.
-
     Parameters
     ----------
     source : binary file
@@ -179,45 +249,89 @@ def derive_volume(source: BinaryIO) -> Iterator[bytes]:
     ValueError
         `source` is no whole NIfTI file; the message quotes nothing of it.
     """
-    head = source.read(2)
-    source.seek(0)
-    stream: Any = gzip.GzipFile(fileobj=source) if head == b"\x1f\x8b" else source
-    sink = io.BytesIO()
-    with gzip.GzipFile("", "wb", 6, sink, mtime=0) as packed:
-        for chunk in _derived(stream):
-            packed.write(chunk)
-            if sink.tell() >= _CHUNK_BYTES:
-                yield sink.getvalue()
-                sink.seek(0)
-                sink.truncate()
-    yield sink.getvalue()
+    derived = VolumeDerivative()
+    for chunk in _plain(source, _CHUNK_BYTES):
+        yield from derived(chunk)
+    yield derived.end()
 
 
-def _derived(stream: Any) -> Iterator[bytes]:
-    """Plain bytes of the new file."""
-    try:
-        start = stream.read(_MAX_HEADER_BYTES)
-        header = _header(start)
-        offset, left = int(header.get_data_offset()), _data_bytes(header)
-        yield _new_header(header)
-        voxels = start[offset:]
-        skip = offset - len(start)  # of extensions longer than all that was read
-        while skip > 0:
-            chunk = stream.read(min(skip, _CHUNK_BYTES))
-            if not chunk:
-                raise ValueError("voxels end early")
-            skip -= len(chunk)
-        while left:
-            chunk = voxels[:left] or stream.read(min(left, _CHUNK_BYTES))
-            if not chunk:
-                raise ValueError("voxels end early")
-            voxels = b""
-            left -= len(chunk)
-            yield chunk
-    except EOFError:
-        raise ValueError("compressed data end early") from None
-    except (gzip.BadGzipFile, zlib.error):
-        raise ValueError("compressed data are damaged") from None
+class VolumeDerivative:
+    """De-identifies a NIfTI file, plain or gzip, that comes in pieces.
+
+    The header is made anew: text (descrip, aux_file, intent_name, db_name), fields of Analyze and
+    extensions are left out, and so is what follows the voxels. The pieces that it gives are those
+    of a gzip file without name and time, the same for the same volume always.
+    """
+
+    def __init__(self) -> None:
+        self._begin = b""
+        self._inflate: _Inflate | None = None
+        self._is_known = False  # whether it is a gzip file
+        self._voxels: tuple[int, int] | None = None  # where they begin and end
+        self._seen_bytes = 0
+        self._sink = io.BytesIO()
+        self._packed = gzip.GzipFile("", "wb", 6, self._sink, mtime=0)
+
+    def __call__(self, data: bytes) -> Iterator[bytes]:
+        """What a further piece of the file becomes.
+
+        Raises
+        ------
+        ValueError
+            It is no NIfTI file, or damaged.
+        """
+        if not self._is_known:
+            data = self._begin + data
+            if len(data) < 2:
+                self._begin = data
+                return
+            self._begin, self._is_known = b"", True
+            self._inflate = _Inflate() if data[:2] == b"\x1f\x8b" else None
+        for plain in self._inflate(data) if self._inflate else (data,):
+            self._add(plain)
+            if self._sink.tell() >= _CHUNK_BYTES:
+                yield self._take()
+
+    def end(self) -> bytes:
+        """The rest, when all pieces have come.
+
+        Raises
+        ------
+        ValueError
+            It was no whole NIfTI file.
+        """
+        if self._inflate is not None:
+            self._inflate.end()
+        if self._voxels is None:
+            self._start(self._begin)
+        assert self._voxels is not None  # noqa: S101 - it has started
+        if self._seen_bytes < self._voxels[1]:
+            raise ValueError(f"voxels end early: {self._seen_bytes} of {self._voxels[1]} bytes")
+        self._packed.close()
+        return self._take()
+
+    def _add(self, plain: bytes) -> None:
+        if self._voxels is None:
+            self._begin += plain
+            if len(self._begin) >= _HEADER_BYTES:
+                self._start(self._begin)
+            return
+        begin, end = (max(at - self._seen_bytes, 0) for at in self._voxels)
+        self._seen_bytes += len(plain)
+        self._packed.write(memoryview(plain)[begin:end])
+
+    def _start(self, begin: bytes) -> None:
+        header = _header(begin)
+        self._voxels = int(header.get_data_offset()), _needed_bytes(header)
+        self._packed.write(_new_header(header))
+        self._begin = b""
+        self._add(begin)
+
+    def _take(self) -> bytes:
+        data = self._sink.getvalue()
+        self._sink.seek(0)
+        self._sink.truncate()
+        return data
 
 
 def _new_header(header: Any) -> bytes:
@@ -249,4 +363,4 @@ def clean_volume(source: Path, target: Path) -> dict[str, Any]:
         for chunk in derive_volume(stream):
             file.write(chunk)
     with gzip.open(target, "rb") as plain:
-        return _describe(_header(plain.read(_MAX_HEADER_BYTES)))
+        return _describe(_header(plain.read(_HEADER_BYTES)))

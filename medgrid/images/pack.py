@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from medgrid.errors import IntegrityError
 
@@ -16,18 +17,24 @@ __all__ = [
     "Changed",
     "FileStamp",
     "Member",
+    "PACKED_END",
     "SERIES_FILENAME",
+    "member_end",
+    "member_head",
     "open_unchanged",
     "pack",
     "packed_size",
-    "tar_of",
     "unpack",
 ]
 
 SERIES_FILENAME = "series.tar"
 _CHUNK_BYTES = 1024 * 1024
+_BUFFER_BYTES = 32 * 1024  # each look at a frame reads so much
 _BLOCK = tarfile.BLOCKSIZE
-_RECORD = tarfile.RECORDSIZE
+_HELD_BYTES = 16 * 1024 * 1024
+PACKED_END = bytes(2 * _BLOCK)
+"""What a packed series ends with."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -45,10 +52,63 @@ class FileStamp(NamedTuple):
 
 
 class Member(NamedTuple):
-    """One instance to pack."""
+    """One file that must stay what its stamp says; `content` is there when it was read already."""
 
     path: str
     stamp: FileStamp
+    content: bytes | None = None
+
+    def held(self) -> Member:
+        """The same with its content, unless it is large: who reads it again reads it from there.
+
+        Raises
+        ------
+        Changed
+            The file is no more what its stamp says.
+        """
+        if self.content is not None or self.stamp.size_bytes > _HELD_BYTES:
+            return self
+        return self._replace(content=b"".join(self.chunks()))
+
+    def open(self) -> BinaryIO:
+        """Open it at its start.
+
+        Raises
+        ------
+        Changed
+            The file is no more what its stamp says.
+        """
+        if self.content is not None:
+            return io.BytesIO(self.content)
+        raw = open_unchanged(self.path, self.stamp)
+        return io.BufferedReader(raw, _BUFFER_BYTES)
+
+    def chunks(self) -> Iterator[bytes]:
+        """Its bytes, all of them.
+
+        Raises
+        ------
+        Changed
+            The file is no more what its stamp says.
+        """
+        with self.open() as stream:
+            yield from self.chunks_of(stream)
+
+    def chunks_of(self, stream: BinaryIO) -> Iterator[bytes]:
+        """Its bytes, from what `open` gave.
+
+        Raises
+        ------
+        Changed
+            They are fewer than its stamp says.
+        """
+        left = self.stamp.size_bytes
+        while left:
+            chunk = stream.read(min(left, _CHUNK_BYTES))
+            if not chunk:
+                raise Changed(self.path)
+            left -= len(chunk)
+            yield chunk
 
 
 class Changed(Exception):
@@ -61,8 +121,7 @@ class Changed(Exception):
 
 def packed_size(sizes_bytes: Sequence[int]) -> int:
     """Size in bytes of the tar of files of these sizes."""
-    whole = sum(_BLOCK + _padded(size) for size in sizes_bytes) + 2 * _BLOCK
-    return -(-whole // _RECORD) * _RECORD
+    return sum(_BLOCK + _padded(size) for size in sizes_bytes) + len(PACKED_END)
 
 
 def pack(members: Sequence[Member]) -> Iterator[bytes]:
@@ -73,42 +132,32 @@ def pack(members: Sequence[Member]) -> Iterator[bytes]:
     Changed
         A file is no more what its stamp says.
     """
-    return tar_of((member.stamp.size_bytes, _content(member)) for member in members)
+    for number, member in enumerate(members, start=1):
+        yield member_head(number, member.stamp.size_bytes)
+        yield from member.chunks()
+        yield member_end(member.stamp.size_bytes)
+    yield PACKED_END
 
 
-def _content(member: Member) -> Iterator[bytes]:
-    left = member.stamp.size_bytes
-    with open_unchanged(member.path, member.stamp) as stream:
-        while left:
-            chunk = stream.read(min(left, _CHUNK_BYTES))
-            if not chunk:
-                raise Changed(member.path)
-            left -= len(chunk)
-            yield chunk
+def member_head(number: int, size_bytes: int) -> bytes:
+    """What stands before the content of instance `number`, counted from 1."""
+    info = tarfile.TarInfo(f"IM{number:06d}.dcm")
+    info.size = size_bytes
+    info.mode = 0o644
+    return info.tobuf(tarfile.GNU_FORMAT)  # which has no limit of size
 
 
-def tar_of(files: Iterable[tuple[int, Iterable[bytes]]]) -> Iterator[bytes]:
-    """Bytes of a tar of files, given as size and content, under neutral names and without times."""
-    written = 0
-    for number, (size_bytes, content) in enumerate(files, start=1):
-        info = tarfile.TarInfo(f"IM{number:06d}.dcm")
-        info.size = size_bytes
-        info.mode = 0o644
-        yield info.tobuf(tarfile.GNU_FORMAT)  # which has no limit of size
-        yield from content
-        padding = _padded(size_bytes) - size_bytes
-        if padding:
-            yield bytes(padding)
-        written += _BLOCK + _padded(size_bytes)
-    end = -(-(written + 2 * _BLOCK) // _RECORD) * _RECORD
-    yield bytes(end - written)
+def member_end(size_bytes: int) -> bytes:
+    """What stands behind the content of an instance."""
+    return bytes(_padded(size_bytes) - size_bytes)
 
 
-def _padded(size: int) -> int:
-    return -(-size // _BLOCK) * _BLOCK
+def _padded(size_bytes: int) -> int:
+    """Bytes that content takes in a tar."""
+    return -(-size_bytes // _BLOCK) * _BLOCK
 
 
-def open_unchanged(path: str, stamp: FileStamp) -> BinaryIO:
+def open_unchanged(path: str, stamp: FileStamp) -> io.FileIO:
     """Open a file that must be the one that was read before; follows no symbolic link.
 
     Raises
@@ -120,7 +169,7 @@ def open_unchanged(path: str, stamp: FileStamp) -> BinaryIO:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         raise Changed(path) from None
-    stream = os.fdopen(descriptor, "rb", buffering=0)
+    stream = io.FileIO(descriptor, "rb")
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or FileStamp.of(found) != stamp:
         stream.close()
@@ -128,11 +177,17 @@ def open_unchanged(path: str, stamp: FileStamp) -> BinaryIO:
     return stream
 
 
-def unpack(stream: BinaryIO, folder: Path) -> list[Path]:
+def unpack(chunks: Iterable[bytes], folder: Path) -> list[Path]:
     """Write the members of a packed series into `folder`; give their paths, in order.
 
     Only plain files with plain names are accepted: nothing can be written outside `folder`, nothing
     in it is replaced.
+
+    Parameters
+    ----------
+    chunks : iterable of bytes
+        The packed series; all of it is taken, so that an error at its end is not missed.
+    folder : Path
 
     Raises
     ------
@@ -140,22 +195,47 @@ def unpack(stream: BinaryIO, folder: Path) -> list[Path]:
         The tar is not one that `pack` makes.
     """
     written: list[Path] = []
+    source = _Joined(iter(chunks))
     try:
-        with tarfile.open(fileobj=stream, mode="r|") as tar:
+        with tarfile.open(fileobj=source, mode="r|", bufsize=_CHUNK_BYTES) as tar:
             for info in tar:
                 if not info.isreg() or not _NAME.fullmatch(info.name):
                     raise IntegrityError(
                         "the packed series holds a member that is not a plain file"
                     )
-                source = tar.extractfile(info)
-                assert source is not None  # noqa: S101 - a regular file has content
+                content = tar.extractfile(info)
+                assert content is not None  # noqa: S101 - a regular file has content
                 path = folder / info.name
-                with source, path.open("xb") as target:
-                    while chunk := source.read(_CHUNK_BYTES):
+                with content, path.open("xb") as target:
+                    while chunk := content.read(_CHUNK_BYTES):
                         target.write(chunk)
                 written.append(path)
     except (tarfile.TarError, FileExistsError, EOFError) as exc:
         raise IntegrityError(
             f"the packed series cannot be unpacked ({type(exc).__name__})"
         ) from exc
+    while source.read(_CHUNK_BYTES):
+        pass
     return written
+
+
+class _Joined(io.RawIOBase):
+    """Chunks as one stream."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = memoryview(chunk)
+        taken = self._rest[: len(buffer)]
+        buffer[: len(taken)] = taken
+        self._rest = self._rest[len(taken) :]
+        return len(taken)

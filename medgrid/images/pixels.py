@@ -61,15 +61,19 @@ class Pixels:
         """Size of the whole element."""
         return len(self.head) + self.value_bytes
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """Where the value begins and ends in its file."""
+        return self.start, self.start + self.value_bytes
+
     def chunks(self, stream: BinaryIO) -> Iterator[bytes]:
-        """Bytes of the element, read from its file.
+        """Bytes of the value, read from its file.
 
         Raises
         ------
         NoPixels
             The file has become shorter.
         """
-        yield self.head
         stream.seek(self.start)
         left = self.value_bytes
         while left:

@@ -266,7 +266,8 @@ class _Walk:
             raise _Odd
         unpack = struct.Struct(order + "HHI").unpack_from
         while True:
-            group, element, length = unpack(self.window, self.at(offset, 8))
+            place = self.at(offset, 8)
+            group, element, length = unpack(self.window, place)
             tag = group << 16 | element
             offset += 8
             if tag == _SEQUENCE_END:
@@ -311,7 +312,8 @@ class _Walk:
         unpack = struct.Struct(order + "HHI").unpack_from
         try:
             while True:
-                group, element, length = unpack(self.window, self.at(offset, 8))
+                place = self.at(offset, 8)
+                group, element, length = unpack(self.window, place)
                 tag = group << 16 | element
                 if tag == _SEQUENCE_END:
                     return True

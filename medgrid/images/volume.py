@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import os
 from collections.abc import Mapping
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from medgrid.images import allowed
 from medgrid.images.bids import (
@@ -51,7 +48,6 @@ class Volume(NamedTuple):
     them before they go anywhere.
     """
 
-    sha256: str
     filename: str
     patient_id: str
     issuer: str
@@ -63,27 +59,10 @@ class Volume(NamedTuple):
     nominative: dict[str, str]
 
 
-class _Hashing(io.RawIOBase):
-    """Reads an open file and digests what it reads."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._offset = 0
-        self.digest = hashlib.sha256()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = os.pread(self._descriptor, len(buffer), self._offset)
-        buffer[: len(data)] = data
-        self._offset += len(data)
-        self.digest.update(data)
-        return len(data)
-
-
 def read_volume(path: str, descriptor: int, size_bytes: int, compressed: bool) -> Volume:
-    """Read a NIfTI file and all that describes it.
+    """Read the header of a NIfTI file and all that describes it.
+
+    Whether the voxels of a gzip file are all there is found when they are read.
 
     Parameters
     ----------
@@ -99,13 +78,10 @@ def read_volume(path: str, descriptor: int, size_bytes: int, compressed: bool) -
     Raises
     ------
     ValueError
-        It is no whole NIfTI file.
+        It is no NIfTI file, or it ends early.
     """
-    raw = _Hashing(descriptor)
-    stream: BinaryIO = io.BufferedReader(raw, 1024 * 1024)
-    shape = geometry(stream, size_bytes, compressed=compressed)
-    while stream.read(1024 * 1024):
-        pass
+    with open(descriptor, "rb", buffering=0, closefd=False) as stream:
+        shape = geometry(stream, size_bytes, compressed=compressed, whole=False)
     name = BidsName.parse(path)
     dataset = dataset_root(path) if name else None
     car = side_car(path, dataset)
@@ -117,7 +93,6 @@ def read_volume(path: str, descriptor: int, size_bytes: int, compressed: bool) -
     if name and dataset:
         attributes |= _participant(dataset, name.subject)
     return Volume(
-        sha256=raw.digest.hexdigest(),
         filename="image.nii.gz" if compressed else "image.nii",
         patient_id=whose.patient_id,
         issuer=whose.issuer,

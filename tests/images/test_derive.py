@@ -16,8 +16,8 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
 from medgrid.images.derive import Derivative, NoDerivative, derive, derive_instance
-from medgrid.images.derive_series import SeriesDerivative
-from medgrid.images.pack import FileStamp, Member, unpack
+from medgrid.images.derive_series import SeriesPass
+from medgrid.images.pack import FileStamp, Member, pack, unpack
 from medgrid.images.patient import PatientKeys
 from tests.lab.dicoms import all_pydicom_files, encoded, instance, pydicom_file, write_series
 
@@ -297,36 +297,74 @@ def members(folder: Path) -> list[Member]:
     return [Member(str(path), FileStamp.of(path.stat())) for path in sorted(folder.glob("IM*.dcm"))]
 
 
-def test_a_series_is_packed_like_its_original(tmp_path: Path) -> None:
+def passed(series: SeriesPass) -> tuple[bytes, bytes]:
+    """Bytes of the packed series and of its packed twin."""
+    original, twin = io.BytesIO(), io.BytesIO()
+    for mine, other in series.pieces():
+        original.write(mine)
+        if isinstance(other, Exception):
+            raise other
+        twin.write(other)
+    return original.getvalue(), twin.getvalue()
+
+
+def test_a_series_and_its_twin_are_packed_alike(tmp_path: Path) -> None:
     write_series(tmp_path / "in", 3)
-    series = SeriesDerivative(members(tmp_path / "in"), KEYS)
-    data = b"".join(series.chunks())
+    series = SeriesPass(members(tmp_path / "in"), KEYS)
+    original, twin = passed(series)
     assert series.review == ""
-    assert data == b"".join(SeriesDerivative(members(tmp_path / "in"), KEYS).chunks())
+    assert original == b"".join(pack(members(tmp_path / "in")))
+    assert twin == passed(SeriesPass(members(tmp_path / "in"), KEYS))[1]
     (tmp_path / "out").mkdir()
-    paths = unpack(io.BytesIO(data), tmp_path / "out")
+    paths = unpack([twin], tmp_path / "out")
     assert [path.name for path in paths] == ["IM000001.dcm", "IM000002.dcm", "IM000003.dcm"]
+    for path, one in zip(paths, members(tmp_path / "in"), strict=True):
+        assert path.read_bytes() == derived(Path(one.path).read_bytes())[0]
     found = [pydicom.dcmread(path) for path in paths]
     assert [ds.InstanceNumber for ds in found] == [1, 2, 3]
     assert len({ds.SeriesInstanceUID for ds in found}) == 1
 
 
-def test_a_series_has_all_instances_or_no_derivative(tmp_path: Path) -> None:
-    write_series(tmp_path / "in", 2)
-    (tmp_path / "in" / "IM3.dcm").write_bytes(pydicom_file("test-SR.dcm").read_bytes())
-    series = SeriesDerivative(members(tmp_path / "in"), KEYS)
-    with pytest.raises(NoDerivative, match=r"^not an image \(Comprehensive SR Storage\)$"):
-        series.check()
-    with pytest.raises(NoDerivative):
-        list(series.chunks())
+@pytest.mark.parametrize("held", [True, False], ids=["small", "large"])
+def test_files_of_all_kinds_give_in_one_pass_what_they_give_alone(
+    held: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not held:
+        monkeypatch.setattr("medgrid.images.pack._HELD_BYTES", 0)
+    monkeypatch.setattr("medgrid.images.pack._CHUNK_BYTES", 1000)
+    seen = 0
+    for path in all_pydicom_files():
+        data = path.read_bytes()
+        try:
+            alone = derived(data)[0]
+        except NoDerivative:
+            continue
+        seen += 1
+        series = SeriesPass([Member(str(path), FileStamp.of(path.stat()))], KEYS)
+        original, twin = passed(series)
+        assert original[512 : 512 + len(data)] == data, path.name
+        assert twin[512 : 512 + len(alone)] == alone, path.name
+        assert not any(twin[512 + len(alone) :]), path.name
+    assert seen > 50
+
+
+def test_a_series_has_all_instances_or_no_twin(tmp_path: Path) -> None:
+    write_series(tmp_path / "in", 3)
+    (tmp_path / "in" / "IM2.dcm").write_bytes(pydicom_file("test-SR.dcm").read_bytes())
+    pieces = list(SeriesPass(members(tmp_path / "in"), KEYS).pieces())
+    (place,) = [at for at, (_, twin) in enumerate(pieces) if isinstance(twin, NoDerivative)]
+    assert str(pieces[place][1]) == "not an image (Comprehensive SR Storage)"
+    assert not any(twin for _, twin in pieces[place + 1 :])
+    original = b"".join(mine for mine, _ in pieces)
+    assert original == b"".join(pack(members(tmp_path / "in")))
 
 
 def test_one_instance_to_look_at_holds_back_the_series(tmp_path: Path) -> None:
     write_series(tmp_path / "in", 2)
     late = instance(3, BurnedInAnnotation="YES")
     (tmp_path / "in" / "IM3.dcm").write_bytes(encoded(late))
-    series = SeriesDerivative(members(tmp_path / "in"), KEYS)
-    series.check()
+    series = SeriesPass(members(tmp_path / "in"), KEYS)
+    passed(series)
     assert series.review == "text is burned in"
 
 

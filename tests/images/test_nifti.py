@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from medgrid.images.nifti import clean_volume, derive_volume, geometry
+from medgrid.images.nifti import VolumeDerivative, clean_volume, derive_volume, geometry
 from tests.lab.niftis import nibabel_file, write_nifti
 
 
@@ -210,9 +212,50 @@ def test_what_is_no_volume_is_not_derived() -> None:
     plain, _ = telling_volume("1", "<")
     for data, reason in (
         (b"hello", "too short for a NIfTI header"),
-        (plain[:-1], "voxels end early"),
+        (plain[:-1], f"voxels end early: {len(plain) - 1} of {len(plain)} bytes"),
+        (gzip.compress(plain[:-1]), f"voxels end early: {len(plain) - 1} of {len(plain)} bytes"),
         (gzip.compress(plain)[:-20], "compressed data end early"),
-        (gzip.compress(plain)[:-5] + b"wrong", "compressed data are damaged"),
+        (gzip.compress(plain)[:-5] + b"wrong", "compressed data fails its checksum"),
+        (gzip.compress(plain) + b"junk", "compressed data has something else behind it"),
     ):
         with pytest.raises(ValueError, match=f"^{reason}$"):
             list(derive_volume(io.BytesIO(data)))
+
+
+@pytest.mark.parametrize("step", [1, 7, 4096])
+def test_a_gzip_file_of_several_members_that_comes_in_pieces_is_one_volume(step: int) -> None:
+    plain, _ = telling_volume("1", "<")
+    data = b"".join(gzip.compress(plain[at : at + 200]) for at in range(0, len(plain), 200))
+    data += bytes(600)
+    derivative = VolumeDerivative()
+    found = b"".join(
+        chunk for at in range(0, len(data), step) for chunk in derivative(data[at : at + step])
+    )
+    assert found + derivative.end() == b"".join(derive_volume(io.BytesIO(plain)))
+    assert geometry(io.BytesIO(data), len(data), compressed=True)["Columns"] == 2
+
+
+def test_the_header_alone_is_read_when_the_voxels_are_read_later() -> None:
+    plain, _ = telling_volume("1", "<")
+    data = gzip.compress(plain + os.urandom(3_000_000), 1)
+    stream = io.BytesIO(data[:-100])
+    found = geometry(stream, len(data), compressed=True, whole=False)
+    assert found["Columns"] == 2
+    assert stream.tell() <= 8192
+    with pytest.raises(ValueError, match=r"^voxels end early: \d+ of \d+ bytes$"):
+        geometry(io.BytesIO(plain[:-1]), len(plain) - 1, compressed=False, whole=False)
+
+
+def test_what_inflates_a_thousand_times_takes_no_memory() -> None:
+    image: Any = nibabel.nifti1.Nifti1Image(np.zeros((512, 512, 64), np.uint16), np.eye(4))
+    data = gzip.compress(image.to_bytes(), 9)
+    del image
+    assert len(data) < 100_000
+    tracemalloc.start()
+    try:
+        derivative = VolumeDerivative()
+        assert sum(len(chunk) for chunk in derivative(data)) + len(derivative.end()) < 100_000
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 8 * 1024 * 1024

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def test_what_is_packed_comes_back(members: list[Member], tmp_path: Path) -> Non
         assert {info.mtime for info in tar} == {0}
     folder = tmp_path / "out"
     folder.mkdir()
-    paths = unpack(io.BytesIO(data), folder)
+    paths = unpack([data], folder)
     assert [path.read_bytes() for path in paths] == [Path(m.path).read_bytes() for m in members]
 
 
@@ -109,7 +110,7 @@ def test_other_tars_are_refused(tar: io.BytesIO, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     with pytest.raises(IntegrityError) as caught:
-        unpack(tar, folder)
+        unpack([tar.getvalue()], folder)
     assert caught.value.message == "the packed series holds a member that is not a plain file"
     assert list(folder.iterdir()) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
@@ -122,11 +123,48 @@ def test_two_members_of_one_name_are_refused(tmp_path: Path) -> None:
             tar.addfile(tarfile.TarInfo("a"))
     buffer.seek(0)
     with pytest.raises(IntegrityError, match="cannot be unpacked"):
-        unpack(buffer, tmp_path)
+        unpack([buffer.getvalue()], tmp_path)
 
 
 def test_half_a_tar_is_refused(members: list[Member], tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     with pytest.raises(IntegrityError, match="cannot be unpacked"):
-        unpack(io.BytesIO(b"".join(pack(members))[:1_000_000]), folder)
+        unpack([b"".join(pack(members))[:1_000_000]], folder)
+
+
+def test_a_tar_of_whole_records_is_unpacked_to_its_end(
+    members: list[Member], tmp_path: Path
+) -> None:
+    data = b"".join(pack(members))
+    padding = bytes(-len(data) % tarfile.RECORDSIZE)
+    assert padding
+    taken: list[int] = []
+
+    def chunks() -> Iterator[bytes]:
+        for chunk in (data[:700], data[700:], padding):
+            yield chunk
+            taken.append(len(chunk))
+
+    folder = tmp_path / "out"
+    folder.mkdir()
+    assert len(unpack(chunks(), folder)) == len(members)
+    assert sum(taken) == len(data) + len(padding)
+
+
+def test_what_is_held_is_not_read_again(members: list[Member]) -> None:
+    content = Path(members[3].path).read_bytes()
+    held = members[3].held()
+    Path(members[3].path).unlink()
+    assert b"".join(held.chunks()) == content
+    assert held.held() is held
+
+
+def test_a_large_file_is_not_held(tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(17 * 1024 * 1024)
+    large = member(path)
+    assert large.held() is large
+    with large.open() as stream:
+        assert stream.read(4) == bytes(4)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -162,6 +163,27 @@ def test_what_is_nested_very_deep_is_left_to_pydicom(tmp_path: Path, undefined: 
         assert found is not None
         assert (found.number, found.problem) == (7, None)
         assert (walked(path) is None) == (undefined and depth == 33)
+
+
+def test_large_frames_and_items_are_passed_over_unread(tmp_path: Path) -> None:
+    ds = pydicom.dcmread(pydicom_file("JPEG2000.dcm"))
+    item = Dataset()
+    item.add_new(0x00091010, "OB", os.urandom(100_000))
+    item.is_undefined_length_sequence_item = True
+    ds.ReferencedStudySequence = Sequence([item] * 3)
+    ds["ReferencedStudySequence"].is_undefined_length = True
+    ds.NumberOfFrames = 3
+    ds.PixelData = encapsulate([os.urandom(100_000) for _ in range(3)])
+    path = tmp_path / "a.dcm"
+    path.write_bytes(encoded(ds))
+    found = walked(path)
+    assert found is not None
+    assert (found.has_pixels, found.problem) == (True, None)
+    assert found == read_with_pydicom(path.read_bytes(), True)
+    path.write_bytes(path.read_bytes()[:-8])
+    cut = walked(path)
+    assert cut is not None
+    assert cut.problem == "ends within its pixel data"
 
 
 def test_a_name_in_another_script_does_not_slow_it_down(tmp_path: Path) -> None:
