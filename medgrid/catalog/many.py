@@ -1,9 +1,8 @@
-"""Conditions whose plan does not hang on what the database knows of how its values are spread.
+"""Conditions on many values, whose plan does not hang on what the database knows of its values.
 
 SQLite, without statistics or with old ones, may put a table of values inside the loop over another
 table, and so read the values once for each row of it. Values in a subquery of their own are sorted
-once, and each row is looked up by them. With statistics it takes the same number of rows to have
-each value of a column, and reads a whole table for a value that hardly any row has.
+once, and each row is looked up by them.
 """
 
 from __future__ import annotations
@@ -17,15 +16,14 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     String,
-    UnaryExpression,
     any_,
     bindparam,
     func,
-    literal_column,
     select,
     tuple_,
 )
-from sqlalchemy.sql.operators import custom_op
+
+from medgrid.database.plans import rare, unindexed
 
 __all__ = ["among", "pair_among", "rare", "unindexed"]
 
@@ -62,21 +60,3 @@ def pair_among(
     ]
     rows = func.unnest(*lists).table_valued("first", "second").render_derived()
     return tuple_(*columns).in_(select(rows.c.first, rows.c.second))
-
-
-def rare(connection: Connection, condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    """A condition by which SQLite shall search, because as many rows are wanted as meet it.
-
-    It is for statements that read one table: what is joined by the same column would be searched
-    by all of the values, too, for each row.
-    """
-    if connection.dialect.name != "sqlite":
-        return condition
-    return func.likelihood(condition, literal_column("0.0001"))
-
-
-def unindexed(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A column by which SQLite shall not search, because another condition finds fewer rows."""
-    if connection.dialect.name != "sqlite":
-        return column
-    return UnaryExpression(column, operator=custom_op("+"), type_=column.type)

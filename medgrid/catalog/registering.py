@@ -119,7 +119,6 @@ class Registrar(ReplicaBook):
             replicas = [found for item in new for found in item.replicas]
             self._add_replicas(connection, replicas, uploaded=uploaded)
             count_visits(connection, patients, self._sight)
-        self._db.note_growth(len(new))
 
     def _claim(
         self, connection: Connection, lfns: Sequence[LFN | None], replace: bool

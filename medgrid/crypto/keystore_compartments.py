@@ -12,6 +12,7 @@ from medgrid.crypto.keystore_base import StoreBase
 from medgrid.crypto.keystore_door import chunks, seal_digest
 from medgrid.crypto.keystore_schema import compartment, seal, wrap
 from medgrid.crypto.keystore_values import Compartment, CompartmentId, Released, Seal, WrapRow
+from medgrid.database.plans import rare
 from medgrid.model import DataClass
 
 __all__ = ["CompartmentStore"]
@@ -174,12 +175,12 @@ class CompartmentStore(StoreBase):
 
     def compartments_of(self, recipient: str | None = None) -> list[CompartmentId]:
         """Compartments that a recipient has wraps of; the default is this identity."""
-        question = (
-            select(wrap.c.patient, wrap.c.data_class, wrap.c.revision)
-            .where(wrap.c.recipient == (recipient or self.who))
-            .order_by(wrap.c.patient, wrap.c.data_class, wrap.c.revision)
-        )
         with self.db.read() as connection:
+            question = (
+                select(wrap.c.patient, wrap.c.data_class, wrap.c.revision)
+                .where(rare(connection, wrap.c.recipient == (recipient or self.who)))
+                .order_by(wrap.c.patient, wrap.c.data_class, wrap.c.revision)
+            )
             return [
                 CompartmentId(row.patient, DataClass(row.data_class), row.revision)
                 for row in connection.execute(question)

@@ -13,6 +13,7 @@ from medgrid.crypto.keystore_base import StoreBase
 from medgrid.crypto.keystore_door import chunks, now_us
 from medgrid.crypto.keystore_schema import RECOVERY, grant_header, header, protected
 from medgrid.crypto.keystore_values import GrantRow, HeaderRow, Released
+from medgrid.database.plans import rare
 from medgrid.errors import AlreadyExists
 from medgrid.model import DataClass, ObjectId
 
@@ -147,8 +148,9 @@ class HeaderStore(StoreBase):
 
     def owned(self, owner: str) -> list[ObjectId]:
         """Objects with a header that is sealed to `owner`."""
-        question = select(header.c.object_id).where(header.c.recipient == owner)
         with self.db.read() as connection:
+            theirs = rare(connection, header.c.recipient == owner)
+            question = select(header.c.object_id).where(theirs)
             return [ObjectId(found) for found in connection.scalars(question)]
 
     # -- grants ------------------------------------------------------------------------------------
@@ -260,9 +262,9 @@ class HeaderStore(StoreBase):
             grant_header.c.until_us,
             grant_header.c.granted_by,
         ).order_by(grant_header.c.object_id, grant_header.c.recipient)
-        if recipient is not None:
-            question = question.where(grant_header.c.recipient == recipient)
         with self.db.read() as connection:
+            if recipient is not None:
+                question = question.where(rare(connection, grant_header.c.recipient == recipient))
             return [
                 GrantKey(ObjectId(row.object_id), row.recipient, row.until_us / 1e6, row.granted_by)
                 for row in connection.execute(question)

@@ -18,7 +18,8 @@ __all__ = ["BUSY_TIMEOUT_S", "Database", "DatabaseFull", "DatabaseReadOnly"]
 
 BUSY_TIMEOUT_S = 30.0
 _POOL_SIZE = 20
-_MANY_ROWS = 200
+_MANY_ROWS = 1000
+_MUCH_GROWN = 2  # times as many rows as when they were looked at
 
 
 class DatabaseFull(Unreachable):
@@ -61,7 +62,7 @@ class Database:
         self.what = what
         self._local = threading.local()
         self._busy_timeout_s = busy_timeout_s
-        self._grown = 0
+        self._has_written = False
         self.path: Path | None = None
         self.is_sqlite = url.startswith("sqlite:")
         if self.is_sqlite:
@@ -204,6 +205,7 @@ class Database:
         try:
             yield
             connection.commit()
+            self._has_written = True
         finally:
             self._local.connection = None
 
@@ -306,21 +308,22 @@ class Database:
         with self._translated(), self.engine.connect() as connection:
             yield connection
 
-    def note_growth(self, rows: int) -> None:
-        """Say that so many objects were entered: many of them make `close` look at the values."""
-        self._grown += rows
-
     def optimize(self) -> None:
         """Let the database look at how its values are spread, so that questions find the indexes.
 
-        Takes milliseconds: SQLite looks at samples only; PostgreSQL does it by itself.
+        Takes milliseconds: SQLite looks at samples only; PostgreSQL does it by itself. Of tables
+        with few rows nothing is remembered, since SQLite would read the whole of one that has grown
+        meanwhile. When another process writes, it is left to the next one.
         """
-        self._grown = 0
         if self.is_sqlite:
             with self._hasty() as connection:
                 connection.exec_driver_sql("PRAGMA analysis_limit=1000")
-                with contextlib.suppress(exc.OperationalError):  # another time, when it is locked
+                with contextlib.suppress(exc.OperationalError):
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
                     connection.exec_driver_sql("ANALYZE")
+                    few = "DELETE FROM sqlite_stat1 WHERE stat + 0 < ?"
+                    connection.exec_driver_sql(few, (_MANY_ROWS,))
+                    connection.commit()
 
     def empty_log(self) -> None:
         """Let SQLite's log hold nothing that was deleted since, unless it is in use just now."""
@@ -338,11 +341,34 @@ class Database:
             connection.exec_driver_sql(f"PRAGMA busy_timeout={milliseconds}")
 
     def close(self) -> None:
-        """Give back all connections."""
-        if self._grown >= _MANY_ROWS:
-            with contextlib.suppress(MedgridError):
-                self.optimize()
+        """Give back all connections; who has written looks whether a table has much grown."""
+        if self._has_written and self.is_sqlite:
+            with contextlib.suppress(MedgridError, exc.DBAPIError):
+                with self.connect() as connection:
+                    has_grown = _has_grown(connection)
+                if has_grown:
+                    self.optimize()
         self.engine.dispose()
+
+
+def _has_grown(connection: Connection) -> bool:
+    """Whether a table of SQLite has far more rows than when its values were looked at."""
+    ask = connection.exec_driver_sql
+    known = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    names = ask(f"{known} AND sql NOT LIKE '%WITHOUT ROWID%'").scalars().all()
+    seen: dict[str, int] = {}
+    if "sqlite_stat1" in names:
+        looked = ask("SELECT tbl, max(stat + 0) FROM sqlite_stat1 GROUP BY tbl")
+        seen = {row[0]: row[1] for row in looked}
+    for name in names:
+        most = max(_MANY_ROWS, _MUCH_GROWN * seen.get(name, 0))
+        # the last row's id is found at once; there are fewer rows when some were deleted
+        last = ask(f'SELECT max(rowid) FROM "{name}"').scalar() or 0  # noqa: S608 - our tables
+        if last >= most and not name.startswith("sqlite_"):
+            some = f'SELECT 1 FROM "{name}" LIMIT {most}'  # noqa: S608
+            if ask(f"SELECT count(*) FROM ({some})").scalar() == most:  # noqa: S608
+                return True
+    return False
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
