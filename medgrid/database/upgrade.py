@@ -78,7 +78,7 @@ def upgrade(db: Database, schema: Schema) -> Upgraded:
         if isinstance(error, exc.DBAPIError):
             kind = type(error.orig).__name__
             raise IntegrityError(
-                f"{_refusal(db, before)}: the rows do not fit the new schema ({kind})",
+                f"{_refusal(db, before)}: the database refuses a step ({kind})",
                 hint=_UNCHANGED,
             ) from error
         raise

@@ -240,6 +240,20 @@ with op.batch_alter_table("access_grant", recreate="always") as batch:
         assert file.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
+def test_what_a_key_store_drops_is_in_its_file_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "keystore.db"
+    url = f"sqlite:///{path}"
+    KEYSTORE_KIND.newest(url)
+    secrets = [row["sealed"] for row in rows_of(url)["wrap"]]
+    assert all(secret in path.read_bytes() for secret in secrets)
+    later = KEYSTORE_KIND.later(tmp_path, 'op.drop_table("wrap")', 'changes_rows_of = ("wrap",)')
+    done = KEYSTORE_KIND.upgrade(url, later)
+    assert done.backup is not None
+    for secret in secrets:
+        assert secret in done.backup.read_bytes()
+        assert secret not in path.read_bytes()
+
+
 # -- what goes wrong -------------------------------------------------------------------------------
 
 
@@ -271,7 +285,7 @@ def test_a_migration_that_breaks_a_foreign_key_changes_nothing(
     why = {
         "sqlite": "3 rows of replica would name no row of storage_element, "
         "3 rows of upload would name no row of storage_element",
-        "postgres": "the rows do not fit the new schema (ForeignKeyViolation)",
+        "postgres": "the database refuses a step (ForeignKeyViolation)",
     }[database]
     assert caught.value.message == (
         f"the catalog {name} cannot be upgraded from schema {CATALOG_KIND.schema.revision}: {why}"

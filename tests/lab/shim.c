@@ -25,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BROKER = 1, AGENT = 2, KEEPER = 4, CARRIER = 8 };
+enum { BROKER = 1, AGENT = 2, KEEPER = 4, CARRIER = 8, UPGRADE = 16 };
 
 struct control {
     _Atomic int64_t clock_s;     /* added to the wall clock */
@@ -51,6 +51,7 @@ static int role_of(const char *line, size_t size) {
     int agent = 0;
     for (const char *word = line; word < line + size; word += strlen(word) + 1) {
         if (!strcmp(word, "broker")) return BROKER;
+        if (!strcmp(word, "upgrade")) return UPGRADE;
         if (strstr(word, ".pyz")) agent = 1;
         if (agent && !strcmp(word, "serve")) return AGENT;
         if (agent && (!strcmp(word, "connect") || !strcmp(word, "bulk"))) return CARRIER;

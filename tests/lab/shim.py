@@ -51,6 +51,7 @@ class Role(IntFlag):
     AGENT = 2
     KEEPER = 4
     CARRIER = 8  # what links broker and agent: ``connect`` and ``bulk``
+    UPGRADE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +102,17 @@ def shim_library() -> Path:
 class Shim:
     """What the processes that have `env` in their environment suffer.
 
-    Calls are counted that write, flush, send, rename, make or delete something.
+    Calls are counted that write, flush, send, rename, make or delete something. One that is not
+    new says what processes suffer that have it mapped already: they die when its file is cut.
     """
 
-    def __init__(self, control: Path) -> None:
+    def __init__(self, control: Path, *, is_new: bool = True) -> None:
         self._path = control
-        control.write_bytes(b"")
-        control.chmod(0o666)
         size_bytes = _LINES_AT + _LINES_BYTES
-        os.truncate(control, size_bytes)  # takes as much as is written there
+        if is_new:
+            control.write_bytes(b"")
+            control.chmod(0o666)
+            os.truncate(control, size_bytes)  # takes as much as is written there
         with control.open("r+b") as stream:
             self._memory = mmap.mmap(stream.fileno(), size_bytes)
         self.heal()

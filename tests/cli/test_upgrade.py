@@ -1,0 +1,98 @@
+"""A grid home of an older medgrid at the prompt: what is said, and bringing it up to date."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from medgrid.catalog.version import REVISION
+from tests.lab.prompt import Prompt
+from tests.older.load import load
+
+
+def make_older(keystore: Path) -> None:
+    """Give a key store the schema of the first release, with its rows."""
+    older = keystore.with_name("older.db")
+    load(f"sqlite:///{older}", "keystore", "0001")
+    with closing(sqlite3.connect(older, isolation_level=None)) as file:
+        file.execute("ATTACH ? AS newer", (str(keystore),))
+        for (table,) in file.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'"):
+            names = [row[1] for row in file.execute(f"PRAGMA newer.table_info({table})")]
+            columns = ", ".join(names)
+            file.execute(f"DELETE FROM main.{table}")
+            if table == "store":
+                file.execute(
+                    f"INSERT INTO main.store (version, {columns}) SELECT 1, * FROM newer.store"
+                )
+            else:
+                file.execute(f"INSERT INTO main.{table} ({columns}) SELECT * FROM newer.{table}")
+    older.replace(keystore)
+
+
+def test_an_older_key_store_is_upgraded_when_asked_for(grid_prompt: Prompt) -> None:
+    store = grid_prompt.home / "keystore.db"
+    file = grid_prompt.home / "note.txt"
+    file.write_text("text")
+    grid_prompt.ok("register", file, "--to", "/note")
+    make_older(store)
+    for words in (["fetch", "/note", "--dir", grid_prompt.home], ["keystore", "show"], ["init"]):
+        ran = grid_prompt(*words)
+        assert (ran.code, ran.err.splitlines()) == (
+            9,
+            [
+                f"medgrid: error: the key store {store} has schema 0001, this medgrid needs 0002",
+                "medgrid: hint: run 'medgrid keystore upgrade'",
+            ],
+        )
+
+    assert grid_prompt.ok("keystore", "upgrade").lines == [
+        f"the key store {store} had schema 0001, now it has 0002",
+        f"a copy of it as it was before is kept in {store}.schema-0001",
+    ]
+    grid_prompt.ok("fetch", "/note", "--dir", grid_prompt.home / "out")
+    assert (grid_prompt.home / "out" / "note.txt").read_text() == "text"
+    again = grid_prompt.ok("keystore", "upgrade", "--json").documents
+    (document,) = again
+    assert {name: document[name] for name in ("url", "before", "after", "backup")} == {
+        "url": str(store),
+        "before": "0002",
+        "after": "0002",
+        "backup": None,
+    }
+
+    # back to the older medgrid, as the manual says
+    (store.with_name("keystore.db.schema-0001")).replace(store)
+    with closing(sqlite3.connect(store)) as old:
+        assert old.execute("SELECT version FROM store").fetchall() == [(1,)]
+
+
+def test_each_of_several_key_stores_is_upgraded(prompt: Prompt, tmp_path: Path) -> None:
+    files = [tmp_path / f"keys-{number}.db" for number in (1, 2, 3)]
+    prompt.env["MEDGRID_KEYSTORE"] = " ".join(f"sqlite:///{file}" for file in files)
+    prompt.env["MEDGRID_KEYSTORE_THRESHOLD"] = "2"
+    prompt.ok("init")
+    make_older(files[1])
+    ran = prompt("keystore", "show")
+    assert (ran.code, ran.err.splitlines()[1]) == (
+        9,
+        "medgrid: hint: run 'medgrid keystore upgrade'",
+    )
+    assert [line for line in prompt.ok("keystore", "upgrade").lines if "schema 000" in line] == [
+        f"the key store {files[0]} has schema 0002 already",
+        f"the key store {files[1]} had schema 0001, now it has 0002",
+        f"the key store {files[2]} has schema 0002 already",
+    ]
+    prompt.ok("keystore", "show")
+
+
+@pytest.mark.parametrize("json", [False, True])
+def test_a_catalog_that_needs_nothing(grid_prompt: Prompt, json: bool) -> None:
+    ran = grid_prompt.ok("catalog", "upgrade", *(["--json"] if json else []))
+    if json:
+        (document,) = ran.documents
+        assert (document["before"], document["after"]) == (REVISION, REVISION)
+    else:
+        assert ran.lines == [f"the catalog has schema {REVISION} already"]
