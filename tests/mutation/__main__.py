@@ -9,6 +9,7 @@ when all have been tried and too many survived.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -37,6 +38,8 @@ def main(argv: list[str], root: Path = ROOT) -> int:
     parser.add_argument("--coverage", type=Path, metavar="FILE", help="of an earlier run")
     parser.add_argument("--collect", nargs="+", metavar="TEST", help="only see what tests cover")
     options = parser.parse_args(argv)
+    for number in (signal.SIGINT, signal.SIGTERM):  # what was started is ended, too
+        signal.signal(number, signal.default_int_handler)
     directory = options.resume or root / ".nightly" / f"mutation-{commit_of(root)[:12]}"
     directory.mkdir(parents=True, exist_ok=True)
     record: Path = options.coverage or directory / "coverage"
