@@ -189,14 +189,13 @@ def side_car_attributes(fields: Mapping[str, Any], scrub: Scrubber) -> dict[str,
         day = allowed_value("StudyDate", [moment], scrub)
         if day is not None:
             found["StudyDate"] = day
-    if "PatientAge" not in found:
-        age = age_years(
-            str(fields.get("PatientAge") or ""),
-            str(fields.get("PatientBirthDate") or ""),
-            str(found.get("StudyDate") or ""),
-        )
-        if age is not None:
-            found["PatientAge"] = age
+    age = age_years(
+        str(fields.get("PatientAge") or ""),
+        str(fields.get("PatientBirthDate") or ""),
+        str(found.get("StudyDate") or ""),
+    )
+    if age is not None:
+        found["PatientAge"] = age
     return found
 
 

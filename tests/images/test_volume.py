@@ -116,6 +116,21 @@ def test_a_side_car_beside_a_file_of_any_name_counts(tmp_path: Path) -> None:
     assert "StationName" not in found.attributes
 
 
+def test_an_age_that_is_given_is_not_reckoned(tmp_path: Path) -> None:
+    path = write_nifti(tmp_path / "x.nii")
+    fields = {"PatientAge": "042Y", "PatientBirthDate": "1950-01-01", "StudyDate": "2021-03-04"}
+    write_json(tmp_path / "x.json", fields)
+    assert volume(path).attributes["PatientAge"] == 42.0
+
+
+def test_a_sex_in_full_is_known_by_its_first_letter(tmp_path: Path) -> None:
+    root = write_bids(tmp_path / "d")
+    (root / "participants.tsv").write_text("participant_id\tsex\nsub-01\tfemale\nsub-02\tn/a\n")
+    found = [volume(path).attributes for path in sorted(root.glob("sub-*/ses-pre/anat/*.gz"))]
+    assert found[0]["PatientSex"] == "F"
+    assert "PatientSex" not in found[1]
+
+
 def test_nothing_but_a_name_gives_no_label(tmp_path: Path) -> None:
     found = volume(write_nifti(tmp_path / "Meier_Anna.nii"))
     assert (found.patient_id, found.label, found.session) == ("", "", "")
