@@ -64,7 +64,7 @@ class PosixStorage:
             return self._write(handle, temporary, pfn, lambda _: chunks, expected)
         except BaseException:
             with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+                temporary.unlink()
             raise
 
     def resume(
@@ -82,7 +82,7 @@ class PosixStorage:
             return self._write(handle, part, pfn, chunks_from, expected)
         except (IntegrityError, StorageFull):
             with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
+                part.unlink()
             raise
 
     def _open_new(self, temporary: Path, flags: int = os.O_EXCL) -> int:
