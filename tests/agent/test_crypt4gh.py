@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,16 @@ def test_a_host_without_libcrypto_has_no_ciphers(monkeypatch: pytest.MonkeyPatch
         assert libcrypto.load() is None
     finally:
         libcrypto.load.cache_clear()
+
+
+@pytest.mark.parametrize("size", [0, 31, 33])
+def test_a_key_of_another_length_is_none(size: int) -> None:
+    private, public = keys()
+    for ask in (
+        partial(LIBRARY.public_key, bytes(size)),
+        partial(LIBRARY.shared_secret, private, bytes(size)),
+        partial(LIBRARY.shared_secret, bytes(size), public),
+    ):
+        with pytest.raises(CipherError) as caught:
+            ask()
+        assert str(caught.value) == "a key is none"

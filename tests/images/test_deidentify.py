@@ -219,6 +219,11 @@ def test_other_scripts_are_scrubbed() -> None:
     assert scrub("YAMADA t1") == "t1"
 
 
+def test_a_word_that_begins_a_longer_one_leaves_nothing_of_it() -> None:
+    assert Scrubber(["Meier", "Meiermann"])("T1 Meiermann x") == "T1 x"
+    assert Scrubber(["Li", "Lin"])("T1 Lin x") == "T1 x"
+
+
 def test_names_in_other_attributes_and_depths_count() -> None:
     ds = instance(
         ReferringPhysicianName="House^Gregory",

@@ -293,6 +293,17 @@ def test_a_deflated_file_is_inflated() -> None:
     assert refusal(buffer.getvalue()[:-2000]) == "header cannot be read (error)"
 
 
+def test_a_deflated_file_that_would_fill_the_memory_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ds = instance()
+    ds.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.1.99")
+    buffer = io.BytesIO()
+    ds.save_as(buffer, enforce_file_format=True)
+    monkeypatch.setattr("medgrid.images.derive._MAX_INFLATED_BYTES", 5000)
+    assert refusal(buffer.getvalue()) == "too large to be read in this form"
+
+
 def members(folder: Path) -> list[Member]:
     return [Member(str(path), FileStamp.of(path.stat())) for path in sorted(folder.glob("IM*.dcm"))]
 

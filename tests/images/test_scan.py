@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import signal
@@ -38,6 +39,9 @@ def test_content_counts_and_not_the_ending(tmp_path: Path) -> None:
     volume = scan_file(str(tmp_path / "i.nii"), "").volume
     assert volume is not None
     assert volume.filename == "image.nii.gz"
+    second = gzip.decompress(nibabel_file("example_nifti2.nii.gz").read_bytes())
+    (tmp_path / "j").write_bytes(second)
+    assert scan_file(str(tmp_path / "j"), "").volume is not None, "NIfTI-2"
 
 
 def test_files_without_preamble_are_read() -> None:
