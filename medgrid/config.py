@@ -100,7 +100,10 @@ class Settings:
         """Where wheels are kept, for all grids of this user; it can be thrown away, too."""
         if self.wheel_cache:
             return Path(self.wheel_cache).expanduser()
-        return user_cache_dir() / "wheels"
+        try:
+            return user_cache_dir() / "wheels"
+        except RuntimeError:  # a user without a name, who has no home directory
+            return self.cache_dir / "wheels"
 
 
 def user_cache_dir() -> Path:

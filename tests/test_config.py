@@ -23,6 +23,25 @@ def test_home_comes_from_the_environment(tmp_path: Path) -> None:
     assert load_settings(None, {}).home == Path.home() / ".medgrid"
 
 
+def test_where_wheels_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(tmp_path, {})
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert settings.wheel_cache_dir == Path.home() / ".cache" / "medgrid" / "wheels"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
+    assert settings.wheel_cache_dir == Path("/caches/medgrid/wheels")
+    named = load_settings(tmp_path, {"MEDGRID_WHEEL_CACHE": "/of/all", "MEDGRID_WHEELS": "/disc"})
+    assert (named.wheel_cache_dir, named.wheels_dir) == (Path("/of/all"), Path("/disc"))
+
+
+def test_a_user_without_a_home_keeps_wheels_in_the_grid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 7)
+    assert load_settings(tmp_path, {}).wheel_cache_dir == tmp_path / "cache" / "wheels"
+
+
 def test_environment_wins_over_the_file(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("max_attempts: 5\nbroker_idle_s: 7\n")
     settings = load_settings(tmp_path, {"MEDGRID_MAX_ATTEMPTS": "2"})
