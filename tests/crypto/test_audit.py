@@ -260,3 +260,20 @@ def test_a_long_log_is_signed_on_and_verified(
     store.audit.checkpoint(alice, memory)
     report = store.audit.verify(people.trust, memory)
     assert (report.size, report.signed, report.problems) == (5101, 5101, [])
+
+
+@pytest.mark.parametrize(("name", "value"), [("root", "00" * 32), ("store_id", "another")])
+def test_a_remembered_checkpoint_that_was_changed_is_refused(
+    alice: Person, memory: Memory, tmp_path: Path, name: str, value: str
+) -> None:
+    store = KeyStore.create(f"sqlite:///{tmp_path / 'keystore.db'}", "alice")
+    store.audit.append(Event("release"))
+    store.audit.checkpoint(alice, memory)
+    file = tmp_path / "audit.checkpoint"
+    found = json.loads(file.read_text())
+    found[store.store_id][name] = value
+    file.write_text(json.dumps(found))
+    with pytest.raises(ConfigError) as caught:
+        memory.recall(store.store_id)
+    assert caught.value.message == f"{file}: not the audit checkpoints that medgrid remembered"
+    store.close()

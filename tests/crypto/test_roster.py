@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from medgrid.crypto import roster
 from medgrid.crypto.certificate import Certificate, Request, Role
 from medgrid.crypto.identity import Identity
+from medgrid.crypto.private_file import locked
 from medgrid.crypto.registration import (
     Registrar,
     change_registration_passphrase,
@@ -219,6 +223,28 @@ def test_a_list_that_forgets_is_refused(keys: Path, table: Table, registrar: Reg
             open_roster(keys, table)
         assert "does not follow the one seen before" in caught.value.message
         revoke(table, registrar, "bob")
+
+
+def test_a_list_that_forgets_what_came_meanwhile_is_refused(
+    keys: Path, table: Table, registrar: Registrar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two commands at once: one saw a list, and the other one that does not follow it."""
+    forgetful = RevocationList().followed_by({"bob": Revocation(1)}, 2, registrar.sign)
+    other = RevocationList().followed_by({"alice": Revocation(1)}, 1, registrar.sign)
+
+    @contextmanager
+    def late(folder: Path) -> Iterator[None]:
+        with locked(folder):
+            (keys / "revoked.json").write_bytes(other.blob)
+            (keys / "revoked.json").chmod(0o600)
+            yield
+
+    monkeypatch.setattr(roster, "locked", late)
+    table[REVOKED] = forgetful.blob
+    with pytest.raises(Denied) as caught:
+        open_roster(keys, table)
+    assert "does not follow the one seen before" in caught.value.message
+    assert (keys / "revoked.json").read_bytes() == other.blob
 
 
 def test_a_forged_list_is_refused(keys: Path, table: Table, registrar: Registrar) -> None:
