@@ -125,11 +125,14 @@ def test_an_interrupted_upload_leaves_nothing(data: DataGrid) -> None:
 
 def test_what_is_taken_back_leaves_no_key(data: DataGrid) -> None:
     object_id = new_object_id()
-    with data.grid() as grid, pytest.raises(KeyboardInterrupt), Uploads(grid) as uploads:
-        made = uploads.seal(object_id, "near", [b"x"], Whose(DataClass.IMAGE, None, (ME,)))
-        grid.keep([made.sealing])
-        assert kept_keys(data.settings) == {object_id}
-        raise KeyboardInterrupt
+    with data.grid() as grid:
+        with pytest.raises(KeyboardInterrupt), Uploads(grid) as uploads:
+            made = uploads.seal(object_id, "near", [b"x"], Whose(DataClass.IMAGE, None, (ME,)))
+            grid.keep([made.sealing])
+            assert kept_keys(data.settings) == {object_id}
+            raise KeyboardInterrupt
+        with pytest.raises(Denied):  # nor in memory
+            grid.vault.key(object_id)
     assert kept_keys(data.settings) == set()
     assert data.stored("near") == []
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from sqlalchemy import select
 
 from medgrid.catalog import Catalog
+from medgrid.catalog.objects import Registration
 from medgrid.catalog.query import parse
+from medgrid.catalog.scanned import ScannedFile
+from medgrid.catalog.schema import attribute, object_version, patient, scanned_file
 from medgrid.errors import Busy, Denied, NotFound
 from medgrid.model import LFN, ObjectId, Replica, Review, Sha256
 from tests.catalog.worlds import World, make_world, object_id
@@ -76,10 +82,10 @@ def test_a_patient_goes(catalog: Catalog, world: World) -> None:
     members = catalog.datasets.get("all").members
     assert set(members or ()) == {world.lfn("two-image"), world.lfn("code")}
     assert not catalog.objects.forget_patient("P-1")
+    stored = {one for one, many in objects.replicas(ids).items() if many}
+    assert stored
     objects.forget(ids)  # what has bytes stays
-    assert {one.id for one in objects.of_patient("P-1")} == {
-        one for one, many in objects.replicas(ids).items() if many
-    }
+    assert {one.id for one in objects.of_patient("P-1")} == stored
     for many in objects.replicas(ids).values():
         for one in many:
             objects.remove_replica(one.object_id, one.se, one.pfn)
@@ -87,7 +93,27 @@ def test_a_patient_goes(catalog: Catalog, world: World) -> None:
     assert objects.of_patient("P-1") == []
     assert objects.forget_patient("P-1")
     assert catalog.access.team("P-1") == []
+    with catalog.db.read() as connection:
+        assert "P-1" not in connection.scalars(select(patient.c.pseudonym)).all()
     assert objects.exists(LFN("/g/two-image"))
+
+
+def test_of_a_patient_who_goes_nothing_is_remembered(catalog: Catalog, world: World) -> None:
+    """Neither older versions of what they had nor which files it came from."""
+    objects, lfn = catalog.objects, world.lfn("one-later")
+    item = objects.get(lfn)
+    objects.register([Registration(replace(item, id=NEW), (), "P-1")], replace=True)
+    catalog.scanned.note([ScannedFile("key", 1, 1, 1, item.id, "")])
+    assert (objects.get(lfn).id, objects.get(lfn, 1).id) == (NEW, item.id)
+    objects.withdraw([item.id, NEW], "P-1")
+    assert catalog.scanned.known(["key"]) == {}
+    for version in (None, 1):
+        with pytest.raises(NotFound):
+            objects.get(lfn, version)
+    with catalog.db.read() as connection:
+        for table in (object_version, scanned_file, attribute):
+            kept = select(table.c.object_id).where(table.c.object_id.in_([item.id, NEW]))
+            assert connection.execute(kept).all() == []
 
 
 def test_of_a_patient_one_sees_ones_own(catalog: Catalog, world: World) -> None:

@@ -38,7 +38,7 @@ _FIELDS = (
     "used",
 )
 _LINES_AT = 8 * len(_FIELDS)
-_LINES_BYTES = 64 << 20
+_LINES_BYTES = 4 << 20
 _FOREVER = 1 << 62
 _LIBRARY = "usr/local/lib/medgrid-test-shim.so"
 _CONTROL = "run/medgrid-test-shim"  # known to shim.c
@@ -110,9 +110,9 @@ class Shim:
         self._path = control
         size_bytes = _LINES_AT + _LINES_BYTES
         if is_new:
-            control.write_bytes(b"")
+            control.write_bytes(bytes(_LINES_AT))
             control.chmod(0o666)
-            os.truncate(control, size_bytes)  # takes as much as is written there
+            os.truncate(control, size_bytes)  # the lines take as much as is written there
         with control.open("r+b") as stream:
             self._memory = mmap.mmap(stream.fileno(), size_bytes)
         self.heal()
