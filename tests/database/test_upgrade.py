@@ -23,6 +23,7 @@ from tests.lab.postgres import PostgresServer
 from tests.lab.schemas import rows_of, schema_of
 from tests.lab.waiting import linger, wait_for
 from tests.older.load import load, revisions
+from tests.older.make import fill
 
 REBUILD = {
     "catalog": """
@@ -86,6 +87,19 @@ def _only(columns: Collection[str], rows: Sequence[Mapping[str, object]]) -> lis
 def test_the_first_release_is_kept_with_rows_in_every_table() -> None:
     for kind in KINDS:
         assert revisions(kind.name)[0] == "0001"
+
+
+@both_kinds
+def test_what_is_kept_of_a_release_has_rows_in_every_table(kind: Kind, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    kind.create(url).close()
+    with closing(kind.open(url)) as db, db.write() as connection:
+        fill(connection, kind.schema.tables)
+    rows = rows_of(url)
+    assert rows.keys() == kind.schema.tables.tables.keys()
+    assert all(rows.values())
+    with closing(sqlite3.connect(tmp_path / "new.db")) as file:
+        assert file.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
 @both_kinds

@@ -15,18 +15,14 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Column, Connection, MetaData, Table, delete, insert, inspect, text
 
-from medgrid.catalog import Catalog
-from medgrid.catalog import job_schema as _job_schema  # noqa: F401 - its tables are the catalog's
-from medgrid.catalog import schema as catalog_schema
-from medgrid.crypto import keystore_schema
-from medgrid.crypto.keystore import KeyStore
-from medgrid.database import Database
+from tests.database.kinds import KINDS
 from tests.lab.postgres import PostgresServer, binaries, new_server, remove_server
 
 HERE = Path(__file__).parent
@@ -129,39 +125,21 @@ def dump_postgres(server: PostgresServer, database: str) -> str:
 
 
 def main() -> int:
-    kinds: dict[str, tuple[Callable[[str], Any], MetaData]] = {
-        "catalog": (Catalog.create, catalog_schema.metadata),
-        "keystore": (KeyStore.create, keystore_schema.metadata),
-    }
     server = new_server()
     try:
-        for name, (create, tables) in kinds.items():
+        for kind in KINDS:
             with tempfile.TemporaryDirectory() as folder:
                 path, database = Path(folder) / "made.db", server.make_database()
-                made = {}
-                for kind, url in (
-                    ("sqlite", f"sqlite:///{path}"),
-                    ("postgres", server.url(database)),
-                ):
-                    create(url).close()
-                    db = Database(url)
-                    with db.write() as connection:
-                        fill(connection, tables)
-                        revision = _revision(connection)
-                    db.close()
-                    made[kind] = revision
-                sqlite_dump, postgres_dump = dump_sqlite(path), dump_postgres(server, database)
-            (HERE / f"{name}-{made['sqlite']}.sqlite.sql").write_text(sqlite_dump, "utf-8")
-            (HERE / f"{name}-{made['postgres']}.postgres.sql").write_text(postgres_dump, "utf-8")
+                for url in (f"sqlite:///{path}", server.url(database)):
+                    kind.create(url).close()
+                    with closing(kind.open(url)) as db, db.write() as connection:
+                        fill(connection, kind.schema.tables)
+                name = f"{kind.name}-{kind.schema.revision}"
+                (HERE / f"{name}.sqlite.sql").write_text(dump_sqlite(path), "utf-8")
+                (HERE / f"{name}.postgres.sql").write_text(dump_postgres(server, database), "utf-8")
     finally:
         remove_server(server)
     return 0
-
-
-def _revision(connection: Connection) -> str:
-    if inspect(connection).has_table("alembic_version"):
-        return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
-    return f"{connection.scalar(text('SELECT version FROM store')):04}"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,64 @@
+"""The copy of an SQLite file that an upgrade leaves."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from medgrid.database import Database
+from medgrid.database.backup import back_up
+from medgrid.errors import ConfigError
+
+
+def make(path: Path) -> Database:
+    """A database with a write-ahead log and one row."""
+    path.touch(mode=0o644)
+    with closing(sqlite3.connect(path)) as file:
+        file.executescript(
+            "PRAGMA journal_mode=WAL; CREATE TABLE kept (n); INSERT INTO kept VALUES (1);"
+        )
+    return Database(f"sqlite:///{path}")
+
+
+def numbers(path: Path) -> list[int]:
+    with closing(sqlite3.connect(path)) as file:
+        return [n for (n,) in file.execute("SELECT n FROM kept ORDER BY n")]
+
+
+def test_it_has_what_is_in_the_log_alone(tmp_path: Path) -> None:
+    path = tmp_path / "made.db"
+    with closing(make(path)) as db, closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA wal_autocheckpoint=0")
+        other.execute("INSERT INTO kept VALUES (2)")
+        other.commit()
+        size_bytes = path.stat().st_size
+        other.execute("INSERT INTO kept VALUES (3)")  # and is not committed
+        copy = back_up(db, path, "0001")
+        assert path.stat().st_size == size_bytes
+        assert copy == tmp_path / "made.db.schema-0001"
+        assert numbers(copy) == [1, 2]
+        other.rollback()
+    assert copy.stat().st_mode & 0o777 == 0o600
+
+
+def test_it_replaces_an_older_one_and_what_was_interrupted(tmp_path: Path) -> None:
+    path = tmp_path / "made.db"
+    with closing(make(path)) as db:
+        for name in ("made.db.schema-0001", "made.db.schema-0001.part"):
+            (tmp_path / name).write_bytes(b"older")
+        copy = back_up(db, path, "0001")
+    assert numbers(copy) == [1]
+    assert {one.name for one in tmp_path.iterdir()} == {"made.db", "made.db.schema-0001"}
+
+
+def test_where_no_copy_can_be_made_it_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "made.db"
+    (tmp_path / "made.db.schema-0001").mkdir()
+    with closing(make(path)) as db, pytest.raises(ConfigError) as caught:
+        back_up(db, path, "0001")
+    assert caught.value.message == f"the catalog {path} cannot be copied: Is a directory"
+    assert caught.value.hint == "check the directory and its permissions; nothing was changed"
+    assert not list(tmp_path.glob("*.part"))
