@@ -133,12 +133,9 @@ class _Run:
             self._check_foreign_keys()
 
     def _count(self) -> dict[str, int]:
-        names = inspect(self._connection).get_table_names()
         return {
-            name: self._connection.execute(
-                select(func.count()).select_from(table(name))
-            ).scalar_one()
-            for name in names
+            name: self._connection.scalar(select(func.count()).select_from(table(name))) or 0
+            for name in _tables(self._connection)
             if name != self._schema.version_table
         }
 
@@ -167,21 +164,31 @@ class _Run:
             raise IntegrityError(f"{self._refusal}: {words}", hint=_UNCHANGED)
 
 
+def _tables(connection: Connection) -> list[str]:
+    """All tables; on a server those that are one's own, as there others may lie beside them."""
+    if connection.dialect.name != "postgresql":
+        return inspect(connection).get_table_names()
+    question = text(
+        "SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
+        " AND relkind IN ('r', 'p') AND pg_has_role(relowner, 'USAGE') ORDER BY relname"
+    )
+    return list(connection.scalars(question))
+
+
 @contextmanager
 def _all_rows(connection: Connection) -> Iterator[None]:
     """See every row of a server's tables, and let nobody change any meanwhile."""
     if connection.dialect.name != "postgresql":
         yield
         return
-    tables = inspect(connection).get_table_names()
     quote = connection.dialect.identifier_preparer.quote
-    names = ", ".join(quote(name) for name in sorted(tables))
+    names = ", ".join(map(quote, _tables(connection)))
     connection.exec_driver_sql(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
     # policies hold for the owner too where the tables say so: a migration would pass rows over
     forced = connection.scalars(
         text(
             "SELECT oid FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
-            " AND relforcerowsecurity"
+            " AND relforcerowsecurity AND pg_has_role(relowner, 'USAGE')"
         )
     ).all()
     _say_of_each(connection, forced, "NO FORCE ROW LEVEL SECURITY")
@@ -206,7 +213,7 @@ def _triggers(connection: Connection) -> Iterator[None]:
     before = connection.exec_driver_sql(question).all()
     yield
     there = {name for name, _, _ in connection.exec_driver_sql(question)}
-    tables = set(inspect(connection).get_table_names())
+    tables = set(_tables(connection))
     for name, of_table, statement in before:
         if name not in there and of_table in tables:
             connection.exec_driver_sql(statement)
