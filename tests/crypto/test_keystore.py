@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sqlite3
 import stat
 import time
 from dataclasses import replace
@@ -17,6 +18,7 @@ from medgrid.crypto.delegation import borrow, lend, lend_again
 from medgrid.crypto.keystore import KeyStore
 from medgrid.crypto.keystore_values import GrantRow, HeaderRow, Released
 from medgrid.crypto.seals import Seals
+from medgrid.database import connections
 from medgrid.errors import AlreadyExists, ConfigError, Denied, IntegrityError, NotFound, UsageError
 from medgrid.model import DataClass, ObjectId
 from tests.crypto.people import People, Person
@@ -54,9 +56,16 @@ def test_a_store_is_a_private_file(tmp_path: Path) -> None:
 
 
 def test_what_is_destroyed_is_not_in_the_file_any_more(
-    tmp_path: Path, people: People, alice: Person
+    tmp_path: Path, people: People, alice: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor in the log beside it, though another process, a broker say, has the store open."""
+    prepare = connections._prepare_sqlite
+
+    def as_elsewhere(connection: sqlite3.Connection, record: object) -> None:
+        prepare(connection, record)
+        connection.execute("PRAGMA secure_delete=OFF")  # Debian's SQLite has it on by itself
+
+    monkeypatch.setattr(connections, "_prepare_sqlite", as_elsewhere)
     url = f"sqlite:///{tmp_path / 'keystore.db'}"
     header, box, short = (secrets.token_bytes(size) for size in (9000, 300, 40))
     with KeyStore.create(url, "broker") as broker, KeyStore.open(url, "alice") as store:
