@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["demo"]
 
+_OF_THE_MACHINE = ("MEDGRID_WHEELS", "MEDGRID_WHEEL_CACHE")
+"""Settings that say nothing of the user's own grid: where packages come from here."""
+
 
 class DemoFailed(MedgridError):
     """A command of the demonstration did not end well."""
@@ -52,7 +55,11 @@ class Stage:
 
     @property
     def environ(self) -> dict[str, str]:
-        kept = {name: text for name, text in os.environ.items() if not name.startswith("MEDGRID_")}
+        kept = {
+            name: text
+            for name, text in os.environ.items()
+            if not name.startswith("MEDGRID_") or name in _OF_THE_MACHINE
+        }
         path = f"{self.folder / 'bin'}{os.pathsep}{kept.get('PATH', os.defpath)}"
         return {**kept, "PATH": path, "MEDGRID_HOME": str(self.folder / "grid")}
 

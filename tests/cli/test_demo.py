@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from medgrid.cli.demo import Stage
 from tests.lab.prompt import Prompt
 from tests.lab.sshd import Sshd
 from tests.lab.waiting import PATIENCE_S, wait_for
@@ -40,6 +41,19 @@ def test_images_alone(prompt: Prompt, tmp_path: Path) -> None:
     assert ran.err.startswith(
         "medgrid: error: invalid value for --images: the directory is not empty\n"
     )
+
+
+def test_settings_of_the_users_grid_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But where packages come from does."""
+    monkeypatch.setenv("MEDGRID_CATALOG", "postgresql://nowhere/medgrid")
+    monkeypatch.setenv("MEDGRID_WHEELS", "/media/wheels")
+    environ = Stage(tmp_path, to_stderr=False).environ
+    assert {name: text for name, text in environ.items() if name.startswith("MEDGRID_")} == {
+        "MEDGRID_HOME": str(tmp_path / "grid"),
+        "MEDGRID_WHEELS": "/media/wheels",
+    }
 
 
 @pytest.mark.slow
