@@ -6,8 +6,6 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
 from medgrid.catalog.version import REVISION
 from tests.lab.prompt import Prompt
 from tests.older.load import load
@@ -88,11 +86,33 @@ def test_each_of_several_key_stores_is_upgraded(prompt: Prompt, tmp_path: Path) 
     prompt.ok("keystore", "show")
 
 
-@pytest.mark.parametrize("json", [False, True])
-def test_a_catalog_that_needs_nothing(grid_prompt: Prompt, json: bool) -> None:
-    ran = grid_prompt.ok("catalog", "upgrade", *(["--json"] if json else []))
-    if json:
-        (document,) = ran.documents
-        assert (document["before"], document["after"]) == (REVISION, REVISION)
-    else:
-        assert ran.lines == [f"the catalog has schema {REVISION} already"]
+def test_an_older_catalog_is_upgraded_when_asked_for(grid_prompt: Prompt) -> None:
+    catalog = grid_prompt.home / "catalog.db"
+    catalog.unlink()
+    load(f"sqlite:///{catalog}", "catalog", "0001")
+    for words in (["query", "Modality=MR"], ["worker", "ls"], ["ls"]):
+        ran = grid_prompt(*words)
+        assert (ran.code, ran.err.splitlines()) == (
+            9,
+            [
+                f"medgrid: error: the catalog {catalog} has schema 0001, "
+                f"this medgrid needs {REVISION}",
+                "medgrid: hint: run 'medgrid catalog upgrade'",
+            ],
+        )
+    shown = {row[0]: row[1:] for row in grid_prompt.ok("catalog", "show").rows}
+    assert shown["schema_revision"] == ["0001"]
+    assert "objects" not in shown
+
+    (document,) = grid_prompt.ok("catalog", "upgrade", "--json").documents
+    assert {name: document[name] for name in ("before", "after", "backup")} == {
+        "before": "0001",
+        "after": REVISION,
+        "backup": f"{catalog}.schema-0001",
+    }
+    shown = {row[0]: row[1:] for row in grid_prompt.ok("catalog", "show").rows}
+    assert shown["schema_revision"] == [REVISION]
+    assert [row[0] for row in grid_prompt.ok("worker", "ls").rows] != []
+    assert grid_prompt.ok("catalog", "upgrade").lines == [
+        f"the catalog has schema {REVISION} already"
+    ]
