@@ -167,12 +167,12 @@ def test_a_dead_broker_is_replaced_at_the_next_wait(field: Field) -> None:
 
 def test_a_broker_killed_again_and_again_loses_nothing_and_doubles_nothing(field: Field) -> None:
     field.algorithm("copy", COPY, outputs=["copy.txt"])
-    names = [f"f{number}" for number in range(100)]
+    names = [f"f{number}" for number in range(60)]
     lfns = field.put(*names)
     field.submit("copy", *lfns)
     dice = random.Random(42)
     kills = 0
-    for _ in range(25):
+    for _ in range(10):
         broker = field.prompt.start("broker", "once", stderr=subprocess.PIPE)
         assert broker.stderr is not None
         broker.stderr.readline()  # it has the lease
