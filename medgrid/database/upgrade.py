@@ -110,7 +110,8 @@ class _Run:
 
         config = Config()
         config.set_main_option("script_location", "medgrid.database:migrations")
-        config.set_main_option("version_locations", str(self._schema.migrations))
+        steps = str(self._schema.migrations).replace("%", "%%")  # else a reference for alembic
+        config.set_main_option("version_locations", steps)
         config.set_main_option("path_separator", "newline")
         config.attributes["connection"] = self._connection
         config.attributes["version_table"] = self._schema.version_table

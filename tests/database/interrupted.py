@@ -26,7 +26,7 @@ from tests.lab.shim import Role, Shim
 def main(words: list[str]) -> int:
     name, folder, control, error, *numbers = words[1:]
     (kind,) = (one for one in KINDS if one.name == name)
-    migrations = Path(folder) / f"{name}-migrations"
+    migrations = kind.made_up(Path(folder))
     newest = max(path.name[1:5] for path in migrations.glob("v*.py"))
     schema = dataclasses.replace(kind.schema, revision=newest, migrations=migrations)
     shim = Shim(Path(control), is_new=False)

@@ -63,9 +63,13 @@ class Kind:
         self.older(url)
         self.upgrade(url)
 
+    def made_up(self, folder: Path) -> Path:
+        """Directory of made-up migrations, with a character that configuration files hold dear."""
+        return folder / f"{self.name} 100%"
+
     def later(self, folder: Path, body: str, more: str = "") -> Schema:
         """A schema whose last migration is made up of `body`, lines of Python."""
-        made = folder / f"{self.name}-migrations"
+        made = self.made_up(folder)
         shutil.rmtree(made, ignore_errors=True)
         shutil.copytree(self.schema.migrations, made, ignore=shutil.ignore_patterns("__pycache__"))
         revision = f"{int(self.schema.revision) + 1:04}"
