@@ -71,7 +71,7 @@ def test_what_has_come_of_a_large_output_is_not_asked_for_again(
     assert list(storages.get(element.name).temporaries()) == []
 
 
-@pytest.mark.timeout(60)  # else whoever reads on where nothing comes waits for long
+@pytest.mark.timeout(120)  # else whoever reads on where nothing comes waits for long
 def test_a_part_that_is_too_large_is_begun_anew(
     place: Place, storages: Storages, element: StorageElement, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,8 +7,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -60,21 +61,29 @@ def run(folder: Path, shim: Shim, commands: Sequence[Sequence[str]]) -> None:
     assert ran.returncode == 0, ran.stderr
 
 
-def test_what_a_life_leaves_is_on_the_disk_in_its_order(tmp_path: Path) -> None:
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder in memory, if there is such: it is written down what is flushed, not waited for."""
+    place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with TemporaryDirectory(dir=place, ignore_cleanup_errors=True) as found:
+        yield Path(found)
+
+
+def test_what_a_life_leaves_is_on_the_disk_in_its_order(folder: Path) -> None:
     reason = why_no_shim()
     if reason:
         pytest.skip(reason)
-    shim = Shim(tmp_path / "shim")
-    write_series(tmp_path / "dicom", 2)
-    (tmp_path / "large.bin").write_bytes(bytes(_LARGE_BYTES))
-    (tmp_path / "copy.json").write_text(json.dumps(_DESCRIPTOR))
-    (tmp_path / "new").write_text("a passphrase\n")
-    (tmp_path / "new").chmod(0o600)
-    (tmp_path / "copy").mkdir()
-    (tmp_path / "copy" / "run.sh").write_text('cp "$1" copy.bin\n')
+    shim = Shim(folder / "shim")
+    write_series(folder / "dicom", 2)
+    (folder / "large.bin").write_bytes(bytes(_LARGE_BYTES))
+    (folder / "copy.json").write_text(json.dumps(_DESCRIPTOR))
+    (folder / "new").write_text("a passphrase\n")
+    (folder / "new").chmod(0o600)
+    (folder / "copy").mkdir()
+    (folder / "copy" / "run.sh").write_text('cp "$1" copy.bin\n')
     shim.record()
     run(
-        tmp_path,
+        folder,
         shim,
         [
             ["init", "--slots", "1"],
@@ -98,7 +107,7 @@ def test_what_a_life_leaves_is_on_the_disk_in_its_order(tmp_path: Path) -> None:
         ],
     )
     calls = shim.recorded()
-    top = tmp_path / "life"
+    top = folder / "life"
     assert "\n".join(broken_rules(calls, str(top))) == ""
     # the catalog first, bytes later
     stored = re.compile(re.escape(f"{top}/grid/storage/") + r"\w\w/.*")
