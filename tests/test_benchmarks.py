@@ -1,11 +1,17 @@
-"""The table of what was measured, and who claims its rows. The programs themselves are not run."""
+"""The table of what was measured, and who claims its rows. How they are run."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.benchmarks import __main__ as runner
+from tests.benchmarks import bench_crypt4gh, bench_startup
 from tests.benchmarks.__main__ import PAGE, all_figures, names
 from tests.benchmarks.figures import Figure, Row
 from tests.benchmarks.table import Table, updated
@@ -44,9 +50,6 @@ def test_each_row_of_the_table_is_claimed_by_a_benchmark_and_each_claim_has_a_ro
 
 @pytest.mark.parametrize("name", names())
 def test_each_benchmark_says_what_it_measures_and_takes_its_small_sizes(name: str) -> None:
-    import importlib
-    import inspect
-
     module = importlib.import_module(f"tests.benchmarks.bench_{name}")
     assert module.FIGURES
     assert module.QUICK.keys() <= inspect.signature(module.measure).parameters.keys()
@@ -95,3 +98,93 @@ def test_a_bar_is_met_or_missed(figure: Figure, value: float, is_met: bool) -> N
     row = figure.row(value)
     assert row.is_met == is_met
     assert row.measured.endswith("**missed**") != is_met
+
+
+class Runner:
+    """The runner with results of the test's choice in place of programs, and a page of its own."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.results: dict[str, dict[str, Any]] = {}
+        self.ran: list[str] = []
+        self.page = directory / "PAGE.md"
+        self.page.write_text(PAGE.read_text("utf-8"), "utf-8")
+        monkeypatch.setattr(runner, "KEPT", directory / "kept")
+        monkeypatch.setattr(runner, "PAGE", self.page)
+        monkeypatch.setattr(runner, "_in_process", self._in_process)
+
+    def _in_process(self, name: str, commit: str, quick: bool) -> runner.Result:
+        self.ran.append(name)
+        found = self.results.get(name, {})
+        if "raises" in found:
+            raise found["raises"]
+        return runner.Result(name, commit, "2026-11-30", quick, **found)
+
+    def __call__(self, *words: str) -> int:
+        self.ran.clear()
+        return runner.main(["--only", "crypt4gh", "--only", "startup", *words])
+
+    @property
+    def rows(self) -> dict[str, str]:
+        """What the page says was measured."""
+        return {row.what: row.measured for row in Table.within(self.page.read_text()).rows}
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
+    return Runner(tmp_path, monkeypatch)
+
+
+def test_what_was_interrupted_goes_on_where_it_was(run: Runner) -> None:
+    good = bench_startup.HELP.row(1.25)
+    run.results["startup"] = {"raises": KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        run("--write")
+    run.results["startup"] = {"rows": [good]}
+    assert run("--write", "--resume") == 0
+    assert run.ran == ["startup"]
+    assert run.rows[good.what] == "1.25"
+    assert run("--write", "--resume") == 0
+    assert run.ran == []
+    assert run() == 0
+    assert run.ran == ["crypt4gh", "startup"]
+
+
+def test_what_failed_is_done_again_and_what_it_gave_before_is_kept(
+    run: Runner, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runner.KEPT.mkdir()
+    (runner.KEPT / "startup.log").write_text("it went wrong")
+    good = bench_startup.HELP.row(1.25)
+    run.results["startup"] = {"rows": [good], "failure": "exit code 1"}
+    run.results["crypt4gh"] = {"left_out": "it is too warm"}
+    assert run("--write") == 1
+    said = capsys.readouterr().out
+    assert "    | it went wrong\n" in said
+    assert "crypt4gh left out: it is too warm\n" in said
+    assert said.endswith("startup failed: exit code 1\n")
+    assert run.rows[good.what] == "1.25"
+    assert run("--resume") == 1
+    assert run.ran == ["crypt4gh", "startup"]
+
+
+def test_a_bar_that_is_missed_is_told_unless_sizes_are_small(
+    run: Runner, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = bench_startup.HELP.row(1.75)
+    run.results["startup"] = {"rows": [bad]}
+    assert run() == 1
+    assert capsys.readouterr().out.endswith(f"startup missed: {bad.what}\n")
+    assert run("--quick") == 0
+    with pytest.raises(SystemExit):
+        run("--quick", "--write")
+
+
+def test_a_benchmark_runs_in_a_process_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "KEPT", tmp_path)
+    assert runner.main(["--only", "crypt4gh", "--quick"]) == 0
+    (line,) = (tmp_path / "results.jsonl").read_text().splitlines()
+    found = runner.Result.of_line(line)
+    assert [row.what for row in found.rows] == [one.what for one in bench_crypt4gh.FIGURES]
+    assert "SHA-256 alone" in (tmp_path / "crypt4gh.log").read_text()

@@ -21,7 +21,7 @@ FIGURES = (VIOLATIONS,)
 QUICK = {"runs": 1}
 
 
-def measure(runs: int = 1000, seed: int = 1, minutes: float = 10.0) -> Iterator[Row]:
+def measure(runs: int = 1000, seed: int = 1, minutes: float = 8.0) -> Iterator[Row]:
     """Do runs until there are `runs`, or `minutes` are over."""
     reason = why_no_hosts() or why_no_shim() or (None if binaries() else "there is no PostgreSQL")
     if reason:

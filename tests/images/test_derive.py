@@ -395,6 +395,26 @@ def test_pixels_are_never_held_in_memory(tmp_path: Path) -> None:
     assert peak_bytes < 8 * 1024 * 1024
 
 
+def test_a_pass_over_a_series_takes_no_memory_for_more_or_larger_instances(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    ds = instance(Rows=1024, Columns=2048, PixelData=bytes(4 * 1024 * 1024))
+    for number in range(1, 13):
+        (folder / f"IM{number:02d}.dcm").write_bytes(encoded(ds))
+    ds = instance(Rows=4096, Columns=4096, NumberOfFrames=2, PixelData=bytes(64 * 1024 * 1024))
+    (folder / "IM99.dcm").write_bytes(encoded(ds))
+    del ds
+    found = members(folder)
+    tracemalloc.start()
+    try:
+        written = sum(len(mine) for mine, _ in SeriesPass(found, KEYS).pieces())
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert written > 112 * 1024 * 1024
+    assert peak_bytes < 20 * 1024 * 1024
+
+
 @given(st.data())
 def test_damaged_bytes_are_derived_or_refused(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(["MR_small.dcm", "MR_small_implicit.dcm", "liver_1frame.dcm"]))
