@@ -14,7 +14,7 @@ from medgrid.broker.board import Board
 from medgrid.catalog.job_desk import SubmissionHead
 from medgrid.crypto.manifest import Manifest
 from medgrid.crypto.vault import Whose
-from medgrid.errors import IntegrityError, NotFound
+from medgrid.errors import Denied, IntegrityError, NotFound
 from medgrid.model import LFN, Algorithm, DataClass, GridObject, Sha256
 from tests.lab.datagrid import MEASURE
 from tests.lab.hospital import JANE, Hospital
@@ -143,3 +143,13 @@ def test_the_broker_gives_jobs_no_key_of_other_bytes(hospital: Hospital) -> None
     work(hospital, item)
     with pytest.raises(NotFound, match="that of other bytes than the catalog's"):
         work(hospital, replace(item, sha256=Sha256("0" * 64)))
+
+
+def test_keys_are_lent_to_nobody_where_no_broker_is_certified(hospital: Hospital) -> None:
+    item = hospital.object(TWIN)
+    with hospital.keystore() as store, store.db.write() as connection:
+        connection.execute(text("DELETE FROM certificate WHERE name = 'broker'"))
+    with pytest.raises(Denied, match="no broker of this grid is certified to get keys"):
+        lend(hospital, item)
+    with hospital.keystore() as store:
+        assert store.delegations() == {}
