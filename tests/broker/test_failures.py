@@ -123,8 +123,9 @@ def test_a_worker_that_fails_is_out_then_on_trial(field: Field, broken: Worker) 
 
 
 def test_the_next_broker_waits_for_the_trial_of_the_last_one(field: Field) -> None:
-    field.algorithm("slow", 'sleep 2; ran "$1"\n')
-    field.submit("slow", *field.put("a", "b"))
+    go = field.directory / "go"
+    field.algorithm("held", f'until [ -e "{go}" ]; do sleep 0.05; done; ran "$1"\n')
+    field.submit("held", *field.put("a", "b"))
     with field.grid() as grid:
         now_s = time.time()
         grid.catalog.health.save("local", WorkerHealth(3, 1, now_s - 9, now_s - 1, "lost: gone"))
@@ -132,6 +133,7 @@ def test_the_next_broker_waits_for_the_trial_of_the_last_one(field: Field) -> No
         field.wait_for(lambda jobs: jobs[0].state is JobState.RUNNING)
         first.terminate()
     assert field.jobs("1")[1].attempt == 0
+    go.touch()
     field.once()
     with field.grid() as grid:
         (tried,), (later,) = (grid.catalog.jobs.attempts(job.id) for job in field.jobs("1"))

@@ -153,12 +153,14 @@ def test_a_broker_in_the_foreground_ends_on_signals(field: Field, number: signal
 def test_a_dead_broker_is_replaced_at_the_next_wait(field: Field) -> None:
     field.env["MEDGRID_BROKER_AUTOSTART"] = "1"
     field.env["MEDGRID_BROKER_IDLE_S"] = "30"
-    field.algorithm("slow", 'sleep 2; ran "$1"\n')
-    field.submit("slow", *field.put("a", "b"))
+    go = field.directory / "go"
+    field.algorithm("held", f'until [ -e "{go}" ]; do sleep 0.05; done; ran "$1"\n')
+    field.submit("held", *field.put("a", "b"))
     field.wait_for(lambda jobs: jobs[0].state is JobState.RUNNING)
     pid = broker_pid(field)
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
+    go.touch()
     ran = field.prompt("status", "1", "--wait", "--timeout", str(PATIENCE_S))
     assert ran.code == 0, ran.err
     assert field.runs == ["a", "b"]

@@ -248,8 +248,9 @@ class LabHost:
     def fill(self, leave_bytes: int = 0) -> None:
         """Fill the disk but for `leave_bytes`."""
         self.exec(
-            "rm -f /filler; free=$(df --output=avail -B1 / | tail -1); "
-            f'size=$((free - {leave_bytes})); [ "$size" -le 0 ] || fallocate -l "$size" /filler'
+            "while rm -f /filler; free=$(df --output=avail -B1 / | tail -1); "
+            f'size=$((free - {leave_bytes})); [ "$size" -gt 0 ]; do '
+            'if fallocate -l "$size" /filler; then break; fi; done'  # somebody took some of it
         )
 
     def restore(self) -> None:

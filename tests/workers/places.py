@@ -56,6 +56,15 @@ class Place:
         notes = self.shell(f"cat {self.root}/attempts/{attempt}/notes").splitlines()
         return int(json.loads(notes[0])["keeper"]["pid"])
 
+    @property
+    def held(self) -> str:
+        """Beginning of a shell script that goes on when `let_go` is called."""
+        return f"until [ -e {self.root}/go ]; do sleep 0.05; done; "
+
+    def let_go(self) -> None:
+        """Let what is held go on."""
+        self.shell(f"touch {self.root}/go")
+
     def processes(self, word: str) -> list[int]:
         """Pids of processes on the host whose command line holds `word`."""
         found = self.shell(f"pgrep -f -- '[{word[0]}]{word[1:]}' || true").split()

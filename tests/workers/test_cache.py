@@ -106,13 +106,14 @@ def test_what_is_asked_for_or_needed_stays_beyond_the_bound(place: Place) -> Non
     link = bounded(place, "2M").open()
     needed, held, more = (Source(os.urandom(MIB * 3 // 2)) for _ in range(3))
     stage(link, needed)
-    slow = uses(place, 1, needed, text="sleep 1")
+    slow = uses(place, 1, needed, text=place.held)
     queued = [uses(place, number, needed, text="wc -c < in/0") for number in (2, 3)]
     link.launch([slow, *queued])
     stage(link, held)
     other = place.open()
     stage(other, more)
     assert cached(place) == {one.item.sha256 for one in (needed, held, more)}
+    place.let_go()
     done = follow_until(link, [one.attempt for one in (slow, *queued)])
     assert {record.cause for record in done.values()} == {Cause.OK}
     record = run(link, uses(place, 4, held, text="wc -c < in/0"))

@@ -7,7 +7,7 @@ import pytest
 from medgrid.model import Cause, Priority
 from medgrid.workers.base import JournalRecord, Launch, Limits, WorkerLink
 from tests.lab.waiting import wait_for
-from tests.workers.places import Place, all_records, follow_until, script
+from tests.workers.places import Place, all_records, follow_until, script, unique_number
 
 MIB = 1 << 20
 
@@ -72,11 +72,12 @@ def test_an_emergency_takes_the_slot_of_the_last_started_for_its_time(place: Pla
     first, last = fill(place, link, "sleep 300 & sleep 300 & wait")
     waits = script(place.attempt(5), "true")
     link.launch([waits])
-    urgent = emergency(place, 9, "sleep 0.5")
+    urgent = emergency(place, 9, place.held)
     link.launch([urgent])
     follow_until(link, [urgent.attempt], "started")
     until(place, last, "T")
     until(place, first, "S")
+    place.let_go()
     assert follow_until(link, [urgent.attempt])[urgent.attempt].cause is Cause.OK
     follow_until(link, [last], "resumed")
     until(place, last, "S")
@@ -113,12 +114,13 @@ def test_the_lowest_class_makes_room_first(place: Place) -> None:
 
 def test_time_stands_still_for_what_is_suspended(place: Place) -> None:
     link = place.open()
-    limits = Limits(walltime_s=3)
-    _, last = fill(place, link, "exec sleep 2", limits=limits)
-    urgent = emergency(place, 9, "exec sleep 4")
+    limits = Limits(walltime_s=8)
+    _, last = fill(place, link, place.held, limits=limits)
+    urgent = emergency(place, 9, "exec sleep 9")
     link.launch([urgent])
     follow_until(link, [last], "suspended")
-    # the sleeping program itself counts on while it stands still: it ends as soon as it may
+    follow_until(link, [last], "resumed")
+    place.let_go()
     done = follow_until(link, [last, urgent.attempt])
     assert {record.cause for record in done.values()} == {Cause.OK}
 
@@ -187,11 +189,12 @@ def test_keepers_of_an_earlier_agent_make_room_too(place: Place) -> None:
     first, last = fill(place, link)
     place.kill_agent()
     again = place.open()
-    urgent = emergency(place, 9, "sleep 0.5")
+    urgent = emergency(place, 9, place.held)
     again.launch([urgent])
     follow_until(again, [urgent.attempt], "started")
     until(place, last, "T")
     until(place, first, "S")
+    place.let_go()
     follow_until(again, [last], "resumed")
     until(place, last, "S")
     place.kill_agent()  # and a third one finds them as they are
@@ -215,7 +218,8 @@ def test_keepers_of_an_earlier_agent_are_ended_where_memory_is_short(local_place
 
 def test_the_keeper_of_a_suspended_job_may_be_killed(local_place: Place) -> None:
     link = local_place.open()
-    first, last = fill(local_place, link, "exec sleep 311")
+    marked = unique_number()
+    first, last = fill(local_place, link, f"exec sleep {marked}")
     urgent = emergency(local_place, 9, "exec sleep 300")
     link.launch([urgent])
     follow_until(link, [last], "suspended")
@@ -225,7 +229,7 @@ def test_the_keeper_of_a_suspended_job_may_be_killed(local_place: Place) -> None
         Cause.LOST,
         "the process that kept the job was killed",
     )
-    assert len(local_place.processes("sleep 311")) == 1
+    assert len(local_place.processes(f"sleep {marked}")) == 1
     cancelled(link, first, urgent.attempt)
 
 

@@ -7,13 +7,22 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 from medgrid.errors import MedgridError
 from medgrid.model import Cause
-from medgrid.workers.base import CIPHER, InputFile, JournalRecord, Limits, OutputPattern, WorkerLink
-from tests.lab.waiting import linger
+from medgrid.workers.base import (
+    CIPHER,
+    AttemptId,
+    InputFile,
+    JournalRecord,
+    Limits,
+    OutputPattern,
+    WorkerLink,
+)
+from tests.lab.waiting import wait_for
 from tests.workers.owner import Owner
 from tests.workers.places import Place, all_records, follow_until, run, script
 from tests.workers.test_contract import stage_item, tar_of
@@ -131,7 +140,7 @@ def broken(
     assert left_in_memory(place) == ""
     assert of_attempt(place, record.attempt) == ["./notes"]
     mine = [one.event for one in all_records(link) if one.attempt == record.attempt]
-    assert mine == ["accepted", "done"]
+    assert mine == ["accepted", "done"], "it has not started"
     return record
 
 
@@ -262,14 +271,17 @@ def test_failures_of_protected_jobs_have_causes(place: Place) -> None:
     assert (record.cause, record.message) == (Cause.DISK, "wrote 28.61 MiB, limit 10 MiB")
 
 
+def _is_said(link: WorkerLink, attempt: AttemptId, stream: str, said: bytes) -> bool:
+    return link.peek(attempt, stream, 0, 100) == (said, False)
+
+
 def test_peek_follows_a_protected_job(place: Place) -> None:
     link, owner = place.open(), Owner()
-    launch = owner.script(place.attempt(), "echo one; echo bad >&2; sleep 1; echo two")
+    launch = owner.script(place.attempt(), f"echo one; echo bad >&2; {place.held}echo two")
     link.launch([launch])
     for stream, said in (("stdout", b"one\n"), ("stderr", b"bad\n")):
-        while (seen := link.peek(launch.attempt, stream, 0, 100)) == (b"", False):
-            linger(0.02, "it is asked again")
-        assert seen == (said, False)
+        wait_for(partial(_is_said, link, launch.attempt, stream, said), f"a word on {stream}")
+    place.let_go()
     record = follow_until(link, [launch.attempt])[launch.attempt]
     assert owner.told(record)["stdout_tail"] == "one\ntwo\n"
     assert link.peek(launch.attempt, "stdout", 0, 100) == (b"", True)
@@ -294,10 +306,11 @@ def test_what_a_job_made_unwritable_is_deleted_all_the_same(place: Place) -> Non
 
 def test_nobody_else_may_look_at_a_protected_job(place: Place) -> None:
     link, owner = place.open(), Owner()
-    launch = owner.script(place.attempt(), "echo x > out; pwd; sleep 1")
+    launch = owner.script(place.attempt(), f"echo x > out; pwd; {place.held}")
     link.launch([launch])
     follow_until(link, [launch.attempt], "started")
     private = place.shell(f"readlink {place.root}/attempts/{launch.attempt}/private").strip()
     assert place.shell(f"stat -c '%a %F' {private}") == "700 directory\n"
     assert place.shell(f"find {private} {place.root} -perm /077 ! -type l").split() == []
+    place.let_go()
     follow_until(link, [launch.attempt])

@@ -289,12 +289,13 @@ def test_a_full_disk_takes_no_sealed_outputs(lab_place: Place, hosts: Lab) -> No
     link, owner = lab_place.open(), Owner()
     launch = owner.script(
         lab_place.attempt(1),
-        "sleep 1; head -c 50000000 /dev/zero > out",
+        f"{lab_place.held}head -c 50000000 /dev/zero > out",
         outputs=(OutputPattern("o", "out"),),
     )
     link.launch([launch])
     follow_until(link, [launch.attempt], "started")
     host.fill(leave_bytes=20 << 20)
+    lab_place.let_go()
     record = follow_until(link, [launch.attempt])[launch.attempt]
     assert (record.cause, record.message) == (Cause.NO_SPACE, "the worker's disk is full")
     host.restore()
