@@ -11,9 +11,12 @@ import pytest
 
 pytest_plugins = [
     "tests.lanes",
+    "tests.lab.surroundings",
+    "tests.lab.leftovers",
     "tests.lab.prompt",
     # one module per real thing that tests run against; each defines its fixtures
     "tests.lab.sshd",
+    "tests.lab.shim",
     "tests.lab.hosts",
     "tests.lab.postgres",
     "tests.lab.field",

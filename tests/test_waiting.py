@@ -21,6 +21,7 @@ MAY: dict[str, str] = {
     "nightly": "a night is over at some time",
     "mutation": "a mutant that hangs is told by the time it takes",
     "broker/test_matching.py": "what has run for long is told by the clock",
+    "broker/test_station.py": "the clock of a broker is put on",
 }
 """Who may read a clock or sleep, and why."""
 MAY_LIMIT: dict[str, str] = {

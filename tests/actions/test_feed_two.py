@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from medgrid.actions.feed_two import feed_two
+from tests.lab.waiting import PATIENCE_S
 
 Pieces = Iterator[tuple[bytes, bytes | Exception]]
 
@@ -22,7 +23,7 @@ def _no_thread_stays() -> Iterator[None]:
     yield
     for thread in threading.enumerate():
         if thread.name == "second":
-            thread.join(10)
+            thread.join(PATIENCE_S)
     assert threading.active_count() == before
 
 

@@ -77,17 +77,17 @@ def test_an_attempt_is_launched_before_it_is_cancelled(
     driver, reports = drive(place, storages)
     driver.start()
     try:
-        _, report = reports.get(timeout=20)
+        _, report = reports.get(timeout=PATIENCE_S)
         assert isinstance(report, LinkUp)
         report.inbox.put(Work(place.attempt(), algorithm, None, {}, {}, {}, element))
         report.inbox.put(Cancel((place.attempt(),)))
         report.inbox.put(Follow(0, {}))
         events: list[tuple[str, Cause | None]] = []
         while not events or events[-1][0] != "done":
-            _, told = reports.get(timeout=20)
+            _, told = reports.get(timeout=PATIENCE_S)
             if isinstance(told, Records):
                 events += [(one.event, one.cause) for one in told.records if one.attempt]
     finally:
         driver.stop()
-        driver.join(20)
+        driver.join(PATIENCE_S)
     assert (events[0], events[-1]) == (("accepted", None), ("done", Cause.CANCELLED))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -16,6 +17,7 @@ from medgrid.broker.process import is_starting
 from medgrid.config import load_settings
 from medgrid.model import Cause, JobState, Worker
 from tests.lab.field import Field
+from tests.lab.leftovers import processes_of
 from tests.lab.waiting import PATIENCE_S, wait_for
 
 COPY = 'ran "$1"; cat "$1" > copy.txt\n'
@@ -222,19 +224,6 @@ def test_jobs_submitted_while_a_broker_works_are_done_too(field: Field) -> None:
     assert field.runs == sorted(names)
 
 
-def agent_pids(root: Path) -> list[int]:
-    """Processes whose command line names a worker's directory."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if str(root).encode() in words:
-            found.append(int(process.name))
-    return found
-
-
 def test_a_worker_that_lost_all_it_knew_gets_a_new_attempt(field: Field) -> None:
     root = field.prompt.home / "agent" / "local"
     again = field.directory / "again"
@@ -244,8 +233,9 @@ def test_a_worker_that_lost_all_it_knew_gets_a_new_attempt(field: Field) -> None
     field.prompt("status", "--wait", "--timeout", "0.1")
     field.wait_for(lambda jobs: jobs[0].state is JobState.RUNNING)
     field.prompt.ok("broker", "stop")
-    for pid in agent_pids(root):
-        os.kill(pid, signal.SIGKILL)
+    for one in processes_of([root]):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(one.pid, signal.SIGKILL)
     shutil.rmtree(root)
     again.touch()
     field.once()

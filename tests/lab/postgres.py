@@ -20,6 +20,7 @@ import psycopg
 import pytest
 
 from medgrid.catalog import Catalog
+from tests.lab.surroundings import skip_without_account
 from tests.lab.waiting import PATIENCE_S, wait_for
 
 _SETTINGS = {
@@ -153,8 +154,14 @@ def new_server(*, durable: bool = False) -> PostgresServer:
     found = binaries()
     if found is None:
         pytest.skip("no PostgreSQL server programs; install them with 'apt install postgresql'")
+    skip_without_account()
     # a socket's path must be shorter than 108 characters, so not in pytest's directories
-    return PostgresServer(Path(tempfile.mkdtemp(prefix="mg-pg-")), found, durable=durable)
+    directory = Path(tempfile.mkdtemp(prefix="mg-pg-"))
+    try:
+        return PostgresServer(directory, found, durable=durable)
+    except BaseException:
+        shutil.rmtree(directory)
+        raise
 
 
 def remove_server(server: PostgresServer) -> None:

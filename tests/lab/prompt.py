@@ -149,6 +149,11 @@ def _read(terminal: int) -> bytes | None:
         return b""
 
 
+def pytest_sessionfinish() -> None:
+    """End what runs commands."""
+    _WARM.close()
+
+
 @pytest.fixture
 def prompt(tmp_path: Path) -> Prompt:
     """A prompt whose grid home does not exist yet."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import shutil
 import struct
 import subprocess
 import tempfile
@@ -97,6 +98,13 @@ def shim_library() -> Path:
     subprocess.run(["cc", *options], check=True)
     folder.chmod(0o755)
     return library
+
+
+def pytest_sessionfinish() -> None:
+    """Remove the library."""
+    if shim_library.cache_info().currsize:
+        shutil.rmtree(shim_library().parent)
+        shim_library.cache_clear()
 
 
 class Shim:

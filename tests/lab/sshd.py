@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.prompt import Prompt
+from tests.lab.surroundings import skip_without_account
 from tests.lab.waiting import wait_for
 
 SSHD = "/usr/sbin/sshd"
@@ -167,6 +168,7 @@ def sshd(tmp_path: Path) -> Iterator[Sshd]:
     """A running private sshd."""
     if not Path(SSHD).exists():
         pytest.skip("needs an OpenSSH server (package openssh-server)")
+    skip_without_account()
     server = Sshd(tmp_path / "sshd")
     try:
         yield server

@@ -26,12 +26,20 @@ _REQUEST_BYTES = 1 << 20
 
 
 class WarmCommands:
-    """The server, started at the first command; it ends with this process."""
+    """The server, started at the first command; it ends with this process, or when told to."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ours: socket.socket | None = None
         self._pid = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def close(self) -> None:
+        """End the server; the next command starts another."""
+        if self._ours is not None and self._process is not None and self._pid == os.getpid():
+            self._ours.close()
+            self._process.wait()
+            self._ours = None
 
     def run(
         self, words: Sequence[str], env: Mapping[str, str], stdin: str, timeout_s: float
@@ -78,7 +86,7 @@ class WarmCommands:
             self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             self._pid = os.getpid()
             number = theirs.fileno()
-            subprocess.Popen(
+            self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.lab.warm", str(number)],
                 pass_fds=[number],
                 env={**os.environ, "PYTHONPATH": str(ROOT)},

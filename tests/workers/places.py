@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 import subprocess
@@ -92,7 +93,7 @@ def oldest_python() -> str | None:
     """Path of a Python 3.8, the oldest that an agent supports; None when there is none here."""
     candidates = [
         shutil.which("python3.8"),
-        *map(str, Path.home().glob(".pyenv/versions/3.8.*/bin/python3.8")),
+        *map(str, Path(os.environ.get("PYENV_ROOT", "/")).glob("versions/3.8.*/bin/python3.8")),
     ]
     for one in candidates:
         if one and subprocess.run([one, "-V"], check=False, capture_output=True).returncode == 0:
