@@ -17,7 +17,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Figure", "LeftOut", "Measure", "Row", "command"]
+__all__ = ["MISSED", "Figure", "LeftOut", "Measure", "Row", "command"]
+
+MISSED = ", **missed**"
+"""Ends what was measured and missed its bar."""
 
 
 class LeftOut(Exception):
@@ -80,7 +83,7 @@ class Figure:
             self.at_least is None or value >= self.at_least
         )
         words = f"{_number(value)}{self.unit}" + (f" ({note})" if note else "")
-        return Row(self.what, self.bar, words if is_met else f"{words}, **missed**", is_met)
+        return Row(self.what, self.bar, words if is_met else words + MISSED, is_met)
 
 
 Measure = Callable[..., Iterator[Row]]
