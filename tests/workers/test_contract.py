@@ -227,6 +227,9 @@ def test_failures_have_causes(place: Place) -> None:
     absent = run(link, Launch(place.attempt(3), ("no-such-program", "x")))
     assert absent.cause is Cause.ENVIRONMENT
     assert absent.message == "program 'no-such-program' is not on the worker's PATH"
+    refused = run(link, Launch(place.attempt(4), ("/etc/passwd",)))
+    assert refused.cause is Cause.ENVIRONMENT
+    assert refused.message == "program '/etc/passwd' cannot be started: Permission denied"
 
 
 def test_outputs_that_are_missing_or_lead_out(place: Place) -> None:
