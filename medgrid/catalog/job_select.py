@@ -120,15 +120,21 @@ def conditions(
     if whole:
         of_these = among(connection, job.c.submission, whole)
         found.append(rare(connection, of_these) if alone else of_these)
-    singles: list[tuple[int, int]] = []
+    alone_of_theirs: list[tuple[int, int]] = []
     for number in parts.keys() - whole:
+        of_it = job.c.submission == number
+        singles: list[int] = []
         for first, last in _joined(parts[number]):
             if last - first < _FEW:
-                singles += [(number, one) for one in range(first, last + 1)]
+                singles += range(first, last + 1)
             else:
-                found.append(and_(job.c.submission == number, job.c.number.between(first, last)))
-    if singles:
-        found.append(pair_among(connection, (job.c.submission, job.c.number), singles))
+                found.append(and_(of_it, job.c.number.between(first, last)))
+        if len(singles) > 1:
+            found.append(and_(of_it, among(connection, job.c.number, singles)))
+        else:
+            alone_of_theirs += [(number, one) for one in singles]
+    if alone_of_theirs:
+        found.append(pair_among(connection, (job.c.submission, job.c.number), alone_of_theirs))
     return found
 
 

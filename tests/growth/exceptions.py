@@ -1,9 +1,91 @@
-"""Calls that may grow faster than what they are asked for, and why."""
+"""Calls that may grow faster than what they are asked for, and methods without a call; and why."""
 
 from __future__ import annotations
 
-__all__ = ["ON_POSTGRES", "ON_SQLITE"]
+__all__ = ["NO_CALLS", "ON_POSTGRES", "ON_SQLITE"]
 
-ON_SQLITE: dict[str, str] = {}
+_JOINED = "at this size PostgreSQL joins all of a table rather than look few rows up"
+_ENDS = "a broker that is to end asks it when nothing else is to be done"
+_QUOTA = "a quota of jobs is held by counting the open jobs of their owner"
 
-ON_POSTGRES: dict[str, str] = {}
+_ONCE = "with statistics of when the store was small, tables are read once for many ids"
+
+_ATTRIBUTES = "what users gave to few objects is sought among all that they gave"
+_QUESTIONS = "what is sought in a table of its own is found first, whoever it is of"
+_UPLOADS = "what is at a storage element is read for each of the names that are asked for"
+
+ON_SQLITE: dict[str, str] = {
+    "objects.get": _ATTRIBUTES,
+    "objects.get [version]": _ATTRIBUTES,
+    "objects.get_many": _ATTRIBUTES,
+    "objects.by_ids": _ATTRIBUTES,
+    "objects.twins": _ATTRIBUTES,
+    "objects.of_patient": _ATTRIBUTES,
+    "objects.left_behind": _ATTRIBUTES,
+    "access.things": _ATTRIBUTES,
+    "objects.lfns [dataset=big and PatientID=P-0000000003]": _QUESTIONS,
+    "objects.lfns [not dataset=big and PatientID=P-0000000003]": _QUESTIONS,
+    "objects.lfns [algorithm=seg and PatientID=P-0000000003]": _QUESTIONS,
+    "objects.lfns [worker=w1 and PatientID=P-0000000003]": _QUESTIONS,
+    "objects.lfns [se=s1 and PatientID=P-0000000003]": _QUESTIONS,
+    "objects.lfns [dataset=live and PatientID=P-0000000003]": _QUESTIONS,
+    "objects.lfns [created>2040]": _QUESTIONS,
+    "objects.lfns [visits>6]": _QUESTIONS,
+    "objects.select [sort vol]": "attributes that users gave are sorted by reading all of one name",
+    "objects.known_at": _UPLOADS,
+    "objects.remove": _UPLOADS,
+    "objects.discard": _UPLOADS,
+    "objects.reserve": _UPLOADS,
+    "objects.reserve_many": _UPLOADS,
+    "objects.condemn": _UPLOADS,
+    "objects.condemn_uploads": _UPLOADS,
+    "objects.condemn_uploads [since]": _UPLOADS,
+    "objects.end_condemned": _UPLOADS,
+    "objects.rekey": _UPLOADS,
+    "jobs.create_submission": _QUOTA,
+    "jobs.resubmit": _QUOTA,
+    "desk.next_time": _ENDS,
+    "keys.put_headers": _ONCE,
+    "keys.put_headers [replace]": _ONCE,
+    "keys.release": _ONCE,
+    "keys.drop": _ONCE,
+}
+
+ON_POSTGRES: dict[str, str] = {
+    "jobs.create_submission": _QUOTA,
+    "jobs.resubmit": _QUOTA,
+    "jobs.jobs": _JOINED,
+    "jobs.jobs [spread]": _JOINED,
+    "desk.next_time": _ENDS,
+    "keys.delegation": "the server reads all boxes of a submission to give some",
+    "objects.get": _JOINED,
+    "objects.get [version]": _JOINED,
+    "objects.get_many": _JOINED,
+    "objects.of_patient": _JOINED,
+    "objects.select [derived_from]": _JOINED,
+    "objects.select [input.t1]": _JOINED,
+    "objects.select [se]": _JOINED,
+    "objects.select [vol]": _JOINED,
+    "provenance.made_by": _JOINED,
+    "provenance.made_by_many": _JOINED,
+    "provenance.made_by_many [twins]": _JOINED,
+    "provenance.made_from": _JOINED,
+    "objects.lfns [dataset=big and PatientID=P-0000000003]": _QUESTIONS,
+    "objects.lfns [not dataset=big and PatientID=P-0000000003]": _QUESTIONS,
+    "objects.forget": "all replicas are read to find out which objects have none",
+    "objects.withdraw": _JOINED,
+}
+
+NO_CALLS: dict[str, str] = {
+    "keys.create": "opens it",
+    "keys.open": "opens it",
+    "keys.close": "closes it",
+    "keys.acting": "makes no statement on a file",
+    "keys.transaction": "holds calls together",
+    "keys.admit": "changes the users of a server",
+    "keys.expel": "changes the users of a server",
+    "keys.users": "reads the users of a server",
+    "keys.audit.checkpoint": "reads what is new, by `leaves`",
+    "keys.audit.verify": "reads all, by `all_records` and `leaves`",
+    "keys.audit.copy_to": "reads what is new, by `all_records` and `leaves`",
+}

@@ -353,7 +353,7 @@ _WRITING: list[Call[Catalog]] = [
         lambda c, w, n: c.algorithms.add(Algorithm("new", "1", Sha256("b" * 64), {})),
         FIXED,
     ),
-    _write("algorithms.remove", _remove_algorithm, FIXED),
+    _write("algorithms.remove", _remove_algorithm, SHARE),
 ]
 
 CALLS = [*_READING, *_WRITING]

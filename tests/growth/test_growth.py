@@ -10,29 +10,32 @@ from __future__ import annotations
 import math
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, exists, select
 
 from medgrid.catalog import Catalog
-from medgrid.crypto.audit import AuditLog
+from medgrid.catalog.rows import value_table
 from medgrid.crypto.keystore import KeyStore
 from tests.growth import job_calls, key_calls, object_calls
-from tests.growth.calls import Call, methods
+from tests.growth.calls import SHARE, Call, methods
 from tests.growth.counting import PlanCounter, StepCounter, Work
-from tests.growth.exceptions import ON_POSTGRES, ON_SQLITE
-from tests.growth.world import DOCTOR, RESEARCHER, World, fill_catalog, fill_keys
+from tests.growth.exceptions import NO_CALLS, ON_POSTGRES, ON_SQLITE
+from tests.growth.world import DOCTOR, World, fill_catalog, fill_keys
 from tests.lab.postgres import PostgresServer
 from tests.lanes import Sample
 
 SMALL, LARGE = World(300), World(2400)
 MOST_OVER = 0.2  # exponent above what was asked for
 FEW_ROWS = 100
-UNSEEN = 400  # so few steps, rows and blocks are no growth
+UNSEEN_STEPS = 400  # so few more are no growth
+UNSEEN_BLOCKS = 1000  # rows, too; what calls left that were undone is looked past
 CATALOG_CALLS = [*object_calls.CALLS, *job_calls.CALLS]
 CALLS: list[Call[Any]] = [*CATALOG_CALLS, *key_calls.CALLS]
 
@@ -63,12 +66,13 @@ class Files:
         self._folder = folder
         self._opened: dict[tuple[World, str, str | None, bool], Opened] = {}
         for world in (SMALL, LARGE):
-            with closing(Catalog.create(self._url(world, "none", keys=False))) as catalog:
-                fill_catalog(catalog, world)
-                catalog.db._grown = 0
-            with closing(KeyStore.create(self._url(world, "none", keys=True), DOCTOR)) as keys:
-                fill_keys(keys, world)
-                keys.db._grown = 0
+            # who closes them looks at their values
+            catalog = Catalog.create(self._url(world, "none", keys=False))
+            fill_catalog(catalog, world)
+            catalog.db.engine.dispose()
+            keys = KeyStore.create(self._url(world, "none", keys=True), DOCTOR)
+            fill_keys(keys, world)
+            keys.db.engine.dispose()
         for keys_too in (False, True):
             known = []
             for world in (SMALL, LARGE):
@@ -106,8 +110,7 @@ class Files:
 
     def close(self) -> None:
         for one in self._opened.values():
-            one.store.db._grown = 0
-            one.store.close()
+            one.store.db.engine.dispose()
 
 
 @pytest.fixture(scope="session")
@@ -117,11 +120,18 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Files]:
     found.close()
 
 
-def check(call: Call[Any], asked: str, small: Work, large: Work, where: str) -> None:
+def check(
+    call: Call[Any],
+    asked: str,
+    small: Work,
+    large: Work,
+    where: str,
+    unseen: int = UNSEEN_STEPS,
+) -> None:
     """Raise GrowsTooFastError when the larger grid took too much, or would take it."""
     wanted = 0.0 if asked == "few" else 1.0
     size = math.log(LARGE.size / SMALL.size)
-    found = math.log((large.total + UNSEEN) / (small.total + UNSEEN)) / size
+    found = math.log((large.total + unseen) / (small.total + unseen)) / size
     if found > wanted + MOST_OVER:
         raise GrowsTooFastError(
             f"{call}, {asked} ({where}): {small.total} to {large.total}, as the power {found:.2f} "
@@ -170,3 +180,134 @@ def check_on_sqlite(call: Call[Any], files: Files) -> None:
 @pytest.mark.parametrize("call", marked(CALLS, ON_SQLITE))
 def test_a_call_costs_what_it_is_asked_for(call: Call[Any], files: Files) -> None:
     check_on_sqlite(call, files)
+
+
+def test_every_method_of_every_store_is_called(files: Files) -> None:
+    catalog = files.open(SMALL, "none", None, keys=False).store
+    keys = files.open(SMALL, "none", None, keys=True).store
+    stores = {name: getattr(catalog, name) for name in public_names(Catalog)}
+    stores |= {"desk": catalog.jobs.desk, "tally": catalog.jobs.tally}
+    stores |= {"keys": keys, "keys.audit": keys.audit}
+    known = {
+        method
+        for word, store in stores.items()
+        if type(store).__module__.startswith("medgrid.")
+        for method in methods(word, type(store))
+    }
+    called = {str(call).partition(" ")[0] for call in CALLS}
+    assert known - called == NO_CALLS.keys() & known, sorted(known - called - NO_CALLS.keys())
+    assert called <= known
+
+
+def public_names(store: type) -> list[str]:
+    """Its parts, that are no methods."""
+    return [
+        name
+        for name, value in vars(store).items()
+        if isinstance(value, cached_property) and not name.startswith("_")
+    ]
+
+
+# -- that it notices -------------------------------------------------------------------------------
+
+
+def called(method: str) -> Call[Any]:
+    return next(call for call in CALLS if str(call) == method)
+
+
+def test_a_table_of_values_inside_a_loop_is_noticed(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def joined(connection: Connection, column: Any, values: Iterable[str]) -> Any:
+        given = value_table(connection, values)
+        return exists(select(given.c.value).where(given.c.value == column))
+
+    monkeypatch.setattr("medgrid.catalog.scanned.among", joined)
+    with pytest.raises(GrowsTooFastError, match=r"SCAN given|as the power 1"):
+        check_on_sqlite(called("scanned.known"), files)
+    few = replace(called("scanned.known"), asked=SHARE)
+    with pytest.raises(GrowsTooFastError, match=r"SCAN given|as the power [12]"):
+        check_on_sqlite(few, files)
+
+
+def test_an_index_that_finds_too_much_is_noticed(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medgrid.catalog.scanned.unindexed", lambda connection, column: column)
+    with pytest.raises(GrowsTooFastError, match=r"scanned.series, few .*, not 0"):
+        check_on_sqlite(called("scanned.series"), files)
+
+
+def test_a_scan_for_a_value_that_hardly_any_row_has_is_noticed(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medgrid.catalog.job_desk.rare", lambda connection, condition: condition)
+    with pytest.raises(GrowsTooFastError, match=r"desk.live_on.*statistics: own"):
+        check_on_sqlite(called("desk.live_on"), files)
+
+
+# -- PostgreSQL ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def served(postgres_server: PostgresServer) -> Iterator[dict[tuple[World, bool], Opened]]:
+    """Catalogs and key stores of both worlds on a server, which has seen how values are spread."""
+    found: dict[tuple[World, bool], Opened] = {}
+    names = []
+    for world in (SMALL, LARGE):
+        for keys in (False, True):
+            names.append(postgres_server.make_database())
+            url = postgres_server.url(names[-1])
+            store = KeyStore.create(url, DOCTOR) if keys else Catalog.create(url)
+            if isinstance(store, KeyStore):
+                fill_keys(store, world)
+            else:
+                fill_catalog(store, world)
+            with store.db.engine.connect() as connection:
+                connection.execution_options(isolation_level="AUTOCOMMIT")
+                connection.exec_driver_sql("VACUUM ANALYZE")
+            found[world, keys] = Opened(world, store, PlanCounter(store.db.engine))
+    yield found
+    for one in found.values():
+        one.store.close()
+    for name in names:
+        postgres_server.drop_database(name)
+
+
+def too_fast_on_postgres(
+    calls: Iterable[Call[Any]], served: dict[tuple[World, bool], Opened]
+) -> dict[str, str]:
+    """Calls that grow too fast, and how.
+
+    They are made one after another, since what is undone is there until it is swept away.
+    """
+    found: dict[str, str] = {}
+    for call in calls:
+        if not {None, DOCTOR} & {*call.viewers}:
+            continue
+        keys = str(call).startswith("keys.")
+        for asked in call.asked:
+            small, large = (served[world, keys].cost(call, asked) for world in (SMALL, LARGE))
+            try:
+                check(call, asked, small, large, "on PostgreSQL", UNSEEN_BLOCKS)
+            except GrowsTooFastError as error:
+                found[str(call)] = str(error)
+    return found
+
+
+@pytest.mark.postgres
+def test_calls_cost_what_they_are_asked_for_on_postgres(
+    served: dict[tuple[World, bool], Opened], sample: Sample
+) -> None:
+    found = too_fast_on_postgres(sample(CALLS, 60), served)
+    assert not found.keys() - ON_POSTGRES.keys(), "\n".join(found.values())
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+def test_all_calls_cost_what_they_are_asked_for_on_postgres(
+    served: dict[tuple[World, bool], Opened],
+) -> None:
+    found = too_fast_on_postgres(CALLS, served)
+    assert not found.keys() - ON_POSTGRES.keys(), "\n".join(found.values())
+    assert found.keys() == ON_POSTGRES.keys()  # an exception that is needed no more goes
