@@ -74,9 +74,7 @@ class ElementCheck:
             if not _is_of(living, pfn)
         ]
         yield from self._dark(dark, stored)
-        for pfn, (object_id, since_s) in sorted(uploads.items()):
-            if pfn not in after and not self.stop.is_set():
-                yield from self._half_done(pfn, object_id, since_s)
+        yield from self._half_done({pfn: uploads[pfn] for pfn in uploads.keys() - after.keys()})
         for temporary in self._storage.temporaries():
             is_old = temporary.age_s > self._orders.min_age_s
             if is_old and not _is_of(living, temporary.name) and not self.stop.is_set():
@@ -216,32 +214,44 @@ class ElementCheck:
         finally:
             self._objects.end_condemned([place])
 
-    def _half_done(self, pfn: str, object_id: ObjectId, since_s: float) -> Iterator[Finding]:
-        age_s = time.time() - since_s
-        is_deletion = object_id == CONDEMNED
-        least_s = max(self._orders.min_age_s, _DELETION_S if is_deletion else 0.0)
-        if age_s <= least_s:
-            return
-        what = "its deletion began" if is_deletion else "announced"
-        detail = f"{what} {_ago(age_s)}"
-        finding = Finding(Kind.HALF_DONE, self._se, pfn, detail=detail)
-        if self._orders.dry_run:
-            yield replace(finding, action="would be deleted")
-        elif not self._orders.mend:
-            if self._objects.reservations(self._se).get(pfn) == (object_id, since_s):
-                yield finding
-        else:
-            place = (self._se, pfn)
-            try:
-                # first: from now on it cannot be registered any more
-                if not self._objects.condemn_uploads([place], since_s):
-                    return
-                self._storage.delete(pfn)
-                self._objects.end_condemned([place])
-            except MedgridError as error:
-                yield replace(finding, action=f"not deleted: {error.message}")
+    def _half_done(self, uploads: dict[str, tuple[ObjectId, float]]) -> Iterator[Finding]:
+        """Tell of what has been written or deleted for too long, and still is."""
+        orders, now = self._orders, time.time()
+        old = {pfn: one for pfn, one in uploads.items() if now - one[1] > self._patience_s(one[0])}
+        is_only_told = not (orders.mend or orders.dry_run)
+        standing = self._objects.reservations(self._se) if old and is_only_told else old
+        for pfn, (object_id, since_s) in sorted(old.items()):
+            if self.stop.is_set():
                 return
-            yield replace(finding, action="deleted", mended=True)
+            if standing.get(pfn) != (object_id, since_s):
+                continue
+            what = "its deletion began" if object_id == CONDEMNED else "announced"
+            detail = f"{what} {_ago(now - since_s)}"
+            finding = Finding(Kind.HALF_DONE, self._se, pfn, detail=detail)
+            if is_only_told:
+                yield finding
+            elif orders.dry_run:
+                yield replace(finding, action="would be deleted")
+            else:
+                yield from self._end_half_done(finding, since_s)
+
+    def _patience_s(self, object_id: ObjectId) -> float:
+        """How long bytes may be written, or deleted (`CONDEMNED`)."""
+        least_s = _DELETION_S if object_id == CONDEMNED else 0.0
+        return max(self._orders.min_age_s, least_s)
+
+    def _end_half_done(self, finding: Finding, since_s: float) -> Iterator[Finding]:
+        place = (self._se, finding.pfn)
+        try:
+            # first: from now on it cannot be registered any more
+            if not self._objects.condemn_uploads([place], since_s):
+                return
+            self._storage.delete(finding.pfn)
+            self._objects.end_condemned([place])
+        except MedgridError as error:
+            yield replace(finding, action=f"not deleted: {error.message}")
+            return
+        yield replace(finding, action="deleted", mended=True)
 
 
 def _is_of(living: set[str], pfn: str) -> bool:

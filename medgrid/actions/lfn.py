@@ -17,7 +17,6 @@ __all__ = [
     "Entry",
     "Facts",
     "as_folder",
-    "below",
     "facts",
     "is_folder",
     "list_folder",
@@ -85,17 +84,6 @@ def list_folder(grid: Grid, place: str, *, details: bool) -> list[Entry]:
     return entries
 
 
-def below(objects: ObjectStore, folder: str) -> list[LFN]:
-    """All LFNs below a folder, however deep."""
-    found: list[LFN] = []
-    for name in objects.list(folder):
-        if name.endswith("/"):
-            found += below(objects, name)
-        else:
-            found.append(LFN(name))
-    return found
-
-
 def facts(grid: Grid, lfn: LFN, version: int | None = None) -> Facts:
     """All that is known of an LFN.
 
@@ -152,21 +140,14 @@ def move(grid: Grid, source: str, target: str) -> list[tuple[LFN, LFN]]:
         else:
             if f"{new}/".startswith(f"{old}/"):
                 raise UsageError(f"{old} cannot go into itself")
-            pairs = [(lfn, LFN(new + lfn.removeprefix(old))) for lfn in below(objects, old)]
-        for lfn, to in pairs:
-            objects.rename(lfn, to)
+            pairs = [(lfn, LFN(new + lfn.removeprefix(old))) for lfn in objects.below(old)]
+        objects.rename_many(dict(pairs))
     return pairs
 
 
 def is_folder(objects: ObjectStore, folder: str) -> bool:
     """Whether something lies below `folder`."""
-    if objects.exists(LFN(folder)):
-        return False
-    try:
-        objects.list(folder)
-    except NotFound:
-        return False
-    return True
+    return not objects.exists(LFN(folder)) and objects.is_folder(folder)
 
 
 def named(grid: Grid, places: Sequence[str], *, recursive: bool) -> list[LFN]:
@@ -191,7 +172,7 @@ def named(grid: Grid, places: Sequence[str], *, recursive: bool) -> list[LFN]:
         if not is_folder(objects, folder):
             missing.append(place)
         elif recursive:
-            found.update(dict.fromkeys(below(objects, folder)))
+            found.update(dict.fromkeys(objects.below(folder)))
         else:
             raise UsageError(f"{folder} is a folder", hint="say -r for all that is below it")
     if missing:
@@ -213,7 +194,7 @@ def remove(grid: Grid, lfns: Sequence[LFN], *, force: bool = False) -> list[Fail
         if not force:
             _refuse_needed(grid, lfns)
         keys = _keys(objects, lfns)
-        gone = {lfn: objects.remove(lfn) for lfn in lfns}
+        gone = objects.remove_many(lfns)
     grid.forget_keys(keys)
     owners = {replica: lfn for lfn, replicas in gone.items() for replica in replicas}
     return [
@@ -224,20 +205,17 @@ def remove(grid: Grid, lfns: Sequence[LFN], *, force: bool = False) -> list[Fail
 
 def _keys(objects: ObjectStore, lfns: Sequence[LFN]) -> list[ObjectId]:
     """What the key store calls the keys of LFNs and their older versions."""
-    older = [object_id for lfn in lfns for _, object_id in objects.versions(lfn)]
-    items = [*objects.get_many(lfns).values(), *objects.by_ids(older).values()]
-    return [item.key_id for item in items if item.is_protected]
+    ids = [one for many in objects.contents(lfns).values() for one in many]
+    return [item.key_id for item in objects.by_ids(ids).values() if item.is_protected]
 
 
 def _refuse_needed(grid: Grid, lfns: Sequence[LFN]) -> None:
     needed = grid.catalog.jobs.open_inputs()
     if not needed:
         return
-    objects = grid.catalog.objects
-    items = objects.get_many(lfns)
+    contents = grid.catalog.objects.contents(lfns)
     for lfn in lfns:
-        versions = [object_id for _, object_id in objects.versions(lfn)]
-        for object_id in [items[lfn].id, *versions] if lfn in items else versions:
+        for object_id in contents.get(lfn, ()):
             if object_id in needed:
                 raise UsageError(
                     f"{lfn} is an input of job {needed[object_id]}, which has not ended",

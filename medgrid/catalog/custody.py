@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, TableValuedAlias, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, not_, select, update
 
 from medgrid.catalog.attributes import COLUMNS
+from medgrid.catalog.many import among
 from medgrid.catalog.replicas import ReplicaBook
-from medgrid.catalog.rows import objects, select_objects, value_table
+from medgrid.catalog.rows import objects, select_objects
 from medgrid.catalog.schema import (
     access_grant,
     attribute,
@@ -54,20 +55,18 @@ class Custody(ReplicaBook):
             The viewer is no physician of the patient.
         """
         with self._db.write() as connection:
-            given = value_table(connection, set(ids))
+            chosen = among(connection, object_.c.id, set(ids))
             rows = connection.execute(
-                select(object_.c.id, self._sight.controls().label("may"))
-                .join(given, given.c.value == object_.c.id)
-                .where(self._sight.objects())
+                select(object_.c.id, self._sight.controls().label("may")).where(
+                    chosen, self._sight.objects()
+                )
             ).all()
             missing = set(ids) - {row.id for row in rows}
             if missing:
                 raise NotFound(f"no object {min(missing)}")
             if not all(row.may for row in rows):
                 raise Denied("only a physician of the patient reviews data")
-            connection.execute(
-                update(object_).where(object_.c.id.in_(_values(given))).values(review=str(review))
-            )
+            connection.execute(update(object_).where(chosen).values(review=str(review)))
 
     # -- keys --------------------------------------------------------------------------------------
 
@@ -115,10 +114,9 @@ class Custody(ReplicaBook):
         """
         current = {one.id: one.key_id for one in items}
         with self._db.read() as connection:
-            given = value_table(connection, current)
             rows = connection.execute(
                 select(upload.c.object_id, upload.c.se, upload.c.pfn, upload.c.reserved_s)
-                .join(given, given.c.value == upload.c.object_id)
+                .where(among(connection, upload.c.object_id, current))
                 .order_by(upload.c.se, upload.c.pfn)
             ).all()
         return [
@@ -145,31 +143,21 @@ class Custody(ReplicaBook):
         """
         wanted = set(ids)
         with self._db.write() as connection:
-            given = value_table(connection, wanted)
-            lfns = set(
-                connection.scalars(select(object_.c.lfn).where(object_.c.id.in_(_values(given))))
-            ) | set(
-                connection.scalars(
-                    select(object_version.c.lfn).where(
-                        object_version.c.object_id.in_(_values(given))
-                    )
-                )
-            )
-            named = value_table(connection, sorted(filter(None, lfns)))
-            for table in (object_version, attribute, access_grant, scanned_file):
-                connection.execute(delete(table).where(table.c.object_id.in_(_values(given))))
-            connection.execute(
-                delete(dataset_member).where(
-                    or_(
-                        dataset_member.c.object_id.in_(_values(given)),
-                        dataset_member.c.lfn.in_(_values(named)),
-                    )
-                )
-            )
+
+            def chosen(column: ColumnElement[Any]) -> ColumnElement[bool]:
+                return among(connection, column, wanted)
+
+            current = select(object_.c.lfn).where(chosen(object_.c.id))
+            older = select(object_version.c.lfn).where(chosen(object_version.c.object_id))
+            lfns = {*connection.scalars(current), *connection.scalars(older)} - {None}
+            for table in (object_version, attribute, access_grant, scanned_file, dataset_member):
+                connection.execute(delete(table).where(chosen(table.c.object_id)))
+            named = among(connection, dataset_member.c.lfn, lfns)
+            connection.execute(delete(dataset_member).where(named))
             blank = dict.fromkeys((spec.column for spec in COLUMNS.values()), None)
             connection.execute(
                 update(object_)
-                .where(object_.c.id.in_(_values(given)))
+                .where(chosen(object_.c.id))
                 .values(
                     {
                         **blank,
@@ -186,10 +174,9 @@ class Custody(ReplicaBook):
     def forget(self, ids: Iterable[ObjectId]) -> None:
         """End objects that have no bytes any more; those that have a replica stay."""
         with self._db.write() as connection:
-            given = value_table(connection, set(ids))
-            stored = select(replica.c.object_id)
+            is_stored = exists().where(replica.c.object_id == object_.c.id)
             connection.execute(
-                delete(object_).where(object_.c.id.in_(_values(given)), object_.c.id.not_in(stored))
+                delete(object_).where(among(connection, object_.c.id, set(ids)), not_(is_stored))
             )
 
     def forget_patient(self, pseudonym: str) -> bool:
@@ -206,7 +193,3 @@ class Custody(ReplicaBook):
     def _has_objects(connection: Connection, pseudonym: str) -> bool:
         one = select(object_.c.id).where(object_.c.patient == pseudonym).limit(1)
         return connection.scalar(one) is not None
-
-
-def _values(given: TableValuedAlias) -> Select[Any]:
-    return select(given.c.value)

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, exists, literal_column, select, text, update
+from sqlalchemy import Connection, select, text, update
 
 from medgrid.catalog.attributes import ALIASES, COLUMNS, AttributeColumn, check_name, type_of
-from medgrid.catalog.rows import as_column, value_table
+from medgrid.catalog.rows import as_column
 from medgrid.catalog.schema import attribute, attribute_name, object_
 from medgrid.catalog.sight import Sight
 from medgrid.errors import UsageError
@@ -61,15 +61,18 @@ def seen_names(connection: Connection, sight: Sight, names: Iterable[str]) -> se
     """Those of `names`, which users gave, that some object has which is seen."""
     if sight.viewer is None:
         return set(names)
-    given = value_table(connection, names)
-    has: Select[Any] = (
-        select(literal_column("1"))
-        .select_from(attribute)
+    return {name for name in names if _is_seen(connection, sight, name)}
+
+
+def _is_seen(connection: Connection, sight: Sight, name: str) -> bool:
+    """Whether some object that is seen has an attribute of a user; the first one found will do."""
+    some = (
+        select(attribute.c.object_id)
         .join(object_, object_.c.id == attribute.c.object_id)
-        .where(attribute.c.name == given.c.value, sight.objects())
-        .correlate(given)
+        .where(attribute.c.name == name, sight.objects())
+        .limit(1)
     )
-    return set(connection.scalars(select(given.c.value).where(exists(has))))
+    return connection.scalar(some) is not None
 
 
 class NameBook:

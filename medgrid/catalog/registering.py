@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
 
 from medgrid.catalog.attributes import COLUMNS
+from medgrid.catalog.many import among
 from medgrid.catalog.names import NameBook, fit_column
 from medgrid.catalog.replicas import ReplicaBook
 from medgrid.catalog.rows import split, user_rows, value_table
 from medgrid.catalog.schema import attribute, object_, object_version
 from medgrid.catalog.sight import Sight
+from medgrid.catalog.visits import count_visits, count_visits_of, hold_patients
 from medgrid.errors import AlreadyExists, Denied, UsageError
 from medgrid.model import LFN, AttributeValue, GridObject, ObjectId, Replica
 
@@ -23,8 +26,6 @@ __all__ = [
     "Naming",
     "Registrar",
     "Registration",
-    "count_visits",
-    "hold_patients",
     "refuse_folders",
     "unseen_names",
 ]
@@ -125,16 +126,16 @@ class Registrar(ReplicaBook):
     ) -> dict[str, int]:
         """Check that LFNs are free and return the version each object gets, by LFN."""
         wanted = [lfn for lfn in lfns if lfn is not None]
-        if len(set(wanted)) != len(wanted):
-            twice = next(lfn for lfn in wanted if wanted.count(lfn) > 1)
+        counts = Counter(wanted)
+        if len(counts) != len(wanted):
+            twice = next(lfn for lfn in wanted if counts[lfn] > 1)
             raise UsageError(f"{twice} is given to two objects")
         if not wanted:
             return {}
-        given = value_table(connection, wanted)
         taken = connection.execute(
             select(
                 object_.c.lfn, object_.c.id, object_.c.version, self._sight.writes().label("may")
-            ).join(given, given.c.value == object_.c.lfn)
+            ).where(among(connection, object_.c.lfn, wanted))
         ).all()
         names = {row.lfn for row in taken}
         if self._sight.is_guarded:
@@ -148,13 +149,24 @@ class Registrar(ReplicaBook):
         refuse_folders(connection, wanted, self._sight)
         versions: dict[str, int] = dict.fromkeys(wanted, 1)
         now = time.time()
-        for lfn, object_id, version, _ in taken:
-            versions[lfn] = version + 1
-            connection.execute(update(object_).where(object_.c.id == object_id).values(lfn=None))
+        if taken:
+            versions.update((row.lfn, row.version + 1) for row in taken)
             connection.execute(
-                insert(object_version).values(
-                    lfn=lfn, version=version, object_id=object_id, replaced_s=now
-                )
+                update(object_)
+                .where(among(connection, object_.c.id, [row.id for row in taken]))
+                .values(lfn=None)
+            )
+            connection.execute(
+                insert(object_version),
+                [
+                    {
+                        "lfn": row.lfn,
+                        "version": row.version,
+                        "object_id": row.id,
+                        "replaced_s": now,
+                    }
+                    for row in taken
+                ],
             )
         return versions
 
@@ -189,9 +201,8 @@ class Registrar(ReplicaBook):
         ids = [one.object_id for one in namings]
         with self._db.write() as connection:
             self._require_writable(connection, ids)
-            given = value_table(connection, ids)
             rows = connection.execute(
-                select(object_.c.id, object_.c.lfn).join(given, given.c.value == object_.c.id)
+                select(object_.c.id, object_.c.lfn).where(among(connection, object_.c.id, ids))
             )
             for object_id, name in rows:
                 if name is not None:
@@ -211,7 +222,7 @@ class Registrar(ReplicaBook):
                 [(one.object_id, one.attributes, one.units) for one in namings],
                 self._sight,
             )
-            _count_visits_of(connection, ids, self._sight)
+            count_visits_of(connection, ids, self._sight)
 
     # -- attributes --------------------------------------------------------------------------------
 
@@ -235,7 +246,7 @@ class Registrar(ReplicaBook):
         with self._db.write() as connection:
             self._require_writable(connection, [object_id])
             _set_many(connection, [(object_id, values, units or {})], self._sight)
-            _count_visits_of(connection, [object_id], self._sight)
+            count_visits_of(connection, [object_id], self._sight)
 
 
 def _set_many(
@@ -341,7 +352,7 @@ def _given_by_user(
     return found
 
 
-def unseen_names(connection: Connection, lfns: Sequence[str]) -> set[str]:
+def unseen_names(connection: Connection, lfns: Collection[str]) -> set[str]:
     """Those of `lfns` that are taken, as a guarded database tells them, seen or not."""
     taken = text("SELECT * FROM medgrid.names_taken(:lfns)")
     return set(connection.scalars(taken, {"lfns": list(lfns)}))
@@ -359,9 +370,8 @@ def refuse_folders(connection: Connection, lfns: Sequence[str], sight: Sight) ->
     if clash:
         raise AlreadyExists(f"{min(clash)} would be an object and a folder")
     if parents:
-        given = value_table(connection, parents)
         above = connection.scalar(
-            select(object_.c.lfn).join(given, given.c.value == object_.c.lfn).limit(1)
+            select(object_.c.lfn).where(among(connection, object_.c.lfn, parents)).limit(1)
         )
         if above is None and sight.is_guarded:
             above = min(unseen_names(connection, sorted(parents)), default=None)
@@ -370,56 +380,19 @@ def refuse_folders(connection: Connection, lfns: Sequence[str], sight: Sight) ->
                 f"{above} is an object, nothing can lie below it", hint="choose another LFN"
             )
     given = value_table(connection, lfns)
-    folder = connection.scalar(
-        select(given.c.value)
-        .where(
-            select(object_.c.id)
-            .where(object_.c.lfn > given.c.value + "/", object_.c.lfn < given.c.value + AFTER_SLASH)
-            .exists()
-        )
+    first_after = (
+        select(object_.c.lfn)
+        .where(object_.c.lfn > given.c.value + "/")
+        .order_by(object_.c.lfn)
         .limit(1)
+        .correlate(given)
+        .scalar_subquery()
+    )
+    folder = connection.scalar(
+        select(given.c.value).where(first_after < given.c.value + AFTER_SLASH).limit(1)
     )
     if folder is None and sight.is_guarded:
         full = text("SELECT * FROM medgrid.folders_of(:lfns)")
         folder = connection.scalar(full, {"lfns": list(lfns)})
     if folder is not None:
         raise AlreadyExists(f"{folder} is a folder", hint="choose another LFN")
-
-
-def hold_patients(connection: Connection, pseudonyms: Sequence[str], sight: Sight) -> None:
-    """Make sure the patients are there, and keep other writers from them until the end."""
-    if pseudonyms and sight.is_guarded:
-        held = text("SELECT medgrid.hold_patients(:pseudonyms)")
-        connection.execute(held, {"pseudonyms": list(pseudonyms)})
-    elif pseudonyms:
-        connection.execute(
-            text(
-                "INSERT INTO patient (pseudonym, visits) VALUES (:pseudonym, 0)"
-                " ON CONFLICT (pseudonym) DO UPDATE SET visits = patient.visits"
-            ),
-            [{"pseudonym": pseudonym} for pseudonym in pseudonyms],
-        )
-
-
-def _count_visits_of(connection: Connection, ids: Iterable[str], sight: Sight) -> None:
-    given = value_table(connection, ids)
-    patients = connection.scalars(
-        select(object_.c.patient).join(given, given.c.value == object_.c.id).distinct()
-    ).all()
-    count_visits(connection, sorted(filter(None, patients)), sight)
-
-
-def count_visits(connection: Connection, pseudonyms: Sequence[str], sight: Sight) -> None:
-    """Count each patient's visits anew: distinct study dates, else BIDS sessions."""
-    if pseudonyms and sight.is_guarded:
-        counted = text("SELECT medgrid.count_visits(:pseudonyms)")
-        connection.execute(counted, {"pseudonyms": list(pseudonyms)})
-    elif pseudonyms:
-        connection.execute(
-            text(
-                "UPDATE patient SET visits = (SELECT count(DISTINCT"
-                " coalesce(o.study_date, o.session)) FROM object o"
-                " WHERE o.patient = :pseudonym AND o.lfn IS NOT NULL) WHERE pseudonym = :pseudonym"
-            ),
-            [{"pseudonym": pseudonym} for pseudonym in pseudonyms],
-        )

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from sqlalchemy import Connection, and_, delete, func, insert, select
 
-from medgrid.catalog.rows import value_table
+from medgrid.catalog.many import among
 from medgrid.catalog.schema import object_, replica
 from medgrid.catalog.uploads import UploadBook
 from medgrid.errors import Denied, NotFound
@@ -24,11 +24,12 @@ class ReplicaBook(UploadBook):
         wanted = list(ids)
         found: dict[ObjectId, list[Replica]] = {ObjectId(object_id): [] for object_id in wanted}
         with self._db.read() as connection:
-            given = value_table(connection, wanted)
             for row in connection.execute(
                 select(replica)
-                .join(given, given.c.value == replica.c.object_id)
-                .where(self._sight.object_id(replica.c.object_id))
+                .where(
+                    among(connection, replica.c.object_id, wanted),
+                    self._sight.object_id(replica.c.object_id),
+                )
                 .order_by(replica.c.created_s, replica.c.se)
             ):
                 found[row[0]].append(Replica(*row))
@@ -38,12 +39,11 @@ class ReplicaBook(UploadBook):
         """Replicas by LFN, without reading the objects; LFNs that do not exist are absent."""
         found: dict[LFN, list[Replica]] = {}
         with self._db.read() as connection:
-            given = value_table(connection, lfns)
             for lfn, *row in connection.execute(
-                select(given.c.value, replica)
-                .join(object_, object_.c.lfn == given.c.value)
+                select(object_.c.lfn, replica)
+                .select_from(object_)
                 .outerjoin(replica, replica.c.object_id == object_.c.id)
-                .where(self._sight.objects())
+                .where(among(connection, object_.c.lfn, lfns), self._sight.objects())
                 .order_by(replica.c.created_s, replica.c.se)
             ):
                 # what is in the catalog has been checked
@@ -146,11 +146,10 @@ class ReplicaBook(UploadBook):
         Denied
             The viewer sees it, and may not change it.
         """
-        given = value_table(connection, set(ids))
         rows = connection.execute(
-            select(object_.c.id, object_.c.lfn, self._sight.writes().label("may"))
-            .join(given, given.c.value == object_.c.id)
-            .where(self._sight.objects())
+            select(object_.c.id, object_.c.lfn, self._sight.writes().label("may")).where(
+                among(connection, object_.c.id, set(ids)), self._sight.objects()
+            )
         ).all()
         found = {row.id for row in rows}
         for object_id in ids:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from medgrid.catalog.visits import visits_of
+
 __all__ = ["FUNCTIONS", "GUARDED", "OPEN", "SCHEMA", "SEQUENCES", "VIEWER", "Guard"]
 
 SCHEMA = "medgrid"
@@ -227,18 +229,16 @@ SELECT (medgrid.sees($1) OR medgrid.asked_for_output($1))
 SELECT o.lfn FROM unnest($1) AS given(lfn) JOIN object o ON o.lfn = given.lfn
 """,
     "folders_of(lfns text[]) RETURNS SETOF text": """
-SELECT given.lfn FROM unnest($1) AS given(lfn) WHERE EXISTS (
-    SELECT 1 FROM object o
-    WHERE o.lfn > given.lfn || '/' COLLATE "C" AND o.lfn < given.lfn || '0' COLLATE "C")
+SELECT given.lfn FROM unnest($1) AS given(lfn) WHERE (
+    SELECT o.lfn FROM object o WHERE o.lfn > given.lfn || '/' COLLATE "C" ORDER BY o.lfn LIMIT 1
+) < given.lfn || '0' COLLATE "C"
 """,
     "hold_patients(pseudonyms text[]) RETURNS void": """
 INSERT INTO patient (pseudonym, visits) SELECT one, 0 FROM unnest($1) AS given(one) ORDER BY one
 ON CONFLICT (pseudonym) DO UPDATE SET visits = patient.visits
 """,
-    "count_visits(pseudonyms text[]) RETURNS void": """
-UPDATE patient SET visits = (
-    SELECT count(DISTINCT coalesce(o.study_date, o.session)) FROM object o
-    WHERE o.patient = pseudonym AND o.lfn IS NOT NULL)
+    "count_visits(pseudonyms text[]) RETURNS void": f"""
+UPDATE patient SET visits = {visits_of("patient.pseudonym")}
 WHERE pseudonym = ANY ($1)
 """,
 }

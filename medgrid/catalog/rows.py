@@ -18,6 +18,7 @@ from sqlalchemy import (
 )
 
 from medgrid.catalog.attributes import COLUMNS, AttributeColumn, type_of
+from medgrid.catalog.many import among
 from medgrid.catalog.schema import attribute, object_
 from medgrid.model import (
     LFN,
@@ -197,7 +198,6 @@ def objects(connection: Connection, rows: Sequence[Any]) -> list[GridObject]:
 def _user_attributes(connection: Connection, ids: list[str]) -> dict[str, dict[str, Any]]:
     if not ids:
         return {}
-    given = value_table(connection, ids)
     found: dict[str, dict[str, Any]] = {}
     rows = connection.execute(
         select(
@@ -207,7 +207,7 @@ def _user_attributes(connection: Connection, ids: list[str]) -> dict[str, dict[s
             attribute.c.num,
             attribute.c.text,
         )
-        .join(given, given.c.value == attribute.c.object_id)
+        .where(among(connection, attribute.c.object_id, ids))
         .order_by(attribute.c.object_id, attribute.c.name, attribute.c.position)
     )
     for object_id, name, position, number, text in rows:

@@ -195,6 +195,7 @@ object_ = Table(
 
 _INDEXED_WITH_LFN = [
     ["patient", "study_date"],
+    ["patient", "session"],
     ["modality", "body_part_examined", "study_date"],
     ["study_date"],
     ["patient_age"],
@@ -364,7 +365,8 @@ derivation_input = Table(
     Column("derivation", ForeignKey("derivation.id", ondelete="CASCADE"), primary_key=True),
     Column("role", Text, primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("object_id", Text, nullable=False, index=True),
+    Column("object_id", Text, nullable=False),
+    Index("ix_derivation_input_object_id", "object_id", "derivation"),
 )
 
 derivation_output = Table(

@@ -11,9 +11,9 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, delete, select, text, update
+from sqlalchemy import Connection, delete, func, select, text, update
 
-from medgrid.catalog.rows import value_table
+from medgrid.catalog.many import among
 from medgrid.catalog.schema import replica, upload
 from medgrid.catalog.sight import Sight
 from medgrid.database import Database
@@ -24,6 +24,9 @@ __all__ = ["CONDEMNED", "Place", "UploadBook"]
 
 CONDEMNED = ObjectId("")
 """Stands in the place of an object where bytes are being deleted."""
+
+# said so that no index serves it: places are looked up, however many others are condemned
+_IS_CONDEMNED = func.length(upload.c.object_id) == 0
 
 Place = tuple[str, str]
 """Storage element and PFN."""
@@ -73,11 +76,13 @@ class UploadBook:
                 ],
             )
             for se, pfns in _by_se((se, pfn) for _, se, pfn in uploads).items():
-                given = value_table(connection, pfns)
                 going = connection.scalar(
                     select(upload.c.pfn)
-                    .join(given, given.c.value == upload.c.pfn)
-                    .where(upload.c.se == se, upload.c.object_id == CONDEMNED)
+                    .where(
+                        upload.c.se == se,
+                        among(connection, upload.c.pfn, pfns),
+                        _IS_CONDEMNED,
+                    )
                     .limit(1)
                 )
                 if going is not None:
@@ -90,10 +95,9 @@ class UploadBook:
     def reserved(self, ids: Iterable[ObjectId]) -> set[tuple[ObjectId, str, str]]:
         """Reservations of objects that stand: object, storage element, PFN."""
         with self._db.read() as connection:
-            given = value_table(connection, ids)
             rows = connection.execute(
-                select(upload.c.object_id, upload.c.se, upload.c.pfn).join(
-                    given, given.c.value == upload.c.object_id
+                select(upload.c.object_id, upload.c.se, upload.c.pfn).where(
+                    among(connection, upload.c.object_id, ids)
                 )
             )
             return {(ObjectId(object_id), se, pfn) for object_id, se, pfn in rows}
@@ -117,17 +121,12 @@ class UploadBook:
     def known_at(self, se: str, pfns: Iterable[str]) -> set[str]:
         """Those of `pfns` that are replicas, or are being written or deleted."""
         with self._db.read() as connection:
-            given = value_table(connection, pfns)
+            wanted = list(pfns)
             # reservations first: what is registered meanwhile is found as a replica
             found: set[str] = set()
             for table in (upload, replica):
-                found.update(
-                    connection.scalars(
-                        select(table.c.pfn)
-                        .join(given, given.c.value == table.c.pfn)
-                        .where(table.c.se == se)
-                    )
-                )
+                there = table.c.se == se, among(connection, table.c.pfn, wanted)
+                found.update(connection.scalars(select(table.c.pfn).where(*there)))
             return found
 
     @staticmethod
@@ -142,11 +141,10 @@ class UploadBook:
             One stands no more, and `must_stand` is set: its bytes may be gone.
         """
         for se, pfns in _by_se((one.se, one.pfn) for one in new).items():
-            given = value_table(connection, pfns)
             ended = connection.execute(
                 delete(upload).where(
                     upload.c.se == se,
-                    upload.c.pfn.in_(select(given.c.value)),
+                    among(connection, upload.c.pfn, pfns),
                     upload.c.object_id != CONDEMNED,
                 )
             ).rowcount
@@ -202,7 +200,6 @@ class UploadBook:
         with self._db.write() as connection:
             found: set[Place] = set()
             for se, pfns in _by_se(places).items():
-                given = value_table(connection, pfns)
                 same = (
                     upload.c.object_id != CONDEMNED
                     if reserved_s is None
@@ -211,7 +208,7 @@ class UploadBook:
                 taken = set(
                     connection.scalars(
                         update(upload)
-                        .where(upload.c.se == se, upload.c.pfn.in_(select(given.c.value)), same)
+                        .where(upload.c.se == se, among(connection, upload.c.pfn, pfns), same)
                         .values(object_id=CONDEMNED, reserved_s=now)
                         .returning(upload.c.pfn)
                     )
@@ -228,12 +225,11 @@ class UploadBook:
 
     def _spare_replicas(self, connection: Connection, se: str, pfns: set[str]) -> set[str]:
         """End the condemnation of those that are replicas, and return them."""
-        given = value_table(connection, pfns)
         known = set(
             connection.scalars(
-                select(replica.c.pfn)
-                .join(given, given.c.value == replica.c.pfn)
-                .where(replica.c.se == se)
+                select(replica.c.pfn).where(
+                    replica.c.se == se, among(connection, replica.c.pfn, pfns)
+                )
             )
         )
         self._end(connection, se, known)
@@ -241,12 +237,11 @@ class UploadBook:
 
     @staticmethod
     def _end(connection: Connection, se: str, pfns: Iterable[str]) -> None:
-        given = value_table(connection, pfns)
         connection.execute(
             delete(upload).where(
                 upload.c.se == se,
-                upload.c.pfn.in_(select(given.c.value)),
-                upload.c.object_id == CONDEMNED,
+                among(connection, upload.c.pfn, pfns),
+                _IS_CONDEMNED,
             )
         )
 
@@ -254,14 +249,12 @@ class UploadBook:
     def _condemned_at(
         connection: Connection, se: str, pfns: Iterable[str], time_s: float
     ) -> set[str]:
-        given = value_table(connection, pfns)
         return set(
             connection.scalars(
-                select(upload.c.pfn)
-                .join(given, given.c.value == upload.c.pfn)
-                .where(
+                select(upload.c.pfn).where(
                     upload.c.se == se,
-                    upload.c.object_id == CONDEMNED,
+                    among(connection, upload.c.pfn, pfns),
+                    _IS_CONDEMNED,
                     upload.c.reserved_s == time_s,
                 )
             )

@@ -196,6 +196,16 @@ def test_visits_are_distinct_days_of_a_patient(grid: Catalog) -> None:
     assert list(grid.objects.lfns(parse("visits=1"))) == ["/p1/a", "/p1/b"]
 
 
+def test_a_visit_is_a_day_or_else_a_session(grid: Catalog) -> None:
+    read: list[dict[str, Any]] = [
+        *({"session": "1"}, {"session": "2"}, {"session": "2"}, {"session": "2021-01-01"}),
+        *({"StudyDate": "2021-01-01", "session": "3"}, {"StudyDate": "2021-01-02"}, {"Rows": 1}),
+    ]
+    for number, attributes in enumerate(read):
+        grid.objects.register([registration(f"/p/{number}", patient="P-1", **attributes)])
+    assert set(grid.objects.select(parse("/p/"), ["visits"])) == {(4,)}
+
+
 def test_folders(grid: Catalog) -> None:
     grid.objects.register(
         [registration(lfn) for lfn in ("/a/b/c", "/a/b/d/e", "/a/b-1", "/a/b0", "/x")]
@@ -213,6 +223,50 @@ def test_folders(grid: Catalog) -> None:
     )
     with pytest.raises(NotFound, match=r"^no LFN /q$"):
         grid.objects.get(LFN("/q"))
+
+
+def test_each_entry_of_a_folder_is_listed_once(grid: Catalog) -> None:
+    names = ("a", "a b", "a-", "a0", "b", "ab", "é", "\U0001f9e0", "\uffee", "~")
+    lfns = {f"/f/{name}/{below}" for name in names[::2] for below in ("x/y", "z")}
+    lfns |= {f"/f/{name}" for name in names[1::2]} | {"/f!", "/f0", "/e"}
+    grid.objects.register([registration(lfn) for lfn in sorted(lfns)])
+    below = sorted(lfn for lfn in lfns if lfn.startswith("/f/"))
+    entries = dict.fromkeys("/f/" + "".join(lfn[3:].partition("/")[:2]) for lfn in below)
+    assert grid.objects.list("/f") == list(entries)
+    assert grid.objects.below("/f") == below
+    assert grid.objects.is_folder("/f")
+    assert not grid.objects.is_folder("/f0")
+    assert grid.objects.below("/") == sorted(lfns)
+
+
+def test_many_are_renamed_or_none(grid: Catalog) -> None:
+    names = {LFN(f"/a/{word}"): LFN(f"/b/{word}") for word in "xyz"}
+    grid.objects.register([registration(lfn) for lfn in (*names, "/b/y/taken")])
+    grid.datasets.save("d", parse("/a/"), freeze=True)
+    with pytest.raises(AlreadyExists, match=r"^/b/y is a folder$"):
+        grid.objects.rename_many(names)
+    with pytest.raises(NotFound, match=r"^no LFN /a/none$"):
+        grid.objects.rename_many({**names, LFN("/a/none"): LFN("/c")})
+    assert grid.objects.below("/a") == list(names)
+    grid.objects.remove(LFN("/b/y/taken"))
+    grid.objects.rename_many(names)
+    assert grid.objects.below("/") == list(names.values())
+    assert grid.datasets.get("d").members == tuple(names.values())
+
+
+def test_many_are_removed_or_none(grid: Catalog) -> None:
+    old, new, other = registration("/a"), registration("/a"), registration("/b")
+    grid.objects.register([old, other])
+    grid.objects.register([new], replace=True)
+    contents = {LFN("/a"): [new.object.id, old.object.id], LFN("/b"): [other.object.id]}
+    assert grid.objects.contents([LFN("/b"), LFN("/a"), LFN("/none")]) == contents
+    with pytest.raises(NotFound, match=r"^no LFN /none$"):
+        grid.objects.remove_many([LFN("/a"), LFN("/none")])
+    gone = grid.objects.remove_many([LFN("/a"), LFN("/b")])
+    assert {lfn: {one.object_id for one in many} for lfn, many in gone.items()} == {
+        lfn: set(ids) for lfn, ids in contents.items()
+    }
+    assert grid.objects.list() == []
 
 
 def test_renaming(grid: Catalog) -> None:
