@@ -59,13 +59,9 @@ def convert_series(
     """
     program = _program()
     found = grid.catalog.objects.twins(ids)
-    series = [
-        item
-        for item in found
-        if item.kind is ObjectKind.SERIES
-        and item.lfn is not None
-        and not any(_is_converter(made) for made in grid.catalog.provenance.made_from(item.id))
-    ]
+    whole = [item for item in found if item.kind is ObjectKind.SERIES and item.lfn is not None]
+    made_from = grid.catalog.provenance.made_from_many([item.id for item in whole])
+    series = [item for item in whole if not any(map(_is_converter, made_from.get(item.id, ())))]
     if not series:
         return 0
     grid.catalog.algorithms.add(program)

@@ -80,31 +80,22 @@ def forward(grid: Grid, lfn: LFN) -> Node:
     provenance = grid.catalog.provenance
     root = grid.catalog.objects.get(lfn)
     made: dict[ObjectId, _Runs] = {}
-    level = [root.id]
+    level = {root.id}
     while level:
-        following: list[ObjectId] = []
-        for object_id in level:
-            made[object_id] = [
-                (derivation, outputs)
-                for derivation in provenance.made_from(object_id)
-                if (outputs := _outputs_from(derivation, object_id))
-            ]
-            for _, roles in made[object_id]:
-                following += [one for ids in roles.values() for one in ids]
-        level = [one for one in dict.fromkeys(following) if one not in made]
-    return _Tree(grid, made, lambda object_id: made[object_id]).grow(root.id)
-
-
-def _outputs_from(derivation: Derivation, source: ObjectId) -> dict[str, list[ObjectId]]:
-    found = {
-        role: [
-            one
-            for one in ids
-            if any(source in inputs for inputs in derivation.inputs_of(one).values())
-        ]
-        for role, ids in derivation.outputs.items()
-    }
-    return {role: ids for role, ids in found.items() if ids}
+        found = provenance.made_from_many(level)
+        runs = {run.id: run.outputs_from(level) for many in found.values() for run in many}
+        made.update(
+            (one, [(run, runs[run.id][one]) for run in found.get(one, ()) if one in runs[run.id]])
+            for one in level
+        )
+        level = {
+            output
+            for sources in runs.values()
+            for roles in sources.values()
+            for ids in roles.values()
+            for output in ids
+        } - made.keys()
+    return _Tree(grid, made, made.__getitem__).grow(root.id)
 
 
 class _Tree:

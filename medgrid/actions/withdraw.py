@@ -76,25 +76,10 @@ def plan_withdrawal(grid: Grid, patient: str) -> Plan:
         raise problem
     own = grid.whole.objects.of_patient(patient)
     ids = {one.id for one in own}
-    made = grid.whole.objects.by_ids(_made_from(grid, ids) - ids)
+    made = grid.whole.objects.by_ids(grid.whole.provenance.made_out_of(ids) - ids)
     seen = grid.catalog.objects.by_ids(made)
     hidden = [one for key, one in made.items() if key not in seen]
     return Plan(patient, tuple(own), tuple(seen.values()), tuple(hidden))
-
-
-def _made_from(grid: Grid, ids: Iterable[ObjectId]) -> set[ObjectId]:
-    """Objects that were made from others, however many steps away; these others too."""
-    found = set(ids)
-    ahead = list(found)
-    while ahead:
-        source = ahead.pop()
-        for derivation in grid.whole.provenance.made_from(source):
-            for output in (one for many in derivation.outputs.values() for one in many):
-                inputs = derivation.inputs_of(output).values()
-                if output not in found and any(source in many for many in inputs):
-                    found.add(output)
-                    ahead.append(output)
-    return found
 
 
 def withdraw(grid: Grid, plan: Plan, progress: Progress = SILENT) -> Withdrawn:

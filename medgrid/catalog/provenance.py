@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Table, insert, select
+from sqlalchemy import Connection, RowMapping, Table, and_, insert, not_, select
 
 from medgrid.catalog.job_schema import submission
-from medgrid.catalog.rows import value_table
+from medgrid.catalog.many import among
 from medgrid.catalog.schema import (
     derivation,
     derivation_input,
@@ -29,7 +30,7 @@ def new_derivation_id() -> str:
     return secrets.token_hex(16)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Derivation:
     """One run of an algorithm that made objects.
 
@@ -53,12 +54,37 @@ class Derivation:
 
     def inputs_of(self, output: ObjectId) -> dict[str, list[ObjectId]]:
         """Inputs that `output` was made from, by role."""
-        some = self.output_inputs.get(output)
-        found = {
-            role: [one for one in ids if some is None or one in some]
-            for role, ids in self.inputs.items()
-        }
-        return {role: ids for role, ids in found.items() if ids}
+        linked = self.output_inputs.get(output)
+        if linked is None:
+            return {role: list(ids) for role, ids in self.inputs.items() if ids}
+        given = sorted(
+            (place, role, one) for one in set(linked) for place, role in self._given.get(one, ())
+        )
+        found: dict[str, list[ObjectId]] = {}
+        for _, role, one in given:
+            found.setdefault(role, []).append(one)
+        return found
+
+    @cached_property
+    def _given(self) -> dict[ObjectId, list[tuple[int, str]]]:
+        """Where each input stands among all, and its role, for outputs that are linked to a few."""
+        found: dict[ObjectId, list[tuple[int, str]]] = {}
+        every = ((role, one) for role, ids in self.inputs.items() for one in ids)
+        for place, (role, one) in enumerate(every):
+            found.setdefault(one, []).append((place, role))
+        return found
+
+    def outputs_from(
+        self, sources: Collection[ObjectId]
+    ) -> dict[ObjectId, dict[str, list[ObjectId]]]:
+        """What was made from each of its inputs that is one of `sources`, by role."""
+        given = {one for ids in self.inputs.values() for one in ids}.intersection(sources)
+        found: dict[ObjectId, dict[str, list[ObjectId]]] = {}
+        for role, outputs in self.outputs.items():
+            for output in outputs:
+                for one in given.intersection(self.output_inputs.get(output, given)):
+                    found.setdefault(one, {}).setdefault(role, []).append(output)
+        return found
 
 
 class ProvenanceStore:
@@ -117,39 +143,79 @@ class ProvenanceStore:
     def made_by_many(self, ids: Iterable[ObjectId]) -> dict[ObjectId, Derivation]:
         """Derivations by the object they made; objects from outside are absent."""
         with self._db.read() as connection:
-            given = value_table(connection, ids)
             makers = connection.execute(
-                select(derivation_output.c.object_id, derivation_output.c.derivation)
-                .join(given, given.c.value == derivation_output.c.object_id)
-                .where(self._sight.took_part(derivation_output))
+                select(derivation_output.c.object_id, derivation_output.c.derivation).where(
+                    among(connection, derivation_output.c.object_id, ids),
+                    self._sight.took_part(derivation_output),
+                )
             ).all()
             found = _load(connection, self._sight, {maker for _, maker in makers})
             return {ObjectId(made): found[maker] for made, maker in makers}
 
     def made_from(self, object_id: ObjectId) -> list[Derivation]:
-        """Derivations that read an object, oldest first: the viewer's own, and of what is seen."""
+        """Derivations that read an object, oldest first; see `made_from_many`."""
+        return self.made_from_many([object_id]).get(object_id, [])
+
+    def made_from_many(self, ids: Iterable[ObjectId]) -> dict[ObjectId, list[Derivation]]:
+        """Derivations that read objects, oldest first: the viewer's own, and of what is seen.
+
+        Each is read once, however many of the objects it read.
+        """
         with self._db.read() as connection:
-            users = connection.scalars(
-                select(derivation_input.c.derivation)
+            users = connection.execute(
+                select(derivation_input.c.object_id, derivation_input.c.derivation)
                 .join(derivation, derivation.c.id == derivation_input.c.derivation)
                 .where(
-                    derivation_input.c.object_id == object_id,
+                    among(connection, derivation_input.c.object_id, ids),
                     self._sight.took_part(derivation_input),
                     self._sight.derivations(),
                 )
                 .distinct()
             ).all()
-            found = _load(connection, self._sight, users)
-        return sorted(found.values(), key=lambda one: (one.started_s or 0.0, one.id))
+            loaded = _load(connection, self._sight, {user for _, user in users})
+        found: dict[ObjectId, list[Derivation]] = {}
+        for read, user in users:
+            found.setdefault(ObjectId(read), []).append(loaded[user])
+        for several in found.values():
+            several.sort(key=lambda one: (one.started_s or 0.0, one.id))
+        return found
+
+    def made_out_of(self, ids: Iterable[ObjectId]) -> set[ObjectId]:
+        """Objects that were made from others, however many steps away.
+
+        What is not seen is no result on the way.
+        """
+        found: set[ObjectId] = set()
+        ahead = set(ids)
+        with self._db.read() as connection:
+            while ahead:
+                ahead = self._next_of(connection, ahead) - found
+                found |= ahead
+        return found
+
+    def _next_of(self, connection: Connection, ids: Collection[ObjectId]) -> set[ObjectId]:
+        """Objects that were made from others in one step."""
+        made, read, link = derivation_output.c, derivation_input.c, derivation_link.c
+        linked = select(link.output_id).where(among(connection, link.input_id, ids))
+        runs = select(read.derivation).where(among(connection, read.object_id, ids))
+        found: set[ObjectId] = set()
+        for condition in (
+            made.object_id.in_(linked),
+            and_(made.derivation.in_(runs), not_(self._sight.linked(made.object_id))),
+        ):
+            outputs = select(made.object_id).where(
+                condition, self._sight.took_part(derivation_output)
+            )
+            found.update(map(ObjectId, connection.scalars(outputs)))
+        return found
 
 
-def _load(connection: Connection, sight: Sight, ids: Iterable[str]) -> dict[str, Derivation]:
+def _load(connection: Connection, sight: Sight, ids: Collection[str]) -> dict[str, Derivation]:
     """Whole derivations by id, in five statements however many they are."""
-    chosen = value_table(connection, ids)
     heads = (
         connection.execute(
-            select(derivation, sight.asked_for().label("own")).join(
-                chosen, chosen.c.value == derivation.c.id
+            select(derivation, sight.asked_for().label("own")).where(
+                among(connection, derivation.c.id, ids)
             )
         )
         .mappings()
@@ -160,25 +226,25 @@ def _load(connection: Connection, sight: Sight, ids: Iterable[str]) -> dict[str,
         by_derivation: dict[str, dict[str, list[ObjectId]]] = {}
         for row in connection.execute(
             select(table)
-            .join(chosen, chosen.c.value == table.c.derivation)
-            .where(sight.took_part(table))
+            .where(among(connection, table.c.derivation, ids), sight.took_part(table))
             .order_by(table.c.derivation, table.c.role, table.c.position)
         ):
             of_role = by_derivation.setdefault(row.derivation, {}).setdefault(row.role, [])
             of_role.append(ObjectId(row.object_id))
         roles.append(by_derivation)
     inputs, outputs = roles
+    made = among(connection, derivation_output.c.derivation, ids)
     linked = connection.scalars(
-        select(derivation_output.c.object_id)
-        .join(chosen, chosen.c.value == derivation_output.c.derivation)
-        .where(sight.linked(derivation_output.c.object_id))
+        select(derivation_output.c.object_id).where(
+            made, sight.linked(derivation_output.c.object_id)
+        )
     )
     # also those that are linked to nothing that is seen
     links: dict[ObjectId, list[ObjectId]] = {ObjectId(output): [] for output in linked}
     for output, input_id in connection.execute(
         select(derivation_link.c.output_id, derivation_link.c.input_id)
         .join(derivation_output, derivation_output.c.object_id == derivation_link.c.output_id)
-        .join(chosen, chosen.c.value == derivation_output.c.derivation)
+        .where(made)
         .order_by(derivation_link.c.output_id, derivation_link.c.input_id)
     ):
         links.setdefault(ObjectId(output), []).append(ObjectId(input_id))
