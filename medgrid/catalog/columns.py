@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select
 
-from medgrid.catalog.query_fields import ColumnField, DocumentField, RowsField
+from medgrid.catalog.many import among, pair_among
+from medgrid.catalog.query_fields import ColumnField, DocumentField, RowsField, visits_seen
 from medgrid.catalog.query_sql import Compiler
-from medgrid.catalog.rows import value_table
 from medgrid.catalog.schema import (
     attribute,
     derivation,
@@ -67,9 +68,8 @@ class Columns:
             self._from_document(field.name)
         elif isinstance(field, ColumnField):
             self._from_column(place, field)
-        elif isinstance(field, RowsField) and field.name == "visits":
-            visits = select(patient.c.visits).where(patient.c.pseudonym == object_.c.patient)
-            self._from_expression(visits.correlate(object_).scalar_subquery())
+        elif field.name == "visits":
+            self._load(place, _visits(self._sight))
         else:
             self._load(place, _user_values(field))
 
@@ -119,12 +119,13 @@ def _gather(rows: Iterator[Any]) -> Values:
 
 
 def _user_values(field: RowsField) -> Load:
+    rows_of = field.owners if field.rows is None else field.rows
+    (owner,) = rows_of.selected_columns
+
     def load(connection: Connection, ids: Sequence[str]) -> Values:
-        given = value_table(connection, ids)
-        (owner,) = field.owners.selected_columns
         rows = connection.execute(
-            field.owners.add_columns(field.value)
-            .where(owner.in_(select(given.c.value)), field.value.is_not(None))
+            rows_of.add_columns(field.value)
+            .where(among(connection, owner, ids), field.value.is_not(None))
             .order_by(owner, *([attribute.c.position] if owner.table is attribute else []))
         )
         return _gather(
@@ -137,8 +138,7 @@ def _user_values(field: RowsField) -> Load:
 
 def _by_object(statement: Select[Any], owner: ColumnElement[Any]) -> Load:
     def load(connection: Connection, ids: Sequence[str]) -> Values:
-        given = value_table(connection, ids)
-        return _gather(iter(connection.execute(statement.where(owner.in_(select(given.c.value))))))
+        return _gather(iter(connection.execute(statement.where(among(connection, owner, ids)))))
 
     return load
 
@@ -153,14 +153,33 @@ def _made_by(value: ColumnElement[Any]) -> Load:
 
 def _jobs(sight: Sight) -> Load:
     def load(connection: Connection, ids: Sequence[str]) -> Values:
-        given = value_table(connection, ids)
+        made = derivation_output.c.object_id
         rows = connection.execute(
-            select(derivation_output.c.object_id, derivation.c.submission, derivation.c.job_number)
+            select(made, derivation.c.submission, derivation.c.job_number)
             .join(derivation, derivation.c.id == derivation_output.c.derivation)
-            .join(given, given.c.value == derivation_output.c.object_id)
-            .where(derivation.c.submission.is_not(None), sight.asked_for())
+            .where(
+                among(connection, made, ids),
+                derivation.c.submission.is_not(None),
+                sight.asked_for(),
+            )
         )
-        return {made: str(JobId(submission, number)) for made, submission, number in rows}
+        return {key: str(JobId(submission, number)) for key, submission, number in rows}
+
+    return load
+
+
+def _visits(sight: Sight) -> Load:
+    def load(connection: Connection, ids: Sequence[str]) -> Values:
+        chosen = among(connection, object_.c.id, ids), object_.c.patient.is_not(None)
+        patients = connection.execute(select(object_.c.id, object_.c.patient).where(*chosen)).all()
+        given = {one for _, one in patients}
+        visits: dict[str, int] = {}
+        pseudonym = patient.c.pseudonym
+        every = select(pseudonym, patient.c.visits).where(sight.cares(pseudonym))
+        for of, statement in ((pseudonym, every), (object_.c.patient, visits_seen(sight))):
+            left = among(connection, of, given - visits.keys())
+            visits.update((row[0], row[1]) for row in connection.execute(statement.where(left)))
+        return {key: visits[one] for key, one in patients}
 
     return load
 
@@ -171,30 +190,69 @@ def _inputs(role: str | None, sight: Sight) -> Load:
         raise UsageError("'input.' needs a role", hint="for example input.source")
 
     def load(connection: Connection, ids: Sequence[str]) -> Values:
-        given = value_table(connection, ids)
-        made, read = derivation_output.c, derivation_input.c
-        some = select(derivation_link.c.input_id).where(
-            derivation_link.c.output_id == made.object_id
-        )
-        statement = (
-            select(made.object_id, func.coalesce(object_.c.lfn, read.object_id))
-            .select_from(derivation_output)
-            .join(derivation_input, read.derivation == made.derivation)
-            .outerjoin(object_, and_(object_.c.id == read.object_id, sight.objects()))
-            .where(
-                sight.took_part(derivation_input),
-                made.object_id.in_(select(given.c.value)),
-                ~sight.linked(made.object_id) | read.object_id.in_(some),
+        made, link = derivation_output.c, derivation_link.c
+        is_linked = sight.linked(made.object_id)
+        runs = connection.execute(
+            select(made.object_id, made.derivation, is_linked.label("is_linked")).where(
+                among(connection, made.object_id, ids)
             )
-            .order_by(made.object_id, read.role, read.position)
-        )
-        if role is not None:
-            statement = statement.where(read.role == role)
-        # an object given for two roles is one source
-        rows = dict.fromkeys(tuple(row) for row in connection.execute(statement))
-        return _gather(iter(rows))
+        ).all()
+        # those of linked outputs are looked up one by one, not among all of the run
+        run_of = {output: run for output, run, some in runs if some}
+        pairs: dict[str, list[tuple[str, str]]] = {output: [] for output in run_of}
+        for output, source in connection.execute(
+            select(link.output_id, link.input_id).where(among(connection, link.output_id, run_of))
+        ):
+            pairs[output].append((source, run_of[output]))
+        every = _sources(connection, sight, role, {run for _, run, some in runs if not some})
+        chosen = _chosen(connection, sight, role, {one for many in pairs.values() for one in many})
+        found: list[tuple[str, str]] = []
+        for output, run, some in runs:
+            given = (row for one in pairs[output] for row in chosen[one]) if some else every[run]
+            # an object given for two roles is one source
+            found += ((output, name) for name in dict.fromkeys(row[-1] for row in sorted(given)))
+        return _gather(iter(found))
 
     return load
+
+
+_Source = tuple[str, int, str]
+"""Role, place in it, and LFN (id where there is none) of what a run read."""
+
+
+def _sources(
+    connection: Connection, sight: Sight, role: str | None, runs: Collection[str]
+) -> dict[str, list[_Source]]:
+    """What runs read, by run."""
+    found: dict[str, list[_Source]] = defaultdict(list)
+    condition = among(connection, derivation_input.c.derivation, runs)
+    for _, run, *row in connection.execute(_read(sight, role).where(condition)):
+        found[run].append((row[0], row[1], row[2]))
+    return found
+
+
+def _chosen(
+    connection: Connection, sight: Sight, role: str | None, pairs: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], list[_Source]]:
+    """What was read, by object and run."""
+    found: dict[tuple[str, str], list[_Source]] = defaultdict(list)
+    both = derivation_input.c.object_id, derivation_input.c.derivation
+    condition = pair_among(connection, both, pairs)
+    for source, run, *row in connection.execute(_read(sight, role).where(condition)):
+        found[source, run].append((row[0], row[1], row[2]))
+    return found
+
+
+def _read(sight: Sight, role: str | None) -> Select[Any]:
+    read = derivation_input.c
+    name = func.coalesce(object_.c.lfn, read.object_id)
+    statement = (
+        select(read.object_id, read.derivation, read.role, read.position, name)
+        .select_from(derivation_input)
+        .outerjoin(object_, and_(object_.c.id == read.object_id, sight.objects()))
+        .where(sight.took_part(derivation_input))
+    )
+    return statement if role is None else statement.where(read.role == role)
 
 
 _SPECIAL: dict[str, Load] = {

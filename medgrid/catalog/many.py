@@ -44,19 +44,21 @@ def among(
 
 def pair_among(
     connection: Connection,
-    columns: tuple[ColumnElement[int], ColumnElement[int]],
-    pairs: Iterable[tuple[int, int]],
+    columns: tuple[ColumnElement[Any], ColumnElement[Any]],
+    pairs: Iterable[tuple[Any, Any]],
 ) -> ColumnElement[bool]:
-    """Whether two columns are one of these pairs of whole numbers, however many they are."""
+    """Whether two columns are one of these pairs, of texts or whole numbers, however many."""
     given = list(pairs)
     if connection.dialect.name == "sqlite":
-        rows = func.json_each(json.dumps(given)).table_valued("value")
+        rows = func.json_each(json.dumps(given, ensure_ascii=False)).table_valued("value")
         parts = [func.json_extract(rows.c.value, f"$[{place}]") for place in (0, 1)]
         return tuple_(*columns).in_(select(*parts))
     from sqlalchemy.dialects.postgresql import ARRAY
 
+    kinds = [BigInteger() if one.type.python_type is int else String() for one in columns]
     lists = [
-        bindparam(None, [pair[place] for pair in given], ARRAY(BigInteger)) for place in (0, 1)
+        bindparam(None, [pair[place] for pair in given], ARRAY(kind))
+        for place, kind in enumerate(kinds)
     ]
     rows = func.unnest(*lists).table_valued("first", "second").render_derived()
     return tuple_(*columns).in_(select(rows.c.first, rows.c.second))

@@ -13,7 +13,9 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     Double,
+    FromClause,
     Select,
     and_,
     case,
@@ -30,6 +32,7 @@ from sqlalchemy import (
 
 from medgrid.catalog import query_values as values
 from medgrid.catalog.attributes import AttributeColumn
+from medgrid.catalog.many import unindexed
 from medgrid.catalog.query_values import Coerce
 from medgrid.catalog.schema import (
     Text,
@@ -54,6 +57,7 @@ __all__ = [
     "column_field",
     "user_field",
     "visits_field",
+    "visits_seen",
 ]
 
 Matches = Callable[[ColumnElement[Any]], ColumnElement[bool]]
@@ -95,7 +99,11 @@ class ColumnField:
 
 @dataclass(frozen=True, slots=True)
 class RowsField:
-    """Rows of other tables: `owners` selects object ids, `value` is the column compared."""
+    """Rows of other tables: `owners` selects object ids, `value` is the column compared.
+
+    `rows` selects the same for one owner, by its index. With `each` they are looked up for each
+    object that is left by other conditions, else all that match are found first.
+    """
 
     name: str
     owners: Select[Any]
@@ -104,17 +112,26 @@ class RowsField:
     globs: bool = True
     ordered: bool = True
     key: ColumnElement[Any] = object_.c.id
+    rows: Select[Any] | None = None
+    each: bool = False
 
     def some(self, matches: Matches) -> ColumnElement[bool]:
+        if self.each:
+            return exists(self._of_each().where(matches(self.value)))
         return self.key.in_(self.owners.where(matches(self.value)))
 
     def none(self, matches: Matches) -> ColumnElement[bool]:
+        if self.each:
+            return not_(exists(self._of_each().where(matches(self.value))))
         return or_(self.key.is_(None), self.key.not_in(self.owners.where(matches(self.value))))
 
     def sort_key(self) -> ColumnElement[Any]:
-        (owner,) = self.owners.selected_columns
-        least = self.owners.with_only_columns(func.min(self.value)).where(owner == self.key)
-        return least.correlate(object_).scalar_subquery()
+        return self._of_each().with_only_columns(func.min(self.value)).scalar_subquery()
+
+    def _of_each(self) -> Select[Any]:
+        rows = self.owners if self.rows is None else self.rows
+        (owner,) = rows.selected_columns
+        return rows.where(owner == self.key).correlate(object_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,46 +197,79 @@ class DocumentField:
 Field = ColumnField | RowsField | DocumentField
 
 
-def column_field(spec: AttributeColumn, has_lists: bool) -> ColumnField:
-    """Field of an attribute with a column of its own."""
+def column_field(spec: AttributeColumn, lists: RowsField | None) -> ColumnField:
+    """Field of an attribute with a column of its own; `lists` has what has several values."""
     coerce = values.age if spec.name == "PatientAge" else _COERCE[spec.type]
     return ColumnField(
         spec.name,
         object_.c[spec.column],
         coerce,
         globs=spec.type is not AttributeType.NUMBER,
-        lists=user_field(spec.name, spec.type) if has_lists else None,
+        lists=lists,
     )
 
 
-def user_field(name: str, type_: AttributeType) -> RowsField:
+def user_field(connection: Connection, name: str, type_: AttributeType, each: bool) -> RowsField:
     """Field of an attribute kept as rows."""
     is_number = type_ is AttributeType.NUMBER
+    owners, called = select(attribute.c.object_id), literal(name, Text)
     return RowsField(
         name,
-        select(attribute.c.object_id).where(attribute.c.name == literal(name, Text)),
+        owners.where(attribute.c.name == called),
         attribute.c.num if is_number else attribute.c.text,
         _COERCE[type_],
         globs=not is_number,
+        rows=owners.where(unindexed(connection, attribute.c.name) == called),
+        each=each,
     )
 
 
-def visits_field(sight: Sight) -> ColumnField:
+def visits_field(sight: Sight, each: bool) -> Field:
     """Visits of an object's patient: all for who sees all of the patient, else those seen."""
-    other = object_.alias()
-    seen = (
-        select(func.count(func.coalesce(other.c.study_date, other.c.session).distinct()))
-        .where(other.c.patient == object_.c.patient, other.c.lfn.is_not(None), sight.objects(other))
-        .correlate(object_)
-        .scalar_subquery()
-    )
     every = select(patient.c.visits).where(patient.c.pseudonym == object_.c.patient)
-    visits = case(
-        (object_.c.patient.is_(None), null()),
-        (sight.cares(object_.c.patient), every.correlate(object_).scalar_subquery()),
-        else_=seen,
+    of_whole = sight.cares(object_.c.patient)
+    if each:
+        other = object_.alias()
+        seen = (
+            select(_visits_in(other))
+            .where(
+                other.c.patient == object_.c.patient,
+                other.c.lfn.is_not(None),
+                sight.objects(other),
+            )
+            .correlate(object_)
+            .scalar_subquery()
+        )
+        visits = case(
+            (object_.c.patient.is_(None), null()),
+            (of_whole, every.correlate(object_).scalar_subquery()),
+            else_=seen,
+        )
+        return ColumnField("visits", visits, values.number, globs=False)
+    whole = every.correlate(object_).scalar_subquery()
+    found = visits_seen(sight, case((of_whole, whole), else_=_visits_in(object_))).subquery()
+    return RowsField(
+        "visits",
+        select(found.c.patient),
+        found.c.visits,
+        values.number,
+        globs=False,
+        key=object_.c.patient,
     )
-    return ColumnField("visits", visits, values.number, globs=False)
+
+
+def visits_seen(sight: Sight, visits: ColumnElement[int] | None = None) -> Select[Any]:
+    """Select patients of objects that are seen, and how many visits of each are seen."""
+    shown = _visits_in(object_) if visits is None else visits
+    return (
+        select(object_.c.patient, shown.label("visits"))
+        .where(object_.c.patient.is_not(None), object_.c.lfn.is_not(None), sight.objects())
+        .group_by(object_.c.patient)
+    )
+
+
+def _visits_in(of: FromClause) -> ColumnElement[int]:
+    return func.count(func.coalesce(of.c.study_date, of.c.session).distinct())
 
 
 def _replica_count() -> ColumnElement[Any]:

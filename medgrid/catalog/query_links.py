@@ -20,40 +20,46 @@ from medgrid.catalog.sight import Sight
 from medgrid.errors import UsageError
 from medgrid.model import LFN, JobId
 
-__all__ = ["algorithm_is", "derived_from", "job_is", "made_at_all"]
+__all__ = ["algorithm_is", "derived_from", "job_is", "made_at_all", "made_where"]
 
 
-def _made_where(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    return object_.c.id.in_(
+def made_where(condition: ColumnElement[bool], *, each: bool) -> ColumnElement[bool]:
+    """Made by a derivation for which `condition` holds; see `RowsField` of `each`."""
+    return _is_among(
         select(derivation_output.c.object_id)
         .join(derivation, derivation.c.id == derivation_output.c.derivation)
-        .where(condition)
+        .where(condition),
+        each,
     )
 
 
-def made_at_all() -> ColumnElement[bool]:
+def _is_among(outputs: Select[Any], each: bool) -> ColumnElement[bool]:
+    if not each:
+        return object_.c.id.in_(outputs)
+    return exists(outputs.where(derivation_output.c.object_id == object_.c.id).correlate(object_))
+
+
+def made_at_all(*, each: bool) -> ColumnElement[bool]:
     """Made by an algorithm, not brought from outside."""
-    return object_.c.id.in_(select(derivation_output.c.object_id))
+    return _is_among(select(derivation_output.c.object_id), each)
 
 
 def algorithm_is(
     matches: Callable[[ColumnElement[str]], ColumnElement[bool]] | None, exact: str = ""
 ) -> ColumnElement[bool]:
-    """Made by an algorithm whose name, or ``name@version``, matches or is `exact`."""
+    """Whether the name of a derivation's algorithm, or ``name@version``, matches or is `exact`."""
     if matches is not None:
         label = derivation.c.algorithm_name + "@" + derivation.c.algorithm_version
-        return _made_where(or_(matches(derivation.c.algorithm_name), matches(label)))
-    if not exact:
-        return made_at_all()
+        return or_(matches(derivation.c.algorithm_name), matches(label))
     name, at, version = exact.partition("@")
     found = derivation.c.algorithm_name == literal(name, Text)
     if at:
         found = and_(found, derivation.c.algorithm_version == literal(version, Text))
-    return _made_where(found)
+    return found
 
 
 def job_is(text: str | None, sight: Sight) -> ColumnElement[bool]:
-    """Made by job ``42.7``, by any of submission ``42``, or by any job at all when None.
+    """Whether a derivation is job ``42.7``, any of submission ``42``, or any job at all when None.
 
     A viewer's own jobs are meant.
 
@@ -64,15 +70,15 @@ def job_is(text: str | None, sight: Sight) -> ColumnElement[bool]:
     """
     own = sight.asked_for()
     if text is None:
-        return _made_where(and_(derivation.c.submission.is_not(None), own))
+        return and_(derivation.c.submission.is_not(None), own)
     if text.isascii() and text.isdigit() and len(text) < 19:
-        return _made_where(and_(derivation.c.submission == int(text), own))
+        return and_(derivation.c.submission == int(text), own)
     try:
         job = JobId.parse(text)
     except UsageError as error:
         raise UsageError(f"{error.message}; {error.hint}") from error
-    return _made_where(
-        and_(derivation.c.submission == job.submission, derivation.c.job_number == job.number, own)
+    return and_(
+        derivation.c.submission == job.submission, derivation.c.job_number == job.number, own
     )
 
 

@@ -9,7 +9,9 @@ false, never unknown: ``not`` is pushed down to the conditions, and each field k
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +19,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     and_,
+    exists,
     false,
     literal,
     not_,
@@ -27,6 +30,7 @@ from sqlalchemy import (
 
 from medgrid.catalog import query_values as values
 from medgrid.catalog.attributes import ALIASES, COLUMNS, TAGS, nearest
+from medgrid.catalog.many import among
 from medgrid.catalog.names import KnownName, known_names, seen_names
 from medgrid.catalog.nominative import is_nominative
 from medgrid.catalog.query import Question, QuestionError, parse
@@ -50,14 +54,14 @@ from medgrid.catalog.query_fields import (
     DocumentField,
     Field,
     Matches,
+    RowsField,
     column_field,
     user_field,
     visits_field,
 )
-from medgrid.catalog.query_links import algorithm_is, derived_from, job_is, made_at_all
+from medgrid.catalog.query_links import algorithm_is, derived_from, job_is, made_at_all, made_where
 from medgrid.catalog.query_match import below, compare, contains_glob, glob, path_glob
 from medgrid.catalog.query_values import BadValue, Span
-from medgrid.catalog.rows import value_table
 from medgrid.catalog.schema import Text, dataset, dataset_member, object_
 from medgrid.catalog.sight import Sight
 from medgrid.errors import NotFound, UsageError
@@ -68,6 +72,8 @@ __all__ = ["Compiler"]
 _NEGATIVE = {"!=": "=", "!~": "~"}
 _LINKS = ("algorithm", "dataset", "derived_from", "job", "lfn")
 _MAX_DATASETS = 20
+_RANGES = ("created", "StudyDate", "PatientAge")
+_NARROW = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "lfn", "id")
 _WORDS: dict[str, list[str]] = {
     "kind": list(ObjectKind),
     "class": list(DataClass),
@@ -80,11 +86,12 @@ class Compiler:
     """Turns questions into conditions on table ``object``, for one connection."""
 
     def __init__(self, connection: Connection, sight: Sight) -> None:
-        self._connection = connection
+        self.connection = connection
         self.sight = sight
         self._dialect = connection.dialect.name
         self._text = ""
         self._open_datasets: tuple[str, ...] = ()
+        self._is_narrow = False  # whether other conditions leave few objects
 
     def where(self, question: Question) -> ColumnElement[bool]:
         """Condition that holds for the objects asked for.
@@ -106,13 +113,14 @@ class Compiler:
 
     def base(self, question: Question) -> ColumnElement[bool]:
         """Condition for what a question may find whatever it asks for; see `where`."""
-        before, self._text = self._text, question.text
-        try:
-            usual = true() if question.root is None else self._usual(question.root)
-        finally:
-            self._text = before
-        if question.root is None:
-            usual = _NOT_ORIGINAL
+        usual = _NOT_ORIGINAL
+        if question.root is not None:
+            before, self._text = self._text, question.text
+            try:
+                with self._narrowed(_narrows(question.root)):
+                    usual = self._usual(question.root)
+            finally:
+                self._text = before
         return and_(object_.c.lfn.is_not(None), usual, self.sight.objects())
 
     def condition(self, node: Node, text: str) -> ColumnElement[bool]:
@@ -150,7 +158,8 @@ class Compiler:
         """
         if name in ("algorithm", "dataset", "derived_from", "job") or name.startswith("input."):
             raise UsageError(f"cannot sort by {name}")
-        return self.field(name).sort_key()
+        with self._narrowed(True):
+            return self.field(name).sort_key()
 
     def names(self) -> list[str]:
         """All names a question may use in this grid, beside DICOM keywords no object has.
@@ -158,33 +167,72 @@ class Compiler:
         Of those that users gave, a viewer knows the ones on objects that they see.
         """
         users = [name for name, known in self._known.items() if known.place == "user"]
-        seen = seen_names(self._connection, self.sight, users)
+        seen = seen_names(self.connection, self.sight, users)
         others = [name for name in self._known if name not in users or name in seen]
         return [*COLUMNS, *ALIASES, *VIRTUAL, *_LINKS, *others]
 
+    def has_range(self, question: Question) -> bool:
+        """Whether a range of an indexed column bounds what a question finds, and no path does."""
+        root = question.root
+        parts = root.parts if isinstance(root, And) else (root,)
+        if any(
+            isinstance(leaf, Path) for part in parts if part is not None for leaf in leaves(part)
+        ):
+            return False
+        return any(
+            ALIASES.get(TAGS.get(part.name, part.name), part.name) in _RANGES
+            for part in parts
+            if isinstance(part, Compare | Between)
+        )
+
+    @property
+    def _each(self) -> bool:
+        """Whether rows of other tables are looked up for each object.
+
+        PostgreSQL turns this round where that is better; a list of all that match it reads again
+        and again when it is too long for its memory.
+        """
+        return self._is_narrow or self._dialect != "sqlite"
+
+    @contextmanager
+    def _narrowed(self, is_narrow: bool) -> Iterator[None]:
+        before = self._is_narrow
+        self._is_narrow = before or is_narrow
+        try:
+            yield
+        finally:
+            self._is_narrow = before
+
     @cached_property
     def _known(self) -> dict[str, KnownName]:
-        return known_names(self._connection)
+        return known_names(self.connection)
 
     def _resolve(self, name: str) -> Field | None:
         name = ALIASES.get(name, name)
         if name in COLUMNS:
             lists = self._known.get(name)
-            return column_field(COLUMNS[name], lists is not None and lists.place == "list")
+            has_lists = lists is not None and lists.place == "list"
+            return column_field(
+                COLUMNS[name], self._user_field(name, COLUMNS[name].type) if has_lists else None
+            )
         if name == "visits" and self.sight.viewer is not None:
-            return visits_field(self.sight)
+            return visits_field(self.sight, self._is_narrow)
         if name in VIRTUAL:
-            return VIRTUAL[name]
+            field = VIRTUAL[name]
+            return replace(field, each=self._each) if isinstance(field, RowsField) else field
         if name == "lfn":
             return ColumnField("lfn", object_.c.lfn, values.text, globs=True)
         known = self._known.get(name)
         if known is None:
             return None
         if known.place == "user":
-            if not seen_names(self._connection, self.sight, [name]):
+            if not seen_names(self.connection, self.sight, [name]):
                 return None
-            return user_field(name, known.type)
+            return self._user_field(name, known.type)
         return DocumentField(name, known.type, self._dialect)
+
+    def _user_field(self, name: str, type_: AttributeType) -> RowsField:
+        return user_field(self.connection, name, type_, self._each)
 
     def _from_dictionary(self, name: str, at: int) -> Field:
         """Field of a DICOM or BIDS name that no object has: asking for it is no error."""
@@ -237,7 +285,8 @@ class Compiler:
         if isinstance(node, Not):
             return self._node(node.part, not positive)
         if isinstance(node, And | Or):
-            parts = [self._node(part, positive) for part in node.parts]
+            with self._narrowed(positive and _narrows(node)):
+                parts = [self._node(part, positive) for part in node.parts]
             return and_(*parts) if isinstance(node, And) == positive else or_(*parts)
         if isinstance(node, Path):
             found = self._path(object_.c.lfn, node.pattern.text)
@@ -267,11 +316,11 @@ class Compiler:
     def _patients(self, pseudonyms: Collection[str], positive: bool) -> ColumnElement[bool]:
         if not pseudonyms:
             return false() if positive else true()
-        given = select(value_table(self._connection, sorted(pseudonyms)).c.value)
         patient = object_.c.patient
+        chosen = among(self.connection, patient, sorted(pseudonyms))
         if positive:
-            return and_(patient.is_not(None), patient.in_(given))
-        return or_(patient.is_(None), patient.not_in(given))
+            return and_(patient.is_not(None), chosen)
+        return or_(patient.is_(None), not_(chosen))
 
     @staticmethod
     def _is_negative(node: Compare | Between | OneOf) -> bool:
@@ -338,16 +387,16 @@ class Compiler:
     def _link(self, node: Compare | Between | OneOf | Known) -> ColumnElement[bool]:
         """Conditions on how an object was made; they are true or false, never NULL."""
         name = node.name
-        made = {
-            "algorithm": algorithm_is(None),
-            "job": job_is(None, self.sight),
-            "derived_from": made_at_all(),
-        }
+        made = (
+            made_where(job_is(None, self.sight), each=self._each)
+            if name == "job"
+            else made_at_all(each=self._each)
+        )
         if isinstance(node, Known):
-            return made[name] if node.known else not_(made[name])
+            return made if node.known else not_(made)
         given, operator = self._given(node, globs=name != "job")
         found = or_(false(), *(self._linked(name, value, operator == "~") for value in given))
-        return and_(made[name], not_(found)) if self._is_negative(node) else found
+        return and_(made, not_(found)) if self._is_negative(node) else found
 
     def _given(
         self, node: Compare | Between | OneOf | Known, globs: bool
@@ -370,12 +419,11 @@ class Compiler:
 
     def _linked(self, name: str, value: Value, is_glob: bool) -> ColumnElement[bool]:
         if name == "algorithm":
-            if is_glob:
-                return algorithm_is(lambda column: glob(column, value.text, self._dialect))
-            return algorithm_is(None, value.text)
+            matches = (lambda column: glob(column, value.text, self._dialect)) if is_glob else None
+            return made_where(algorithm_is(matches, value.text), each=self._each)
         if name == "job":
             try:
-                return job_is(value.text, self.sight)
+                return made_where(job_is(value.text, self.sight), each=self._each)
             except UsageError as error:
                 raise self._wrong(error.message, value.at) from error
         if not value.text.startswith("/"):
@@ -398,13 +446,13 @@ class Compiler:
 
     def _dataset(self, value: Value, positive: bool) -> ColumnElement[bool]:
         name = value.text
-        row = self._connection.execute(
+        row = self.connection.execute(
             select(dataset.c.question, dataset.c.frozen).where(
                 dataset.c.owner == self.sight.owner, dataset.c.name == name
             )
         ).first()
         if row is None:
-            names = self._connection.scalars(
+            names = self.connection.scalars(
                 select(dataset.c.name).where(dataset.c.owner == self.sight.owner)
             ).all()
             raise NotFound(
@@ -415,6 +463,9 @@ class Compiler:
                 dataset_member.c.owner == literal(self.sight.owner, Text),
                 dataset_member.c.dataset == literal(name, Text),
             )
+            if self._each:
+                is_member = exists(members.where(dataset_member.c.lfn == object_.c.lfn))
+                return is_member if positive else not_(is_member)
             return object_.c.lfn.in_(members) if positive else object_.c.lfn.not_in(members)
         if name in self._open_datasets or len(self._open_datasets) >= _MAX_DATASETS:
             chain = " -> ".join((*self._open_datasets, name))
@@ -430,6 +481,19 @@ class Compiler:
             return and_(found, usual) if positive else or_(found, not_(usual))
         finally:
             self._open_datasets, self._text = datasets_before, text_before
+
+
+def _narrows(node: Node) -> bool:
+    """Whether a question leaves a few objects, whatever else it asks, that an index finds."""
+    if isinstance(node, And):
+        return any(map(_narrows, node.parts))
+    if isinstance(node, Patients):
+        return True
+    if not isinstance(node, Compare | OneOf):
+        return False
+    is_equal = not node.negated if isinstance(node, OneOf) else node.op == "="
+    name = TAGS.get(node.name, node.name)
+    return is_equal and ALIASES.get(name, name) in _NARROW
 
 
 def _one_of(value: ColumnElement[object], spans: Sequence[Span]) -> ColumnElement[bool]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 
+from medgrid.catalog.many import unindexed
 from medgrid.catalog.query import Question
 from medgrid.catalog.query_sql import Compiler
 from medgrid.catalog.schema import object_
@@ -30,10 +31,11 @@ def count(db: Database, sight: Sight, question: Question) -> int:
 def lfns(db: Database, sight: Sight, question: Question, limit: int | None = None) -> Iterator[LFN]:
     """LFNs of the objects that answer, sorted."""
     with db.read() as connection:
+        compiler = Compiler(connection, sight)
         statement = (
             select(object_.c.lfn)
-            .where(Compiler(connection, sight).where(question))
-            .order_by(object_.c.lfn)
+            .where(compiler.where(question))
+            .order_by(_by_lfn(compiler, question, limit))
             .limit(limit)
         )
         found = connection.execution_options(yield_per=_CHUNK).execute(statement)
@@ -59,7 +61,7 @@ def select_columns(
         statement = (
             select(object_.c.id, *shown.expressions)
             .where(compiler.where(question))
-            .order_by(*_order(compiler, sort))
+            .order_by(*_order(compiler, sort), _by_lfn(compiler, question, limit))
             .limit(limit)
         )
         found = connection.execution_options(yield_per=_CHUNK).execute(statement)
@@ -72,4 +74,10 @@ def _order(compiler: Compiler, sort: Sequence[str]) -> Iterator[ColumnElement[An
         descending = name.startswith("-")
         key = compiler.sort_key(name.removeprefix("-"))
         yield (key.desc() if descending else key.asc()).nulls_last()
-    yield object_.c.lfn.asc()
+
+
+def _by_lfn(compiler: Compiler, question: Question, limit: int | None) -> ColumnElement[Any]:
+    """Order by LFN, not by its index where another bounds what is read to the end anyway."""
+    if limit is None and compiler.has_range(question):
+        return unindexed(compiler.connection, object_.c.lfn)
+    return object_.c.lfn

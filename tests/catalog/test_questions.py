@@ -259,6 +259,23 @@ def test_explain_says_which_part_leaves_nothing(grid: Catalog, made: dict[str, O
     assert grid.objects.explain(parse("suffix=T1w"))[0].note == "no object has suffix"
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        *("algorithm=register", "algorithm~'*@1'", "job=42.7", "worker=w1", "worker~'w*'"),
+        *("nmi>1.2", "nmi!=1.5", "EchoTime=2", "dataset=d", "se=s1", "se_site=here", "visits=1"),
+        *("job is known", "algorithm is known", "nmi is known"),
+    ],
+)
+def test_few_objects_are_asked_the_same_as_all(
+    grid: Catalog, made: dict[str, ObjectId], question: str
+) -> None:
+    grid.datasets.save("d", parse("/out and nmi>1.2"), freeze=True)
+    few = "lfn in (/img/a, /img/b, /out/ra, /out/rb, /out/table)"
+    for text in (question, f"not {question}"):
+        assert ask(grid, f"{few} and {text}") == ask(grid, text)
+
+
 def test_provenance(grid: Catalog, made: dict[str, ObjectId]) -> None:
     found = grid.provenance.made_by(made["rb"])
     assert found is not None
@@ -270,8 +287,14 @@ def test_provenance(grid: Catalog, made: dict[str, ObjectId]) -> None:
     assert found.inputs_of(made["ra"]) == {"source": [made["a"]], "targets": [made["a"]]}
     assert grid.provenance.made_by(made["a"]) is None
     assert [one.algorithm_label for one in grid.provenance.made_from(made["rb"])] == ["table@1"]
+    by_input = grid.provenance.made_from_many([made["a"], made["b"], made["t"]])
+    assert by_input == {made["a"]: [found], made["b"]: [found]}
+    assert found.outputs_from([made["b"], made["t"]]) == {made["b"]: {"images": [made["rb"]]}}
+    assert grid.provenance.made_out_of([made["a"]]) == {made["ra"]}
+    assert grid.provenance.made_out_of([made["b"]]) == {made["rb"], made["t"]}
     grid.objects.remove(LFN("/out/rb"))
     assert grid.provenance.made_by(made["rb"]) == found
+    assert grid.provenance.made_out_of([made["b"]]) == {made["rb"], made["t"]}
 
 
 def test_every_column_can_be_asked_for(grid: Catalog) -> None:

@@ -204,6 +204,11 @@ def test_visits_are_those_that_are_seen(view: View) -> None:
     assert shown["ada"] == shown["jane"] == shown[None]
     assert words(view("bob"), "visits>=2") == ""
     assert words(view("bob"), "visits=1") == "one-image"
+    assert words(view("bob"), "visits=1 and PatientID=P-1") == "one-image"
+    assert words(view("bob"), "visits>=2 and PatientID=P-1") == ""
+    for viewer, rows in shown.items():
+        question = parse("PatientID=P-1")
+        assert list(view(viewer).objects.select(question, ["lfn", "visits"], ["visits"])) == rows
     assert words(view("bob"), "not visits=1") == "code table"
     assert words(view("ada"), "visits>=3 and StudyDate=2020-01-01") == "one-image"
     assert list(view("bob").objects.select(parse("/g/table"), ["visits"])) == [(None,)]

@@ -10,38 +10,14 @@ _QUOTA = "a quota of jobs is held by counting the open jobs of their owner"
 
 _ONCE = "with statistics of when the store was small, tables are read once for many ids"
 
-_ATTRIBUTES = "what users gave to few objects is sought among all that they gave"
-_QUESTIONS = "what is sought in a table of its own is found first, whoever it is of"
-_UPLOADS = "what is at a storage element is read for each of the names that are asked for"
+
+_VISITS = "visits are counted of all that somebody sees who is not of every team"
+_QUESTIONS = "at this size PostgreSQL reads a dataset rather than look few objects up in it"
 
 ON_SQLITE: dict[str, str] = {
-    "objects.get": _ATTRIBUTES,
-    "objects.get [version]": _ATTRIBUTES,
-    "objects.get_many": _ATTRIBUTES,
-    "objects.by_ids": _ATTRIBUTES,
-    "objects.twins": _ATTRIBUTES,
-    "objects.of_patient": _ATTRIBUTES,
-    "objects.left_behind": _ATTRIBUTES,
-    "access.things": _ATTRIBUTES,
-    "objects.lfns [dataset=big and PatientID=P-0000000003]": _QUESTIONS,
-    "objects.lfns [not dataset=big and PatientID=P-0000000003]": _QUESTIONS,
-    "objects.lfns [algorithm=seg and PatientID=P-0000000003]": _QUESTIONS,
-    "objects.lfns [worker=w1 and PatientID=P-0000000003]": _QUESTIONS,
-    "objects.lfns [se=s1 and PatientID=P-0000000003]": _QUESTIONS,
-    "objects.lfns [dataset=live and PatientID=P-0000000003]": _QUESTIONS,
-    "objects.lfns [created>2040]": _QUESTIONS,
-    "objects.lfns [visits>6]": _QUESTIONS,
-    "objects.select [sort vol]": "attributes that users gave are sorted by reading all of one name",
-    "objects.known_at": _UPLOADS,
-    "objects.remove": _UPLOADS,
-    "objects.discard": _UPLOADS,
-    "objects.reserve": _UPLOADS,
-    "objects.reserve_many": _UPLOADS,
-    "objects.condemn": _UPLOADS,
-    "objects.condemn_uploads": _UPLOADS,
-    "objects.condemn_uploads [since]": _UPLOADS,
-    "objects.end_condemned": _UPLOADS,
-    "objects.rekey": _UPLOADS,
+    "objects.lfns [visits>6]": _VISITS,
+    "objects.lfns [dataset=live and PatientID=P-0000000003]": "SQLite may begin with either part",
+    "objects.left_behind": "with statistics, objects are read in another order than they are asked",
     "jobs.create_submission": _QUOTA,
     "jobs.resubmit": _QUOTA,
     "desk.next_time": _ENDS,
@@ -72,7 +48,6 @@ ON_POSTGRES: dict[str, str] = {
     "provenance.made_from": _JOINED,
     "objects.lfns [dataset=big and PatientID=P-0000000003]": _QUESTIONS,
     "objects.lfns [not dataset=big and PatientID=P-0000000003]": _QUESTIONS,
-    "objects.forget": "all replicas are read to find out which objects have none",
     "objects.withdraw": _JOINED,
 }
 

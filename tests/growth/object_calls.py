@@ -155,6 +155,11 @@ def _rename_all(catalog: Catalog, world: World, count: int) -> None:
         catalog.objects.rename(one, LFN(f"{one}.new"))
 
 
+def _rename_many(catalog: Catalog, world: World, count: int) -> None:
+    lfns = world.some(world.lfns[1::2], count)
+    catalog.objects.rename_many({one: LFN(f"{one}.new") for one in lfns})
+
+
 def _name_all(catalog: Catalog, world: World, count: int) -> None:
     for number, id_ in enumerate(world.some(world.outputs, count)):
         catalog.objects.name(id_, LFN(f"/n/{number}"))
@@ -209,6 +214,9 @@ _READING: list[Call[Catalog]] = [
     Call("objects.twins", lambda c, w, n: c.objects.twins(w.some(w.ids[::2], n))),
     Call("objects.versions", lambda c, w, n: c.objects.versions(w.flat_lfns[0]), FIXED),
     Call("objects.exists", lambda c, w, n: c.objects.exists(w.lfns[1]), FIXED),
+    Call("objects.contents", lambda c, w, n: c.objects.contents(w.some(w.lfns[1::2], n))),
+    Call("objects.is_folder", lambda c, w, n: c.objects.is_folder("/t"), FIXED),
+    Call("objects.below", lambda c, w, n: c.objects.below("/flat"), SHARE),
     Call("objects.list [root]", lambda c, w, n: c.objects.list("/"), FIXED, INSIDERS),
     Call("objects.list", lambda c, w, n: c.objects.list(w.lfns[0].parent), FIXED, INSIDERS),
     Call("objects.list [flat]", lambda c, w, n: c.objects.list("/flat"), SHARE),
@@ -254,6 +262,10 @@ _READING: list[Call[Catalog]] = [
         "provenance.made_by_many [twins]",
         lambda c, w, n: c.provenance.made_by_many(w.some(w.ids[1::2], n)),
     ),
+    Call(
+        "provenance.made_from_many", lambda c, w, n: c.provenance.made_from_many(w.ids[: 2 * n : 2])
+    ),
+    Call("provenance.made_out_of", lambda c, w, n: c.provenance.made_out_of(w.ids[:n])),
     Call("provenance.made_from", lambda c, w, n: c.provenance.made_from(w.ids[0]), FIXED),
     Call(
         "provenance.made_from [all]", lambda c, w, n: c.provenance.made_from(w.flat_ids[0]), SHARE
@@ -286,6 +298,8 @@ def _remove_algorithm(catalog: Catalog, world: World, count: int) -> None:
 
 _WRITING: list[Call[Catalog]] = [
     _write("objects.rename", _rename_all, FIXED),
+    _write("objects.rename_many", _rename_many),
+    _write("objects.remove_many", lambda c, w, n: c.objects.remove_many(w.some(w.lfns[1::2], n))),
     _write("objects.remove", lambda c, w, n: _each(c.objects.remove, w.some(w.lfns, n)), FIXED),
     _write("objects.discard", lambda c, w, n: c.objects.discard(w.some(w.outputs, n))),
     _write("objects.register", lambda c, w, n: c.objects.register(_new(w, n))),
