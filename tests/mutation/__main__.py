@@ -62,7 +62,7 @@ def main(argv: list[str], root: Path = ROOT) -> int:
         copied(root) as tree,
         (directory / f"results-{options.seed}-{part}of{parts}.jsonl").open("a") as results,
     ):
-        for mutant, tests in zip(left, covering(root, left, record), strict=True):
+        for mutant, tests in zip(left, covering(root, left, record, tree.tests()), strict=True):
             start_s = time.monotonic()
             verdict = try_mutant(tree, mutant, tests)
             results.write(line_of(mutant, verdict, time.monotonic() - start_s) + "\n")

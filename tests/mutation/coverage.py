@@ -47,8 +47,10 @@ def collect(root: Path, found: Sequence[Module], record: Path, words: Sequence[s
             raise RuntimeError(f"pytest ended with {code}, see {record.with_suffix('.log')}")
 
 
-def covering(root: Path, mutants: Sequence[Mutant], record: Path) -> list[Tests]:
-    """The tests for each mutant, in the order in which they are to run."""
+def covering(
+    root: Path, mutants: Sequence[Mutant], record: Path, present: frozenset[str]
+) -> list[Tests]:
+    """The tests for each mutant, in the order in which they are to run; of those still there."""
     wanted = [_witnesses(one) for one in mutants]
     all_wanted = frozenset().union(*wanted)
     hit: dict[str, set[str]] = {}  # by test
@@ -59,14 +61,12 @@ def covering(root: Path, mutants: Sequence[Mutant], record: Path) -> list[Tests]
         if "statements" in told:
             places = [(i, key) for i, key in enumerate(told["statements"]) if key in all_wanted]
             continue
+        if told["test"] not in present:
+            continue
         marks = zlib.decompress(base64.b85decode(told["hits"]))
         hit[told["test"]] = {key for i, key in places if marks[i]}
         took_s[told["test"]] = told["s"]
-    texts = {
-        file: (root / file).read_text()
-        for file in {test.partition("::")[0] for test in hit}
-        if (root / file).exists()
-    }
+    texts = {file: (root / file).read_text() for file in {test.partition("::")[0] for test in hit}}
 
     def order(mutant: Mutant, test: str) -> tuple[int, float]:
         file = test.partition("::")[0]
@@ -78,7 +78,7 @@ def covering(root: Path, mutants: Sequence[Mutant], record: Path) -> list[Tests]
         {
             test: took_s[test]
             for test in sorted(
-                (test for test in hit if hit[test] & keys and test.partition("::")[0] in texts),
+                (test for test in hit if hit[test] & keys),
                 key=lambda test: order(mutant, test),
             )
         }

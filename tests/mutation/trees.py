@@ -18,6 +18,7 @@ from pathlib import Path
 __all__ = ["Tree", "copied"]
 
 _LEFT_OUT = (".git", ".venv*", "__pycache__", ".*_cache", ".hypothesis", ".benchmarks", ".nightly")
+_COLLECT_S = 1800
 _PR_SET_CHILD_SUBREAPER = 36
 _IN_NAMESPACE = ("unshare", "--mount", "--propagation=private", "sh", "-c")
 
@@ -37,6 +38,12 @@ class Tree:
         file.write_text(source)
         for old in (file.parent / "__pycache__").glob(f"{file.stem}.*"):
             old.unlink()
+
+    def tests(self) -> frozenset[str]:
+        """Names of all tests there are."""
+        self.pytest("--collect-only", "tests", limit_s=_COLLECT_S)
+        lines = self.log.read_text(errors="replace").splitlines()
+        return frozenset(line for line in lines if "::" in line)
 
     def pytest(self, *words: str, limit_s: float) -> int | None:
         """Run pytest there; its exit code, or None when the time was out."""

@@ -14,9 +14,10 @@ from tests.mutation.trees import Tree
 __all__ = ["MOST_S", "Verdict", "try_mutant"]
 
 MOST_S = 60.0  # of tests for one mutant
-_SLACK = 10  # the machine may be busy
-_START_S = 60.0
+_SLACK = 10  # so many times its usual time a test may take: the machine may be busy
+_START_S = 20.0
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
+_HANGS = "from pytest-timeout"
 _TOLD_TWICE_S = 0.5  # a test that took so long starts processes: a busy machine can fail it
 _FAILED_CODE, _NONE_CODE = 1, 5
 
@@ -66,13 +67,16 @@ def _run(tree: Tree, tests: Tests) -> tuple[str, str]:
         return "survived", ""
     names = tree.root / "chosen-tests"
     names.write_text("\n".join(tests))
-    limit_s = _START_S + _SLACK * sum(tests.values())
-    code = tree.pytest("-x", "-rfE", f"--timeout={limit_s:.0f}", f"@{names}", limit_s=limit_s)
+    test_s = _START_S + _SLACK * max(tests.values())
+    limit_s = 2 * test_s + _SLACK * sum(tests.values())
+    code = tree.pytest("-x", "-rfE", f"--timeout={test_s:.0f}", f"@{names}", limit_s=limit_s)
     if code is None:
         return "timeout", ""
     if code == 0:
         return "survived", ""
     if code == _NONE_CODE:
         raise RuntimeError(f"no test ran: {Path(tree.log).read_text()[-2000:]}")
-    found = _FAILED.search(tree.log.read_text(errors="replace"))
-    return "killed", found[1] if found else "(not even collected)"
+    log = tree.log.read_text(errors="replace")
+    found = _FAILED.search(log)
+    outcome = "timeout" if _HANGS in log else "killed"
+    return outcome, found[1] if found else f"(pytest ended with {code})"
