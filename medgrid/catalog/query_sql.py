@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     and_,
@@ -30,7 +31,7 @@ from sqlalchemy import (
 
 from medgrid.catalog import query_values as values
 from medgrid.catalog.attributes import ALIASES, COLUMNS, TAGS, nearest
-from medgrid.catalog.many import among
+from medgrid.catalog.many import among, unindexed
 from medgrid.catalog.names import KnownName, known_names, seen_names
 from medgrid.catalog.nominative import is_nominative
 from medgrid.catalog.query import Question, QuestionError, parse
@@ -74,6 +75,7 @@ _LINKS = ("algorithm", "dataset", "derived_from", "job", "lfn")
 _MAX_DATASETS = 20
 _RANGES = ("created", "StudyDate", "PatientAge")
 _NARROW = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "lfn", "id")
+_SOUGHT = (*_NARROW, "StudyDate", "session")  # the last stand beside the patient in indexes
 _WORDS: dict[str, list[str]] = {
     "kind": list(ObjectKind),
     "class": list(DataClass),
@@ -301,6 +303,8 @@ class Compiler:
             found = self._link(node)
             return found if positive else not_(found)
         field = self.field(node.name, node.at)
+        if self._is_narrow and isinstance(field, ColumnField):
+            field = self._beside(field)
         if isinstance(node, Known):
             matches: Matches = lambda value: value.is_not(None)  # noqa: E731
             return field.some(matches) if node.known == positive else field.none(matches)
@@ -312,6 +316,12 @@ class Compiler:
         if positive:
             return and_(field.some(known), field.none(matches))
         return or_(field.none(known), field.some(matches))
+
+    def _beside(self, field: ColumnField) -> ColumnField:
+        """A field that is compared where few objects are left: no index of its own finds fewer."""
+        if field.name in _SOUGHT or not isinstance(field.column, Column):
+            return field
+        return replace(field, column=unindexed(self.connection, field.column))
 
     def _patients(self, pseudonyms: Collection[str], positive: bool) -> ColumnElement[bool]:
         if not pseudonyms:

@@ -16,7 +16,6 @@ _QUESTIONS = "at this size PostgreSQL reads a dataset rather than look few objec
 
 ON_SQLITE: dict[str, str] = {
     "objects.lfns [visits>6]": _VISITS,
-    "objects.lfns [dataset=live and PatientID=P-0000000003]": "SQLite may begin with either part",
     "objects.left_behind": "with statistics, objects are read in another order than they are asked",
     "jobs.create_submission": _QUOTA,
     "jobs.resubmit": _QUOTA,
