@@ -19,7 +19,7 @@ from tests.lab.niftis import write_bids, write_json, write_nifti
 from tests.lab.prompt import Prompt
 from tests.lab.waiting import PATIENCE_S, wait_for
 
-SERIES = 90
+SERIES = 300  # lines of more than what a pipe is written in at once
 
 
 def patient(prompt: Prompt, patient_id: str = "PAT-4711") -> str:
@@ -177,7 +177,7 @@ def stored(prompt: Prompt) -> int:
     return sum(path.is_file() for path in (prompt.home / "storage").rglob("*"))
 
 
-@pytest.mark.parametrize("after", [1, 30])
+@pytest.mark.parametrize("after", [1, 100])
 def test_killed_at_any_point_the_next_import_goes_on(
     grid_prompt: Prompt, folder: Path, after: int
 ) -> None:
