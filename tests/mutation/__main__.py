@@ -34,6 +34,7 @@ def main(argv: list[str], root: Path = ROOT) -> int:
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--resume", type=Path, metavar="DIR", help="of an earlier run")
     parser.add_argument("--part", default="1/1", metavar="I/N", help="every Nth from the Ith")
+    parser.add_argument("--most-s", type=float, default=60, help="of tests for one mutant [60]")
     parser.add_argument("--again", action="store_true", help="try survivors once more")
     parser.add_argument("--coverage", type=Path, metavar="FILE", help="of an earlier run")
     parser.add_argument("--collect", nargs="+", metavar="TEST", help="only see what tests cover")
@@ -64,7 +65,7 @@ def main(argv: list[str], root: Path = ROOT) -> int:
     ):
         for mutant, tests in zip(left, covering(root, left, record, tree.tests()), strict=True):
             start_s = time.monotonic()
-            verdict = try_mutant(tree, mutant, tests)
+            verdict = try_mutant(tree, mutant, tests, options.most_s)
             results.write(line_of(mutant, verdict, time.monotonic() - start_s) + "\n")
             results.flush()
             _say(f"{verdict.outcome}: {mutant.name}\nby {verdict.by or 'no test'}\n")

@@ -84,6 +84,6 @@ def _survivor(mutant: Mutant, result: Mapping[str, Any]) -> str:
     tests: Iterable[str] = result["tests"]
     files = Counter(test.partition("::")[0] for test in tests)
     ran = ", ".join(f"{file} ({count})" for file, count in files.most_common(5)) or "no test"
-    more = ", cut after a minute" if result["is_cut"] else ""
+    more = ", and there were more" if result["is_cut"] else ""
     path, _, scope = first.partition(" ")
     return "\n".join([f"{path}:{mutant.line} {scope}", *changes, f"survived {ran}{more}"])

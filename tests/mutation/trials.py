@@ -11,9 +11,8 @@ from tests.mutation.coverage import Tests
 from tests.mutation.mutants import Mutant
 from tests.mutation.trees import Tree
 
-__all__ = ["MOST_S", "Verdict", "try_mutant"]
+__all__ = ["Verdict", "try_mutant"]
 
-MOST_S = 60.0  # of tests for one mutant
 _SLACK = 10  # so many times its usual time a test may take: the machine may be busy
 _START_S = 20.0
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
@@ -33,7 +32,7 @@ class Verdict:
     tests : list of str
         What ran, or was to run until one failed.
     is_cut : bool
-        There were more tests than a minute's.
+        There were more tests than there was time for.
     """
 
     outcome: str
@@ -42,10 +41,13 @@ class Verdict:
     is_cut: bool
 
 
-def try_mutant(tree: Tree, mutant: Mutant, tests: Tests) -> Verdict:
-    """Put a mutant into the copy, run its tests until one fails, and take it out again."""
+def try_mutant(tree: Tree, mutant: Mutant, tests: Tests, most_s: float) -> Verdict:
+    """Put a mutant into the copy, run its tests until one fails, and take it out again.
+
+    No more tests are run than take `most_s` together.
+    """
     sums_s = itertools.accumulate(tests.values())
-    chosen = [test for test, sum_s in zip(tests, sums_s, strict=True) if sum_s <= MOST_S]
+    chosen = [test for test, sum_s in zip(tests, sums_s, strict=True) if sum_s <= most_s]
     is_cut = len(chosen) < len(tests)
     if not chosen:
         return Verdict("survived", "", [], is_cut)
