@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 from functools import partial
 from queue import Queue
+from typing import Any
 
 from medgrid.broker.collecting import Collector
 from medgrid.broker.driver import Driver
-from medgrid.broker.messages import Cancel, Follow, LinkUp, Records, Report, Work
+from medgrid.broker.messages import Cancel, Follow, LinkDown, LinkUp, Records, Report, Work
 from medgrid.broker.staging import Stager, Wheels
 from medgrid.broker.storages import Storages
-from medgrid.model import Algorithm, Cause, Sha256, StorageElement
+from medgrid.errors import Unreachable
+from medgrid.model import Algorithm, Cause, Sha256, StorageElement, Worker
 from medgrid.workers import open_link
-from medgrid.workers.base import OutputPattern
+from medgrid.workers.base import OutputPattern, WorkerLink
 from tests.lab.waiting import PATIENCE_S, linger
 from tests.workers.places import GRID, Place, run, script
 
@@ -91,3 +93,25 @@ def test_an_attempt_is_launched_before_it_is_cancelled(
         driver.stop()
         driver.join(PATIENCE_S)
     assert (events[0], events[-1]) == (("accepted", None), ("done", Cause.CANCELLED))
+
+
+def test_a_worker_that_cannot_be_reached_is_told_whatever_the_reason() -> None:
+    """Also a reason that nobody thought of: the broker and the other workers go on."""
+    worker = Worker("far", "ssh://far", "there")
+    nothing: Any = None
+    for error, text in (
+        (Unreachable("far: timed out"), "far: timed out"),
+        (ZeroDivisionError("at home"), "unexpected ZeroDivisionError"),
+    ):
+
+        def refuse(error: Exception = error) -> WorkerLink:
+            raise error
+
+        reports: Reports = Queue()
+        driver = Driver(worker, refuse, nothing, nothing, reports)
+        driver.start()
+        _, report = reports.get(timeout=PATIENCE_S)
+        driver.stop()
+        driver.join(PATIENCE_S)
+        assert report == LinkDown("far", text)
+        assert not driver.is_alive()
