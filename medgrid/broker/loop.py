@@ -64,8 +64,8 @@ class Broker:
         settings: Settings,
         vault: Vault,
         *,
-        idle_s: float | None = None,
-        until_stuck: bool = False,
+        idle_s: float | None,
+        until_stuck: bool,
     ) -> None:
         self._catalog = catalog
         self._settings = settings

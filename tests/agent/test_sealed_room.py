@@ -30,10 +30,12 @@ def test_inputs_that_are_too_large_for_the_memory_say_so(
     inputs = [{"key": "k", "plain_bytes": 30, "sha256": "a"}, {"key": "k", "plain_bytes": 12}]
     launch = {"seal_to": base64.b64encode(bytes(32)).decode(), "inputs": inputs}
     order = {"attempt": "1.1.1", "launch": launch}
-    room = SealedRoom(Layout(str(tmp_path)), order, {}, "agent", library)
+    layout = Layout(str(tmp_path))
+    room = SealedRoom(layout, order, {}, "agent", library)
     with pytest.raises(StageError) as caught:
         room.stage()
     assert asked == [42]
     assert caught.value.cause == "no-space"
     assert str(caught.value) == "the worker's memory file system is too small for the inputs"
     assert list(tmp_path.iterdir()) == []
+    assert room.folders_to_fill == [layout.attempt("1.1.1", "private"), layout.attempt("1.1.1")]

@@ -51,7 +51,9 @@ def test_a_broker_waits_until_it_can_write(
     (lfn,) = field.put("a")
     field.submit("touch", lfn)
     with field.grid() as grid:
-        broker = Broker(grid.whole, grid.settings, grid.broker_vault, idle_s=None)
+        broker = Broker(
+            grid.whole, grid.settings, grid.broker_vault, idle_s=None, until_stuck=False
+        )
         thread = threading.Thread(target=broker.run)
         thread.start()
         try:
