@@ -48,6 +48,7 @@ class Names:
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
         self._taken: dict[str, set[str]] = {}
+        self._numbers: dict[LFN, int] = {}  # the last one given after a label
 
     def free(self, folder: LFN, label: str) -> LFN:
         """Give a free LFN and take it."""
@@ -58,12 +59,13 @@ class Names:
             except NotFound:
                 listing = []
             taken = self._taken[folder] = {name.rstrip("/") for name in listing}
-        lfn = folder.child(label)
-        number = 1
+        first = lfn = folder.child(label)
+        number = self._numbers.get(first, 1)
         while lfn in taken or lfn + ORIGINAL_SUFFIX in taken:
             number += 1
             lfn = folder.child(f"{label}-{number}")
         taken.add(lfn)
+        self._numbers[first] = number
         return lfn
 
 

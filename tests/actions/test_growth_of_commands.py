@@ -17,6 +17,7 @@ from sqlalchemy import event
 
 from medgrid.actions.clear import clear
 from medgrid.actions.grid import Grid
+from medgrid.actions.import_writer import Names
 from medgrid.actions.lfn import list_folder, move, named, remove
 from medgrid.actions.provenance import backward, forward
 from medgrid.actions.query import ask, find
@@ -206,3 +207,22 @@ def test_what_one_thing_costs_does_not_grow(data: DataGrid, name: str) -> None:
         few, many = twice(grid, FIXED[name])
     assert many.statements <= few.statements
     assert many.steps < 1.5 * few.steps + 200
+
+
+def test_free_names_of_one_label_are_found_in_one_step_each(
+    data: DataGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+    child = LFN.child
+
+    def counted(folder: LFN, name: str) -> LFN:
+        tried.append(name)
+        return child(folder, name)
+
+    monkeypatch.setattr(LFN, "child", counted)
+    with data.grid() as grid:
+        names = Names(grid)
+        found = [names.free(LFN("/trial"), "T1w") for _ in range(MANY)]
+    assert found[:3] == ["/trial/T1w", "/trial/T1w-2", "/trial/T1w-3"]
+    assert len(set(found)) == MANY
+    assert len(tried) <= 2 * MANY
