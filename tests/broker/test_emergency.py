@@ -146,9 +146,10 @@ def test_an_emergency_goes_where_the_lowest_class_stands_still(field: Field) -> 
     field.without_local()
     field.algorithm("long", "exec sleep 300\n")
     lfns = field.put("a", "b", "e")
-    field.submit("long", "--priority", "batch", lfns[0])
-    field.submit("long", lfns[1])
     with field.prompt.start("broker", "run") as broker:
+        field.answered("w1", "w2")
+        field.submit("long", "--priority", "batch", lfns[0])
+        field.submit("long", lfns[1])
         field.wait_for(lambda jobs: all(job.state is JobState.RUNNING for job in jobs), "1", "2")
         field.submit("long", "--priority", "emergency", lfns[2])
         field.wait_for(lambda jobs: jobs[0].state is JobState.RUNNING, "3")

@@ -71,6 +71,7 @@ def check(made: Made, image: Any, missed: float = 0.02) -> None:
     assert (made.face & tissue & ~changed).sum() < missed * (made.face & tissue).sum()
 
 
+@pytest.mark.slow
 def test_a_head_tilted_by_30_degrees(program: Path, tmp_path: Path) -> None:
     made = make(matrix=turn(0, 30), axes="PSR", slope=0.6)
     made.image.header["descrip"] = b"DOE^JANE"
@@ -130,6 +131,7 @@ def test_the_same_image_gives_the_same_bytes(program: Path, tmp_path: Path) -> N
         assert filecmp.cmp(a, b, shallow=False), name
 
 
+@pytest.mark.slow
 def test_a_brain_without_its_skull(program: Path, tmp_path: Path) -> None:
     assert "no tissue where the face should be: 0%" in refused(program, tmp_path, nothing.brain())
 

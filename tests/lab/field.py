@@ -173,6 +173,16 @@ class Field:
         """Submit; return the job ids."""
         return self.prompt.ok("submit", *words).lines
 
+    def answered(self, *workers: str) -> None:
+        """Wait until a broker that runs has heard of workers, which were new."""
+
+        def all_have() -> bool:
+            with self.grid() as grid:
+                links = grid.catalog.jobs.desk.links()
+            return all(name in links and links[name].agent_id for name in workers)
+
+        wait_for(all_have, f"answers of {' and '.join(workers)}")
+
     def once(self) -> None:
         """Let a broker do all there is to do."""
         self.prompt.ok("broker", "once")

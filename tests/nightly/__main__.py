@@ -46,7 +46,7 @@ class Ended:
 
 def parts(seed: int) -> list[Part]:
     """All parts, those that find most first."""
-    tests = ("-m", "pytest", "-n3", "--dist=worksteal", "--durations=20")
+    tests = ("-m", "pytest", "-n4", "--dist=worksteal", "--durations=20")
     chosen = ("--nightly", f"--seed={seed}", "-m", "nightly or sampled")
     found = [Part("exhaustive", (*tests, *chosen))]
     for number in range(CAMPAIGNS):

@@ -78,7 +78,7 @@ def lab_place(tmp_path: Path, hosts: Lab) -> Iterator[Place]:
         "local",
         pytest.param("ssh", marks=pytest.mark.sshd),
         pytest.param("oldest", marks=[pytest.mark.sshd, pytest.mark.slow]),
-        pytest.param("lab", marks=[pytest.mark.sshd, pytest.mark.lab]),
+        pytest.param("lab", marks=[pytest.mark.sshd, pytest.mark.lab, pytest.mark.slow]),
     ]
 )
 def place(request: pytest.FixtureRequest) -> Place:
