@@ -9,10 +9,7 @@ _ENDS = "a broker that is to end asks it when nothing else is to be done"
 _QUOTA = "a quota of jobs is held by counting the open jobs of their owner"
 
 _ONCE = "with statistics of when the store was small, tables are read once for many ids"
-
-
 _VISITS = "visits are counted of all that somebody sees who is not of every team"
-_QUESTIONS = "at this size PostgreSQL reads a dataset rather than look few objects up in it"
 
 ON_SQLITE: dict[str, str] = {
     "objects.lfns [visits>6]": _VISITS,
@@ -33,21 +30,6 @@ ON_POSTGRES: dict[str, str] = {
     "jobs.jobs [spread]": _JOINED,
     "desk.next_time": _ENDS,
     "keys.delegation": "the server reads all boxes of a submission to give some",
-    "objects.get": _JOINED,
-    "objects.get [version]": _JOINED,
-    "objects.get_many": _JOINED,
-    "objects.of_patient": _JOINED,
-    "objects.select [derived_from]": _JOINED,
-    "objects.select [input.t1]": _JOINED,
-    "objects.select [se]": _JOINED,
-    "objects.select [vol]": _JOINED,
-    "provenance.made_by": _JOINED,
-    "provenance.made_by_many": _JOINED,
-    "provenance.made_by_many [twins]": _JOINED,
-    "provenance.made_from": _JOINED,
-    "objects.lfns [dataset=big and PatientID=P-0000000003]": _QUESTIONS,
-    "objects.lfns [not dataset=big and PatientID=P-0000000003]": _QUESTIONS,
-    "objects.withdraw": _JOINED,
 }
 
 NO_CALLS: dict[str, str] = {

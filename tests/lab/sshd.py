@@ -95,7 +95,11 @@ class Sshd:
 
     @property
     def _listens(self) -> bool:
-        return (self.directory / "sshd.pid").exists()
+        """Whether it has written down who it is; the file is there a moment earlier."""
+        try:
+            return bool((self.directory / "sshd.pid").read_text())
+        except FileNotFoundError:
+            return False
 
     def restart(self) -> None:
         """Stop, then start."""
