@@ -16,7 +16,7 @@ from medgrid.broker.board import Board
 from medgrid.broker.driver import Driver
 from medgrid.broker.linking import Linker
 from medgrid.broker.messages import Failed, Given, LinkDown, LinkUp, Records, Report
-from medgrid.broker.process import gone_process, own_process
+from medgrid.broker.process import gone_process, has_begun, own_process
 from medgrid.broker.settling import Settler
 from medgrid.broker.station import Station
 from medgrid.catalog import Catalog
@@ -91,6 +91,7 @@ class Broker:
         holder, process = own_process()
         leases = self._catalog.leases
         lease = leases.acquire(BROKER, holder, process, gone=gone_process(leases.holder(BROKER)))
+        has_begun(self._settings)
         _LOG.info("broker %s starts", holder)
         thresholds = gc.get_threshold()
         gc.set_threshold(_GARBAGE_AFTER, *thresholds[1:])

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import medgrid
@@ -14,7 +15,14 @@ from medgrid.catalog.leases import LeaseHolder
 from medgrid.config import Settings, private_dir
 from medgrid.errors import Unreachable
 
-__all__ = ["gone_process", "is_starting", "last_error", "own_process", "start_in_background"]
+__all__ = [
+    "gone_process",
+    "has_begun",
+    "is_starting",
+    "last_error",
+    "own_process",
+    "start_in_background",
+]
 
 LOG_NAME = "broker.log"
 MARK_NAME = "broker.start"
@@ -85,6 +93,12 @@ def is_starting(settings: Settings) -> bool:
     if age_s < _STARTING_S:
         return True
     return age_s < _SLOW_START_S and pid.isdigit() and bool(_start_of(int(pid)))
+
+
+def has_begun(settings: Settings) -> None:
+    """Say that a broker has the lease: one that ends soon must not be taken for one that starts."""
+    with suppress(OSError):
+        (settings.log_dir / MARK_NAME).unlink()
 
 
 def last_error(settings: Settings) -> str:

@@ -75,6 +75,18 @@ def test_a_broker_that_ended_is_not_starting(tmp_path: Path) -> None:
         assert not is_starting(settings), "a dead process that nobody waited for"
 
 
+def test_a_broker_that_works_is_not_starting_any_more(field: Field) -> None:
+    """Else what is submitted when it has just ended, soon after its start, would wait for ever."""
+    field.env["MEDGRID_BROKER_AUTOSTART"] = "1"
+    field.algorithm("copy", COPY, outputs=["copy.txt"])
+    (lfn,) = field.put("a")
+    settings = load_settings(field.prompt.home, {})
+    for number in range(1, 4):
+        field.submit("copy", lfn)
+        field.wait_for(lambda jobs: jobs[0].cause is Cause.OK, str(number))
+        assert not is_starting(settings)
+
+
 def test_workers_that_do_not_answer_keep_no_broker_busy(field: Field, closed_port: int) -> None:
     """They are tried again and again, while there is something to do."""
     field.env |= {"MEDGRID_BROKER_AUTOSTART": "1", "MEDGRID_BROKER_IDLE_S": "3"}
