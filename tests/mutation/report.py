@@ -35,9 +35,14 @@ def line_of(mutant: Mutant, verdict: Verdict, took_s: float) -> str:
 
 
 def read_results(directory: Path) -> dict[str, dict[str, Any]]:
-    """Results of all parts by the mutant's name; the last one of a mutant counts."""
-    lines = [line for file in sorted(directory.glob("results*.jsonl")) for line in file.open()]
-    return {told["mutant"]: told for told in map(json.loads, lines)}
+    """Results of all parts by the mutant's name; what was noticed once is not a survivor."""
+    found: dict[str, dict[str, Any]] = {}
+    for told in (
+        json.loads(line) for file in directory.glob("results*.jsonl") for line in file.open()
+    ):
+        if told["mutant"] not in found or told["outcome"] != "survived":
+            found[told["mutant"]] = told
+    return found
 
 
 def equivalents(file: Path = EQUIVALENT) -> dict[str, str]:
