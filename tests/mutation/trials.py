@@ -13,11 +13,10 @@ from tests.mutation.trees import Tree
 
 __all__ = ["Verdict", "try_mutant"]
 
-_SLACK = 5  # so many times its usual time a test may take: the machine may be busy
-_START_S = 20.0
+_SLACK = 10  # so many times its usual time a test may take: the machine may be busy
+_START_S = 30.0
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 _HANGS = "from pytest-timeout"
-_TOLD_TWICE_S = 0.5  # a test that took so long starts processes: a busy machine can fail it
 _FAILED_CODE, _NONE_CODE = 1, 5
 
 
@@ -51,31 +50,39 @@ def try_mutant(tree: Tree, mutant: Mutant, tests: Tests, most_s: float) -> Verdi
     is_cut = len(chosen) < len(tests)
     if not chosen:
         return Verdict("survived", "", [], is_cut)
-    tree.write(mutant.module.path, mutant.source)
-    try:
-        outcome, by = _told_twice(tree, {test: tests[test] for test in chosen})
-    finally:
-        tree.write(mutant.module.path, mutant.module.source)
+    outcome, by = _confirmed(tree, mutant, {test: tests[test] for test in chosen})
     return Verdict(outcome, by, chosen, is_cut)
 
 
-def _told_twice(tree: Tree, tests: Tests) -> tuple[str, str]:
-    """Run tests until one fails, twice where a busy machine can be why."""
+def _confirmed(tree: Tree, mutant: Mutant, tests: Tests) -> tuple[str, str]:
+    """Run tests until one fails, again too, and does not without the fault: machines are busy."""
     while True:
-        outcome, by = _run(tree, tests)
-        if outcome != "killed" or tests.get(by, _TOLD_TWICE_S) < _TOLD_TWICE_S:
+        outcome, by = _run(tree, mutant, tests)
+        if outcome == "survived":
             return outcome, by
-        again, _ = _run(tree, {by: tests[by]} if by in tests else tests)
-        if again != "survived":
+        one = {by: tests[by]} if by in tests else tests
+        is_sure = outcome == "timeout" or _run(tree, mutant, one)[0] != "survived"
+        if is_sure and _run(tree, None, one)[0] == "survived":
             return outcome, by
         names = list(tests)
         first = names.index(by) + 1 if by in tests else len(names)
         tests = {name: tests[name] for name in names[first:]}
 
 
-def _run(tree: Tree, tests: Tests) -> tuple[str, str]:
+def _run(tree: Tree, mutant: Mutant | None, tests: Tests) -> tuple[str, str]:
+    """Run tests with a fault, or without one."""
     if not tests:
         return "survived", ""
+    if mutant is not None:
+        tree.write(mutant.module.path, mutant.source)
+    try:
+        return _told(tree, tests)
+    finally:
+        if mutant is not None:
+            tree.write(mutant.module.path, mutant.module.source)
+
+
+def _told(tree: Tree, tests: Tests) -> tuple[str, str]:
     names = tree.root / "chosen-tests"
     names.write_text("\n".join(tests))
     test_s = _START_S + _SLACK * max(tests.values())
