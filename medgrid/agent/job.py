@@ -284,7 +284,8 @@ class Job:
         processes.kill_group(self._pid)
         _, status, usage = os.wait4(self._pid, 0)
         self._reap_stragglers()
-        if self._container is not None and status:
+        # podman that is ended while it makes the container calls that a success, and leaves it
+        if self._container is not None and (status or self._verdict is not None):
             self._container.remove(self._env)
             self._reap_stragglers()
         return status, usage
