@@ -23,9 +23,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from medgrid.database.plans import rare, unindexed
-
-__all__ = ["among", "pair_among", "rare", "unindexed"]
+__all__ = ["among", "pair_among"]
 
 
 def among(

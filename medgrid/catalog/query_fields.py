@@ -32,7 +32,6 @@ from sqlalchemy import (
 
 from medgrid.catalog import query_values as values
 from medgrid.catalog.attributes import AttributeColumn
-from medgrid.catalog.many import unindexed
 from medgrid.catalog.query_values import Coerce
 from medgrid.catalog.schema import (
     Text,
@@ -45,6 +44,7 @@ from medgrid.catalog.schema import (
     storage_element,
 )
 from medgrid.catalog.sight import Sight
+from medgrid.database.plans import unindexed
 from medgrid.model import AttributeType
 
 __all__ = [

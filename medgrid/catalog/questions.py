@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 
-from medgrid.catalog.many import unindexed
 from medgrid.catalog.query import Question
 from medgrid.catalog.query_sql import Compiler
 from medgrid.catalog.schema import object_
 from medgrid.catalog.sight import Sight
 from medgrid.database import Database
+from medgrid.database.plans import unindexed
 from medgrid.model import LFN
 
 __all__ = ["count", "lfns", "select_columns"]

@@ -8,6 +8,7 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
+from medgrid.config import sync_folder
 from medgrid.database.connections import Database, DatabaseFull
 from medgrid.errors import ConfigError, Unreachable
 
@@ -36,7 +37,7 @@ def back_up(db: Database, path: Path, revision: str) -> Path:
             os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             _copy(db, part)
             part.replace(kept)
-            _flush(kept.parent)
+            sync_folder(kept.parent)
         except BaseException:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
@@ -72,12 +73,5 @@ def _copy(db: Database, part: Path) -> None:
                     f"the {db.what} {db.name} cannot be copied: the disk reports an error",
                     hint="nothing was changed",
                 ) from error
-    _flush(part)
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with part.open("rb") as stream:
+        os.fsync(stream.fileno())
