@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import os
 import statistics
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
@@ -29,7 +28,7 @@ from medgrid.crypto.crypt4gh import (
     open_header,
     seal_header,
 )
-from tests.benchmarks.figures import Figure, Row, command
+from tests.benchmarks.figures import Figure, Row, command, processor_s
 
 ENCRYPT = Figure("Crypt4GH to the bare cipher, tags digested: encrypt", at_least=0.85)
 DECRYPT = Figure("Crypt4GH to the bare cipher, tags checked and digested: decrypt", at_least=0.85)
@@ -41,21 +40,14 @@ CHUNK_BYTES = 1024 * 1024  # as the storage room reads
 SEALED_BYTES = SEGMENT_BYTES + 28
 
 
-def seconds(action: Callable[[], object]) -> float:
-    """Processor time that `action` takes."""
-    began_s = time.process_time()
-    action()
-    return time.process_time() - began_s
-
-
 def compare(what: str, size_bytes: int, bare: Callable[[], object], ours: Runs) -> float:
     """Print speeds of `ours` and their ratios to `bare`; give the first ratio."""
     bare_s: list[float] = []
     ours_s: dict[str, list[float]] = {name: [] for name in ours}
     for _ in range(ROUNDS):
-        bare_s.append(seconds(bare))
+        bare_s.append(processor_s(bare))
         for name, action in ours.items():
-            ours_s[name].append(seconds(action))
+            ours_s[name].append(processor_s(action))
     print(f"{what}, bare cipher: {size_bytes / statistics.median(bare_s) / 1e6:.0f} MB/s")
     found = []
     for name, times_s in ours_s.items():
@@ -125,7 +117,7 @@ def bodies(megabytes: int) -> Iterator[Row]:
         },
     )
     yield DECRYPT.row(ratio)
-    hashing_s = seconds(lambda: hashlib.sha256(body))
+    hashing_s = processor_s(lambda: hashlib.sha256(body))
     print(f"SHA-256 alone: {len(body) / hashing_s / 1e6:.0f} MB/s")
 
 
@@ -135,13 +127,13 @@ def headers(count: int) -> Iterator[Row]:
     public, secret = private.public_key().public_bytes_raw(), private.private_bytes_raw()
     keys = [new_data_key() for _ in range(count)]
     sealed: list[bytes] = []
-    took_s = seconds(lambda: sealed.extend(seal_header(key, [public]) for key in keys))
+    took_s = processor_s(lambda: sealed.extend(seal_header(key, [public]) for key in keys))
     print(f"seal {count} headers: {took_s:.2f} s")
     opened: list[bytes] = []
-    took_s = seconds(lambda: opened.extend(open_header(one, secret) for one in sealed))
+    took_s = processor_s(lambda: opened.extend(open_header(one, secret) for one in sealed))
     print(f"open {count} headers: {took_s:.2f} s")
     opener = HeaderOpener(secret)
-    took_s = seconds(lambda: opened.extend(map(opener.open, sealed)))
+    took_s = processor_s(lambda: opened.extend(map(opener.open, sealed)))
     if opened != keys + keys:
         raise SystemExit("the headers gave other keys")
     yield OPEN.row(count / took_s)

@@ -8,8 +8,7 @@ signed again and verified whole. Time is that of this processor.
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from medgrid.crypto.audit_checkpoint import Memory
@@ -19,7 +18,7 @@ from medgrid.crypto.delegation import borrow, lend
 from medgrid.crypto.keystore import KeyStore
 from medgrid.crypto.keystore_values import HeaderRow
 from medgrid.model import DataClass, ObjectId
-from tests.benchmarks.figures import Figure, Row, command
+from tests.benchmarks.figures import Figure, Row, command, processor_s
 from tests.crypto.conftest import everybody
 
 KEEP = Figure("10 k data keys kept in a key store", " s", at_most=5)
@@ -33,13 +32,6 @@ QUICK = {"keys": 200, "records": 2000}
 BATCH = 10_000
 
 
-def seconds(action: Callable[[], object]) -> float:
-    """Processor time that `action` takes."""
-    began_s = time.process_time()
-    action()
-    return time.process_time() - began_s
-
-
 def keys_of(store: KeyStore, count: int) -> Iterator[Row]:
     """Keep, release, lend and borrow keys of one patient."""
     people = everybody()
@@ -49,8 +41,8 @@ def keys_of(store: KeyStore, count: int) -> Iterator[Row]:
         HeaderRow(ObjectId(f"{n:032x}"), "P-1", DataClass.IMAGE, 1, None, bytes(124), b"m" * 250)
         for n in range(count)
     ]
-    yield KEEP.row(seconds(lambda: store.put_headers(rows)))
-    yield RELEASE.row(seconds(lambda: store.release([row.object_id for row in rows], "submit")))
+    yield KEEP.row(processor_s(lambda: store.put_headers(rows)))
+    yield RELEASE.row(processor_s(lambda: store.release([row.object_id for row in rows], "submit")))
     lent = [(number, row.object_id, bytes(32)) for number, row in enumerate(rows)]
 
     def lend_and_borrow() -> None:
@@ -58,7 +50,7 @@ def keys_of(store: KeyStore, count: int) -> Iterator[Row]:
         if len(borrow(store.acting("broker"), broker, 1)) != count:
             raise SystemExit("not all keys came back")
 
-    yield LEND.row(seconds(lend_and_borrow))
+    yield LEND.row(processor_s(lend_and_borrow))
 
 
 def log_of(store: KeyStore, count: int, memory: Memory) -> Iterator[Row]:
@@ -68,16 +60,16 @@ def log_of(store: KeyStore, count: int, memory: Memory) -> Iterator[Row]:
     for start in range(0, count, BATCH):
         ids = range(start, min(count, start + BATCH))
         store.audit.append(*(Event("release", f"{n:032x}", "P-1", "x") for n in ids))
-    yield SIGN.row(seconds(lambda: store.audit.checkpoint(alice, memory)))
+    yield SIGN.row(processor_s(lambda: store.audit.checkpoint(alice, memory)))
     store.audit.append(Event("release"))
-    yield AGAIN.row(seconds(lambda: store.audit.checkpoint(alice, memory)))
+    yield AGAIN.row(processor_s(lambda: store.audit.checkpoint(alice, memory)))
 
     def verify() -> None:
         report = store.audit.verify(people.trust, memory)
         if report.problems or report.size != count + 1:
             raise SystemExit("the log is not whole")
 
-    yield VERIFY.row(seconds(verify))
+    yield VERIFY.row(processor_s(verify))
 
 
 def measure(keys: int = 10_000, records: int = 100_000) -> Iterator[Row]:

@@ -13,11 +13,12 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["MISSED", "Figure", "LeftOut", "Measure", "Row", "command"]
+__all__ = ["MISSED", "Figure", "LeftOut", "Measure", "Row", "command", "processor_s"]
 
 MISSED = ", **missed**"
 """Ends what was measured and missed its bar."""
@@ -91,6 +92,13 @@ Measure = Callable[..., Iterator[Row]]
 
 def _number(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def processor_s(action: Callable[[], object]) -> float:
+    """Processor time of this process that `action` takes."""
+    began_s = time.process_time()
+    action()
+    return time.process_time() - began_s
 
 
 def command(measure: Measure, doc: str | None) -> None:
