@@ -22,7 +22,7 @@ from . import PROTOCOL, host, processes
 from .attempts import Attempts
 from .journal import Journal
 from .layout import Layout, read_json, sync_directory, write_json
-from .server import Server, stop_on_signals
+from .server import Server
 
 __all__ = ["archive_digest", "serve", "start_daemon"]
 
@@ -86,10 +86,11 @@ def serve(root: str, ready: int) -> None:
         kind = "no-space" if number in (errno.ENOSPC, errno.EDQUOT) else "failed"
         os.write(ready, json.dumps({"kind": kind, "message": str(exc) or repr(exc)}).encode())
         return
+    if server is not None:
+        server.stop_on_signals()
     os.write(ready, b"null")
     os.close(ready)
     if server is not None:
-        stop_on_signals(server)
         try:
             server.run()
         except BaseException:

@@ -108,6 +108,13 @@ class Server:
         """Leave the loop; jobs go on, and their keepers wait for the next agent."""
         self._stopping = True
 
+    def stop_on_signals(self) -> None:
+        """Let SIGTERM end the agent as a handover does, at once."""
+        reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._selector.register(reader, selectors.EVENT_READ, lambda _: os.read(reader, 64))
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)  # a signal alone ends no `select`
+        signal.signal(signal.SIGTERM, lambda *_: self.stop())
+
     def _pause(self) -> float:
         now = time.monotonic()
         moments = [self._housekeeping_at, now + self._attempts.tick()]
@@ -285,8 +292,3 @@ class Server:
     def _free_bytes(self) -> int:
         found = os.statvfs(self._layout.root)
         return found.f_bavail * found.f_frsize
-
-
-def stop_on_signals(server: Server) -> None:
-    """Let SIGTERM end the agent as a handover does."""
-    signal.signal(signal.SIGTERM, lambda *_: server.stop())
