@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
+from typing import Any
 
-import pytest
-
-from tests.lab.leftovers import LEFT
+from tests.lab.leftovers import LEFT, processes_of
 from tests.lab.prompt import ROOT
 from tests.lab.waiting import PATIENCE_S
 from tests.workers.places import local_shell, unique_number
@@ -46,10 +49,9 @@ def run_of(tmp_path: Path, text: str, *words: str) -> subprocess.CompletedProces
     )
 
 
-@pytest.mark.parametrize("words", [("-n0",), ("-n2",)])
-def test_what_is_left_is_told_and_ended(tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_what_is_left_is_told_and_ended(tmp_path: Path) -> None:
     number = unique_number()
-    ran = run_of(tmp_path, UNTIDY.format(number=number), *words)
+    ran = run_of(tmp_path, UNTIDY.format(number=number), "-n2")
     assert ran.returncode == LEFT, ran.stdout + ran.stderr
     assert "2 passed" in ran.stdout
     left = ran.stdout.partition("left by the tests")[2]
@@ -62,3 +64,34 @@ def test_what_is_left_is_told_and_ended(tmp_path: Path, words: tuple[str, ...]) 
 def test_a_tidy_run(tmp_path: Path) -> None:
     ran = run_of(tmp_path, TIDY, "-n0")
     assert (ran.returncode, "left by" in ran.stdout) == (0, False), ran.stdout + ran.stderr
+
+
+def test_neither_who_looks_nor_another_run_is_taken_for_what_is_left(tmp_path: Path) -> None:
+    run, other = tmp_path / "pytest-1", tmp_path / "pytest-12"
+    run.mkdir()
+    controller, terminal = os.openpty()
+    asleep: list[str | Path] = ["sh", "-c", "sleep 1000 & wait", "sh"]
+
+    def take_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY)
+
+    with contextlib.ExitStack() as stack:
+
+        def start(*words: str | Path, **more: Any) -> int:
+            process = subprocess.Popen([*asleep, *words], start_new_session=True, **more)
+            stack.callback(process.wait)
+            stack.callback(os.killpg, process.pid, signal.SIGKILL)
+            return process.pid
+
+        of_run = [start(env={"A": f"{run}/a"}), start(run), start(cwd=run, env={})]
+        start(other, env={"A": f"{other}/a"})
+        looking = subprocess.Popen(
+            [*asleep, run], stdin=terminal, cwd=run, env={"PWD": str(run)}, preexec_fn=take_terminal
+        )
+        stack.callback(looking.wait)
+        stack.callback(os.killpg, looking.pid, signal.SIGKILL)
+        found = {os.getpgid(one.pid) for one in processes_of([run])}
+    os.close(controller)
+    os.close(terminal)
+    assert found == set(of_run)

@@ -41,6 +41,7 @@ class Process:
     words: str
     environ: str
     folder: str
+    terminal: str
 
     @property
     def test(self) -> str:
@@ -48,15 +49,6 @@ class Process:
         known = re.search(r"PYTEST_CURRENT_TEST=([^\0]*?)(?: \(\w+\))?(?:\0|$)", self.environ)
         shown = re.findall(r"/(test_\w+?)\d*\b", f"{self.words} {self.environ} {self.folder}")
         return known[1] if known else shown[-1] if shown else "a test"
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether it has ended."""
-        try:
-            stat = Path(f"/proc/{self.pid}/stat").read_text()
-        except OSError:
-            return True
-        return stat.rpartition(")")[2].split()[0] in "ZX"
 
     def __str__(self) -> str:
         return f"process {self.pid} of {self.test}: {self.words[:200]}"
@@ -71,18 +63,31 @@ def _processes() -> Iterator[Process]:
                 environ = (path / "environ").read_bytes().decode(errors="replace")
                 folder = str((path / "cwd").readlink())
             if words:  # neither a thread of the kernel nor a process that has ended
-                yield Process(int(path.name), words.strip(), environ, folder)
+                terminal = _stat(int(path.name))[4]
+                yield Process(int(path.name), words.strip(), environ, folder, terminal)
+
+
+def _stat(pid: int) -> list[str]:
+    """State, parent, group, session, terminal, ... of a process."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def processes_of(folders: Sequence[Path]) -> list[Process]:
-    """Processes that were started for something in `folders`, but for this one and its parents."""
-    marks = [str(folder) for folder in folders]
-    own = _own_and_parents()
+    """Processes that were started for something in `folders`, but for this one and its parents.
+
+    One on another terminal is somebody's who looks, unless its environment is that of a test.
+    """
+    paths = re.compile(rf"({'|'.join(re.escape(str(one)) for one in folders)})(?![\w.-])")
+    inherited = re.compile(rf"(?:^|\0)(?!PWD=|OLDPWD=)\w+=[^\0]*{paths.pattern}")
+    own, terminals = _own_and_parents(), ("0", _stat(os.getpid())[4])
     return [
         one
         for one in _processes()
         if one.pid not in own
-        and any(mark in text for mark in marks for text in (one.words, one.environ, one.folder))
+        and (
+            inherited.search(one.environ)
+            or (one.terminal in terminals and paths.search(f"{one.words}\n{one.folder}"))
+        )
     ]
 
 
@@ -90,7 +95,7 @@ def _own_and_parents() -> set[int]:
     found, pid = set[int](), os.getpid()
     while pid > 1:
         found.add(pid)
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        pid = int(_stat(pid)[1])
     return found
 
 
