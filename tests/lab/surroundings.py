@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from medgrid.config import user_cache_dir
+
 __all__ = ["directory_of_the_run", "skip_without_account"]
 
 _OF_USERS = (
@@ -70,6 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not _SHORT.fullmatch(parent):
         parent = "/tmp"
     os.umask(0o022)
+    wheels = user_cache_dir() / "wheels"
     for name, place in _KEPT_PLACES.items():
         if (Path.home() / place).exists():
             os.environ.setdefault(name, str(Path.home() / place))
@@ -81,6 +84,10 @@ def pytest_configure(config: pytest.Config) -> None:
     _directory.append(directory)
     home = directory / "home"
     home.mkdir()
+    if wheels.is_dir():  # locked files, which anybody may find here who looks for them
+        kept = home / ".cache" / "medgrid" / "wheels"
+        kept.parent.mkdir(parents=True)
+        kept.symlink_to(wheels)
     os.environ |= {"LANG": "C.UTF-8", "HOME": str(home), "TMPDIR": str(directory)}
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", parent)  # those of failed tests stay
     tempfile.tempdir = None

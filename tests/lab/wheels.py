@@ -1,11 +1,11 @@
 """Wheels that tests run real programs with: fetched once on a machine, and as locked.
 
-They are kept where those of any grid of this user are, so that brokers that tests start find them.
+They are kept where those of any grid of this user are (``surroundings.py`` leads there), so that
+brokers that tests start find them.
 """
 
 from __future__ import annotations
 
-import os
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,15 +30,9 @@ def fetched(
     folder: Path, wanted: JobEnvironment, tags: Sequence[str] | None = None
 ) -> dict[str, Path]:
     """Wheels of an environment in `folder`, by name of the package; skips where there are none."""
-    only = os.environ.get("MEDGRID_WHEELS")
+    cache = user_cache_dir() / "wheels"
     try:
-        tar = wheelhouse(
-            wanted,
-            tags or python_tags(),
-            folder,
-            user_cache_dir() / "wheels",
-            Path(only) if only else None,
-        )
+        tar = wheelhouse(wanted, tags or python_tags(), folder, cache)
     except (Unreachable, NoWheel) as exc:
         pytest.skip(f"needs wheels that were not fetched yet: {exc}")
     with tarfile.open(tar) as archive:

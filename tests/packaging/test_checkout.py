@@ -166,6 +166,16 @@ def test_other_requirements_refresh_it(clone: Clone) -> None:
     assert list(clone.root.glob(".venv/lib/python3*/site-packages/tabulate*"))
 
 
+def test_a_lock_that_is_there_no_more(clone: Clone) -> None:
+    more = clone.locks / "nilearn.txt"
+    more.write_text(locked("base", "tabulate"))
+    program = clone.root / "bin" / "make-venv"
+    clone.run(str(clone.home / "cache"), "nilearn", program=program)
+    more.unlink()
+    ran = clone.run("--version")
+    assert (ran.returncode, ran.stdout) == (0, DONE), ran.stderr
+
+
 def test_what_changes_nothing_of_it_costs_nothing(clone: Clone) -> None:
     clone.run("--version")
     for file in (clone.root / "setup.cfg", clone.locks / "test.txt"):
