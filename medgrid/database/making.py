@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +9,11 @@ from sqlalchemy import Connection, insert, text
 
 from medgrid.database.connections import Database
 from medgrid.database.version import Schema, revision
-from medgrid.errors import ConfigError
+from medgrid.errors import Busy, ConfigError
 
 __all__ = ["hold", "make", "stamp"]
+
+_TRIES = 10
 
 
 def make(db: Database, schema: Schema, fill: Callable[[Connection], None]) -> None:
@@ -32,10 +33,9 @@ def make(db: Database, schema: Schema, fill: Callable[[Connection], None]) -> No
     ConfigError
         The place cannot be written.
     """
-    is_new_file = db.path is not None and not db.path.exists()
     try:
-        if is_new_file:
-            _make_file(db)
+        if db.path is not None:
+            _prepare_file(db, db.path)
         with db.write() as connection:
             hold(connection, schema)
             if revision(db, schema) is not None:
@@ -43,11 +43,6 @@ def make(db: Database, schema: Schema, fill: Callable[[Connection], None]) -> No
             schema.tables.create_all(connection)
             stamp(connection, schema, schema.revision)
             fill(connection)
-    except BaseException:
-        db.close()
-        if is_new_file and db.path is not None:
-            _remove_file(db.path)
-        raise
     finally:
         db.close()
 
@@ -65,22 +60,26 @@ def stamp(connection: Connection, schema: Schema, revision: str) -> None:
     connection.execute(insert(versions).values(version_num=revision))
 
 
-def _make_file(db: Database) -> None:
-    """Make an empty SQLite file that this user alone may read, with a write-ahead log."""
-    if db.path is None:
-        return
+def _prepare_file(db: Database, path: Path) -> None:
+    """Let there be an SQLite file that its maker alone may read, with a write-ahead log.
+
+    One that stays empty stays there: who is second may be about to fill it.
+    """
     try:
-        db.path.touch(mode=0o600, exist_ok=True)
+        if not path.exists():
+            path.touch(mode=0o600)
     except OSError as error:
         raise ConfigError(
             f"the {db.what} {db.name} cannot be made: {error.strerror}",
             hint="check the directory and its permissions",
         ) from error
-    with db.connect() as connection:
-        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-
-
-def _remove_file(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        with contextlib.suppress(OSError):
-            path.with_name(path.name + suffix).unlink()
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            with db.connect() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            return
+        except Busy:
+            if not tries_left:
+                raise
+        with db.write():  # of two that say it at once one is refused at once: here they wait
+            pass
