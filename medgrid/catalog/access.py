@@ -9,13 +9,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, insert, or_, select, text
 
-from medgrid.catalog.many import among
-from medgrid.catalog.rows import value_table
 from medgrid.catalog.schema import access_grant, care, object_
 from medgrid.catalog.sight import Sight
 from medgrid.catalog.visits import hold_patients
 from medgrid.crypto.policy import Care, Kind, Thing
 from medgrid.database import Database
+from medgrid.database.many import among, value_table
 from medgrid.database.plans import rare, unindexed
 from medgrid.errors import Denied, NotFound
 from medgrid.model import DataClass, GridObject, ObjectId

@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select
 
-from medgrid.catalog.many import among, pair_among
 from medgrid.catalog.query_fields import ColumnField, DocumentField, RowsField, visits_seen
 from medgrid.catalog.query_sql import Compiler
 from medgrid.catalog.schema import (
@@ -23,6 +22,7 @@ from medgrid.catalog.schema import (
     storage_element,
 )
 from medgrid.catalog.sight import Sight
+from medgrid.database.many import among, pair_among
 from medgrid.errors import UsageError
 from medgrid.model import JobId
 

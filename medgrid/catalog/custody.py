@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, delete, exists, not_, select, update
 
 from medgrid.catalog.attributes import COLUMNS
-from medgrid.catalog.many import among
 from medgrid.catalog.replicas import ReplicaBook
 from medgrid.catalog.rows import objects, select_objects
 from medgrid.catalog.schema import (
@@ -23,6 +22,7 @@ from medgrid.catalog.schema import (
     scanned_file,
     upload,
 )
+from medgrid.database.many import among
 from medgrid.errors import Busy, Denied, NotFound
 from medgrid.model import GridObject, ObjectId, ObjectKind, Replica, Review, Sha256
 

@@ -25,9 +25,9 @@ from sqlalchemy import (
 from medgrid.catalog.job_moves import Move, apply, job_rows
 from medgrid.catalog.job_schema import job, job_attempt, job_event, submission, worker_link
 from medgrid.catalog.job_states import ACTIVE, OPEN, PENDING
-from medgrid.catalog.many import among
 from medgrid.catalog.sight import Sight
 from medgrid.database import Database
+from medgrid.database.many import among
 from medgrid.database.plans import rare, unindexed
 from medgrid.model import Cause, JobId, JobState, ObjectId, Priority, Sha256
 

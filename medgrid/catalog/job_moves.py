@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from medgrid.catalog.job_schema import job, job_attempt, job_event
 from medgrid.catalog.job_states import ACTIVE, RULES, Event, step
-from medgrid.catalog.many import pair_among
+from medgrid.database.many import pair_among
 from medgrid.model import Cause, JobId, JobState
 
 __all__ = ["AttemptEnd", "Move", "apply", "job_rows"]

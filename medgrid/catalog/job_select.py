@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from sqlalchemy import BigInteger, ColumnElement, Connection, and_, cast, func, select
 
 from medgrid.catalog.job_schema import job, submission
-from medgrid.catalog.many import among, pair_among
-from medgrid.catalog.rows import value_table
 from medgrid.catalog.sight import Sight
+from medgrid.database.many import among, pair_among, value_table
 from medgrid.database.plans import rare
 from medgrid.errors import NotFound, UsageError
 

@@ -13,9 +13,9 @@ from sqlalchemy import ColumnElement, and_, case, func, select
 from medgrid.catalog.job_schema import job, job_attempt, submission
 from medgrid.catalog.job_select import check_spans, conditions, parse_spans
 from medgrid.catalog.job_states import ACTIVE
-from medgrid.catalog.many import among
 from medgrid.catalog.sight import Sight
 from medgrid.database import Database
+from medgrid.database.many import among
 from medgrid.database.plans import rare
 from medgrid.model import Cause, JobId, JobState, Sha256
 

@@ -22,7 +22,6 @@ from sqlalchemy import (
 
 from medgrid.catalog import questions
 from medgrid.catalog.custody import Custody
-from medgrid.catalog.many import among
 from medgrid.catalog.query import Question
 from medgrid.catalog.registering import (
     AFTER_SLASH,
@@ -40,6 +39,7 @@ from medgrid.catalog.schema import (
     object_version,
 )
 from medgrid.catalog.visits import count_visits
+from medgrid.database.many import among
 from medgrid.errors import AlreadyExists, NotFound
 from medgrid.model import LFN, DataClass, GridObject, ObjectId, Replica
 

@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Table, and_, insert, not_, select
 
 from medgrid.catalog.job_schema import submission
-from medgrid.catalog.many import among
 from medgrid.catalog.schema import (
     derivation,
     derivation_input,
@@ -20,6 +19,7 @@ from medgrid.catalog.schema import (
 )
 from medgrid.catalog.sight import Sight
 from medgrid.database import Database
+from medgrid.database.many import among
 from medgrid.model import JobId, ObjectId, Sha256
 
 __all__ = ["Derivation", "ProvenanceStore", "new_derivation_id"]

@@ -31,7 +31,6 @@ from sqlalchemy import (
 
 from medgrid.catalog import query_values as values
 from medgrid.catalog.attributes import ALIASES, COLUMNS, TAGS, nearest
-from medgrid.catalog.many import among
 from medgrid.catalog.names import KnownName, known_names, seen_names
 from medgrid.catalog.nominative import is_nominative
 from medgrid.catalog.query import Question, QuestionError, parse
@@ -65,6 +64,7 @@ from medgrid.catalog.query_match import below, compare, contains_glob, glob, pat
 from medgrid.catalog.query_values import BadValue, Span
 from medgrid.catalog.schema import Text, dataset, dataset_member, object_
 from medgrid.catalog.sight import Sight
+from medgrid.database.many import among
 from medgrid.database.plans import unindexed
 from medgrid.errors import NotFound, UsageError
 from medgrid.model import LFN, AttributeType, DataClass, ObjectKind, Review

@@ -11,13 +11,13 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
 
 from medgrid.catalog.attributes import COLUMNS
-from medgrid.catalog.many import among
 from medgrid.catalog.names import NameBook, fit_column
 from medgrid.catalog.replicas import ReplicaBook
-from medgrid.catalog.rows import split, user_rows, value_table
+from medgrid.catalog.rows import split, user_rows
 from medgrid.catalog.schema import attribute, object_, object_version
 from medgrid.catalog.sight import Sight
 from medgrid.catalog.visits import count_visits, count_visits_of, hold_patients
+from medgrid.database.many import among, value_table
 from medgrid.errors import AlreadyExists, Denied, UsageError
 from medgrid.model import LFN, AttributeValue, GridObject, ObjectId, Replica
 

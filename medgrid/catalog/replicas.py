@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from sqlalchemy import Connection, and_, delete, func, insert, select
 
-from medgrid.catalog.many import among
 from medgrid.catalog.schema import object_, replica
 from medgrid.catalog.uploads import UploadBook
+from medgrid.database.many import among
 from medgrid.errors import Denied, NotFound
 from medgrid.model import LFN, ObjectId, Replica
 

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import (
     Connection,
-    TableValuedAlias,
-    bindparam,
-    func,
     select,
-    type_coerce,
 )
 
 from medgrid.catalog.attributes import COLUMNS, AttributeColumn, type_of
-from medgrid.catalog.many import among
 from medgrid.catalog.schema import attribute, object_
+from medgrid.database.many import among
 from medgrid.model import (
     LFN,
     AttributeType,
@@ -32,7 +27,7 @@ from medgrid.model import (
     Sha256,
 )
 
-__all__ = ["Split", "as_column", "objects", "select_objects", "split", "user_rows", "value_table"]
+__all__ = ["Split", "as_column", "objects", "select_objects", "split", "user_rows"]
 
 _FIXED = (
     *("id", "lfn", "version", "kind", "filename", "size_bytes", "sha256", "created_s"),
@@ -134,17 +129,6 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
-
-
-def value_table(connection: Connection, values: Iterable[str]) -> TableValuedAlias:
-    """Give texts as a table with one column ``value``, however many they are."""
-    document = json.dumps(list(values), ensure_ascii=False)
-    if connection.dialect.name == "sqlite":
-        return func.json_each(document).table_valued("value", name="given")
-    from sqlalchemy.dialects.postgresql import JSONB
-
-    bound = type_coerce(bindparam(None, list(json.loads(document)), JSONB), JSONB)
-    return func.jsonb_array_elements_text(bound).table_valued("value", name="given")
 
 
 _SELECTED = [object_.c[name] for name in _FIXED] + [

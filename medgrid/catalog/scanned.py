@@ -13,10 +13,10 @@ from typing import NamedTuple
 from sqlalchemy import or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from medgrid.catalog.many import among
 from medgrid.catalog.schema import object_, scanned_file
 from medgrid.catalog.sight import Sight
 from medgrid.database import Database
+from medgrid.database.many import among
 from medgrid.database.plans import unindexed
 from medgrid.model import DataClass, ObjectId, ObjectKind
 

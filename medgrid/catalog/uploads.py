@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, delete, func, select, text, update
 
-from medgrid.catalog.many import among
 from medgrid.catalog.schema import replica, upload
 from medgrid.catalog.sight import Sight
 from medgrid.database import Database
+from medgrid.database.many import among
 from medgrid.errors import Busy
 from medgrid.model import ObjectId, Replica
 

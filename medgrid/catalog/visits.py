@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, select, text
 
-from medgrid.catalog.many import among
 from medgrid.catalog.schema import object_
 from medgrid.catalog.sight import Sight
+from medgrid.database.many import among
 
 __all__ = ["count_visits", "count_visits_of", "hold_patients", "visits_of"]
 

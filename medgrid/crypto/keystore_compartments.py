@@ -9,9 +9,10 @@ from sqlalchemy import Connection, Row, and_, delete, func, select
 
 from medgrid.crypto.audit_record import Event
 from medgrid.crypto.keystore_base import StoreBase
-from medgrid.crypto.keystore_door import chunks, seal_digest
+from medgrid.crypto.keystore_door import seal_digest
 from medgrid.crypto.keystore_schema import compartment, seal, wrap
 from medgrid.crypto.keystore_values import Compartment, CompartmentId, Released, Seal, WrapRow
+from medgrid.database.many import among
 from medgrid.database.plans import rare
 from medgrid.model import DataClass
 
@@ -68,11 +69,7 @@ class CompartmentStore(StoreBase):
 
     def current(self, patients: Iterable[str], data_class: DataClass) -> dict[str, Compartment]:
         """The newest revision of each patient's compartment, by patient."""
-        found = {}
-        for some in chunks(patients):
-            for one in self._compartments(some, data_class):
-                found[one.id.patient] = one
-        return found
+        return {one.id.patient: one for one in self._compartments(patients, data_class)}
 
     def revisions(self, patient: str, data_class: DataClass) -> list[Compartment]:
         """All revisions of a compartment, the first one first."""
@@ -83,22 +80,22 @@ class CompartmentStore(StoreBase):
         wanted = set(keys)
         found = {}
         for data_class in {key.data_class for key in wanted}:
-            for some in chunks({key.patient for key in wanted if key.data_class == data_class}):
-                for one in self._compartments(some, data_class):
-                    if one.id in wanted:
-                        found[one.id] = one
+            patients = {key.patient for key in wanted if key.data_class == data_class}
+            for one in self._compartments(patients, data_class):
+                if one.id in wanted:
+                    found[one.id] = one
         return found
 
-    def _compartments(self, patients: list[str], data_class: DataClass) -> list[Compartment]:
-        question = (
-            select(compartment)
-            .where(
-                compartment.c.patient.in_(patients),
-                compartment.c.data_class == DataClass(data_class).value,
-            )
-            .order_by(compartment.c.patient, compartment.c.revision)
-        )
+    def _compartments(self, patients: Iterable[str], data_class: DataClass) -> list[Compartment]:
         with self.db.read() as connection:
+            question = (
+                select(compartment)
+                .where(
+                    among(connection, compartment.c.patient, patients),
+                    compartment.c.data_class == DataClass(data_class).value,
+                )
+                .order_by(compartment.c.patient, compartment.c.revision)
+            )
             return list(map(_compartment, connection.execute(question)))
 
     # -- wraps -------------------------------------------------------------------------------------
@@ -118,14 +115,14 @@ class CompartmentStore(StoreBase):
 
     def _make_room(self, connection: Connection, rows: Sequence[WrapRow]) -> None:
         wanted = {(row.id, row.recipient) for row in rows}
-        for some in chunks({row.id.patient for row in rows}):
-            columns = (wrap.c.patient, wrap.c.data_class, wrap.c.revision, wrap.c.recipient)
-            for row in connection.execute(select(*columns).where(wrap.c.patient.in_(some))).all():
-                id_ = CompartmentId(row.patient, DataClass(row.data_class), row.revision)
-                if (id_, row.recipient) in wanted:
-                    connection.execute(
-                        delete(wrap).where(_at(wrap, id_), wrap.c.recipient == row.recipient)
-                    )
+        theirs = among(connection, wrap.c.patient, {row.id.patient for row in rows})
+        columns = (wrap.c.patient, wrap.c.data_class, wrap.c.revision, wrap.c.recipient)
+        for row in connection.execute(select(*columns).where(theirs)).all():
+            id_ = CompartmentId(row.patient, DataClass(row.data_class), row.revision)
+            if (id_, row.recipient) in wanted:
+                connection.execute(
+                    delete(wrap).where(_at(wrap, id_), wrap.c.recipient == row.recipient)
+                )
 
     def put_wrap(
         self, patient: str, data_class: DataClass, revision: int, recipient: str, sealed: bytes
@@ -159,19 +156,16 @@ class CompartmentStore(StoreBase):
 
     def wrapped_revisions(self, patients: Iterable[str], data_class: DataClass) -> dict[str, int]:
         """Newest revision that there are wraps of, as far as this identity may know, by patient."""
-        found: dict[str, int] = {}
         with self.db.read() as connection:
-            for some in chunks(patients):
-                question = (
-                    select(wrap.c.patient, func.max(wrap.c.revision))
-                    .where(
-                        wrap.c.patient.in_(some),
-                        wrap.c.data_class == DataClass(data_class).value,
-                    )
-                    .group_by(wrap.c.patient)
+            question = (
+                select(wrap.c.patient, func.max(wrap.c.revision))
+                .where(
+                    among(connection, wrap.c.patient, patients),
+                    wrap.c.data_class == DataClass(data_class).value,
                 )
-                found |= {row[0]: row[1] for row in connection.execute(question)}
-        return found
+                .group_by(wrap.c.patient)
+            )
+            return {row[0]: row[1] for row in connection.execute(question)}
 
     def compartments_of(self, recipient: str | None = None) -> list[CompartmentId]:
         """Compartments that a recipient has wraps of; the default is this identity."""
@@ -205,8 +199,8 @@ class CompartmentStore(StoreBase):
         """Keep what names patients, sealed, in place of what was kept before."""
         events = [Event("seal", "", row.patient, seal_digest(row.sealed)) for row in rows]
         with self._recorded(*events) as connection:
-            for some in chunks(row.patient for row in rows):
-                connection.execute(delete(seal).where(seal.c.patient.in_(some)))
+            theirs = among(connection, seal.c.patient, (row.patient for row in rows))
+            connection.execute(delete(seal).where(theirs))
             self._enter(connection, seal, [row._asdict() for row in rows], "one of these seals")
 
     def put_seal(self, patient: str, revision: int, sealed: bytes) -> None:

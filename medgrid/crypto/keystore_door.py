@@ -37,6 +37,8 @@ from medgrid.crypto.keystore_values import (
     WrapRow,
 )
 from medgrid.database import Database
+from medgrid.database.many import among
+from medgrid.database.plans import unindexed
 from medgrid.model import DataClass, ObjectId
 
 __all__ = ["Door", "LocalDoor", "chunks", "now_us", "seal_digest"]
@@ -137,28 +139,29 @@ class LocalDoor:
     def headers(self, object_ids: Sequence[ObjectId], purpose: str) -> list[Released]:
         with self._db.write() as connection:
             found: dict[ObjectId, Released] = {}
-            for some in chunks(object_ids):
-                for released in (*self._granted(connection, some), *self._own(connection, some)):
+            for give in (self._granted, self._own):
+                for released in give(connection, object_ids):
                     found[released.object_id] = released
             self.append(connection, [_event(found.get(id_), id_, purpose) for id_ in object_ids])
         return list(found.values())
 
-    def _own(self, connection: Connection, ids: list[ObjectId]) -> Iterator[Released]:
+    def _own(self, connection: Connection, ids: Sequence[ObjectId]) -> Iterator[Released]:
         mine = and_(
             wrap.c.patient == protected.c.patient,
             wrap.c.data_class == protected.c.data_class,
             wrap.c.revision == header.c.revision,
             wrap.c.recipient == self._who,
         )
+        recipient = unindexed(connection, header.c.recipient)
         question = (
             select(protected, header.c.revision, header.c.recipient, header.c.sealed)
             .join(header, header.c.object_id == protected.c.object_id)
             .outerjoin(wrap, mine)
             .where(
-                header.c.object_id.in_(ids),
+                among(connection, header.c.object_id, ids),
                 or_(
-                    header.c.recipient == self._who,
-                    and_(header.c.recipient == "", wrap.c.recipient.is_not(None)),
+                    recipient == self._who,
+                    and_(recipient == "", wrap.c.recipient.is_not(None)),
                 ),
             )
             .order_by(header.c.recipient)
@@ -166,13 +169,13 @@ class LocalDoor:
         for row in connection.execute(question):
             yield _released(row)
 
-    def _granted(self, connection: Connection, ids: list[ObjectId]) -> Iterator[Released]:
+    def _granted(self, connection: Connection, ids: Sequence[ObjectId]) -> Iterator[Released]:
         question = (
             select(protected, grant_header)
             .join(grant_header, grant_header.c.object_id == protected.c.object_id)
             .where(
-                grant_header.c.object_id.in_(ids),
-                grant_header.c.recipient == self._who,
+                among(connection, grant_header.c.object_id, ids),
+                unindexed(connection, grant_header.c.recipient) == self._who,
                 grant_header.c.until_us > now_us(),
                 protected.c.data_class == DataClass.IMAGE.value,
             )
@@ -182,14 +185,11 @@ class LocalDoor:
 
     def wraps(self, keys: Sequence[CompartmentId]) -> list[WrapRow]:
         wanted = set(keys)
-        found = []
+        patients = sorted({key.patient for key in keys})
         with self._db.write() as connection:
-            for some in chunks({key.patient for key in keys}):
-                rows = connection.execute(
-                    select(wrap).where(wrap.c.recipient == self._who, wrap.c.patient.in_(some))
-                )
-                found += [row for row in map(_wrap, rows) if row.id in wanted]
-            patients = sorted({key.patient for key in keys})
+            theirs = among(connection, wrap.c.patient, patients)
+            rows = connection.execute(select(wrap).where(wrap.c.recipient == self._who, theirs))
+            found = [row for row in map(_wrap, rows) if row.id in wanted]
             self.append(connection, [_many("unwrap", patients, "")] if keys else [])
         return found
 
@@ -208,23 +208,16 @@ class LocalDoor:
         return found
 
     def seals(self, patients: Sequence[str], purpose: str) -> list[Seal]:
-        found = []
+        mine = and_(
+            wrap.c.patient == seal.c.patient,
+            wrap.c.data_class == DataClass.NOMINATIVE.value,
+            wrap.c.revision == seal.c.revision,
+            wrap.c.recipient == self._who,
+        )
         with self._db.write() as connection:
-            for some in chunks(patients):
-                rows = connection.execute(
-                    select(seal)
-                    .join(
-                        wrap,
-                        and_(
-                            wrap.c.patient == seal.c.patient,
-                            wrap.c.data_class == DataClass.NOMINATIVE.value,
-                            wrap.c.revision == seal.c.revision,
-                            wrap.c.recipient == self._who,
-                        ),
-                    )
-                    .where(seal.c.patient.in_(some))
-                )
-                found += [Seal(row.patient, row.revision, row.sealed) for row in rows]
+            theirs = among(connection, seal.c.patient, patients)
+            rows = connection.execute(select(seal).join(wrap, mine).where(theirs))
+            found = [Seal(row.patient, row.revision, row.sealed) for row in rows]
             self.append(connection, [_many("name", patients, purpose)] if patients else [])
         return found
 
@@ -247,9 +240,9 @@ class LocalDoor:
                     .where(box.submission == submission)
                     .order_by(box.number, box.object_id)
                 )
-                wanted = [None] if numbers is None else [box.number.in_(n) for n in chunks(numbers)]
-                for some in wanted:
-                    rows += connection.execute(question if some is None else question.where(some))
+                if numbers is not None:
+                    question = question.where(among(connection, box.number, numbers))
+                rows += connection.execute(question)
             verb = "borrow" if rows else "refuse"
             self.append(connection, [Event(verb, str(submission), detail=f"{len(rows)} keys")])
         return sealed, [
@@ -296,9 +289,10 @@ class LocalDoor:
         at, numbers = audit.c, select(audit.c.seq)
         found: set[int] = set()
         with self._db.read() as connection:
-            for some in chunks(names or ()):
-                for column in (at.verb, at.thing, at.patient):
-                    found.update(connection.scalars(numbers.where(column.in_(some))))
+            for column in (at.verb, at.thing, at.patient):
+                found.update(
+                    connection.scalars(numbers.where(among(connection, column, names or ())))
+                )
             if names is None:
                 one = at.who == who if since_us is None else at.time_us >= since_us
                 found.update(connection.scalars(numbers.where(one)))

@@ -10,9 +10,10 @@ from sqlalchemy import Connection, delete, select
 
 from medgrid.crypto.audit_record import Event
 from medgrid.crypto.keystore_base import StoreBase
-from medgrid.crypto.keystore_door import chunks, now_us
+from medgrid.crypto.keystore_door import now_us
 from medgrid.crypto.keystore_schema import RECOVERY, grant_header, header, protected
 from medgrid.crypto.keystore_values import GrantRow, HeaderRow, Released
+from medgrid.database.many import among
 from medgrid.database.plans import rare
 from medgrid.errors import AlreadyExists
 from medgrid.model import DataClass, ObjectId
@@ -55,13 +56,12 @@ class HeaderStore(StoreBase):
         with self._recorded(*([event] if rows else [])) as connection:
             if replace:
                 self._destroy(list(objects))
-            for some in chunks(list(objects)):
-                kept = connection.execute(select(protected).where(protected.c.object_id.in_(some)))
-                for row in kept:
-                    if objects.pop(ObjectId(row.object_id))["manifest"] != row.manifest:
-                        raise AlreadyExists(
-                            f"the key store has another manifest of object {row.object_id}"
-                        )
+            theirs = among(connection, protected.c.object_id, objects)
+            for row in connection.execute(select(protected).where(theirs)):
+                if objects.pop(ObjectId(row.object_id))["manifest"] != row.manifest:
+                    raise AlreadyExists(
+                        f"the key store has another manifest of object {row.object_id}"
+                    )
             self._enter(connection, protected, list(objects.values()), "one of these objects")
             self._enter(connection, header, _values(rows), "a header of one of these objects")
 
@@ -108,22 +108,22 @@ class HeaderStore(StoreBase):
 
     def _destroy(self, object_ids: list[ObjectId]) -> None:
         with self.db.write() as connection:
-            for some in chunks(object_ids):
-                for table in (grant_header, header, protected):
-                    connection.execute(delete(table).where(table.c.object_id.in_(some)))
+            for table in (grant_header, header, protected):
+                theirs = among(connection, table.c.object_id, object_ids)
+                connection.execute(delete(table).where(theirs))
 
     def readers(self, object_ids: Iterable[ObjectId]) -> dict[ObjectId, list[str]]:
         """Who has a header of an object of their own, besides grants, by object."""
         found: dict[ObjectId, list[str]] = {}
         with self.db.read() as connection:
-            for some in chunks(object_ids):
-                question = (
-                    select(header.c.object_id, header.c.recipient)
-                    .where(header.c.object_id.in_(some), header.c.recipient != "")
-                    .order_by(header.c.object_id, header.c.recipient)
-                )
-                for object_id, recipient in connection.execute(question):
-                    found.setdefault(ObjectId(object_id), []).append(recipient)
+            theirs = among(connection, header.c.object_id, object_ids)
+            question = (
+                select(header.c.object_id, header.c.recipient)
+                .where(theirs, header.c.recipient != "")
+                .order_by(header.c.object_id, header.c.recipient)
+            )
+            for object_id, recipient in connection.execute(question):
+                found.setdefault(ObjectId(object_id), []).append(recipient)
         return found
 
     def objects_of(self, patient: str) -> list[ObjectId]:
@@ -138,12 +138,10 @@ class HeaderStore(StoreBase):
         with self._recorded(*([event] if rows else [])) as connection:
             for recipient in {row.recipient for row in rows}:
                 ids = [row.object_id for row in rows if row.recipient == recipient]
-                for some in chunks(ids):
-                    connection.execute(
-                        delete(header).where(
-                            header.c.recipient == (recipient or ""), header.c.object_id.in_(some)
-                        )
-                    )
+                theirs = among(connection, header.c.object_id, ids)
+                connection.execute(
+                    delete(header).where(header.c.recipient == (recipient or ""), theirs)
+                )
             self._enter(connection, header, _values(rows), "a header of one of these objects")
 
     def owned(self, owner: str) -> list[ObjectId]:
@@ -174,13 +172,10 @@ class HeaderStore(StoreBase):
             )
             for recipient in {row.recipient for row in rows}:
                 ids = [row.object_id for row in rows if row.recipient == recipient]
-                for some in chunks(ids):
-                    connection.execute(
-                        delete(grant_header).where(
-                            grant_header.c.recipient == recipient,
-                            grant_header.c.object_id.in_(some),
-                        )
-                    )
+                theirs = among(connection, grant_header.c.object_id, ids)
+                connection.execute(
+                    delete(grant_header).where(grant_header.c.recipient == recipient, theirs)
+                )
             self._enter(
                 connection,
                 grant_header,
@@ -209,18 +204,10 @@ class HeaderStore(StoreBase):
         """
         wanted = [] if recipient is None else [grant_header.c.recipient == recipient]
         with self.db.write() as connection:
-            pieces = [wanted]
             if object_ids is not None:
-                pieces = [
-                    [*wanted, grant_header.c.object_id.in_(some)] for some in chunks(object_ids)
-                ]
-            gone = [
-                row
-                for piece in pieces
-                for row in connection.execute(
-                    select(grant_header.c.object_id, grant_header.c.recipient).where(*piece)
-                )
-            ]
+                wanted.append(among(connection, grant_header.c.object_id, object_ids))
+            question = select(grant_header.c.object_id, grant_header.c.recipient)
+            gone = connection.execute(question.where(*wanted)).all()
             patients = self._patients(connection, [row.object_id for row in gone])
             self._door.append(
                 connection,
@@ -229,21 +216,16 @@ class HeaderStore(StoreBase):
                     for row in gone
                 ],
             )
-            for piece in pieces:
-                connection.execute(delete(grant_header).where(*piece))
+            connection.execute(delete(grant_header).where(*wanted))
         return len(gone)
 
     @staticmethod
     def _patients(connection: Connection, ids: Iterable[ObjectId]) -> dict[ObjectId, str]:
         """Patients of objects, for the record; of those that are of none, nothing."""
-        found = {}
-        for some in chunks(dict.fromkeys(ids)):
-            question = select(protected.c.object_id, protected.c.patient).where(
-                protected.c.object_id.in_(some), protected.c.patient.is_not(None)
-            )
-            for object_id, patient in connection.execute(question):
-                found[ObjectId(object_id)] = patient
-        return found
+        question = select(protected.c.object_id, protected.c.patient).where(
+            among(connection, protected.c.object_id, ids), protected.c.patient.is_not(None)
+        )
+        return {ObjectId(id_): patient for id_, patient in connection.execute(question)}
 
     def drop_ended_grants(self, now_s: float | None = None) -> int:
         """Destroy headers of grants that have ended, by now or a time; return how many."""

@@ -17,10 +17,7 @@ ON_SQLITE: dict[str, str] = {
     "jobs.create_submission": _QUOTA,
     "jobs.resubmit": _QUOTA,
     "desk.next_time": _ENDS,
-    "keys.put_headers": _ONCE,
-    "keys.put_headers [replace]": _ONCE,
-    "keys.release": _ONCE,
-    "keys.drop": _ONCE,
+    "keys.shares": _ONCE,
 }
 
 ON_POSTGRES: dict[str, str] = {

@@ -21,7 +21,7 @@ from medgrid.crypto.keystore_values import (
 )
 from medgrid.model import DataClass, ObjectId
 from tests.growth.calls import BOTH, FIXED, INSIDERS, SHARE, Call
-from tests.growth.world import DOCTOR, LATER_S, RESEARCHER, World
+from tests.growth.world import DOCTOR, LATER_S, RESEARCHER, World, batch_of
 
 __all__ = ["CALLS"]
 
@@ -95,7 +95,7 @@ _PEOPLE = [
     _write("put_certificate", lambda s, w, n: s.put_certificate("x", b"x"), FIXED),
     _read("certificates", lambda s, w, n: s.certificates(), FIXED),
     _write("put_document", lambda s, w, n: s.put_document("x", b"x"), FIXED),
-    _read("document", lambda s, w, n: s.document("x"), FIXED),
+    _read("document", lambda s, w, n: s.document(w.ids[0]), FIXED),
 ]
 
 _COMPARTMENTS = [
@@ -185,7 +185,7 @@ _AUDIT = [
     _read("audit.leaves", lambda s, w, n: s.audit.leaves(), SHARE),
     _read("audit.leaves [last]", lambda s, w, n: s.audit.leaves(_records(s) - 10), FIXED),
     _read("audit.kept", lambda s, w, n: s.audit.kept(), SHARE),
-    _read("audit.checkpoints", lambda s, w, n: s.audit.checkpoints(), FIXED),
+    _read("audit.checkpoints", lambda s, w, n: s.audit.checkpoints(), SHARE),
     _read("audit.root", lambda s, w, n: s.audit.root(), SHARE),
     _read("audit.inclusion", lambda s, w, n: s.audit.inclusion(5), SHARE),
     _read("audit.consistency", lambda s, w, n: s.audit.consistency(5), SHARE),
@@ -197,6 +197,6 @@ CALLS = [
     *_HEADERS,
     *_DELEGATIONS,
     *_AUDIT,
-    _read("pending", lambda s, w, n: s.pending("x"), FIXED),
-    _read("shares", lambda s, w, n: s.shares([b"x"]), FIXED),
+    _read("pending", lambda s, w, n: s.pending(w.ids[0]), FIXED),
+    _read("shares", lambda s, w, n: s.shares([batch_of(one) for one in w.some(w.ids, n)])),
 ]

@@ -21,8 +21,8 @@ import pytest
 from sqlalchemy import Connection, exists, select
 
 from medgrid.catalog import Catalog
-from medgrid.catalog.rows import value_table
 from medgrid.crypto.keystore import KeyStore
+from medgrid.database.many import value_table
 from tests.growth import job_calls, key_calls, object_calls
 from tests.growth.calls import SHARE, Call, methods
 from tests.growth.counting import PlanCounter, StepCounter, Work

@@ -19,7 +19,17 @@ from medgrid.crypto.audit_record import Record
 from medgrid.crypto.keystore import KeyStore
 from medgrid.model import LFN, ObjectId
 
-__all__ = ["DOCTOR", "FEW", "LATER_S", "NOW_S", "RESEARCHER", "World", "fill_catalog", "fill_keys"]
+__all__ = [
+    "DOCTOR",
+    "FEW",
+    "LATER_S",
+    "NOW_S",
+    "RESEARCHER",
+    "World",
+    "batch_of",
+    "fill_catalog",
+    "fill_keys",
+]
 
 FEW = 10
 DOCTOR = "doctor"
@@ -506,10 +516,28 @@ def fill_keys(store: KeyStore, world: World) -> None:
             _record(number, id_, patient)
             for number, (id_, patient) in enumerate(patient_of.items())
         ),
+        keys.checkpoint: (
+            {"size": n, "signer": DOCTOR, "time_us": n, "root": b"r" * 32, "signature": b"s" * 64}
+            for n in range(1, len(world.ids), 10)
+        ),
+        keys.document: ({"name": id_, "blob": b"d" * 200} for id_ in world.ids[::10]),
+        keys.share: (
+            {"batch": batch_of(id_), "generation": 1, "share": b"s" * 33} for id_ in world.ids
+        ),
+        keys.pending: (
+            {"write_id": id_, "identity": DOCTOR, "made_us": 1, "change": b"c" * 250}
+            for id_ in world.ids[::10]
+        ),
+        keys.applied: ({"write_id": id_, "identity": DOCTOR} for id_ in world.ids[1::10]),
     }
     with store.db.write() as connection:
         for table, some in rows.items():
             _put(connection, table, some)
+
+
+def batch_of(id_: ObjectId) -> bytes:
+    """Name of the batch of keys that an object's key is one of, where stores have shares."""
+    return id_.encode()[:16]
 
 
 def _record(number: int, id_: ObjectId, patient: str) -> _Row:

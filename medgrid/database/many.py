@@ -16,14 +16,16 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     String,
+    TableValuedAlias,
     any_,
     bindparam,
     func,
     select,
     tuple_,
+    type_coerce,
 )
 
-__all__ = ["among", "pair_among"]
+__all__ = ["among", "pair_among", "value_table"]
 
 
 def among(
@@ -60,3 +62,14 @@ def pair_among(
     ]
     rows = func.unnest(*lists).table_valued("first", "second").render_derived()
     return tuple_(*columns).in_(select(rows.c.first, rows.c.second))
+
+
+def value_table(connection: Connection, values: Iterable[str]) -> TableValuedAlias:
+    """Give texts as a table with one column ``value``, however many they are."""
+    document = json.dumps(list(values), ensure_ascii=False)
+    if connection.dialect.name == "sqlite":
+        return func.json_each(document).table_valued("value", name="given")
+    from sqlalchemy.dialects.postgresql import JSONB
+
+    bound = type_coerce(bindparam(None, list(json.loads(document)), JSONB), JSONB)
+    return func.jsonb_array_elements_text(bound).table_valued("value", name="given")

@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import BigInteger, insert, literal, select
 
 from medgrid.catalog import Catalog
-from medgrid.catalog.many import among, pair_among
 from medgrid.catalog.schema import patient
+from medgrid.database.many import among, pair_among
 from medgrid.database.plans import rare, unindexed
 
 NAMES = ["a", "b", "Ä'\"\\"]
