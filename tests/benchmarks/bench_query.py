@@ -262,7 +262,7 @@ def measure(
 
 def on_postgres(series: int, runs: int) -> Iterator[Row]:
     """The same in process on PostgreSQL, where the server guards the rows too."""
-    server = new_server()
+    server = new_server(durable=True)
     try:
         url = server.url(server.make_database())
         print(f"registered in {timed(lambda: make_catalog(url, series)):.0f} s")

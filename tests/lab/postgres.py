@@ -1,11 +1,14 @@
 """A private PostgreSQL for the tests, and catalogs on both databases.
 
-The server listens on a socket in a temporary directory only, and dies with the test run.
+The server listens on a socket in a temporary directory only, and dies with the test run. Where
+there is room it lies in memory: a database of a test's own is made there in a tenth of the time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import fcntl
 import os
 import pwd
 import shutil
@@ -30,7 +33,11 @@ _SETTINGS = {
     "full_page_writes": "off",
     "max_connections": "200",
     "autovacuum": "off",
+    "min_wal_size": "32MB",
+    "max_wal_size": "64MB",
 }
+_MEMORY = Path("/dev/shm")
+_ROOM_BYTES = 1 << 30
 
 
 def binaries() -> Path | None:
@@ -149,14 +156,13 @@ def _die_with_parent() -> None:
 def new_server(*, durable: bool = False) -> PostgresServer:
     """Start a server in a temporary directory; skip the test when there are no programs for it.
 
-    What a `durable` one has committed survives its crash (not the machine's).
+    What a `durable` one has committed survives its crash (not the machine's), and lies on a disk.
     """
     found = binaries()
     if found is None:
         pytest.skip("no PostgreSQL server programs; install them with 'apt install postgresql'")
     skip_without_account()
-    # a socket's path must be shorter than 108 characters, so not in pytest's directories
-    directory = Path(tempfile.mkdtemp(prefix="mg-pg-"))
+    directory = _own_directory(in_memory=not durable)
     try:
         return PostgresServer(directory, found, durable=durable)
     except BaseException:
@@ -168,6 +174,35 @@ def remove_server(server: PostgresServer) -> None:
     """Stop a server and remove its files."""
     server.stop()
     shutil.rmtree(server.directory)
+    os.close(_locks.pop(server.directory))
+
+
+_locks: dict[Path, int] = {}
+
+
+def _own_directory(*, in_memory: bool) -> Path:
+    """A new directory, locked while this process lives; those of processes that died go.
+
+    It is none of pytest's: a socket's path must be shorter than 108 characters.
+    """
+    has_room = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM_BYTES
+    parent = _MEMORY if in_memory and has_room else Path(tempfile.gettempdir())
+    for one in parent.glob("mg-pg-*"):
+        with contextlib.suppress(OSError):  # another user's, or locked
+            lock = os.open(one, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(one)
+            finally:
+                os.close(lock)
+    while True:
+        directory = Path(tempfile.mkdtemp(prefix="mg-pg-", dir=parent))
+        lock = os.open(directory, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if directory.exists():  # nobody took it for that of one who died
+            _locks[directory] = lock
+            return directory
+        os.close(lock)
 
 
 @pytest.fixture(scope="session")
