@@ -12,6 +12,8 @@ import termios
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.lab.leftovers import LEFT, processes_of
 from tests.lab.prompt import ROOT
 from tests.lab.waiting import PATIENCE_S
@@ -95,3 +97,11 @@ def test_neither_who_looks_nor_another_run_is_taken_for_what_is_left(tmp_path: P
     os.close(controller)
     os.close(terminal)
     assert found == set(of_run)
+
+
+def test_a_run_that_came_to_no_end_says_that_first(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(
+        "def pytest_runtest_logreport(report): assert report.when == 'setup'\n"
+    )
+    ran = run_of(tmp_path, UNTIDY.format(number=unique_number()), "-n0")
+    assert ran.returncode == pytest.ExitCode.INTERNAL_ERROR, ran.stdout + ran.stderr

@@ -24,10 +24,12 @@ import pytest
 from tests.lab.surroundings import directory_of_the_run
 from tests.lab.waiting import wait_for
 
-__all__ = ["LEFT", "Process", "end_agents", "leftovers", "processes_of"]
+__all__ = ["LEFT", "TO_ITS_END", "Process", "end_agents", "leftovers", "processes_of"]
 
 LEFT = 7
-"""Exit code of a run that left something, whatever the tests said: it is no pytest's own."""
+"""Exit code of a run to its end that left something, whatever the tests said: no pytest's own."""
+TO_ITS_END = (0, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+"""Exit codes of pytest when it did all that it was asked for."""
 
 _EXPECTED = ("home", "pytest-of-")  # of the directory of the run
 _GONE_SOON_S = 5.0
@@ -185,7 +187,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     base: Path = config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
     config.stash[_left] = leftovers(directory_of_the_run(), base)
-    if config.stash[_left] and session.exitstatus != pytest.ExitCode.INTERRUPTED:
+    if config.stash[_left] and session.exitstatus in TO_ITS_END:
         session.exitstatus = LEFT
 
 
