@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.lanes import Sample
 from tests.nightly.__main__ import Part, ended, run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,6 +97,65 @@ def test_a_seed_draws_the_same_and_another_one_others(suite: Suite) -> None:
 def test_whoever_names_a_case_gets_it(suite: Suite) -> None:
     for number in range(5):
         assert "1 passed" in suite.run(f"test_it.py::test_many[{number}]")
+
+
+class Checks:
+    """The run of all checks, of one that has only a small suite of tests."""
+
+    def __init__(self, root: Path, tests: str) -> None:
+        self.root = root
+        for name in (".ci", "bin"):
+            (root / name).mkdir()
+        shutil.copy(ROOT / ".ci" / "run", root / ".ci")
+        (root / "bin" / "environment").write_text("exit  # the other checks are not run\n")
+        runner = root / "bin" / "test"
+        runner.write_text(
+            f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m pytest -p tests.lanes "$@"\n'
+        )
+        runner.chmod(0o755)
+        (root / "pytest.ini").write_text("[pytest]\nmarkers =\n sampled\n timeout\n")
+        (root / "test_it.py").write_text(tests)
+
+    def run(self, *words: str) -> str:
+        """How the tests ended, in the words of the run."""
+        ran = subprocess.run(
+            [self.root / ".ci" / "run", *words],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        told = re.findall(r"^== tests: (ok|FAILED) ", ran.stdout, re.MULTILINE)
+        return ", ".join([*told, *(["repeated"] if "once more" in ran.stdout else [])])
+
+
+@pytest.mark.parametrize("words", [("--seed=7",), ("--nightly",)])
+def test_what_failed_is_repeated_with_the_same_words(tmp_path: Path, words: tuple[str]) -> None:
+    drawn = Sample("0 test_it.py::test_it", everything=False)(range(10**4), 1)
+    tests = f"def test_it(sample): assert sample(range(10**4), 1) == {drawn}\n"
+    checks = Checks(tmp_path, tests)
+    assert checks.run() == "ok"
+    assert checks.run(*words) == "FAILED, repeated"
+
+
+FAILS_ONCE = """
+from pathlib import Path
+
+def test_once():
+    mark = Path(__file__).with_name("mark")
+    was_there = mark.exists()
+    mark.touch()
+    assert was_there
+"""
+
+
+def test_a_test_that_failed_once_is_told_and_believed(tmp_path: Path) -> None:
+    assert Checks(tmp_path, FAILS_ONCE).run() == "ok, repeated"
+
+
+@pytest.mark.parametrize("words", ["-x", "-vx", "--exitfirst", "--maxfail=1"])
+def test_nothing_is_repeated_where_not_all_ran(tmp_path: Path, words: str) -> None:
+    checks = Checks(tmp_path, FAILS_ONCE + "\ndef test_never(): assert False\n")
+    assert checks.run(words) == "FAILED"
 
 
 def test_a_night_goes_on_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
