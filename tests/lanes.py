@@ -1,17 +1,13 @@
 """The three lanes of the tests, and what each takes of tests that have very many cases.
 
 The first lane (plain ``bin/test``) holds what catches most in ten minutes; ``--slow`` adds tests
-that take minutes; ``--nightly`` adds what is exhaustive or very long. A test with a great many
-cases has all of them in the nightly lane and a sample in the others, drawn by ``--seed``:
-
-- ``@pytest.mark.sampled(20)`` keeps twenty of a test's parameter sets;
-- the fixture `sample` draws from values inside a test.
+that take minutes; ``--nightly`` adds all cases of tests that have a great many. Those have the
+fixture `sample`, which draws some in the other lanes, by ``--seed``, and the mark `sampled` by it.
 """
 
 from __future__ import annotations
 
 import random
-from collections import defaultdict
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -41,12 +37,13 @@ class Sample:
 @pytest.fixture
 def sample(request: pytest.FixtureRequest) -> Sample:
     """Draw from many values, in the nightly lane all: ``for byte in sample(range(9999), 50)``."""
-    return _sample(request.config, request.node.nodeid)
+    options = request.config.option
+    return Sample(f"{options.seed} {request.node.nodeid}", options.nightly)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")
-    parser.addoption("--nightly", action="store_true", help="also run what takes hours")
+    parser.addoption("--nightly", action="store_true", help="also draw all cases of all tests")
     parser.addoption("--seed", type=int, default=0, help="draws the samples of exhaustive tests")
 
 
@@ -57,46 +54,17 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses by marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what the lane does not take."""
+    """Mark what draws, skip what the lane does not take, and give what is long its time."""
     for item in items:
-        if isinstance(item, pytest.Function) and "sample" in item.fixturenames:
+        draws = isinstance(item, pytest.Function) and "sample" in item.fixturenames
+        if draws:
             item.add_marker(pytest.mark.sampled)
-    for marker, wanted in (("slow", _slow(config)), ("nightly", config.getoption("--nightly"))):
-        for item in items:
-            if item.get_closest_marker(marker):
-                item.add_marker(pytest.mark.timeout(SLOW_TEST_S))
-                if not wanted:
-                    reason = (
-                        f"takes {'minutes' if marker == 'slow' else 'long'}; run with --{marker}"
-                    )
-                    item.add_marker(pytest.mark.skip(reason=reason))
-    left_out = _not_drawn(config, items)
-    if left_out:
-        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
-        items[:] = [item for item in items if item not in left_out]
-
-
-def _not_drawn(config: pytest.Config, items: list[pytest.Item]) -> set[pytest.Item]:
-    """Parameter sets of sampled tests that this run does without."""
-    named = {arg.partition("[")[0] for arg in config.args if "[" in arg}
-    cases: dict[str, list[pytest.Item]] = defaultdict(list)
-    counts: dict[str, int] = {}
-    for item in items:
-        test = item.nodeid.partition("[")[0]
-        marker = item.get_closest_marker("sampled")
-        if marker is not None and marker.args and test not in named:  # whoever names a case gets it
-            cases[test].append(item)
-            counts[test] = marker.args[0]
-    return {
-        item
-        for test, found in cases.items()
-        for item in set(found) - set(_sample(config, test)(found, counts[test]))
-    }
-
-
-def _sample(config: pytest.Config, test: str) -> Sample:
-    return Sample(f"{config.getoption('--seed')} {test}", bool(config.getoption("--nightly")))
+        is_slow = item.get_closest_marker("slow") is not None
+        if is_slow or (draws and config.option.nightly):
+            item.add_marker(pytest.mark.timeout(SLOW_TEST_S))
+        if is_slow and not _slow(config):
+            item.add_marker(pytest.mark.skip(reason="takes minutes; run with --slow"))
 
 
 def _slow(config: pytest.Config) -> bool:
-    return bool(config.getoption("--slow") or config.getoption("--nightly"))
+    return bool(config.option.slow or config.option.nightly)

@@ -13,23 +13,24 @@ from pathlib import Path
 import pytest
 
 from tests.lanes import Sample
-from tests.nightly.__main__ import Part, ended, run
+from tests.nightly.__main__ import Part, ended, parts, run
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = """
 import pytest
 
-@pytest.mark.parametrize("number", range(100))
-@pytest.mark.sampled(5)
-def test_many(number): print("many", number)
+@pytest.fixture
+def limits(request): return [one.args for one in request.node.iter_markers("timeout")]
 
-def test_inside(sample): print("inside", len(sample(range(100), 3)), sample([1, 2], 3))
+def test_inside(sample, limits):
+    print("inside", len(sample(range(100), 3)), sample([1, 2], 3), limits)
+
+def test_many(sample): print("many", sample(range(10**4), 5))
 
 @pytest.mark.slow
-def test_slow(): print("slow")
+def test_slow(limits): print("slow", limits)
 
-@pytest.mark.nightly
-def test_nightly(): print("nightly")
+def test_fast(limits): print("fast", limits)
 """
 
 
@@ -38,9 +39,7 @@ class Suite:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        (folder / "pytest.ini").write_text(
-            "[pytest]\nmarkers =\n slow\n nightly\n sampled\n timeout\n"
-        )
+        (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n slow\n sampled\n timeout\n")
         (folder / "test_it.py").write_text(TESTS)
 
     def run(self, *words: str) -> str:
@@ -64,27 +63,33 @@ def suite(tmp_path: Path) -> Suite:
 def test_the_first_lane_draws_some_of_many_and_says_what_it_leaves_out(suite: Suite) -> None:
     out = suite.run("-rs")
     assert "lane: first, seed 0" in out
-    assert "inside 3 [1, 2]" in out
-    assert "6 passed, 2 skipped, 95 deselected" in out
+    assert "inside 3 [1, 2] []" in out
+    assert "3 passed, 1 skipped" in out
     assert "takes minutes; run with --slow" in out
-    assert "takes long; run with --nightly" in out
 
 
 def test_slow_adds_what_takes_minutes(suite: Suite) -> None:
-    assert "7 passed, 1 skipped, 95 deselected" in suite.run("--slow")
+    out = suite.run("--slow")
+    assert "inside 3 [1, 2] []" in out
+    assert "slow [(1800,)]" in out
 
 
-def test_the_nightly_lane_has_everything(suite: Suite) -> None:
+def test_the_nightly_lane_draws_everything_and_gives_it_time(suite: Suite) -> None:
+    (suite.folder / "test_it.py").write_text(TESTS.replace("10**4", "10"))
     out = suite.run("--nightly")
     assert "lane: nightly" in out
-    assert "inside 100 [1, 2]" in out
-    assert "103 passed" in out
+    assert "inside 100 [1, 2] [(1800,)]" in out
+    assert "many [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]" in out
+    assert "slow [(1800,)]" in out
+    assert "fast []" in out
 
 
-def test_a_night_takes_by_their_mark_all_that_draw_and_what_is_long(suite: Suite) -> None:
-    out = suite.run("--nightly", "-m", "nightly or sampled")
-    assert "102 passed, 1 deselected" in out
-    assert "slow" not in out.replace("test_slow", "")
+def test_a_night_takes_by_their_mark_all_that_draw(suite: Suite) -> None:
+    (words,) = (part.words for part in parts(7) if part.name == "exhaustive")
+    (suite.folder / "test_it.py").write_text(TESTS.replace("10**4", "10"))
+    out = suite.run(*words[words.index("--nightly") :])
+    assert "lane: nightly, seed 7" in out
+    assert "2 passed, 2 deselected" in out
 
 
 def test_a_seed_draws_the_same_and_another_one_others(suite: Suite) -> None:
@@ -92,11 +97,6 @@ def test_a_seed_draws_the_same_and_another_one_others(suite: Suite) -> None:
         return [line for line in suite.run(*words).splitlines() if "many" in line]
 
     assert drawn("--seed=1") == drawn("--seed=1") != drawn("--seed=2")
-
-
-def test_whoever_names_a_case_gets_it(suite: Suite) -> None:
-    for number in range(5):
-        assert "1 passed" in suite.run(f"test_it.py::test_many[{number}]")
 
 
 class Checks:

@@ -19,6 +19,6 @@ Which tests cover a statement is found by marks in a copy (`statements`), which 
 file that is mapped into memory: so all processes count, however tests start them, agents that
 were sent to a host and those that are killed too. Statements of modules and classes run on
 import; their mutants get the tests of the whole module. Tests that speak of the module go first,
-then those of its room, then others, of each the fastest first; a minute of them at most. Slow and
-nightly tests and those on lab hosts do not take part.
+then those of its room, then others, of each the fastest first; a minute of them at most. Slow
+tests and those on lab hosts do not take part.
 """

@@ -18,7 +18,7 @@ from tests.mutation.trees import copied
 __all__ = ["Tests", "collect", "commit_of", "covering"]
 
 Tests = Mapping[str, float]  # names of tests, and how long each takes (s)
-_FIRST_LANE = "not slow and not nightly and not lab"
+_FIRST_LANE = "not slow and not lab"
 _LIMIT_S = 12 * 3600
 _TO_ITS_END = (0, 1, 5)  # a test that fails here, or on a marked tree, covers nothing
 
