@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -188,3 +191,25 @@ def test_a_benchmark_runs_in_a_process_of_its_own(
     found = runner.Result.of_line(line)
     assert [row.what for row in found.rows] == [one.what for one in bench_crypt4gh.FIGURES]
     assert "SHA-256 alone" in (tmp_path / "crypt4gh.log").read_text()
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_benchmark_leaves_the_grid_of_its_user_alone(tmp_path: Path, alone: bool) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    words = ["tests.benchmarks.bench_startup", "--runs=1"]
+    if not alone:
+        words = ["tests.benchmarks", "--quick", "--measure=startup", f"--into={tmp_path / 'rows'}"]
+    ran = subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=PAGE.parent,
+        env={
+            **os.environ,
+            "MEDGRID_CATALOG": f"sqlite:///{theirs / 'catalog.db'}",
+            "MEDGRID_KEYSTORE": f"sqlite:///{theirs / 'keys.db'}",
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert list(theirs.iterdir()) == []
+    assert not ran.stderr

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from tests.benchmarks.figures import MISSED, Figure, LeftOut, Row
+from tests.benchmarks.figures import MISSED, Figure, LeftOut, Row, forget_grid
 from tests.benchmarks.table import Table, updated
 
 __all__ = ["all_figures", "main", "names"]
@@ -104,6 +104,7 @@ def main(argv: Sequence[str]) -> int:
 def _measure(name: str, into: Path, quick: bool) -> int:
     """Measure in this process; each row is kept as soon as it is known."""
     module = _module(name)
+    forget_grid()
     try:
         with into.open("a") as file:
             for row in module.measure(**(module.QUICK if quick else {})):

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["MISSED", "Figure", "LeftOut", "Measure", "Row", "command", "processor_s"]
+__all__ = ["MISSED", "Figure", "LeftOut", "Measure", "Row", "command", "forget_grid", "processor_s"]
 
 MISSED = ", **missed**"
 """Ends what was measured and missed its bar."""
@@ -101,6 +102,13 @@ def processor_s(action: Callable[[], object]) -> float:
     return time.process_time() - began_s
 
 
+def forget_grid() -> None:
+    """Take from this process what leads medgrid to a grid of its user: none is for benchmarks."""
+    for name in list(os.environ):
+        if name.startswith("MEDGRID"):
+            del os.environ[name]
+
+
 def command(measure: Measure, doc: str | None) -> None:
     """Measure as the arguments of this process say, one option for each argument of `measure`."""
     parser = argparse.ArgumentParser(
@@ -114,6 +122,7 @@ def command(measure: Measure, doc: str | None) -> None:
             kind: Any = type(one.default)
             parser.add_argument(flag, type=kind, default=one.default, help="[%(default)s]")
     missed = False
+    forget_grid()
     try:
         for row in measure(**vars(parser.parse_args())):
             print(f"=> {row.what}: {row.measured}" + (f" (bar {row.bar})" if row.bar else ""))
