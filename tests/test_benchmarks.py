@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from tests.benchmarks import bench_crypt4gh, bench_startup
 from tests.benchmarks.__main__ import PAGE, all_figures, names
 from tests.benchmarks.figures import Figure, Row
 from tests.benchmarks.table import Table, updated
+from tests.lab import json_lines
+from tests.lab.test_checkout import made
 
 FAST = Figure("a query", " ms", at_most=20)
 MANY = Figure("jobs", "/s", at_least=400)
@@ -109,22 +112,24 @@ class Runner:
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.results: dict[str, dict[str, Any]] = {}
         self.ran: list[str] = []
+        self.day = "2026-11-30"
         self.page = directory / "PAGE.md"
         self.page.write_text(PAGE.read_text("utf-8"), "utf-8")
         monkeypatch.setattr(runner, "KEPT", directory / "kept")
         monkeypatch.setattr(runner, "PAGE", self.page)
         monkeypatch.setattr(runner, "_in_process", self._in_process)
+        monkeypatch.setattr(runner, "_today", lambda: self.day)
 
     def _in_process(self, name: str, commit: str, quick: bool) -> runner.Result:
         self.ran.append(name)
         found = self.results.get(name, {})
         if "raises" in found:
             raise found["raises"]
-        return runner.Result(name, commit, "2026-11-30", quick, **found)
+        return runner.Result(name, commit, self.day, quick, **found)
 
-    def __call__(self, *words: str) -> int:
+    def __call__(self, *words: str, only: Sequence[str] = ("crypt4gh", "startup")) -> int:
         self.ran.clear()
-        return runner.main(["--only", "crypt4gh", "--only", "startup", *words])
+        return runner.main([*(f"--only={name}" for name in only), *words])
 
     @property
     def rows(self) -> dict[str, str]:
@@ -150,6 +155,28 @@ def test_what_was_interrupted_goes_on_where_it_was(run: Runner) -> None:
     assert run.ran == []
     assert run() == 0
     assert run.ran == ["crypt4gh", "startup"]
+
+
+def test_what_follows_a_line_that_was_not_finished_is_kept(run: Runner) -> None:
+    runner.KEPT.mkdir()
+    (runner.KEPT / "results.jsonl").write_text('{"name": "cry')
+    assert run("--resume") == 0
+    assert run.ran == ["crypt4gh", "startup"]
+    assert run("--resume") == 0
+    assert run.ran == []
+
+
+def test_what_was_measured_with_other_changes_is_done_again(
+    run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = made(tmp_path / "checkout")
+    monkeypatch.setattr(runner, "ROOT", root)
+    for text in ("one", "another"):
+        (root / "file").write_text(text)
+        assert run("--resume") == 0
+        assert run.ran == ["crypt4gh", "startup"]
+    assert run("--resume") == 0
+    assert run.ran == []
 
 
 def test_what_failed_is_done_again_and_what_it_gave_before_is_kept(
@@ -187,8 +214,8 @@ def test_a_benchmark_runs_in_a_process_of_its_own(
 ) -> None:
     monkeypatch.setattr(runner, "KEPT", tmp_path)
     assert runner.main(["--only", "crypt4gh", "--quick"]) == 0
-    (line,) = (tmp_path / "results.jsonl").read_text().splitlines()
-    found = runner.Result.of_line(line)
+    (told,) = json_lines.read(tmp_path / "results.jsonl")
+    found = runner.Result.of(told)
     assert [row.what for row in found.rows] == [one.what for one in bench_crypt4gh.FIGURES]
     assert "SHA-256 alone" in (tmp_path / "crypt4gh.log").read_text()
 

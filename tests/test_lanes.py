@@ -6,13 +6,17 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.lab.leftovers import processes_of
+from tests.lab.waiting import wait_for
 from tests.lanes import Sample
+from tests.nightly import __main__ as nightly
 from tests.nightly.__main__ import Part, ended, parts, run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,8 +88,8 @@ def test_the_nightly_lane_draws_everything_and_gives_it_time(suite: Suite) -> No
     assert "fast []" in out
 
 
-def test_a_night_takes_by_their_mark_all_that_draw(suite: Suite) -> None:
-    (words,) = (part.words for part in parts(7) if part.name == "exhaustive")
+def test_a_night_takes_by_their_mark_all_that_draw(suite: Suite, tmp_path: Path) -> None:
+    (words,) = (part.words for part in parts(7, tmp_path) if part.name == "exhaustive")
     (suite.folder / "test_it.py").write_text(TESTS.replace("10**4", "10"))
     out = suite.run(*words[words.index("--nightly") :])
     assert "lane: nightly, seed 7" in out
@@ -170,6 +174,8 @@ def test_a_night_goes_on_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "ZeroDivisionError" in out
     assert out.endswith("failed: bad\n")
     (tmp_path / "mended").touch()
+    with (tmp_path / "ended.jsonl").open("a") as file:
+        file.write('{"name": "go')  # it was killed meanwhile
     assert run([good, bad], tmp_path, hours=1) == 0
     assert "done before" in capsys.readouterr().out
     assert mark.read_text() == "x"
@@ -181,3 +187,48 @@ def test_what_a_night_had_no_time_for_is_named(
 ) -> None:
     assert run([Part("late", ("-c", ""))], tmp_path, hours=0) == 3
     assert "not run, time is up: late" in capsys.readouterr().out
+
+
+def test_a_night_is_refused_where_git_tells_no_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nightly, "ROOT", tmp_path)
+    with pytest.raises(SystemExit, match="not a git repository"):
+        nightly.main(["--list"])
+
+
+def test_what_the_mutation_parts_keep_lies_with_the_night(tmp_path: Path) -> None:
+    found = [part.words for part in parts(1, tmp_path) if part.name.startswith("mutation")]
+    assert len(found) == nightly.MUTATIONS
+    assert all(f"--resume={tmp_path / 'mutation'}" in words for words in found)
+
+
+PART = """
+import pathlib, subprocess, time
+child = subprocess.Popen(["sleep", "1000"], cwd="PLACE")
+try:
+    pathlib.Path("PLACE", "started").touch()
+    child.wait()
+finally:
+    time.sleep(1)  # what it made is taken apart
+    pathlib.Path("PLACE", "tidy").touch()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_a_night_runs_ends_with_it(tmp_path: Path, number: signal.Signals) -> None:
+    part = PART.replace("PLACE", str(tmp_path))
+    code = (
+        "import pathlib, signal; from tests.nightly.__main__ import Part, run; "
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL); "
+        f"run([Part('one', ('-c', {part!r}))], pathlib.Path({str(tmp_path)!r}), 1)"
+    )
+    night = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, start_new_session=True, stderr=subprocess.DEVNULL
+    )
+    wait_for((tmp_path / "started").exists, "the part", while_=lambda: night.poll() is None)
+    os.killpg(night.pid, number)  # as a terminal does
+    assert night.wait()
+    assert (tmp_path / "tidy").exists()
+    wait_for(lambda: not processes_of([tmp_path]), "the end of what the part started")
+    assert ended(tmp_path) == {}

@@ -1,9 +1,10 @@
 """All benchmarks, one after the other: ``python -m tests.benchmarks``.
 
 Each runs in a process of its own. What it prints goes to ``.benchmarks/NAME.log``, its rows with
-day and commit to ``.benchmarks/results.jsonl``; ``--resume`` goes on after an interruption.
-``--write`` puts what was measured into the table of ARCHITECTURE.md, where rows that were not
-measured say of which day they are. Exit code 1 when a bar was missed or a benchmark failed.
+day, commit and a digest of uncommitted changes to ``.benchmarks/results.jsonl``; ``--resume`` goes
+on after an interruption. ``--write`` puts what was measured into the table of ARCHITECTURE.md,
+where rows that were not measured say of which day they are. Exit code 1 when a
+bar was missed or a benchmark failed.
 """
 
 from __future__ import annotations
@@ -11,10 +12,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-import json
 import os
 import platform
-import signal
 import subprocess
 import sys
 import time
@@ -22,17 +21,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from tests.benchmarks.figures import MISSED, Figure, LeftOut, Row, forget_grid
 from tests.benchmarks.table import Table, updated
+from tests.lab import json_lines
+from tests.lab.checkout import state_of
+from tests.lab.programs import ROOT, run_python
 
 __all__ = ["all_figures", "main", "names"]
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "ARCHITECTURE.md"
 KEPT = ROOT / ".benchmarks"
 _LONGEST_S = 30 * 60  # of one benchmark: one that hangs must not hold the others up
-_TIDY_S = 60
 _LEFT_OUT = 77  # exit code of a process that says why nothing can be measured here
 _SHOWN_LINES = 15
 
@@ -61,9 +62,8 @@ class Result:
         return [] if self.quick else [row.what for row in self.rows if not row.is_met]
 
     @classmethod
-    def of_line(cls, line: str) -> Result:
-        """Read a line of the file of results."""
-        fields = json.loads(line)
+    def of(cls, fields: dict[str, Any]) -> Result:
+        """What a line of the file of results says."""
         return cls(**fields | {"rows": [Row(**row) for row in fields["rows"]]})
 
 
@@ -106,9 +106,8 @@ def _measure(name: str, into: Path, quick: bool) -> int:
     module = _module(name)
     forget_grid()
     try:
-        with into.open("a") as file:
-            for row in module.measure(**(module.QUICK if quick else {})):
-                print(json.dumps(asdict(row)), file=file, flush=True)
+        for row in module.measure(**(module.QUICK if quick else {})):
+            json_lines.append(into, asdict(row))
     except LeftOut as reason:
         print(reason)
         return _LEFT_OUT
@@ -118,7 +117,7 @@ def _measure(name: str, into: Path, quick: bool) -> int:
 def _run(wanted: Sequence[str], quick: bool, resume: bool, write: bool) -> int:
     KEPT.mkdir(exist_ok=True)
     file = KEPT / "results.jsonl"
-    commit = _commit()
+    commit = state_of(ROOT, but=PAGE.name)  # which is written on the way
     results = {}
     if resume:
         for one in _kept(file):
@@ -132,8 +131,7 @@ def _run(wanted: Sequence[str], quick: bool, resume: bool, write: bool) -> int:
             print("was done before")
         else:
             results[name] = _in_process(name, commit, quick)
-            with file.open("a") as lines:
-                print(json.dumps(asdict(results[name])), file=lines)
+            json_lines.append(file, asdict(results[name]))
         _tell(results[name])
         if write:  # at once: what an interruption leaves is as good as it can be
             _write(results.values(), commit)
@@ -141,55 +139,34 @@ def _run(wanted: Sequence[str], quick: bool, resume: bool, write: bool) -> int:
 
 
 def _kept(file: Path) -> Iterator[Result]:
-    with contextlib.suppress(FileNotFoundError):
-        for line in file.read_text().splitlines():
-            with contextlib.suppress(ValueError, TypeError, KeyError):  # the last was not finished
-                yield Result.of_line(line)
+    for fields in json_lines.read(file):
+        with contextlib.suppress(TypeError, KeyError):  # of another commit of this program
+            yield Result.of(fields)
 
 
 def _in_process(name: str, commit: str, quick: bool) -> Result:
-    result = Result(name, commit, time.strftime("%Y-%m-%d"), quick)
+    result = Result(name, commit, _today(), quick)
     log, rows = KEPT / f"{name}.log", KEPT / f"{name}.rows"
     rows.unlink(missing_ok=True)
-    command = [sys.executable, "-u", "-m", "tests.benchmarks", "--measure", name]
-    command += ["--into", str(rows), *(["--quick"] if quick else [])]
+    words = ["-u", "-m", "tests.benchmarks", "--measure", name, "--into", str(rows)]
     began_s = time.monotonic()
-    with log.open("wb") as out:
-        child = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-            start_new_session=True,
-        )  # fmt: skip
-        code = 0
-        try:
-            code = child.wait(_LONGEST_S)
-        except subprocess.TimeoutExpired:
-            result.failure = f"not done after {_LONGEST_S // 60} minutes"
-        finally:
-            _end(child)
+    code = 0
+    try:
+        code = run_python([*words, *(["--quick"] if quick else [])], log, _LONGEST_S)
+    except subprocess.TimeoutExpired:
+        result.failure = f"not done after {_LONGEST_S // 60} minutes"
     result.took_s = time.monotonic() - began_s
     if code == _LEFT_OUT:
         result.left_out = log.read_text(errors="replace").splitlines()[-1]
     elif code:
         result.failure = f"exit code {code}"
-    with contextlib.suppress(FileNotFoundError):
-        result.rows = [Row(**json.loads(line)) for line in rows.read_text().splitlines()]
-        rows.unlink()
+    result.rows = [Row(**told) for told in json_lines.read(rows)]
+    rows.unlink(missing_ok=True)
     expected = {figure.what for figure in _module(name).FIGURES}
     lacking = expected - {row.what for row in result.rows}
     if lacking and not (result.failure or result.left_out or quick):
         result.failure = f"gave no row of: {'; '.join(sorted(lacking))}"
     return result
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Let a process take apart what it made; then nothing of it runs any more."""
-    if child.poll() is None:
-        child.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(_TIDY_S)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
 
 
 def _tell(result: Result) -> None:
@@ -223,7 +200,7 @@ def _sum_up(results: Sequence[Result]) -> int:
 def _write(results: Iterable[Result], commit: str) -> None:
     fresh = {row.what: row for result in results for row in result.rows}
     about = (
-        f"Last run: {time.strftime('%Y-%m-%d')}, commit {commit}, on {_machine()}.\n"
+        f"Last run: {_today()}, commit {commit}, on {_machine()}.\n"
         "Ratios hold better than seconds. A row that says another day was not measured then."
     )
     page = PAGE.read_text("utf-8")
@@ -233,16 +210,8 @@ def _write(results: Iterable[Result], commit: str) -> None:
     temporary.replace(PAGE)
 
 
-def _commit() -> str:
-    """The commit that is measured, with a + when the tree has changes of its code."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", *words], cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", f":!{PAGE.name}")
-    return git("rev-parse", "--short=10", "HEAD") + ("+" if changed else "")
+def _today() -> str:
+    return time.strftime("%Y-%m-%d")
 
 
 def _machine() -> str:
@@ -259,5 +228,4 @@ def _machine() -> str:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is measured must end with this
     sys.exit(main(sys.argv[1:]))

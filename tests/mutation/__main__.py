@@ -1,9 +1,10 @@
 """``python -m tests.mutation --seed 1 --count 300``: see ``tests/mutation/__init__.py``.
 
-Results, one JSON line for each mutant, lie in ``.nightly/mutation-COMMIT``, or in the directory
-that ``--resume`` names; so does what tests cover, which takes longest to find. A run goes on where
-one with that directory ended, and ``--part 1/2`` and ``--part 2/2`` may run at once. Exit code 1
-when all have been tried and too many survived.
+Results, one JSON line for each mutant, lie in ``.nightly/mutation-COMMIT``, where a digest of
+uncommitted changes follows the commit, or in the directory that ``--resume`` names; so does what
+tests cover, which takes longest to find. A run goes on where one with that directory ended, and
+``--part 1/2`` and ``--part 2/2`` may run at once. Exit code 1 when all have been tried and too many
+survived.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import sys
 import time
 from pathlib import Path
 
-from tests.mutation.coverage import collect, commit_of, covering
+from tests.lab import json_lines
+from tests.lab.checkout import state_of
+from tests.mutation.coverage import collect, covering
 from tests.mutation.mutants import draw, modules
-from tests.mutation.report import equivalents, line_of, read_results, summary
+from tests.mutation.report import equivalents, read_results, summary, told_of
 from tests.mutation.trees import copied
 from tests.mutation.trials import try_mutant
 
@@ -41,7 +44,7 @@ def main(argv: list[str], root: Path = ROOT) -> int:
     options = parser.parse_args(argv)
     for number in (signal.SIGINT, signal.SIGTERM):  # what was started is ended, too
         signal.signal(number, signal.default_int_handler)
-    directory = options.resume or root / ".nightly" / f"mutation-{commit_of(root)[:12]}"
+    directory = options.resume or root / ".nightly" / f"mutation-{state_of(root)}"
     directory.mkdir(parents=True, exist_ok=True)
     record: Path = options.coverage or directory / "coverage"
     found = modules(root)
@@ -59,15 +62,12 @@ def main(argv: list[str], root: Path = ROOT) -> int:
     if options.again:
         done = {name: one for name, one in done.items() if one["outcome"] != "survived"}
     left = [mutant for mutant in drawn[part - 1 :: parts] if mutant.name not in done]
-    with (
-        copied(root) as tree,
-        (directory / f"results-{options.seed}-{part}of{parts}.jsonl").open("a") as results,
-    ):
+    results = directory / f"results-{options.seed}-{part}of{parts}.jsonl"
+    with copied(root) as tree:
         for mutant, tests in zip(left, covering(root, left, record, tree.tests()), strict=True):
             start_s = time.monotonic()
             verdict = try_mutant(tree, mutant, tests, options.most_s)
-            results.write(line_of(mutant, verdict, time.monotonic() - start_s) + "\n")
-            results.flush()
+            json_lines.append(results, told_of(mutant, verdict, time.monotonic() - start_s))
             _say(f"{verdict.outcome}: {mutant.name}\nby {verdict.by or 'no test'}\n")
     text, is_good = summary(drawn, read_results(directory), equivalents())
     _say(text)

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import base64
-import json
 import shutil
-import subprocess
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.lab import json_lines
+from tests.lab.leftovers import LEFT, TO_ITS_END
 from tests.mutation import recording
 from tests.mutation.mutants import Module, Mutant
 from tests.mutation.statements import marked
 from tests.mutation.trees import copied
 
-__all__ = ["Tests", "collect", "commit_of", "covering"]
+__all__ = ["Tests", "collect", "covering"]
 
 Tests = Mapping[str, float]  # names of tests, and how long each takes (s)
 _FIRST_LANE = "not slow and not lab"
 _LIMIT_S = 12 * 3600
-_TO_ITS_END = (0, 1, 5)  # a test that fails here, or on a marked tree, covers nothing
 
 
 def collect(root: Path, found: Sequence[Module], record: Path, words: Sequence[str]) -> None:
     """Run tests (words of pytest) in a marked copy, but those that the file has already."""
     found = [Module(one.path, one.source) for one in found]  # marks change the trees
     keys = [one.key for module in found for one in module.statements]
-    with record.open("a") as file:
-        file.write(json.dumps({"commit": commit_of(root), "statements": keys}) + "\n")
+    known = [told["test"] for told in json_lines.read(record) if "test" in told]
+    json_lines.append(record, {"statements": keys})
     with copied(root) as tree:
+        (tree.root / "marks-known").write_text("\n".join(known))
         marks = tree.root / "marks"
         marks.write_bytes(bytes(len(keys)))
         marks.chmod(0o666)  # other users run agents
@@ -40,10 +40,12 @@ def collect(root: Path, found: Sequence[Module], record: Path, words: Sequence[s
             number += len(numbers)
             tree.write(module.path, marked(module.tree, called, str(marks), len(keys)))
         shutil.copy(recording.__file__, tree.root / "marks_recording.py")
-        options = [f"--marks={marks}", f"--marks-to={record.resolve()}", "-m", _FIRST_LANE]
+        options = [f"--marks={marks}", f"--marks-to={record.resolve()}"]
+        options += ["--marks-known=marks-known", "-m", _FIRST_LANE]
         code = tree.pytest("-p", "marks_recording", *options, *words, limit_s=_LIMIT_S)
         shutil.copy(tree.log, record.with_suffix(".log"))
-        if code not in _TO_ITS_END:
+        # a test that fails here, or on a marked tree, covers nothing
+        if code not in (*TO_ITS_END, LEFT):
             raise RuntimeError(f"pytest ended with {code}, see {record.with_suffix('.log')}")
 
 
@@ -56,8 +58,7 @@ def covering(
     hit: dict[str, set[str]] = {}  # by test
     took_s: dict[str, float] = {}
     places: list[tuple[int, str]] = []
-    for line in record.read_text().splitlines():
-        told = json.loads(line)
+    for told in json_lines.read(record):
         if "statements" in told:
             places = [(i, key) for i, key in enumerate(told["statements"]) if key in all_wanted]
             continue
@@ -90,9 +91,3 @@ def _witnesses(mutant: Mutant) -> frozenset[str]:
     if mutant.statement.is_called:
         return frozenset([mutant.statement.key])
     return frozenset(one.key for one in mutant.module.statements if one.is_called)
-
-
-def commit_of(root: Path) -> str:
-    """The commit of a tree, or nothing."""
-    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
-    return subprocess.run(command, capture_output=True, text=True).stdout.strip()

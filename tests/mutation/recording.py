@@ -19,22 +19,22 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--marks", type=Path, help="the file that marked statements set bytes of")
     parser.addoption("--marks-to", type=Path, help="gets a line for each test that passed")
+    parser.addoption("--marks-known", type=Path, help="names tests that have one, and do not run")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(
-        _Recording(config.getoption("--marks"), config.getoption("--marks-to"))
-    )
+    names = ("--marks", "--marks-to", "--marks-known")
+    config.pluginmanager.register(_Recording(*map(config.getoption, names)))
 
 
 class _Recording:
-    def __init__(self, marks: Path, record: Path) -> None:
+    def __init__(self, marks: Path, record: Path, known: Path) -> None:
         with marks.open("r+b") as file:
             self._marks = mmap.mmap(file.fileno(), 0)
         self._nothing = bytes(len(self._marks))
         self._record = record
         self._passed = False
-        self._known = {json.loads(line).get("test") for line in record.open()}
+        self._known = frozenset(known.read_text().split("\n"))
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items[:] = [item for item in items if item.nodeid not in self._known]

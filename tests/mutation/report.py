@@ -2,44 +2,41 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from tests.lab import json_lines
 from tests.mutation.mutants import Mutant
 from tests.mutation.trials import Verdict
 
-__all__ = ["EQUIVALENT", "equivalents", "line_of", "read_results", "summary"]
+__all__ = ["EQUIVALENT", "equivalents", "read_results", "summary", "told_of"]
 
 EQUIVALENT = Path(__file__).with_name("equivalent.txt")
 OUTCOMES = ("killed", "timeout", "survived", "equivalent", "untried")
 MOST_SURVIVE, MOST_EQUIVALENT = 0.20, 0.05
 
 
-def line_of(mutant: Mutant, verdict: Verdict, took_s: float) -> str:
-    """A line of results."""
-    return json.dumps(
-        {
-            "mutant": mutant.name,
-            "room": mutant.room,
-            "operator": mutant.operator,
-            "outcome": verdict.outcome,
-            "by": verdict.by,
-            "tests": verdict.tests,
-            "is_cut": verdict.is_cut,
-            "took_s": round(took_s, 1),
-        }
-    )
+def told_of(mutant: Mutant, verdict: Verdict, took_s: float) -> dict[str, Any]:
+    """What a line of results says."""
+    return {
+        "mutant": mutant.name,
+        "room": mutant.room,
+        "operator": mutant.operator,
+        "outcome": verdict.outcome,
+        "by": verdict.by,
+        "tests": verdict.tests,
+        "is_cut": verdict.is_cut,
+        "took_s": round(took_s, 1),
+    }
 
 
 def read_results(directory: Path) -> dict[str, dict[str, Any]]:
     """Results of all parts by the mutant's name; what was noticed once is not a survivor."""
     found: dict[str, dict[str, Any]] = {}
-    for told in (
-        json.loads(line) for file in directory.glob("results*.jsonl") for line in file.open()
-    ):
+    for told in chain.from_iterable(map(json_lines.read, directory.glob("results*.jsonl"))):
         if told["mutant"] not in found or told["outcome"] != "survived":
             found[told["mutant"]] = told
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab import json_lines
+from tests.lab.leftovers import LEFT
+from tests.lab.test_checkout import made
 from tests.mutation.mutants import Mutant, draw, modules
 from tests.mutation.report import EQUIVALENT, equivalents
 
@@ -102,9 +104,12 @@ def test_what_tests_see_is_killed_and_what_none_sees_survives(tmp_path: Path) ->
     sleeping = f"{10_000_000 + os.getpid()}"
     root = project(tmp_path / "project", SIZES, TESTS.replace("SLEEP_S", sleeping))
     words = ("--count", "3", "--resume", str(tmp_path / "results"))
+    (tmp_path / "results").mkdir()
+    for name, torn in {"coverage.partly": '{"test": "te', "results-1-1of1.jsonl": '{"mu'}.items():
+        (tmp_path / "results" / name).write_text(torn)  # whoever wrote there was killed
     ran = mutate(root, *words)
     assert (ran.returncode, ran.stderr) == (1, ""), ran.stdout  # one of three is too many
-    told = [json.loads(line) for file in tmp_path.glob("*/*.jsonl") for line in file.open()]
+    told = json_lines.read(tmp_path / "results" / "results-1-1of1.jsonl")
     by_scope = {one["mutant"].split()[1]: (one["outcome"], one["by"]) for one in told}
     file = "tests/storage/test_sizes.py"
     assert by_scope == {
@@ -119,6 +124,30 @@ def test_what_tests_see_is_killed_and_what_none_sees_survives(tmp_path: Path) ->
     assert again.stdout == ran.stdout[-len(again.stdout) :]  # nothing is tried twice
     assert again.stdout.startswith("medgrid/storage/sizes.py:14 never\n- return size_bytes - 1\n")
     assert again.stdout.split()[-7:] == ["all", "2", "0", "1", "0", "0", "33.3"]
+
+
+def test_each_state_of_a_checkout_has_results_of_its_own(tmp_path: Path) -> None:
+    root = project(tmp_path / "project", SIZES, "def test_one(): pass\n")
+    words = ("--collect", "tests")
+    ran = mutate(root, *words)
+    assert ran.returncode == 1
+    assert "fatal: not a git repository" in ran.stderr
+    made(root)
+    for test in ("test_two", "test_three"):
+        for _ in range(2):
+            assert mutate(root, *words).returncode == 0
+        with (root / "tests/storage/test_sizes.py").open("a") as file:
+            file.write(f"def {test}(): pass\n")
+    assert len(list((root / ".nightly").iterdir())) == 2
+
+
+def test_what_tests_cover_is_kept_when_they_left_something(tmp_path: Path) -> None:
+    root = project(tmp_path / "project", SIZES, "def test_one(): pass\n")
+    (root / "conftest.py").write_text(
+        f"def pytest_sessionfinish(session): session.exitstatus = {LEFT}\n"
+    )
+    ran = mutate(root, "--resume", str(tmp_path / "results"), "--collect", "tests")
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -1,27 +1,26 @@
 """What takes hours, in parts: ``bin/test --nightly [--seed N] [--part NAME ...] [--hours H]``.
 
-Each part is a program of its own with a log of its own, below ``.nightly/COMMIT-SEED``. A part that
-ended well is not run again for this commit and seed: after an interruption the same words go on
-where it was. ``--again`` starts anew; ``--list`` shows the parts and how they ended. No part is
-started after the given hours, and those that were not are named. Exit code 1 when a part failed, 3
-when some were not run.
+Each part is a program of its own with a log of its own, below ``.nightly/COMMIT-SEED``, where a
+digest of uncommitted changes follows the commit. A part that ended well is not run again there:
+after an interruption the same words go on where it was. ``--again`` starts anew; ``--list`` shows
+the parts and how they ended. No part is started after the given hours, and those that were not are
+named. Exit code 1 when a part failed, 3 when some were not run.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
-import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.lab import json_lines
+from tests.lab.checkout import state_of
+from tests.lab.programs import ROOT, run_python
+
 CAMPAIGNS, CAMPAIGN_RUNS = 3, 10
 MUTATIONS, MUTANTS = 6, 300
 
@@ -44,8 +43,8 @@ class Ended:
     last_line: str
 
 
-def parts(seed: int) -> list[Part]:
-    """All parts, those that find most first."""
+def parts(seed: int, directory: Path) -> list[Part]:
+    """All parts, those that find most first; what they keep goes to `directory`."""
     tests = ("-m", "pytest", "-n4", "--dist=worksteal", "--durations=20")
     chosen = ("--nightly", f"--seed={seed}", "-m", "sampled")
     found = [Part("exhaustive", (*tests, *chosen))]
@@ -55,7 +54,8 @@ def parts(seed: int) -> list[Part]:
         found.append(Part(f"campaign-{number + 1}", words))
     for number in range(MUTATIONS):
         words = ("-m", "tests.mutation", f"--count={MUTANTS}", f"--seed={seed}")
-        found.append(Part(f"mutation-{number + 1}", (*words, f"--part={number + 1}/{MUTATIONS}")))
+        kept = (f"--resume={directory / 'mutation'}", f"--part={number + 1}/{MUTATIONS}")
+        found.append(Part(f"mutation-{number + 1}", (*words, *kept)))
     return found
 
 
@@ -68,11 +68,11 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--again", action="store_true", help="forget what was run before")
     parser.add_argument("--list", action="store_true", help="show the parts and how they ended")
     options = parser.parse_args(argv)
-    every = parts(options.seed)
+    directory = ROOT / ".nightly" / f"{state_of(ROOT)}-{options.seed}"
+    every = parts(options.seed, directory)
     unknown = set(options.part or ()) - {part.name for part in every}
     if unknown:
         parser.error(f"no part is called {', '.join(sorted(unknown))}; --list shows them")
-    directory = ROOT / ".nightly" / f"{_commit()}-{options.seed}"
     if options.again:
         shutil.rmtree(directory, ignore_errors=True)
     if options.list:
@@ -111,48 +111,23 @@ def run_one(part: Part, directory: Path) -> Ended:
     """Run a part to its end and write down how that was."""
     start = time.monotonic()
     log = directory / f"{part.name}.log"
-    with log.open("wb") as output:
-        code = subprocess.run(
-            [sys.executable, *part.words],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        ).returncode
+    code = run_python(part.words, log)
     lines = log.read_text(errors="replace").split("\n")
     last = next((line for line in reversed(lines) if line.strip()), "")
     result = Ended(part.name, code, round(time.monotonic() - start), last)
-    with (directory / "ended.jsonl").open("a") as file:
-        file.write(json.dumps(asdict(result)) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    json_lines.append(directory / "ended.jsonl", asdict(result))
     return result
 
 
 def ended(directory: Path) -> dict[str, Ended]:
     """How parts ended the last time, by name."""
-    try:
-        lines = (directory / "ended.jsonl").read_text().splitlines()
-    except FileNotFoundError:
-        return {}
-    results = [Ended(**json.loads(line)) for line in lines]
+    results = (Ended(**told) for told in json_lines.read(directory / "ended.jsonl"))
     return {one.name: one for one in results}
 
 
 def _line(result: Ended) -> str:
     word = "ok" if result.code == 0 else f"FAILED (exit {result.code})"
     return f"{result.name}: {word}, {result.took_s} s; {result.last_line}"
-
-
-def _commit() -> str:
-    """The commit; a digest of what the working tree changes in it follows, when it does."""
-
-    def git(*words: str) -> bytes:
-        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True).stdout
-
-    commit = git("rev-parse", "--short=12", "HEAD").decode().strip() or "no-commit"
-    changes = git("diff", "HEAD")
-    return f"{commit}+{hashlib.sha256(changes).hexdigest()[:8]}" if changes else commit
 
 
 def _say(text: str) -> None:
