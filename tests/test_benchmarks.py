@@ -157,6 +157,20 @@ def test_what_was_interrupted_goes_on_where_it_was(run: Runner) -> None:
     assert run.ran == ["crypt4gh", "startup"]
 
 
+def test_a_run_forgets_only_what_it_measures_anew(run: Runner) -> None:
+    assert run() == 0
+    assert run(only=["startup"]) == 0
+    assert run("--quick") == 0
+    assert run("--resume") == 0
+    assert run.ran == []
+    run.results["startup"] = {"raises": KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        run(only=["startup"])
+    run.results.clear()
+    assert run("--resume") == 0
+    assert run.ran == ["startup"]
+
+
 def test_what_follows_a_line_that_was_not_finished_is_kept(run: Runner) -> None:
     runner.KEPT.mkdir()
     (runner.KEPT / "results.jsonl").write_text('{"name": "cry')
@@ -164,6 +178,18 @@ def test_what_follows_a_line_that_was_not_finished_is_kept(run: Runner) -> None:
     assert run.ran == ["crypt4gh", "startup"]
     assert run("--resume") == 0
     assert run.ran == []
+
+
+def test_what_was_done_before_says_its_day(run: Runner) -> None:
+    good = bench_startup.HELP.row(1.25)
+    run.results["startup"] = {"rows": [good]}
+    assert run("--write", only=["startup"]) == 0
+    assert run.rows[good.what] == "1.25"
+    run.day = "2026-12-01"
+    assert run("--write", "--resume") == 0
+    assert run.ran == ["crypt4gh"]
+    assert "Last run: 2026-12-01, commit " in run.page.read_text()
+    assert run.rows[good.what] == "1.25, on 2026-11-30"
 
 
 def test_what_was_measured_with_other_changes_is_done_again(

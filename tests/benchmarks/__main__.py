@@ -3,7 +3,7 @@
 Each runs in a process of its own. What it prints goes to ``.benchmarks/NAME.log``, its rows with
 day, commit and a digest of uncommitted changes to ``.benchmarks/results.jsonl``; ``--resume`` goes
 on after an interruption. ``--write`` puts what was measured into the table of ARCHITECTURE.md,
-where rows that were not measured say of which day they are. Exit code 1 when a
+where rows that were not measured, or on another day, say of which day they are. Exit code 1 when a
 bar was missed or a benchmark failed.
 """
 
@@ -24,7 +24,7 @@ from types import ModuleType
 from typing import Any
 
 from tests.benchmarks.figures import MISSED, Figure, LeftOut, Row, forget_grid
-from tests.benchmarks.table import Table, updated
+from tests.benchmarks.table import Table, of_day, updated
 from tests.lab import json_lines
 from tests.lab.checkout import state_of
 from tests.lab.programs import ROOT, run_python
@@ -124,7 +124,7 @@ def _run(wanted: Sequence[str], quick: bool, resume: bool, write: bool) -> int:
             if (one.commit, one.quick) == (commit, quick) and not (one.failure or one.left_out):
                 results[one.name] = one
     else:
-        file.unlink(missing_ok=True)
+        _forget(file, wanted, quick)
     for number, name in enumerate(wanted, start=1):
         print(f"[{number}/{len(wanted)}] {name}", end=" ", flush=True)
         if name in results:
@@ -142,6 +142,17 @@ def _kept(file: Path) -> Iterator[Result]:
     for fields in json_lines.read(file):
         with contextlib.suppress(TypeError, KeyError):  # of another commit of this program
             yield Result.of(fields)
+
+
+def _forget(file: Path, names: Sequence[str], quick: bool) -> None:
+    """Leave out what is measured anew."""
+    left = file.with_suffix(".new")
+    left.unlink(missing_ok=True)
+    left.touch()
+    for one in _kept(file):
+        if one.name not in names or one.quick != quick:
+            json_lines.append(left, asdict(one))
+    left.replace(file)
 
 
 def _in_process(name: str, commit: str, quick: bool) -> Result:
@@ -198,9 +209,14 @@ def _sum_up(results: Sequence[Result]) -> int:
 
 
 def _write(results: Iterable[Result], commit: str) -> None:
-    fresh = {row.what: row for result in results for row in result.rows}
+    today = _today()
+    fresh = {
+        row.what: row if one.day == today else of_day(row, one.day)
+        for one in results
+        for row in one.rows
+    }
     about = (
-        f"Last run: {_today()}, commit {commit}, on {_machine()}.\n"
+        f"Last run: {today}, commit {commit}, on {_machine()}.\n"
         "Ratios hold better than seconds. A row that says another day was not measured then."
     )
     page = PAGE.read_text("utf-8")

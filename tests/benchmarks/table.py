@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.benchmarks.figures import Figure, Row
 
-__all__ = ["Table", "updated"]
+__all__ = ["Table", "of_day", "updated"]
 
 _BEGIN = "<!-- measured: written by python -m tests.benchmarks --write -->\n"
 _END = "<!-- measured: end -->\n"
@@ -56,7 +56,7 @@ def updated(old: Table, about: str, figures: Sequence[Figure], fresh: Mapping[st
     figures : sequence of Figure
         All that can be measured, in the order of the rows.
     fresh : mapping
-        What was measured now, by `Row.what`. The other rows say of which day they are.
+        What was measured now, by `Row.what`. The other rows say of which day they are (`of_day`).
     """
     before = {row.what: row for row in old.rows}
     day = _DAY.search(old.about)
@@ -64,13 +64,17 @@ def updated(old: Table, about: str, figures: Sequence[Figure], fresh: Mapping[st
     for figure in figures:
         row = fresh.get(figure.what)
         if row is None:
-            kept = before.get(figure.what)
-            text = kept.measured if kept else _NEVER
-            if text != _NEVER and not _KEPT.search(text):
-                text += f", on {day[0] if day else 'an unknown day'}"
-            row = Row(figure.what, figure.bar, text)
+            row = before.get(figure.what, Row(figure.what, "", _NEVER))
+            row = replace(of_day(row, day[0] if day else "an unknown day"), bar=figure.bar)
         rows.append(row)
     return Table(about, tuple(rows))
+
+
+def of_day(row: Row, day: str) -> Row:
+    """A row that says of which day it is, unless it does."""
+    if row.measured == _NEVER or _KEPT.search(row.measured):
+        return row
+    return replace(row, measured=f"{row.measured}, on {day}")
 
 
 def _cut(page: str) -> tuple[str, str, str]:
