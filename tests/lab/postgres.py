@@ -36,6 +36,8 @@ _SETTINGS = {
     "min_wal_size": "32MB",
     "max_wal_size": "64MB",
 }
+SERVERS = "mg-pg-"
+"""How the names of servers' directories begin, which may lie in memory, beside what jobs leave."""
 _MEMORY = Path("/dev/shm")
 _ROOM_BYTES = 1 << 30
 
@@ -187,7 +189,7 @@ def _own_directory(*, in_memory: bool) -> Path:
     """
     has_room = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM_BYTES
     parent = _MEMORY if in_memory and has_room else Path(tempfile.gettempdir())
-    for one in parent.glob("mg-pg-*"):
+    for one in parent.glob(f"{SERVERS}*"):
         with contextlib.suppress(OSError):  # another user's, or locked
             lock = os.open(one, os.O_RDONLY)
             try:
@@ -196,7 +198,7 @@ def _own_directory(*, in_memory: bool) -> Path:
             finally:
                 os.close(lock)
     while True:
-        directory = Path(tempfile.mkdtemp(prefix="mg-pg-", dir=parent))
+        directory = Path(tempfile.mkdtemp(prefix=SERVERS, dir=parent))
         lock = os.open(directory, os.O_RDONLY)
         fcntl.flock(lock, fcntl.LOCK_EX)
         if directory.exists():  # nobody took it for that of one who died

@@ -13,6 +13,7 @@ from medgrid.model import Cause
 from medgrid.workers import archive, bootstrap
 from medgrid.workers.base import Launch, OutputPattern, WorkerLink
 from tests.lab.hosts import Lab
+from tests.lab.postgres import SERVERS
 from tests.lab.waiting import wait_for
 from tests.workers.owner import Owner
 from tests.workers.places import Place, follow_until, run, script
@@ -29,10 +30,8 @@ def private_directory(place: Place, attempt: str) -> str:
 
 def nothing_left(place: Place) -> bool:
     """Whether no file below the agent's root and in memory holds the canary."""
-    found = place.shell(
-        f"grep -rlF {CANARY} {place.root} /dev/shm 2>/dev/null || true; "
-        f"grep -rl '{CANARY.encode().hex()}' {place.root} /dev/shm 2>/dev/null || true"
-    )
+    below = f"--exclude-dir={SERVERS}* {place.root} /dev/shm 2>/dev/null || true"
+    found = place.shell(f"grep -rlF {CANARY} {below}; grep -rl '{CANARY.encode().hex()}' {below}")
     return found == ""
 
 
