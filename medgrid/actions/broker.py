@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from medgrid.actions.grid import Grid
-from medgrid.catalog.leases import BROKER
+from medgrid.catalog.leases import BROKER, LeaseHeld, LeaseHolder, LeaseStore, open_leases
+from medgrid.config import Settings
 from medgrid.errors import MedgridError, Unreachable
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "MissingBroker",
     "broker_status",
     "ensure_broker",
+    "refuse_broker",
     "run_broker",
     "stop_broker",
 ]
@@ -60,12 +62,8 @@ class MissingBroker:
 
 def broker_status(grid: Grid) -> BrokerStatus:
     """Look at the broker."""
-    from medgrid.broker.process import gone_process
-
     catalog = grid.whole
-    holder = catalog.leases.holder(BROKER)
-    if gone_process(holder) is not None:
-        holder = None
+    holder = _living(catalog.leases)
     links = catalog.jobs.desk.links()
     now_s = time.time()
     return BrokerStatus(
@@ -94,11 +92,10 @@ def ensure_broker(grid: Grid) -> MissingBroker | None:
         What there is to say when jobs are open and no broker was there or on its way.
     """
     from medgrid.actions.identity_init import BROKER as BROKER_IDENTITY
-    from medgrid.broker.process import gone_process, is_starting, last_error, start_in_background
+    from medgrid.broker.process import is_starting, last_error, start_in_background
     from medgrid.crypto.identity_files import has_identity
 
-    holder = grid.whole.leases.holder(BROKER)
-    if holder is not None and gone_process(holder) is None:
+    if _living(grid.whole.leases) is not None:
         return None
     open_jobs = grid.whole.jobs.desk.open_count()
     if not open_jobs:
@@ -157,25 +154,50 @@ def run_broker(
     broker.run()
 
 
-def stop_broker(grid: Grid, timeout_s: float = 30.0) -> bool:
+def stop_broker(settings: Settings, timeout_s: float = 30.0) -> bool:
     """Ask the broker to end and wait until it has; False when none was there.
+
+    Works on an older catalog, too, which is not upgraded under a broker.
 
     Raises
     ------
     Unreachable
         It does not end in time.
     """
-    if not broker_status(grid).running:
-        return False
-    leases = grid.whole.leases
-    leases.ask_to_stop(BROKER)
-    until_s = time.monotonic() + timeout_s
-    while broker_status(grid).running:
-        if time.monotonic() > until_s:
-            holder = leases.holder(BROKER)
-            raise Unreachable(
-                f"the broker ({holder.holder if holder else 'unknown'}) does not end",
-                hint="end that process; another broker takes over",
-            )
-        time.sleep(0.1)
-    return True
+    with open_leases(settings.catalog_url) as leases:
+        if _living(leases) is None:
+            return False
+        leases.ask_to_stop(BROKER)
+        until_s = time.monotonic() + timeout_s
+        while (holder := _living(leases)) is not None:
+            if time.monotonic() > until_s:
+                raise Unreachable(
+                    f"the broker ({holder.holder}) does not end",
+                    hint="end that process; another broker takes over",
+                )
+            time.sleep(0.1)
+        return True
+
+
+def refuse_broker(leases: LeaseStore) -> None:
+    """Return when no broker works.
+
+    Raises
+    ------
+    LeaseHeld
+        One does.
+    """
+    holder = _living(leases)
+    if holder is not None:
+        raise LeaseHeld(
+            f"no upgrade while a broker works: {holder.holder}",
+            hint="end it with 'medgrid broker stop', then say the same again",
+        )
+
+
+def _living(leases: LeaseStore) -> LeaseHolder | None:
+    """The broker that works, None when there is none."""
+    from medgrid.broker.process import gone_process
+
+    holder = leases.holder(BROKER)
+    return holder if gone_process(holder) is None else None

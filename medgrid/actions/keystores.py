@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from medgrid.actions.keys import open_keystore
 from medgrid.config import Settings
+from medgrid.crypto.keystore import KeyStore
 from medgrid.crypto.split_mend import mend
 from medgrid.crypto.split_store import SplitKeyStore, shown
+from medgrid.database.backup import copies_of
 from medgrid.errors import UsageError
 
 __all__ = ["StoreLine", "list_keystores", "mend_keystores"]
@@ -21,6 +23,7 @@ class StoreLine:
     url: str
     state: str  # ``there`` or ``missing``
     needed: int
+    copies: tuple[str, ...]  # of before an upgrade, beside it
 
 
 def list_keystores(settings: Settings) -> list[StoreLine]:
@@ -32,12 +35,13 @@ def list_keystores(settings: Settings) -> list[StoreLine]:
         Too few of them answer.
     """
     with closing(open_keystore(settings, settings.user)) as store:
-        missing: list[str] = []
+        stores: list[KeyStore] = [store]
         needed = 1
         if isinstance(store, SplitKeyStore):
-            missing, needed = list(store.missing.values()), store.threshold
+            stores, needed = list(store.stores.values()), store.threshold
+        copies = {one.db.url: tuple(map(str, copies_of(one.db))) for one in stores}
     return [
-        StoreLine(shown(url), "missing" if url in missing else "there", needed)
+        StoreLine(shown(url), "there" if url in copies else "missing", needed, copies.get(url, ()))
         for url in settings.keystore_urls
     ]
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from medgrid.actions.broker import refuse_broker
+from medgrid.catalog.leases import open_leases
 from medgrid.config import Settings
 from medgrid.database.upgrade import Upgraded
 
@@ -34,10 +36,12 @@ def upgrade_catalog(settings: Settings) -> Upgraded:
     ------
     ConfigError
         There is no catalog, or it is newer than this medgrid.
+    LeaseHeld
+        A broker works on it.
     """
     from medgrid.catalog.upgrade import upgrade
 
-    return upgrade(settings.catalog_url)
+    return upgrade(settings.catalog_url, refuse_broker)
 
 
 def upgrade_keystores(settings: Settings) -> Iterator[StoreUpgraded]:
@@ -45,11 +49,18 @@ def upgrade_keystores(settings: Settings) -> Iterator[StoreUpgraded]:
 
     Raises
     ------
+    LeaseHeld
+        A broker works on the grid's catalog.
     MedgridError
         One cannot be; those before it are done, and doing it again goes on.
     """
     from medgrid.crypto.keystore_upgrade import upgrade
     from medgrid.crypto.split_store import shown
 
+    def first() -> None:
+        if settings.catalog or (settings.home / "catalog.db").exists():
+            with open_leases(settings.catalog_url) as leases:
+                refuse_broker(leases)
+
     for url in settings.keystore_urls:
-        yield StoreUpgraded(shown(url), upgrade(url))
+        yield StoreUpgraded(shown(url), upgrade(url, first))

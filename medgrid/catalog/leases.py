@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, func, insert, select, text, update
 
 from medgrid.catalog.job_schema import lease as table
+from medgrid.catalog.version import SCHEMA
 from medgrid.database import Database
+from medgrid.database.version import check_not_newer
 from medgrid.errors import Busy
 
-__all__ = ["BROKER", "Lease", "LeaseHeld", "LeaseHolder", "LeaseLost", "LeaseStore"]
+__all__ = ["BROKER", "Lease", "LeaseHeld", "LeaseHolder", "LeaseLost", "LeaseStore", "open_leases"]
 
 BROKER = "broker"
 """Name of the lease that the broker holds."""
@@ -88,7 +90,7 @@ class LeaseStore:
             row = self._row(connection, name, lock=True)
             is_held = row is not None and row.holder and row.process not in (gone, process)
             if row is not None and is_held and _is_fresh(now - row.heartbeat_s):
-                raise LeaseHeld(f"another {name} works on this catalog: {row.holder}")
+                raise LeaseHeld(f"a {name} works on this catalog: {row.holder}")
             token = 1 if row is None else row.token + 1
             values = {
                 "token": token,
@@ -137,6 +139,15 @@ class LeaseStore:
                 .values(holder="", process="", stop_asked=False)
             )
 
+    def fence(self, name: str) -> None:
+        """Take a lease from whoever has it, for nobody."""
+        with self._db.write() as connection:
+            connection.execute(
+                update(table)
+                .where(table.c.name == name)
+                .values(token=table.c.token + 1, holder="", process="", stop_asked=False)
+            )
+
     def holder(self, name: str) -> LeaseHolder | None:
         """Who holds a lease, None when it is free."""
         with self._db.read() as connection:
@@ -178,6 +189,20 @@ class LeaseStore:
         if lock:
             question = question.with_for_update()
         return connection.execute(question).one_or_none()
+
+
+@contextmanager
+def open_leases(url: str) -> Iterator[LeaseStore]:
+    """Open the leases of a catalog, also of an older one: their table stays as it is.
+
+    Raises
+    ------
+    ConfigError
+        There is no catalog, or it is newer than this medgrid.
+    """
+    with closing(Database(url)) as db:
+        check_not_newer(db, SCHEMA)
+        yield LeaseStore(db)
 
 
 def _is_fresh(silent_s: float) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import closing
 
 from sqlalchemy import Connection, insert
 
 from medgrid.catalog import job_schema as _job_schema  # noqa: F401 - its tables are ours too
 from medgrid.catalog import schema
+from medgrid.catalog.leases import BROKER, LeaseStore
 from medgrid.catalog.version import SCHEMA
 from medgrid.database import Database, making
 from medgrid.database.upgrade import Upgraded
@@ -29,10 +31,22 @@ def make(url: str) -> None:
     making.make(Database(url, create=True), SCHEMA, _fill)
 
 
-def upgrade(url: str) -> Upgraded:
-    """Bring an older catalog to this medgrid's schema; raises as `medgrid.database.upgrade`."""
+def upgrade(url: str, check: Callable[[LeaseStore], None]) -> Upgraded:
+    """Bring an older catalog to this medgrid's schema; raises as `medgrid.database.upgrade`.
+
+    Parameters
+    ----------
+    check : callable
+        Raises when a broker works. One that it passes over can write no more.
+    """
     with closing(Database(url)) as db:
-        done = upgrade_database(db, SCHEMA)
+        leases = LeaseStore(db)
+
+        def first() -> None:
+            check(leases)
+            leases.fence(BROKER)
+
+        done = upgrade_database(db, SCHEMA, first)
         if done.before != done.after:
             db.optimize()
         return done

@@ -112,7 +112,7 @@ def stop(session: Session) -> int:
     """End the broker; jobs on workers go on, and the next broker takes over."""
     from medgrid.actions.broker import stop_broker
 
-    stopped = stop_broker(session.open_grid())
+    stopped = stop_broker(session.settings())
     if session.as_json:
         emit_json("broker-stop/1", {"stopped": stopped})
     else:

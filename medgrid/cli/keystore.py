@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from medgrid.cli.output import emit, emit_json, emit_lines
+from medgrid.cli.output import emit, emit_json, emit_lines, warn
 from medgrid.cli.params import Session, pass_session
 from medgrid.cli.upgrading import document_of, lines_of
 
@@ -26,11 +26,17 @@ def keystore() -> None:
 @keystore.command("show")
 @pass_session
 def show(session: Session) -> None:
-    """Show where the key stores are, and whether they answer."""
+    """Show where the key stores are, and whether they answer; warns of copies from upgrades."""
     from medgrid.actions.keystores import list_keystores
 
     lines = list_keystores(session.settings())
     emit(session, "keystore/1", map(asdict, lines), ("url", "state", "needed"))
+    for copy in (copy for line in lines for copy in line.copies):
+        warn(
+            session,
+            f"a copy from before an upgrade is kept in {copy}, with keys that are destroyed later",
+            hint="delete it ('shred -u') as soon as this medgrid reads your data",
+        )
 
 
 @keystore.command("upgrade")
@@ -39,12 +45,13 @@ def upgrade(session: Session) -> None:
     """Bring older key stores to the schema of this medgrid.
 
     All of a store or nothing, whatever happens meanwhile; as the owner of the stores, all of them
-    where there are several. An SQLite key store is copied before: the copy, which is printed, lies
-    beside it and ends in '.schema-' and the old schema. It is worth as much as the key store, and
-    keys that are destroyed later are still in it: delete it ('shred -u') as soon as this medgrid
-    reads your data, and keep it out of backups. To go back before that, end all that uses the key
-    store, delete FILE-wal and FILE-shm, and move the copy to FILE; what was written meanwhile is
-    lost. On PostgreSQL make a copy with pg_dump before.
+    where there are several. While the grid's broker works it is refused: end it ('medgrid broker
+    stop'). An SQLite key store is copied before: the copy, which is printed, also when this is said
+    again and by 'medgrid keystore show', lies beside it and ends in '.schema-' and the old schema.
+    It is worth as much as the key store, and keys that are destroyed later are still in it: delete
+    it ('shred -u') as soon as this medgrid reads your data, and keep it out of backups. To go back
+    before that, end all that uses the key store, delete FILE-wal and FILE-shm, and move the copy to
+    FILE; what was written meanwhile is lost. On PostgreSQL make a copy with pg_dump before.
     """
     from medgrid.actions.upgrade import upgrade_keystores
 

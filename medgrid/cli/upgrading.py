@@ -12,15 +12,13 @@ __all__ = ["document_of", "lines_of"]
 
 def document_of(done: Upgraded) -> dict[str, Any]:
     """Fields of the JSON document."""
-    backup = None if done.backup is None else str(done.backup)
-    return {"before": done.before, "after": done.after, "backup": backup}
+    return {"before": done.before, "after": done.after, "copies": list(map(str, done.copies))}
 
 
 def lines_of(what: str, done: Upgraded) -> list[str]:
     """Lines for people."""
     if done.before == done.after:
-        return [f"{what} has schema {done.after} already"]
-    lines = [f"{what} had schema {done.before}, now it has {done.after}"]
-    if done.backup is not None:
-        lines.append(f"a copy of it as it was before is kept in {done.backup}")
-    return lines
+        lines = [f"{what} has schema {done.after} already"]
+    else:
+        lines = [f"{what} had schema {done.before}, now it has {done.after}"]
+    return lines + [f"a copy of it as it was before is kept in {copy}" for copy in done.copies]

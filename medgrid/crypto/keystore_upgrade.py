@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import closing
 
 from sqlalchemy import Connection, insert
@@ -29,10 +30,10 @@ def make(url: str) -> None:
     making.make(open_database(url, create=True), SCHEMA, _fill)
 
 
-def upgrade(url: str) -> Upgraded:
-    """Bring an older key store to this medgrid's schema; raises as `medgrid.database.upgrade`."""
+def upgrade(url: str, first: Callable[[], None]) -> Upgraded:
+    """Bring an older key store to this medgrid's schema; as `medgrid.database.upgrade`."""
     with closing(open_database(url)) as db:
-        return upgrade_database(db, SCHEMA)
+        return upgrade_database(db, SCHEMA, first)
 
 
 def _fill(connection: Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import sqlite3
 from contextlib import closing, suppress
@@ -12,7 +13,14 @@ from medgrid.config import sync_folder
 from medgrid.database.connections import Database, DatabaseFull
 from medgrid.errors import ConfigError, Unreachable
 
-__all__ = ["back_up"]
+__all__ = ["back_up", "copies_of"]
+
+
+def copies_of(db: Database) -> tuple[Path, ...]:
+    """Copies of an SQLite file that upgrades left beside it, also unfinished ones."""
+    if db.path is None:
+        return ()
+    return tuple(sorted(db.path.parent.glob(f"{glob.escape(db.path.name)}.schema-*")))
 
 
 def back_up(db: Database, path: Path, revision: str) -> Path:

@@ -8,18 +8,19 @@ years.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, exc, func, inspect, select, table, text
 
-from medgrid.database.backup import back_up
+from medgrid.database.backup import back_up, copies_of
 from medgrid.database.connections import Database
 from medgrid.database.making import hold, stamp
 from medgrid.database.version import Schema, check_not_newer, revision
-from medgrid.errors import ConfigError, IntegrityError, MedgridError
+from medgrid.errors import ConfigError, Denied, IntegrityError, MedgridError
 
 __all__ = ["Upgraded", "upgrade"]
 
@@ -34,24 +35,31 @@ class Upgraded:
     ----------
     before, after : str
         Schema revisions.
-    backup : Path, optional
-        Copy of the database as it was before.
+    copies : tuple of Path
+        Copies of an SQLite file as it was before this and earlier upgrades.
     """
 
     before: str
     after: str
-    backup: Path | None = None
+    copies: tuple[Path, ...] = ()
 
 
-def upgrade(db: Database, schema: Schema) -> Upgraded:
+def upgrade(db: Database, schema: Schema, first: Callable[[], None] | None = None) -> Upgraded:
     """Run the migrations that a database has not seen, in one transaction.
 
     An SQLite file is copied first. Of two that do this at once, one waits and finds it done.
+
+    Parameters
+    ----------
+    first : callable, optional
+        Is called when nobody else is in it and nothing is changed yet; to refuse, it raises.
 
     Raises
     ------
     ConfigError
         It holds nothing of this kind, or is newer than this medgrid.
+    Denied
+        Its tables belong to somebody else.
     DatabaseFull
         There is no room for the copy or for the change; nothing was changed.
     IntegrityError
@@ -59,17 +67,22 @@ def upgrade(db: Database, schema: Schema) -> Upgraded:
     """
     before = check_not_newer(db, schema)
     if before == schema.revision:
-        return Upgraded(before, before)
+        return Upgraded(before, before, copies_of(db))
     backup = None
     try:
         with db.rebuild() as connection:
             hold(connection, schema)
             before = check_not_newer(db, schema)  # meanwhile somebody else may have done it
             if before == schema.revision:
-                return Upgraded(before, before)
-            if db.path is not None:
-                backup = back_up(db, db.path, before)
-            _Run(db, schema, connection, before).all()
+                return Upgraded(before, before, copies_of(db))
+            run = _Run(db, schema, connection, before)
+            run.check_owner()
+            with _all_rows(connection):
+                if first is not None:
+                    first()
+                if db.path is not None:
+                    backup = back_up(db, db.path, before)
+                run.all()
     except BaseException as error:
         if backup is not None:
             with contextlib.suppress(MedgridError, OSError):
@@ -82,11 +95,8 @@ def upgrade(db: Database, schema: Schema) -> Upgraded:
                 hint=_UNCHANGED,
             ) from error
         raise
-    if db.is_sqlite:
-        # keeps no old page in a log that grew with the change; whoever reads now does it later
-        with contextlib.suppress(MedgridError), db.connect() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    return Upgraded(before, schema.revision, backup)
+    db.empty_log()  # which grew with the change; when somebody reads now, it is done later
+    return Upgraded(before, schema.revision, copies_of(db))
 
 
 def _refusal(db: Database, before: str) -> str:
@@ -102,6 +112,23 @@ class _Run:
         self._before = before
         self._refusal = _refusal(db, before)
 
+    def check_owner(self) -> None:
+        """On a server only who owns tables may change them."""
+        if self._connection.dialect.name != "postgresql":
+            return
+        question = text(
+            "SELECT DISTINCT pg_get_userbyid(relowner)::text FROM pg_class"
+            " WHERE relnamespace = current_schema()::regnamespace AND relname = ANY (:names)"
+            " AND NOT pg_has_role(relowner, 'USAGE')"
+        )
+        names = [self._schema.version_table, *self._schema.tables.tables]
+        owners = self._connection.scalars(question, {"names": names}).all()
+        if owners:
+            raise Denied(
+                f"{self._refusal}: its tables belong to {', '.join(sorted(owners))}",
+                hint=f"their owner runs '{self._schema.command}'",
+            )
+
     def all(self) -> None:
         from alembic import command
         from alembic.config import Config
@@ -116,7 +143,7 @@ class _Run:
         config.attributes["connection"] = self._connection
         config.attributes["version_table"] = self._schema.version_table
         newest = self._schema.revision
-        with _all_rows(self._connection), _triggers(self._connection):
+        with _by_hand(self._connection):
             rows = self._count()
             if not inspect(self._connection).has_table(self._schema.version_table):
                 stamp(self._connection, self._schema, self._before)
@@ -205,14 +232,21 @@ def _say_of_each(connection: Connection, oids: Collection[int], what: str) -> No
 
 
 @contextmanager
-def _triggers(connection: Connection) -> Iterator[None]:
-    """Make those triggers of SQLite again that went with a table that was made anew."""
+def _by_hand(connection: Connection) -> Iterator[None]:
+    """Make what somebody added to a table of SQLite again, when that was made anew.
+
+    These are triggers and indexes of expressions, which alembic passes over.
+    """
     if connection.dialect.name != "sqlite":
         yield
         return
-    question = "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'"
+    question = (
+        "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' OR type = 'index'"
+        " AND EXISTS (SELECT 1 FROM pragma_index_xinfo(sqlite_master.name) WHERE cid = -2)"
+    )
     before = connection.exec_driver_sql(question).all()
-    yield
+    with warnings.catch_warnings(action="ignore", category=exc.SAWarning):  # that it passes over
+        yield
     there = {name for name, _, _ in connection.exec_driver_sql(question)}
     tables = set(_tables(connection))
     for name, of_table, statement in before:

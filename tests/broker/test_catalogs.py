@@ -103,7 +103,7 @@ def test_one_broker_for_each_catalog(tmp_path: Path, empty_url: str) -> None:
             other.catalog.leases.acquire("broker", "other pid 1", "other/1/1")
         submit(other, "copy", put(grid, 3))
         assert wait(other, ["1"], timeout_s=PATIENCE_S)
-        assert stop_broker(other)
+        assert stop_broker(other.settings)
         broker.join(PATIENCE_S)
         assert not broker.is_alive()
         other.close()

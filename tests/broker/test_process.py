@@ -7,8 +7,11 @@ import os
 import random
 import shutil
 import signal
+import socket
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -130,7 +133,7 @@ def test_a_second_broker_is_refused(field: Field) -> None:
     for verb in ("run", "once"):
         ran = field.prompt("broker", verb)
         assert ran.code == 7
-        assert ran.err.startswith("medgrid: error: another broker works on this catalog: ")
+        assert ran.err.startswith("medgrid: error: a broker works on this catalog: ")
         assert ran.err.endswith(f" pid {pid}\n")
     field.prompt.ok("cancel", "1")
 
@@ -150,6 +153,31 @@ def test_stop_leaves_jobs_running_and_the_next_broker_takes_over(field: Field) -
     job = field.job()
     assert (job.cause, job.attempt) == (Cause.OK, 1)
     assert field.runs == ["a"]
+
+
+def test_a_broker_of_an_older_medgrid_is_stopped_before_the_upgrade(field: Field) -> None:
+    broker = field.prompt.start("broker", "run")
+    assert broker.stderr is not None
+    assert " starts" in broker.stderr.readline()
+    with closing(sqlite3.connect(field.prompt.home / "catalog.db")) as file:
+        for name in ("object_patient_session", "dataset_member_lfn", "scanned_file_object_id"):
+            file.execute(f"DROP INDEX ix_{name}")
+        file.execute("UPDATE alembic_version SET version_num = '0001'")
+        file.commit()
+    refused = field.prompt("catalog", "upgrade")
+    assert (refused.code, refused.err.splitlines()) == (
+        7,
+        [
+            f"medgrid: error: no upgrade while a broker works: "
+            f"{socket.gethostname()} pid {broker.pid}",
+            "medgrid: hint: end it with 'medgrid broker stop', then say the same again",
+        ],
+    )
+    field.prompt.ok("broker", "stop")
+    _, err = broker.communicate(timeout=PATIENCE_S)
+    assert broker.returncode == 0, err
+    field.prompt.ok("catalog", "upgrade")
+    assert broker_pid(field) is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

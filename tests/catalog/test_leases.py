@@ -21,7 +21,7 @@ def test_a_held_lease_is_refused(catalog: Catalog) -> None:
     catalog.leases.acquire(BROKER, "host1 pid 7", "boot/7/1")
     with pytest.raises(LeaseHeld) as caught:
         catalog.leases.acquire(BROKER, "host2 pid 8", "boot2/8/1")
-    assert caught.value.message == "another broker works on this catalog: host1 pid 7"
+    assert caught.value.message == "a broker works on this catalog: host1 pid 7"
 
 
 def test_a_released_lease_is_free(catalog: Catalog) -> None:

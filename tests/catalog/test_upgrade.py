@@ -5,13 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
+from medgrid.actions.broker import refuse_broker
+from medgrid.broker.process import own_process
 from medgrid.catalog import Catalog
+from medgrid.catalog.job_schema import lease as lease_table
+from medgrid.catalog.leases import BROKER, TTL_S, LeaseHeld, LeaseLost, open_leases
 from medgrid.catalog.upgrade import upgrade
 from medgrid.catalog.version import REVISION
 from medgrid.database import Database
 from medgrid.database.upgrade import Upgraded
 from medgrid.errors import ConfigError
+from tests.database.kinds import CATALOG_KIND
+from tests.lab.schemas import rows_of, schema_of
 
 
 def test_create_makes_a_catalog_once(empty_url: str) -> None:
@@ -19,14 +26,14 @@ def test_create_makes_a_catalog_once(empty_url: str) -> None:
     again = Catalog.create(empty_url)
     assert len(first.grid_id) == 16
     assert again.grid_id == first.grid_id
-    assert upgrade(empty_url) == Upgraded(REVISION, REVISION)
+    assert upgrade(empty_url, refuse_broker) == Upgraded(REVISION, REVISION)
     first.close()
     again.close()
 
 
 def test_a_database_without_tables_is_no_catalog(empty_url: str) -> None:
     Database(empty_url, create=True).optimize()
-    for refused in (Catalog.open, upgrade):
+    for refused in (Catalog.open, lambda url: upgrade(url, refuse_broker)):
         with pytest.raises(ConfigError) as caught:
             refused(empty_url)
         assert caught.value.message.endswith(" holds no catalog")
@@ -51,3 +58,34 @@ def test_odd_file_names(tmp_path: Path) -> None:
     path = tmp_path / "a b%20c?d#é.db"
     Catalog.create(f"sqlite:///{path}").close()
     assert path.exists()
+
+
+def test_nothing_is_upgraded_under_a_broker(empty_url: str) -> None:
+    CATALOG_KIND.older(empty_url)
+    with open_leases(empty_url) as leases:
+        lease = leases.acquire(BROKER, *own_process())
+        before = schema_of(empty_url), rows_of(empty_url)
+        with pytest.raises(LeaseHeld) as caught:
+            upgrade(empty_url, refuse_broker)
+        assert caught.value.message == f"no upgrade while a broker works: {own_process()[0]}"
+        assert caught.value.hint == "end it with 'medgrid broker stop', then say the same again"
+        assert (schema_of(empty_url), rows_of(empty_url)) == before
+        leases.release(lease)
+        assert upgrade(empty_url, refuse_broker).after == REVISION
+
+
+@pytest.mark.parametrize("is_dead", [True, False])
+def test_a_broker_that_was_silent_can_write_no_more(empty_url: str, is_dead: bool) -> None:
+    CATALOG_KIND.older(empty_url)
+    with open_leases(empty_url) as leases:
+        holder, process = own_process()
+        machine = process.split("/")[0]
+        lease = leases.acquire(BROKER, holder, f"{machine}/1/none" if is_dead else process)
+        if not is_dead:
+            with Database(empty_url).write() as connection:
+                silent_s = lease_table.c.heartbeat_s - 2 * TTL_S
+                connection.execute(update(lease_table).values(heartbeat_s=silent_s))
+        upgrade(empty_url, refuse_broker)
+        with pytest.raises(LeaseLost), leases.writing(lease):
+            pytest.fail("it writes what it knows of the older schema")
+        leases.acquire(BROKER, *own_process())

@@ -6,6 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from medgrid.broker.process import own_process
+from medgrid.catalog.leases import BROKER, open_leases
 from medgrid.catalog.version import REVISION
 from tests.lab.prompt import Prompt
 from tests.older.load import load
@@ -46,6 +48,18 @@ def test_an_older_key_store_is_upgraded_when_asked_for(grid_prompt: Prompt) -> N
             ],
         )
 
+    with open_leases(f"sqlite:///{grid_prompt.home / 'catalog.db'}") as leases:
+        lease = leases.acquire(BROKER, *own_process())
+        ran = grid_prompt("keystore", "upgrade")
+        assert (ran.code, ran.err.splitlines()) == (
+            7,
+            [
+                f"medgrid: error: no upgrade while a broker works: {own_process()[0]}",
+                "medgrid: hint: end it with 'medgrid broker stop', then say the same again",
+            ],
+        )
+        leases.release(lease)
+
     assert grid_prompt.ok("keystore", "upgrade").lines == [
         f"the key store {store} had schema 0001, now it has 0002",
         f"a copy of it as it was before is kept in {store}.schema-0001",
@@ -54,12 +68,23 @@ def test_an_older_key_store_is_upgraded_when_asked_for(grid_prompt: Prompt) -> N
     assert (grid_prompt.home / "out" / "note.txt").read_text() == "text"
     again = grid_prompt.ok("keystore", "upgrade", "--json").documents
     (document,) = again
-    assert {name: document[name] for name in ("url", "before", "after", "backup")} == {
+    assert {name: document[name] for name in ("url", "before", "after", "copies")} == {
         "url": str(store),
         "before": "0002",
         "after": "0002",
-        "backup": None,
+        "copies": [f"{store}.schema-0001"],
     }
+    assert grid_prompt.ok("keystore", "upgrade").lines == [
+        f"the key store {store} has schema 0002 already",
+        f"a copy of it as it was before is kept in {store}.schema-0001",
+    ]
+    shown = grid_prompt("keystore", "show")
+    assert (shown.code, shown.rows) == (0, [[str(store), "there", "1"]])
+    assert shown.err.splitlines() == [
+        f"medgrid: warning: a copy from before an upgrade is kept in {store}.schema-0001, with "
+        "keys that are destroyed later",
+        "medgrid: hint: delete it ('shred -u') as soon as this medgrid reads your data",
+    ]
 
     # back to the older medgrid, as the manual says
     (store.with_name("keystore.db.schema-0001")).replace(store)
@@ -105,14 +130,15 @@ def test_an_older_catalog_is_upgraded_when_asked_for(grid_prompt: Prompt) -> Non
     assert "objects" not in shown
 
     (document,) = grid_prompt.ok("catalog", "upgrade", "--json").documents
-    assert {name: document[name] for name in ("before", "after", "backup")} == {
+    assert {name: document[name] for name in ("before", "after", "copies")} == {
         "before": "0001",
         "after": REVISION,
-        "backup": f"{catalog}.schema-0001",
+        "copies": [f"{catalog}.schema-0001"],
     }
     shown = {row[0]: row[1:] for row in grid_prompt.ok("catalog", "show").rows}
     assert shown["schema_revision"] == [REVISION]
     assert [row[0] for row in grid_prompt.ok("worker", "ls").rows] != []
     assert grid_prompt.ok("catalog", "upgrade").lines == [
-        f"the catalog has schema {REVISION} already"
+        f"the catalog has schema {REVISION} already",
+        f"a copy of it as it was before is kept in {catalog}.schema-0001",
     ]

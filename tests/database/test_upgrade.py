@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import exc, func, select, text, update
 
+from medgrid.database import Database
 from medgrid.database.upgrade import Upgraded, upgrade
 from medgrid.database.version import OlderSchema, check
-from medgrid.errors import ConfigError, IntegrityError
+from medgrid.errors import ConfigError, Denied, IntegrityError
 from tests.database.kinds import CATALOG_KIND, KEYSTORE_KIND, KINDS, Kind
 from tests.lab.postgres import PostgresServer
 from tests.lab.schemas import rows_of, schema_of
@@ -171,7 +172,11 @@ def test_nothing_is_done_twice(kind: Kind, empty_url: str) -> None:
     kind.newest(empty_url)
     before = _state(empty_url)
     newest = kind.schema.revision
-    assert kind.upgrade(empty_url) == Upgraded(newest, newest)
+    done = kind.upgrade(empty_url)
+    assert (done.before, done.after) == (newest, newest)
+    # also for who was killed before it could say where the copy is
+    names = {path.name for path in done.copies}
+    assert names == {name for name in _files_beside(empty_url) if name.endswith(".schema-0001")}
     assert _state(empty_url) == before
 
 
@@ -234,7 +239,7 @@ def test_foreign_keys_hold_during_and_after(empty_url: str, tmp_path: Path) -> N
             connection.execute(text("UPDATE replica SET object_id = 'nobody'"))
 
 
-def test_sqlite_keeps_its_log_its_triggers_and_tables_without_rowid(tmp_path: Path) -> None:
+def test_sqlite_keeps_its_log_triggers_indexes_and_tables_without_rowid(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'catalog.db'}"
     CATALOG_KIND.newest(url)
     with closing(sqlite3.connect(tmp_path / "catalog.db")) as file:
@@ -243,6 +248,7 @@ def test_sqlite_keeps_its_log_its_triggers_and_tables_without_rowid(tmp_path: Pa
             "CREATE TRIGGER watch AFTER INSERT ON access_grant"
             " BEGIN INSERT INTO seen VALUES (new.identity); END"
         )
+        file.execute("CREATE INDEX by_hand ON access_grant (lower(identity), object_id)")
     before = schema_of(url)
     body = """
 with op.batch_alter_table("access_grant", recreate="always") as batch:
@@ -262,9 +268,8 @@ def test_what_a_key_store_drops_is_in_its_file_no_more(tmp_path: Path) -> None:
     assert all(secret in path.read_bytes() for secret in secrets)
     later = KEYSTORE_KIND.later(tmp_path, 'op.drop_table("wrap")', 'changes_rows_of = ("wrap",)')
     done = KEYSTORE_KIND.upgrade(url, later)
-    assert done.backup is not None
     for secret in secrets:
-        assert secret in done.backup.read_bytes()
+        assert secret in done.copies[-1].read_bytes()
         assert secret not in path.read_bytes()
 
 
@@ -330,7 +335,8 @@ def test_who_is_second_waits_and_finds_it_done(empty_url: str, tmp_path: Path) -
     CATALOG_KIND.newest(empty_url)
     body = f"""
 import pathlib, time
-pathlib.Path({str(tmp_path / "begun")!r}).touch()
+with open({str(tmp_path / "begun")!r}, "a") as begun:
+    begun.write("begun ")
 while not pathlib.Path({str(tmp_path / "go-on")!r}).exists():
     time.sleep(0.01)
 {REBUILD["catalog"]}
@@ -345,18 +351,65 @@ while not pathlib.Path({str(tmp_path / "go-on")!r}).exists():
     wait_for((tmp_path / "begun").exists, "the first to begin")
     second.start()
     linger(0.5, "who does not wait upgrades now")
-    assert second.is_alive()
     (tmp_path / "go-on").touch()
     first.join()
     second.join()
+    assert (tmp_path / "begun").read_text() == "begun "
     assert [(one.before, one.after) for one in done] == [
         (CATALOG_KIND.schema.revision, later.revision),
         (later.revision, later.revision),
     ]
-    assert done[1].backup is None
+
+
+def test_who_reads_meanwhile_keeps_no_upgrade_waiting(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.db"
+    CATALOG_KIND.newest(f"sqlite:///{path}")
+    later = CATALOG_KIND.later(tmp_path, "pass")
+    db = Database(f"sqlite:///{path}", busy_timeout_s=1_000)
+    run = threading.Thread(target=lambda: upgrade(db, later))
+    with closing(db), closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM grid").fetchall()
+        run.start()
+        try:
+            wait_for(lambda: not run.is_alive(), "the upgrade to end")
+        finally:
+            reader.rollback()
+            run.join()
+        check(db, later)
 
 
 # -- what is particular to a server ----------------------------------------------------------------
+
+
+@pytest.mark.postgres
+@both_kinds
+@pytest.mark.parametrize("has_table", [True, False])
+def test_who_does_not_own_the_tables_is_told_who_does(
+    kind: Kind, has_table: bool, postgres_server: PostgresServer
+) -> None:
+    name, role = postgres_server.make_database(), f"user_{uuid.uuid4().hex[:8]}"
+    url = postgres_server.url(name)
+    kind.older(url)
+    with closing(kind.open(url)) as db, db.write() as connection:
+        connection.execute(text(f'CREATE ROLE "{role}" LOGIN'))
+        connection.execute(text(f'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{role}"'))
+        connection.execute(text(f'GRANT CREATE ON SCHEMA public TO "{role}"'))
+    theirs = url.replace("medgrid@", f"{role}@")
+    with closing(kind.open(theirs)) as db:
+        if has_table:
+            with db.write() as connection:
+                connection.execute(text("CREATE TABLE of_hers (id integer)"))
+        shown = f"the {db.what} {db.name}"
+    with pytest.raises(Denied) as caught:
+        kind.upgrade(theirs)
+    assert caught.value.message == (
+        f"{shown} cannot be upgraded from schema 0001: its tables belong to medgrid"
+    )
+    assert caught.value.hint == f"their owner runs 'medgrid {kind.name} upgrade'"
+    postgres_server.drop_database(name)
+    with postgres_server.admin() as admin:
+        admin.execute(f"DROP ROLE {role}".encode())
 
 
 @pytest.mark.postgres
