@@ -65,6 +65,13 @@ RULES = (
     Rule(r"grid/keys/revoked\.json", True, True, "an older one would believe who was revoked"),
     Rule(r"grid/keys/(.*/)?\.(draft\.\w+|lock)", False, False, "a draft is whole by no name"),
     Rule(r"grid/(catalog|keystore)\.db(-\w+)?", False, False, "SQLite flushes them by itself"),
+    Rule(
+        r"grid/(catalog|keystore)\.db\.schema-\d{4}\.part",
+        False,
+        False,
+        "it is whole by no such name",
+    ),
+    Rule(r"grid/(catalog|keystore)\.db\.schema-\d{4}", True, True, "the way back from an upgrade"),
     Rule(r"grid/known_hosts", False, False, "a key that is lost is shown and accepted again"),
     Rule(r"grid/(log|cache|agent)(/scratch.*)?", False, False, "can be thrown away"),
     Rule(r"grid/log/.*", False, False, "nothing is decided by what a log says"),
