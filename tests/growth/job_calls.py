@@ -160,6 +160,7 @@ _LEASES: list[Call[Catalog]] = [
     _write("leases.acquire", _leased(lambda c, lease: lease), FIXED, GRID),
     _write("leases.writing", _leased(_write_leased), FIXED, GRID),
     _write("leases.release", _leased(lambda c, lease: c.leases.release(lease)), FIXED, GRID),
+    _write("leases.fence", _leased(lambda c, lease: c.leases.fence(lease.name)), FIXED, GRID),
     Call("leases.holder", lambda c, w, n: c.leases.holder("broker"), FIXED, GRID),
     Call("leases.silent_s", lambda c, w, n: c.leases.silent_s("broker"), FIXED, GRID),
     _write("leases.ask_to_stop", lambda c, w, n: c.leases.ask_to_stop("broker"), FIXED, GRID),
