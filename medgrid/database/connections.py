@@ -17,6 +17,7 @@ from medgrid.errors import Busy, ConfigError, Denied, IntegrityError, MedgridErr
 __all__ = ["BUSY_TIMEOUT_S", "Database", "DatabaseFull", "DatabaseReadOnly"]
 
 BUSY_TIMEOUT_S = 30.0
+_IDLE_MOST_S = 600  # who writes may seal keys of many objects meanwhile, or wait for key stores
 _POOL_SIZE = 20
 _MANY_ROWS = 1000
 _MUCH_GROWN = 2  # times as many rows as when they were looked at
@@ -66,9 +67,10 @@ class Database:
         self.path: Path | None = None
         self.is_sqlite = url.startswith("sqlite:")
         if self.is_sqlite:
-            self.engine = self._sqlite(url, create)
+            self.engine = self._reading = self._sqlite(url, create)
         else:
             self.engine = self._postgres(url)
+            self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ")
 
     def _sqlite(self, url: str, create: bool) -> Engine:
         # all after the slashes is the path, whatever characters it has
@@ -140,7 +142,7 @@ class Database:
         if current is not None:
             yield current
             return
-        with self._translated(), self.engine.connect() as connection:
+        with self._translated(), self._reading.connect() as connection:
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN")
             yield connection
@@ -150,7 +152,8 @@ class Database:
         """Give a connection whose changes are all kept at the end, or none of them.
 
         A `write` inside a `write` of the same thread joins it, so that stores combine into one
-        transaction; when the inner one fails, its changes alone are undone.
+        transaction; when the inner one fails, its changes alone are undone. A PostgreSQL server
+        undoes one in which nothing was said for ten minutes: its locks keep others waiting.
 
         Raises
         ------
@@ -169,6 +172,9 @@ class Database:
                 yield current
             return
         with self._translated(), self.engine.connect() as connection, self._writing(connection):
+            if not self.is_sqlite:
+                limit = f"SET LOCAL idle_in_transaction_session_timeout = '{_IDLE_MOST_S:g}s'"
+                connection.exec_driver_sql(limit)
             yield connection
 
     @contextmanager

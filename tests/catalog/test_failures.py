@@ -10,16 +10,18 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from medgrid.catalog import Catalog
 from medgrid.catalog.objects import Registration
 from medgrid.catalog.query import parse
 from medgrid.database import Database, DatabaseFull
 from medgrid.errors import Busy, ConfigError, Denied, IntegrityError, Unreachable
-from medgrid.model import LFN, GridObject, ObjectKind, Sha256, Site, new_object_id
+from medgrid.model import LFN, GridObject, ObjectKind, Sha256, Site, SiteClass, new_object_id
 from tests.lab.postgres import new_server, remove_server
 
 
@@ -264,3 +266,28 @@ def test_threads_have_transactions_of_their_own(catalog: Catalog) -> None:
         reader.join()
     assert seen == [[]]
     assert catalog.places.sites() == [Site("mine")]
+
+
+def test_what_one_read_asks_is_of_one_state(catalog: Catalog, catalog_url: str) -> None:
+    with closing(Catalog.open(catalog_url)) as other, catalog.db.read() as connection:
+        question = text("SELECT count(*) FROM site")
+        before = connection.scalar(question)
+        other.places.put_site(Site("new"))
+        assert connection.scalar(question) == before
+    assert [site.name for site in catalog.places.sites()] == ["new"]
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("database", ["postgres"])
+def test_who_stands_still_in_a_write_keeps_nobody_out_for_ever(
+    catalog: Catalog, catalog_url: str, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog.places.put_site(Site("one"))
+    monkeypatch.setattr("medgrid.database.connections._IDLE_MOST_S", 0.1)
+    with pytest.raises(Unreachable, match="the server has gone away"), catalog.transaction():
+        catalog.places.put_site(Site("one", SiteClass.STORE))
+        monkeypatch.undo()
+        with closing(Catalog.open(catalog_url)) as other:
+            other.places.put_site(Site("one", SiteClass.COMPUTE))
+        catalog.places.put_site(Site("one", SiteClass.KEYS))
+    assert [site.site_class for site in catalog.places.sites()] == [SiteClass.COMPUTE]
