@@ -16,6 +16,9 @@ from tests.lab.dicoms import encoded, instance, pydicom_file
 
 KEYS = PatientKeys.of(b"k" * 32, "P-1")
 
+# of values that no device should write
+pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR", "ignore:A value of type")
+
 
 @pytest.mark.parametrize(
     ("values", "reason"),

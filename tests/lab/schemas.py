@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, inspect, make_url, text
+from sqlalchemy.exc import SAWarning
 
 from medgrid.database import Database
 from tests.lab.postgres import binaries
@@ -22,7 +24,10 @@ def schema_of(url: str) -> list[str]:
         return _server_schema(url)
     db = Database(url)
     try:
-        with db.read() as connection:
+        with (
+            warnings.catch_warnings(action="ignore", category=SAWarning),  # of indexes; see there
+            db.read() as connection,
+        ):
             return sorted(_file_schema(connection))
     finally:
         db.close()
