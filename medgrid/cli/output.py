@@ -45,6 +45,7 @@ def emit_lines(lines: Iterable[str]) -> None:
     write = sys.stdout.write
     for line in lines:
         write(line + "\n")
+    sys.stdout.flush()  # what was done is told, whatever ends this process next
 
 
 def emit_table(
@@ -75,7 +76,6 @@ def emit_table(
 def emit_row(row: Sequence[Any]) -> None:
     """Print one row as it comes, tab-separated wherever it goes to."""
     emit_lines(["\t".join(_flat(value) for value in row)])
-    sys.stdout.flush()
 
 
 def emit(

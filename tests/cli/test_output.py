@@ -57,6 +57,13 @@ def test_lines_come_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "a\nb\n"
 
 
+def test_what_was_printed_is_out_when_the_process_is_killed() -> None:
+    program = "import os; from medgrid.cli.output import emit_lines; emit_lines('a'); os.kill(0, 9)"
+    words = [sys.executable, "-c", program]
+    ran = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True)
+    assert (ran.returncode, ran.stdout) == (-9, b"a\n")
+
+
 @pytest.mark.parametrize(
     ("amount", "text"),
     [
