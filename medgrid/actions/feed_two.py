@@ -45,7 +45,7 @@ def feed_two(
     """
     queue: Queue[bytes | Exception | None] = Queue(_AHEAD)
     outcome: Future[B] = Future()
-    threading.Thread(target=_run, args=(second, queue, outcome), name="second").start()
+    thread = threading.Thread(target=_run, args=(second, queue, outcome), name="second")
 
     def own() -> Iterator[bytes]:
         for mine, other in pieces:
@@ -56,15 +56,16 @@ def feed_two(
             if mine:
                 yield mine
 
+    thread.start()
     try:
         done = first(own())
-    except BaseException:
+        queue.put(None)
+        return done, outcome.result()
+    except BaseException:  # Ctrl-C, too, whatever is waited for
         queue.put(_GivenUp())
         queue.put(None)
-        outcome.exception()
+        thread.join()
         raise
-    queue.put(None)
-    return done, outcome.result()
 
 
 def _run(

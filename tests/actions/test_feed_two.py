@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import threading
 from collections.abc import Iterator
 
 import pytest
 
 from medgrid.actions.feed_two import feed_two
-from tests.lab.waiting import PATIENCE_S
+from tests.lab.waiting import PATIENCE_S, linger
 
 Pieces = Iterator[tuple[bytes, bytes | Exception]]
 
@@ -77,6 +79,23 @@ def test_an_error_of_the_first_ends_the_second() -> None:
     with pytest.raises(Bad):
         feed_two(many(), first, second)
     assert ended == [True]
+
+
+def test_an_interrupt_while_the_second_is_waited_for_ends_when_it_has_ended() -> None:
+    done: list[str] = []
+
+    def second(chunks: Iterator[bytes]) -> None:
+        joined(chunks)
+        subprocess.run(["kill", "-INT", str(os.getpid())], check=True)
+        linger(0.5, "who was interrupted could go on without this one")
+        done.append("second")
+
+    with pytest.raises(KeyboardInterrupt):
+        try:
+            feed_two(many(), joined, second)
+        finally:
+            done.append("both")
+    assert done == ["second", "both"]
 
 
 def test_an_error_of_the_second_ends_the_first_before_the_source_is_through() -> None:

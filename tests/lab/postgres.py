@@ -35,6 +35,7 @@ _SETTINGS = {
     "autovacuum": "off",
     "min_wal_size": "32MB",
     "max_wal_size": "64MB",
+    "dynamic_shared_memory_type": "mmap",  # in its directory
 }
 SERVERS = "mg-pg-"
 """How the names of servers' directories begin, which may lie in memory, beside what jobs leave."""
@@ -182,13 +183,8 @@ def remove_server(server: PostgresServer) -> None:
 _locks: dict[Path, int] = {}
 
 
-def _own_directory(*, in_memory: bool) -> Path:
-    """A new directory, locked while this process lives; those of processes that died go.
-
-    It is none of pytest's: a socket's path must be shorter than 108 characters.
-    """
-    has_room = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM_BYTES
-    parent = _MEMORY if in_memory and has_room else Path(tempfile.gettempdir())
+def _remove_dead(parent: Path) -> None:
+    """Remove the directories of processes that died."""
     for one in parent.glob(f"{SERVERS}*"):
         with contextlib.suppress(OSError):  # another user's, or locked
             lock = os.open(one, os.O_RDONLY)
@@ -197,6 +193,21 @@ def _own_directory(*, in_memory: bool) -> Path:
                 shutil.rmtree(one)
             finally:
                 os.close(lock)
+
+
+def pytest_unconfigure() -> None:
+    """Remove what processes left that ran tests for this one and were killed."""
+    _remove_dead(_MEMORY)
+
+
+def _own_directory(*, in_memory: bool) -> Path:
+    """A new directory, locked while this process lives.
+
+    It is none of pytest's: a socket's path must be shorter than 108 characters.
+    """
+    has_room = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM_BYTES
+    parent = _MEMORY if in_memory and has_room else Path(tempfile.gettempdir())
+    _remove_dead(parent)
     while True:
         directory = Path(tempfile.mkdtemp(prefix=SERVERS, dir=parent))
         lock = os.open(directory, os.O_RDONLY)

@@ -115,16 +115,18 @@ def test_agent_and_keeper_killed_together(place: Place) -> None:
 def test_an_adopted_job_can_be_cancelled_and_keeps_its_limits(place: Place) -> None:
     link = place.open()
     cancelled = script(place.attempt(1), "sleep 60")
-    limited = script(place.attempt(2), "sleep 60", limits=Limits(walltime_s=2))
+    writes = "until [ -e go ]; do sleep 0.1; done; head -c 30000000 /dev/zero > big; sleep 60"
+    limited = script(place.attempt(2), writes, limits=Limits(disk_bytes=10 << 20))
     link.launch([cancelled, limited])
     follow_until(link, [cancelled.attempt, limited.attempt], "started")
     place.kill_agent()
     link = place.open()
     assert link.info.attempts == {cancelled.attempt: "started", limited.attempt: "started"}
     link.cancel([cancelled.attempt])
+    place.shell(f"touch {place.root}/attempts/{limited.attempt}/work/go")
     done = follow_until(link, [cancelled.attempt, limited.attempt])
     assert done[cancelled.attempt].cause is Cause.CANCELLED
-    assert done[limited.attempt].cause is Cause.WALLTIME
+    assert done[limited.attempt].cause is Cause.DISK
 
 
 def test_slots_count_adopted_jobs(place: Place) -> None:
