@@ -36,10 +36,11 @@ def upgrade(session: Session) -> None:
 
     All of it or nothing, whatever happens meanwhile. While a broker works it is refused: end it
     ('medgrid broker stop'), and upgrade all machines that use the catalog. An SQLite catalog is
-    copied before: the copy, which is printed, also when this is said again, lies beside it and ends
-    in '.schema-' and the old schema. To go back to the older medgrid, end all that uses the
-    catalog, delete FILE-wal and FILE-shm, and move the copy to FILE. Delete it when you will not
-    go back. On PostgreSQL make a copy with pg_dump before, and do this as the owner of the tables.
+    copied before: the copy, which is printed, also when this is said again, lies beside the file
+    itself, not a link to it, and is called FILE.schema- and the old schema. To go back to the older
+    medgrid, end all that uses the catalog, delete FILE-wal and FILE-shm, and move the copy to FILE;
+    what was written meanwhile is lost. Delete the copy when you will not go back. On PostgreSQL
+    make a copy with pg_dump before, and do this as the owner of the tables.
     """
     from medgrid.actions.upgrade import upgrade_catalog
 

@@ -47,11 +47,12 @@ def upgrade(session: Session) -> None:
     All of a store or nothing, whatever happens meanwhile; as the owner of the stores, all of them
     where there are several. While the grid's broker works it is refused: end it ('medgrid broker
     stop'). An SQLite key store is copied before: the copy, which is printed, also when this is said
-    again and by 'medgrid keystore show', lies beside it and ends in '.schema-' and the old schema.
-    It is worth as much as the key store, and keys that are destroyed later are still in it: delete
-    it ('shred -u') as soon as this medgrid reads your data, and keep it out of backups. To go back
-    before that, end all that uses the key store, delete FILE-wal and FILE-shm, and move the copy to
-    FILE; what was written meanwhile is lost. On PostgreSQL make a copy with pg_dump before.
+    again and by 'medgrid keystore show', lies beside the file itself, not a link to it, and is
+    called FILE.schema- and the old schema. It is worth as much as the key store, and keys that are
+    destroyed later are still in it: delete it ('shred -u') as soon as this medgrid reads your data,
+    and keep it out of backups. To go back before that, end all that uses the key store, delete
+    FILE-wal and FILE-shm, and move the copy to FILE; what was written meanwhile is lost. On
+    PostgreSQL make a copy with pg_dump before.
     """
     from medgrid.actions.upgrade import upgrade_keystores
 

@@ -1,4 +1,8 @@
-"""A copy of an SQLite file, beside it, before it is upgraded."""
+"""A copy of an SQLite file, beside it, before it is upgraded.
+
+Where a link leads to the file, that is beside the file: its log lies there, too, and its disk may
+be an encrypted one.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,8 @@ def copies_of(db: Database) -> tuple[Path, ...]:
     """Copies of an SQLite file that upgrades left beside it, also unfinished ones."""
     if db.path is None:
         return ()
-    return tuple(sorted(db.path.parent.glob(f"{glob.escape(db.path.name)}.schema-*")))
+    file = db.path.resolve()
+    return tuple(sorted(file.parent.glob(f"{glob.escape(file.name)}.schema-*")))
 
 
 def back_up(db: Database, path: Path, revision: str) -> Path:
@@ -37,7 +42,8 @@ def back_up(db: Database, path: Path, revision: str) -> Path:
     DatabaseFull
         The disk is full; the part that was written is gone.
     """
-    kept = path.with_name(f"{path.name}.schema-{revision}")
+    file = path.resolve()
+    kept = file.with_name(f"{file.name}.schema-{revision}")
     part = kept.with_name(f"{kept.name}.part")
     try:
         try:

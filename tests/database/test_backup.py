@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from medgrid.database import Database
-from medgrid.database.backup import back_up
+from medgrid.database.backup import back_up, copies_of
 from medgrid.errors import ConfigError
 
 
@@ -52,6 +52,20 @@ def test_it_replaces_an_older_one_and_what_was_interrupted(tmp_path: Path) -> No
         copy = back_up(db, path, "0001")
     assert numbers(copy) == [1]
     assert {one.name for one in tmp_path.iterdir()} == {"made.db", "made.db.schema-0001"}
+
+
+def test_it_lies_beside_the_file_that_a_link_leads_to(tmp_path: Path) -> None:
+    data, home = tmp_path / "data", tmp_path / "home"
+    data.mkdir()
+    home.mkdir()
+    make(data / "made.db").close()
+    link = home / "catalog.db"
+    link.symlink_to("../data/made.db")
+    with closing(Database(f"sqlite:///{link}")) as db:
+        copy = back_up(db, link, "0001")
+        assert copies_of(db) == (copy,) == (data / "made.db.schema-0001",)
+    assert numbers(copy) == [1]
+    assert list(home.iterdir()) == [link]
 
 
 def test_where_no_copy_can_be_made_it_is_said(tmp_path: Path) -> None:
