@@ -152,7 +152,7 @@ def _run(connection: Connection, steps: list[str]) -> None:
 def _functions(connection: Connection) -> list[str]:
     question = text(
         "SELECT oid::regprocedure::text FROM pg_proc WHERE starts_with(proname, 'keystore_') "
-        "AND pronamespace = current_schema()::regnamespace"
+        "AND pronamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'audit'::regclass)"
     )
     return list(connection.scalars(question))
 

@@ -20,6 +20,7 @@ SCHEMA = version.Schema(
     lock=0x6D676B73,
     version_table="keystore_version",
     earlier=text("SELECT '0001' FROM store WHERE version = 1"),
+    earlier_table="store",
 )
 """What this medgrid works with."""
 

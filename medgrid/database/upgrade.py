@@ -25,6 +25,7 @@ from medgrid.errors import ConfigError, Denied, IntegrityError, MedgridError
 __all__ = ["Upgraded", "upgrade"]
 
 _UNCHANGED = "nothing was changed; please report this"
+_HERE = "relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ def upgrade(db: Database, schema: Schema, first: Callable[[], None] | None = Non
             before = check_not_newer(db, schema)  # meanwhile somebody else may have done it
             if before == schema.revision:
                 return Upgraded(before, before, copies_of(db))
+            _stay_there(connection, schema)
             run = _Run(db, schema, connection, before)
             run.check_owner()
             with _all_rows(connection):
@@ -117,8 +119,8 @@ class _Run:
         if self._connection.dialect.name != "postgresql":
             return
         question = text(
-            "SELECT DISTINCT pg_get_userbyid(relowner)::text FROM pg_class"
-            " WHERE relnamespace = current_schema()::regnamespace AND relname = ANY (:names)"
+            "SELECT DISTINCT pg_get_userbyid(relowner)::text FROM pg_class"  # noqa: S608 - ours
+            f" WHERE {_HERE} AND relname = ANY (:names)"
             " AND NOT pg_has_role(relowner, 'USAGE')"
         )
         names = [self._schema.version_table, *self._schema.tables.tables]
@@ -192,12 +194,25 @@ class _Run:
             raise IntegrityError(f"{self._refusal}: {words}", hint=_UNCHANGED)
 
 
+def _stay_there(connection: Connection, schema: Schema) -> None:
+    """Let names mean, first of all, what lies beside the table that says the revision."""
+    if connection.dialect.name != "postgresql":
+        return
+    question = text(
+        "SELECT set_config('search_path', concat_ws(', ', relnamespace::regnamespace,"
+        " nullif(current_setting('search_path'), '')), true)"
+        " FROM pg_class WHERE oid = coalesce(to_regclass(:newer), to_regclass(:earlier))"
+    )
+    names = {"newer": schema.version_table, "earlier": schema.earlier_table}
+    connection.execute(question, names)
+
+
 def _tables(connection: Connection) -> list[str]:
     """All tables; on a server those that are one's own, as there others may lie beside them."""
     if connection.dialect.name != "postgresql":
         return inspect(connection).get_table_names()
     question = text(
-        "SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
+        f"SELECT relname::text FROM pg_class WHERE {_HERE}"  # noqa: S608 - ours
         " AND relkind IN ('r', 'p') AND pg_has_role(relowner, 'USAGE') ORDER BY relname"
     )
     return list(connection.scalars(question))
@@ -215,7 +230,7 @@ def _all_rows(connection: Connection) -> Iterator[None]:
     # policies hold for the owner too where the tables say so: a migration would pass rows over
     forced = connection.scalars(
         text(
-            "SELECT oid FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
+            f"SELECT oid FROM pg_class WHERE {_HERE}"  # noqa: S608 - ours
             " AND relforcerowsecurity AND pg_has_role(relowner, 'USAGE')"
         )
     ).all()

@@ -47,6 +47,8 @@ class Schema:
         database.
     earlier : Executable, optional
         Asks for the revision of one that is older than this table in it.
+    earlier_table : str
+        Where that stands.
     """
 
     tables: MetaData
@@ -56,6 +58,7 @@ class Schema:
     lock: int
     version_table: str
     earlier: Executable | None = None
+    earlier_table: str = ""
 
     def versions(self) -> Table:
         """The table of the revision: alembic's own, kept apart from the others as alembic does."""

@@ -135,6 +135,17 @@ def test_a_stranger_gets_nothing(clinic: Clinic, postgres_server: PostgresServer
         connection.execute("SELECT keystore_ask('headers', '{}', '')")
 
 
+def test_beside_a_schema_called_like_the_owner_rights_are_taken(clinic: Clinic) -> None:
+    with clinic.owner.db.write() as connection:
+        connection.exec_driver_sql("CREATE SCHEMA medgrid")
+    clinic.owner.expel(clinic.roles["carol"])
+    with (
+        clinic.connect("carol") as theirs,
+        pytest.raises(psycopg.errors.InsufficientPrivilege, match=r"^permission denied for func"),
+    ):
+        theirs.execute("SELECT keystore_ask('headers', '{}', '')")
+
+
 def test_no_secret_column_can_be_read(clinic: Clinic) -> None:
     secrets = [
         ("wrap", "sealed"),

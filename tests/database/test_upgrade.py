@@ -446,6 +446,40 @@ def test_the_owner_changes_rows_that_policies_hide_from_it(
 
 
 @pytest.mark.postgres
+@both_kinds
+@pytest.mark.parametrize("more", ["", "CREATE TABLE medgrid.mine (id integer)"])
+def test_a_schema_called_like_the_role_changes_nothing(
+    kind: Kind, more: str, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    name = postgres_server.make_database()
+    url = postgres_server.url(name)
+    kind.older(url)
+    with closing(kind.open(url)) as db, db.write() as connection:
+        if kind is CATALOG_KIND:  # functions of a key store say where they are
+            connection.execute(text('ALTER SCHEMA public RENAME TO "Theirs"'))
+        connection.execute(
+            text(f"""ALTER DATABASE {name} SET search_path = "$user", public, "Theirs" """)
+        )
+        connection.execute(text(f"CREATE SCHEMA medgrid; {more}"))
+    before = rows_of(url)
+    table = {"catalog": "quota", "keystore": "share"}[kind.name]
+    with pytest.raises(IntegrityError, match=rf": {table} had 3 rows and would have 0$"):
+        kind.upgrade(url, kind.later(tmp_path, f"""op.execute("DELETE FROM {table}")"""))
+    assert rows_of(url) == before
+    kind.upgrade(url)
+    with closing(kind.open(url)) as db:
+        check(db, kind.schema)
+        with db.read() as connection:
+            places = "SELECT DISTINCT pronamespace::regnamespace::text, proconfig[1] FROM pg_proc"
+            found = connection.execute(
+                text(f"{places} WHERE starts_with(proname, 'keystore_found')")
+            ).all()
+    expected = [("public", "search_path=public, pg_temp")]
+    assert found == ([] if kind is CATALOG_KIND else expected)
+    postgres_server.drop_database(name)
+
+
+@pytest.mark.postgres
 def test_users_of_a_key_store_may_see_which_schema_it_has(postgres_server: PostgresServer) -> None:
     name, role = postgres_server.make_database(), f"user_{uuid.uuid4().hex[:8]}"
     url = postgres_server.url(name)
