@@ -9,8 +9,9 @@ from medgrid.actions.keys import open_keystore
 from medgrid.config import Settings
 from medgrid.crypto.keystore import KeyStore
 from medgrid.crypto.split_mend import mend
-from medgrid.crypto.split_store import SplitKeyStore, shown
+from medgrid.crypto.split_store import open_each, places_of, shown
 from medgrid.database.backup import copies_of
+from medgrid.database.version import OlderSchema
 from medgrid.errors import UsageError
 
 __all__ = ["StoreLine", "list_keystores", "mend_keystores"]
@@ -18,12 +19,12 @@ __all__ = ["StoreLine", "list_keystores", "mend_keystores"]
 
 @dataclass(frozen=True, slots=True)
 class StoreLine:
-    """One key store; `needed` of all of them open anything."""
+    """One key store; `needed` of all of them open anything, unknown when none can be asked."""
 
     url: str
-    state: str  # ``there`` or ``missing``
-    needed: int
-    copies: tuple[str, ...]  # of before an upgrade, beside it
+    state: str  # ``there``, ``missing``, or ``older`` when it must be upgraded first
+    needed: int | None
+    copies: tuple[str, ...] = ()  # of before an upgrade, beside it
 
 
 def list_keystores(settings: Settings) -> list[StoreLine]:
@@ -31,19 +32,32 @@ def list_keystores(settings: Settings) -> list[StoreLine]:
 
     Raises
     ------
-    Unreachable
-        Too few of them answer.
+    MedgridError
+        The only one cannot be opened, or several do not belong together.
     """
-    with closing(open_keystore(settings, settings.user)) as store:
-        stores: list[KeyStore] = [store]
-        needed = 1
-        if isinstance(store, SplitKeyStore):
-            stores, needed = list(store.stores.values()), store.threshold
-        copies = {one.db.url: tuple(map(str, copies_of(one.db))) for one in stores}
-    return [
-        StoreLine(shown(url), "there" if url in copies else "missing", needed, copies.get(url, ()))
-        for url in settings.keystore_urls
-    ]
+    urls = settings.keystore_urls
+    if len(urls) == 1:
+        with closing(open_keystore(settings, settings.user)) as store:
+            return [StoreLine(shown(urls[0]), "there", 1, _copies(store))]
+    found, failed = open_each(urls, settings.user)
+    try:
+        thresholds = [threshold for *_, threshold in places_of(urls, found).values()]
+        needed = thresholds[0] if thresholds else None
+        return [
+            StoreLine(shown(url), "there", needed, _copies(found[url]))
+            if url in found
+            else StoreLine(
+                shown(url), "older" if isinstance(failed[url], OlderSchema) else "missing", needed
+            )
+            for url in urls
+        ]
+    finally:
+        for store in found.values():
+            store.close()
+
+
+def _copies(store: KeyStore) -> tuple[str, ...]:
+    return tuple(map(str, copies_of(store.db)))
 
 
 def mend_keystores(settings: Settings) -> list[str]:

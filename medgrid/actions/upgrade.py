@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from medgrid.actions.broker import refuse_broker
-from medgrid.catalog.leases import open_leases
+from medgrid.actions.outcome import Failure
+from medgrid.catalog.leases import LeaseHeld, open_leases
 from medgrid.config import Settings
 from medgrid.database.upgrade import Upgraded
+from medgrid.errors import MedgridError
 
 __all__ = ["StoreUpgraded", "describe", "upgrade_catalog", "upgrade_keystores"]
 
@@ -44,15 +46,13 @@ def upgrade_catalog(settings: Settings) -> Upgraded:
     return upgrade(settings.catalog_url, refuse_broker)
 
 
-def upgrade_keystores(settings: Settings) -> Iterator[StoreUpgraded]:
-    """Bring each key store of the grid to this medgrid's schema, one after another.
+def upgrade_keystores(settings: Settings) -> Iterator[StoreUpgraded | Failure]:
+    """Bring each key store of the grid that can be to this medgrid's schema, one after another.
 
     Raises
     ------
     LeaseHeld
         A broker works on the grid's catalog.
-    MedgridError
-        One cannot be; those before it are done, and doing it again goes on.
     """
     from medgrid.crypto.keystore_upgrade import upgrade
     from medgrid.crypto.split_store import shown
@@ -63,4 +63,9 @@ def upgrade_keystores(settings: Settings) -> Iterator[StoreUpgraded]:
                 refuse_broker(leases)
 
     for url in settings.keystore_urls:
-        yield StoreUpgraded(shown(url), upgrade(url, first))
+        try:
+            yield StoreUpgraded(shown(url), upgrade(url, first))
+        except LeaseHeld:
+            raise
+        except MedgridError as error:
+            yield Failure(shown(url), error)

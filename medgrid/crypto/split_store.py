@@ -38,7 +38,7 @@ from medgrid.model import DataClass, ObjectId
 if TYPE_CHECKING:
     from medgrid.crypto.audit import AuditLog
 
-__all__ = ["SplitKeyStore", "open_stores", "place_of", "shown"]
+__all__ = ["SplitKeyStore", "open_each", "open_stores", "place_of", "places_of", "shown"]
 
 _T = TypeVar("_T")
 _MISSING = (Unreachable, ConfigError)
@@ -120,27 +120,19 @@ class SplitKeyStore(KeyStore):
 
     @classmethod
     def open_all(cls, urls: Sequence[str], who: str = "") -> Self:
-        """Open key stores that together are one; some may be missing.
+        """Open key stores that together are one; some may be missing, or older.
 
         Raises
         ------
         ConfigError
-            They do not belong together, or one must be upgraded first.
+            They do not belong together.
+        OlderSchema
+            Too few can be used before others are upgraded.
         Unreachable
             Fewer than the threshold answer.
         """
-        if len(set(urls)) < len(urls):
-            raise _strangers(urls)
-        found: dict[str, KeyStore] = {}
-        failed: dict[str, MedgridError] = {}
+        found, failed = open_each(urls, who)
         try:
-            for url in urls:
-                try:
-                    found[url] = KeyStore._open(url, who)
-                except OlderSchema:
-                    raise
-                except _MISSING as error:
-                    failed[url] = error
             return cls._together(urls, found, failed)
         except BaseException:
             for store in found.values():
@@ -151,21 +143,18 @@ class SplitKeyStore(KeyStore):
     def _together(
         cls, urls: Sequence[str], found: Mapping[str, KeyStore], failed: Mapping[str, MedgridError]
     ) -> Self:
-        places = {url: place_of(store) for url, store in found.items()}
-        known = [one for one in places.values() if one is not None]
-        if not known:
-            raise next(iter(failed.values()), ConfigError("these key stores are no parts of one"))
-        split_id, _, count, threshold = known[0]
-        good = all(
-            (one[0], one[2], one[3]) == (split_id, count, threshold) for one in known
-        ) and len({one[1] for one in known}) == len(known)
-        if len(known) < len(found) or not good or count != len(urls):
-            raise _strangers(urls)
-        stores = {one[1]: found[url] for url, one in places.items() if one is not None}
+        older = [error for error in failed.values() if isinstance(error, OlderSchema)]
+        places = places_of(urls, found)
+        if not places:
+            raise [*older, *failed.values()][0]
+        split_id, _, count, threshold = next(iter(places.values()))
+        stores = {place: found[url] for url, (_, place, _, _) in places.items()}
         # which of the missing is which does not matter but for making it again: the order decides
         free = [place for place in range(count) if place not in stores]
         missing = dict(zip(free, failed, strict=True))
         if len(stores) < threshold:
+            if older:
+                raise older[0]
             raise Unreachable(
                 f"{len(stores)} of the key stores answer, {threshold} are needed: no answer from "
                 + ", ".join(map(shown, missing.values())),
@@ -476,6 +465,54 @@ def place_of(store: KeyStore) -> tuple[str, int, int, int] | None:
     return None if row.split_id is None else (row.split_id, row.place, row.places, row.threshold)
 
 
+def open_each(
+    urls: Sequence[str], who: str = ""
+) -> tuple[dict[str, KeyStore], dict[str, MedgridError]]:
+    """Open the key stores that can be, by address, and say of the others why not.
+
+    Raises
+    ------
+    ConfigError
+        An address is there twice.
+    MedgridError
+        One is neither there nor missing nor older.
+    """
+    if len(set(urls)) < len(urls):
+        raise _strangers(urls)
+    found: dict[str, KeyStore] = {}
+    failed: dict[str, MedgridError] = {}
+    try:
+        for url in urls:
+            try:
+                found[url] = KeyStore._open(url, who)
+            except _MISSING as error:
+                failed[url] = error
+    except BaseException:
+        for store in found.values():
+            store.close()
+        raise
+    return found, failed
+
+
+def places_of(
+    urls: Sequence[str], found: Mapping[str, KeyStore]
+) -> dict[str, tuple[str, int, int, int]]:
+    """`place_of` each store that was found at one of `urls`.
+
+    Raises
+    ------
+    ConfigError
+        They do not belong together.
+    """
+    known = {url: one for url, store in found.items() if (one := place_of(store)) is not None}
+    grids = {(split_id, count, threshold) for split_id, _, count, threshold in known.values()}
+    places = {place for _, place, _, _ in known.values()}
+    is_one = len(grids) <= 1 and all(count == len(urls) for _, count, _ in grids)
+    if len(places) < len(found) or not is_one:
+        raise _strangers(urls)
+    return known
+
+
 def _strangers(urls: Sequence[str]) -> ConfigError:
     return ConfigError(
         f"these {len(urls)} key stores do not belong together",
@@ -485,9 +522,12 @@ def _strangers(urls: Sequence[str]) -> ConfigError:
 
 def shown(url: str) -> str:
     """A store's address, without a password."""
-    from sqlalchemy import make_url
+    from sqlalchemy import exc, make_url
 
-    return url.partition(":///")[2] if url.startswith("sqlite") else str(make_url(url))
+    try:
+        return url.partition(":///")[2] if url.startswith("sqlite") else str(make_url(url))
+    except exc.ArgumentError:
+        return "an address that is no database URL"
 
 
 def _wrap_at(id_: CompartmentId, recipient: str) -> tuple[str | int, ...]:

@@ -6,6 +6,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+from sqlalchemy import make_url
+
 from medgrid.broker.process import own_process
 from medgrid.catalog.leases import BROKER, open_leases
 from medgrid.catalog.version import REVISION
@@ -92,23 +95,94 @@ def test_an_older_key_store_is_upgraded_when_asked_for(grid_prompt: Prompt) -> N
         assert old.execute("SELECT version FROM store").fetchall() == [(1,)]
 
 
-def test_each_of_several_key_stores_is_upgraded(prompt: Prompt, tmp_path: Path) -> None:
+@pytest.fixture
+def split(prompt: Prompt, tmp_path: Path) -> list[Path]:
+    """Files of three key stores of which two are needed; the grid has one file."""
     files = [tmp_path / f"keys-{number}.db" for number in (1, 2, 3)]
     prompt.env["MEDGRID_KEYSTORE"] = " ".join(f"sqlite:///{file}" for file in files)
     prompt.env["MEDGRID_KEYSTORE_THRESHOLD"] = "2"
     prompt.ok("init")
+    note = tmp_path / "note.txt"
+    note.write_text("text")
+    prompt.ok("register", note, "--to", "/note")
+    return files
+
+
+def test_each_of_several_key_stores_is_upgraded(
+    prompt: Prompt, split: list[Path], tmp_path: Path
+) -> None:
+    files = split
     make_older(files[1])
-    ran = prompt("keystore", "show")
-    assert (ran.code, ran.err.splitlines()[1]) == (
-        9,
-        "medgrid: hint: run 'medgrid keystore upgrade'",
-    )
+    prompt.ok("fetch", "/note", "--dir", tmp_path / "out")
+    assert [row[1:] for row in prompt.ok("keystore", "show").rows] == [
+        ["there", "2"],
+        ["older", "2"],
+        ["there", "2"],
+    ]
+    for words in (["keystore", "mend"], ["init"]):
+        ran = prompt(*words)
+        assert (ran.code, ran.err.splitlines()[-1]) == (
+            9,
+            "medgrid: hint: run 'medgrid keystore upgrade'",
+        )
     assert [line for line in prompt.ok("keystore", "upgrade").lines if "schema 000" in line] == [
         f"the key store {files[0]} has schema 0002 already",
         f"the key store {files[1]} had schema 0001, now it has 0002",
         f"the key store {files[2]} has schema 0002 already",
     ]
-    prompt.ok("keystore", "show")
+    assert [row[1] for row in prompt.ok("keystore", "show").rows] == ["there"] * 3
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("is_lost", [True, False], ids=["lost", "unreachable"])
+def test_a_key_store_that_is_not_there_keeps_no_other_from_its_upgrade(
+    prompt: Prompt, split: list[Path], place: int, is_lost: bool, tmp_path: Path
+) -> None:
+    gone = split[place]
+    left = [file for file in split if file != gone]
+    for file in left:
+        make_older(file)
+    for part in gone.parent.glob(f"{gone.name}*"):
+        part.unlink()
+    message = f"there is no key store at {gone}"
+    if not is_lost:
+        address = f"postgresql+psycopg://medgrid@/keys?host={tmp_path}"
+        urls = prompt.env["MEDGRID_KEYSTORE"]
+        prompt.env["MEDGRID_KEYSTORE"] = urls.replace(f"sqlite:///{gone}", address)
+        message = f"the key store {make_url(address)}: the server does not answer"
+    assert sorted(row[1] for row in prompt.ok("keystore", "show").rows) == [
+        "missing",
+        "older",
+        "older",
+    ]
+    for words in (["fetch", "/note", "--dir", tmp_path], ["keystore", "mend"]):
+        ran = prompt(*words)
+        assert (ran.code, ran.err.splitlines()) == (
+            9,
+            [
+                f"medgrid: error: the key store {left[0]} has schema 0001, this medgrid needs 0002",
+                "medgrid: hint: run 'medgrid keystore upgrade'",
+            ],
+        )
+
+    ran = prompt("keystore", "upgrade")
+    assert [line for line in ran.lines if "schema 000" in line] == [
+        f"the key store {file} had schema 0001, now it has 0002" for file in left
+    ]
+    assert (ran.code, ran.err.splitlines()) == (
+        3,
+        [
+            f"medgrid: warning: {message}",
+            "medgrid: error: 1 of 3 failed",
+            "medgrid: hint: say the same again when it is back; 'medgrid keystore mend' makes a "
+            "lost one again",
+        ],
+    )
+    prompt.ok("fetch", "/note", "--dir", tmp_path / "out")
+    assert (tmp_path / "out" / "note.txt").read_text() == "text"
+    if is_lost:
+        assert prompt.ok("keystore", "mend").lines == [str(gone)]
+        assert [row[1] for row in prompt.ok("keystore", "show").rows] == ["there"] * 3
 
 
 def test_an_older_catalog_is_upgraded_when_asked_for(grid_prompt: Prompt) -> None:
