@@ -6,7 +6,7 @@ import click
 
 from medgrid.cli.output import emit_json, emit_lines, emit_table
 from medgrid.cli.params import Session, pass_session
-from medgrid.cli.upgrading import document_of, lines_of
+from medgrid.cli.upgrading import say_upgraded
 
 __all__ = ["catalog"]
 
@@ -45,10 +45,7 @@ def upgrade(session: Session) -> None:
     from medgrid.actions.upgrade import upgrade_catalog
 
     done = upgrade_catalog(session.open_grid().settings)
-    if session.as_json:
-        emit_json("upgrade/1", document_of(done))
-    else:
-        emit_lines(lines_of("the catalog", done))
+    say_upgraded(session, "the catalog", done, "upgrade/1")
 
 
 @catalog.command("users")

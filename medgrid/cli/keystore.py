@@ -10,7 +10,7 @@ import click
 from medgrid.cli.failures import finish
 from medgrid.cli.output import emit, emit_json, emit_lines, warn
 from medgrid.cli.params import Session, pass_session
-from medgrid.cli.upgrading import document_of, lines_of
+from medgrid.cli.upgrading import say_upgraded
 
 if TYPE_CHECKING:
     from medgrid.actions.outcome import Failure
@@ -74,10 +74,8 @@ def upgrade(session: Session) -> None:
             failures.append(store)
             continue
         done += 1
-        if session.as_json:
-            emit_json("keystore-upgrade/1", {"url": store.url, **document_of(store.done)})
-        else:
-            emit_lines(lines_of(f"the key store {store.url}", store.done))
+        what = f"the key store {store.url}"
+        say_upgraded(session, what, store.done, "keystore-upgrade/1", url=store.url)
     finish(session, failures, done, hint=_AFTER if done else None)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,11 +39,14 @@ class Upgraded:
         Schema revisions.
     copies : tuple of Path
         Copies of an SQLite file as it was before this and earlier upgrades.
+    broken : tuple of str
+        Rows of an SQLite file that named what is not there, before as after.
     """
 
     before: str
     after: str
     copies: tuple[Path, ...] = ()
+    broken: tuple[str, ...] = ()
 
 
 def upgrade(db: Database, schema: Schema, first: Callable[[], None] | None = None) -> Upgraded:
@@ -58,13 +62,14 @@ def upgrade(db: Database, schema: Schema, first: Callable[[], None] | None = Non
     Raises
     ------
     ConfigError
-        It holds nothing of this kind, or is newer than this medgrid.
+        It holds nothing of this kind, or is newer than this medgrid; or somebody's view on a server
+        needs what is changed.
     Denied
         Its tables belong to somebody else.
     DatabaseFull
         There is no room for the copy or for the change; nothing was changed.
     IntegrityError
-        Rows would be lost, or name what is not there; nothing was changed.
+        Rows would be lost, or more of them name what is not there; nothing was changed.
     """
     before = check_not_newer(db, schema)
     if before == schema.revision:
@@ -84,13 +89,19 @@ def upgrade(db: Database, schema: Schema, first: Callable[[], None] | None = Non
                     first()
                 if db.path is not None:
                     backup = back_up(db, db.path, before)
-                run.all()
+                broken = run.all()
     except BaseException as error:
         if backup is not None:
             with contextlib.suppress(MedgridError, OSError):
                 if revision(db, schema) == before:
                     backup.unlink()
         if isinstance(error, exc.DBAPIError):
+            if found := _in_the_way(error):
+                raise ConfigError(
+                    f"{_refusal(db, before)}: {found}",
+                    hint="drop views of your own, say the same again, and make them again; "
+                    "nothing was changed",
+                ) from error
             kind = type(error.orig).__name__
             raise IntegrityError(
                 f"{_refusal(db, before)}: the database refuses a step ({kind})",
@@ -98,7 +109,14 @@ def upgrade(db: Database, schema: Schema, first: Callable[[], None] | None = Non
             ) from error
         raise
     db.empty_log()  # which grew with the change; when somebody reads now, it is done later
-    return Upgraded(before, schema.revision, copies_of(db))
+    return Upgraded(before, schema.revision, copies_of(db), broken)
+
+
+def _in_the_way(error: exc.DBAPIError) -> str:
+    """What of a server's user depends on what a step changes; its names, and never rows."""
+    if getattr(error.orig, "sqlstate", None) not in ("2BP01", "0A000"):
+        return ""
+    return (error.orig.diag.message_detail or "").replace("\n", ", ")  # type: ignore[union-attr]
 
 
 def _refusal(db: Database, before: str) -> str:
@@ -131,7 +149,8 @@ class _Run:
                 hint=f"their owner runs '{self._schema.command}'",
             )
 
-    def all(self) -> None:
+    def all(self) -> tuple[str, ...]:
+        """Take all steps, and say which rows were broken before."""
         from alembic import command
         from alembic.config import Config
         from alembic.script import ScriptDirectory
@@ -147,6 +166,7 @@ class _Run:
         newest = self._schema.revision
         with _by_hand(self._connection):
             rows = self._count()
+            broken = self._broken()
             if not inspect(self._connection).has_table(self._schema.version_table):
                 stamp(self._connection, self._schema, self._before)
             try:
@@ -160,7 +180,10 @@ class _Run:
             except CommandError as error:
                 raise ConfigError(self._refusal, hint="it is of no released medgrid") from error
             self._check_rows(rows, changed)
-            self._check_foreign_keys()
+            if added := self._broken() - broken:
+                words = ", ".join(_words(added, "would name"))
+                raise IntegrityError(f"{self._refusal}: {words}", hint=_UNCHANGED)
+        return tuple(_words(broken, "name"))
 
     def _count(self) -> dict[str, int]:
         return {
@@ -179,19 +202,17 @@ class _Run:
         if lost:
             raise IntegrityError(f"{self._refusal}: {', '.join(lost)}", hint=_UNCHANGED)
 
-    def _check_foreign_keys(self) -> None:
-        """SQLite alone: a server looks after them all the time."""
+    def _broken(self) -> Counter[tuple[str, str]]:
+        """How many rows of which table of SQLite name no row of which; a server has none."""
         if self._connection.dialect.name != "sqlite":
-            return
-        broken: dict[tuple[str, str], int] = {}
-        for child, _, parent, _ in self._connection.exec_driver_sql("PRAGMA foreign_key_check"):
-            broken[child, parent] = broken.get((child, parent), 0) + 1
-        if broken:
-            words = ", ".join(
-                f"{count} rows of {child} would name no row of {parent}"
-                for (child, parent), count in sorted(broken.items())
-            )
-            raise IntegrityError(f"{self._refusal}: {words}", hint=_UNCHANGED)
+            return Counter()
+        found = self._connection.exec_driver_sql("PRAGMA foreign_key_check")
+        return Counter((child, parent) for child, _, parent, _ in found)
+
+
+def _words(broken: Counter[tuple[str, str]], name: str) -> Iterator[str]:
+    for (child, parent), count in sorted(broken.items()):
+        yield f"{count} rows of {child} {name} no row of {parent}"
 
 
 def _stay_there(connection: Connection, schema: Schema) -> None:
@@ -248,22 +269,29 @@ def _say_of_each(connection: Connection, oids: Collection[int], what: str) -> No
 
 @contextmanager
 def _by_hand(connection: Connection) -> Iterator[None]:
-    """Make what somebody added to a table of SQLite again, when that was made anew.
+    """Make what somebody added to SQLite again, when a table was made anew.
 
-    These are triggers and indexes of expressions, which alembic passes over.
+    With a table go its triggers and, since alembic passes over them, indexes of expressions. What
+    views and triggers of others say of it would keep the new one from its name: they go before.
     """
     if connection.dialect.name != "sqlite":
         yield
         return
     question = (
-        "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' OR type = 'index'"
+        "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE type IN ('trigger', 'view')"
+        " OR type = 'index'"
         " AND EXISTS (SELECT 1 FROM pragma_index_xinfo(sqlite_master.name) WHERE cid = -2)"
+        " ORDER BY type = 'trigger'"  # which may be of a view
     )
     before = connection.exec_driver_sql(question).all()
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    for kind, name, _, _ in before:
+        if kind != "index":
+            connection.exec_driver_sql(f"DROP {kind} IF EXISTS {quote(name)}")
     with warnings.catch_warnings(action="ignore", category=exc.SAWarning):  # that it passes over
         yield
-    there = {name for name, _, _ in connection.exec_driver_sql(question)}
-    tables = set(_tables(connection))
-    for name, of_table, statement in before:
-        if name not in there and of_table in tables:
+    there = {name for _, name, _, _ in connection.exec_driver_sql(question)}
+    known = {*_tables(connection), *(name for kind, name, _, _ in before if kind == "view")}
+    for _, name, of_what, statement in before:
+        if name not in there and of_what in known:
             connection.exec_driver_sql(statement)

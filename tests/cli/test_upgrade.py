@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -203,7 +204,16 @@ def test_an_older_catalog_is_upgraded_when_asked_for(grid_prompt: Prompt) -> Non
     assert shown["schema_revision"] == ["0001"]
     assert "objects" not in shown
 
-    (document,) = grid_prompt.ok("catalog", "upgrade", "--json").documents
+    with closing(sqlite3.connect(catalog)) as file:
+        file.execute("CREATE TABLE mine (id REFERENCES object (id))")
+        file.execute("INSERT INTO mine VALUES ('nobody')")
+        file.commit()
+    ran = grid_prompt("catalog", "upgrade", "--json")
+    assert (ran.code, json.loads(ran.err)["message"]) == (
+        0,
+        "the catalog: 1 rows of mine name no row of object, as before the upgrade",
+    )
+    (document,) = ran.documents
     assert {name: document[name] for name in ("before", "after", "copies")} == {
         "before": "0001",
         "after": REVISION,

@@ -260,6 +260,32 @@ with op.batch_alter_table("access_grant", recreate="always") as batch:
         assert file.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
+@both_kinds
+def test_views_and_triggers_of_ones_own_come_back(kind: Kind, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'made.db'}"
+    kind.older(url)
+    table, other = {"catalog": ("object", "grid"), "keystore": ("protected", "store")}[kind.name]
+    with closing(sqlite3.connect(tmp_path / "made.db")) as file:
+        file.executescript(f"""
+            CREATE TABLE seen (id);
+            CREATE VIEW "my view" AS SELECT * FROM {table}, {other};
+            CREATE VIEW of_it AS SELECT * FROM "my view";
+            CREATE TRIGGER into_it INSTEAD OF INSERT ON of_it
+                BEGIN INSERT INTO seen SELECT count(*) FROM {table}; END;
+            CREATE TRIGGER elsewhere AFTER INSERT ON seen
+                BEGIN UPDATE {table} SET owner = owner; UPDATE {other} SET rowid = rowid; END;
+        """)
+    question = "SELECT name, sql FROM sqlite_master WHERE type IN ('view', 'trigger') ORDER BY name"
+    with closing(sqlite3.connect(tmp_path / "made.db")) as file:
+        before = file.execute(question).fetchall()
+    kind.upgrade(url)
+    kind.upgrade(url, kind.later(tmp_path, REBUILD[kind.name]))
+    with closing(sqlite3.connect(tmp_path / "made.db")) as file:
+        assert file.execute(question).fetchall() == before
+        file.execute("INSERT INTO of_it DEFAULT VALUES")
+        assert file.execute("SELECT * FROM seen").fetchall() == [(3,)]
+
+
 def test_what_a_key_store_drops_is_in_its_file_no_more(tmp_path: Path) -> None:
     path = tmp_path / "keystore.db"
     url = f"sqlite:///{path}"
@@ -311,6 +337,31 @@ def test_a_migration_that_breaks_a_foreign_key_changes_nothing(
     )
     assert caught.value.hint == "nothing was changed; please report this"
     assert _state(empty_url) == before
+
+
+def test_rows_that_were_broken_before_are_said_and_stay(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'catalog.db'}"
+    CATALOG_KIND.newest(url)
+    with closing(sqlite3.connect(tmp_path / "catalog.db")) as file:
+        file.executescript("""
+            UPDATE replica SET se = 'gone' WHERE rowid < 3;
+            CREATE TABLE mine (id REFERENCES object (id));
+            INSERT INTO mine VALUES ('nobody');
+        """)
+    before = rows_of(url)
+    more = """op.execute("UPDATE replica SET se = 'gone'")"""
+    with pytest.raises(IntegrityError) as caught:
+        CATALOG_KIND.upgrade(url, CATALOG_KIND.later(tmp_path, more))
+    added = ": 1 rows of replica would name no row of storage_element"
+    assert caught.value.message.endswith(added)
+    assert rows_of(url) == before
+
+    done = CATALOG_KIND.upgrade(url, CATALOG_KIND.later(tmp_path, REBUILD["catalog"]))
+    assert done.broken == (
+        "1 rows of mine name no row of object",
+        "2 rows of replica name no row of storage_element",
+    )
+    assert rows_of(url) == before
 
 
 @both_kinds
@@ -476,6 +527,42 @@ def test_a_schema_called_like_the_role_changes_nothing(
             ).all()
     expected = [("public", "search_path=public, pg_temp")]
     assert found == ([] if kind is CATALOG_KIND else expected)
+    postgres_server.drop_database(name)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (
+            'op.drop_column("store", "created_us")',
+            "view mine depends on column created_us of table store",
+        ),
+        (
+            'op.alter_column("store", "created_us", type_=sa.Numeric())',
+            'rule _RETURN on view mine depends on column "created_us"',
+        ),
+    ],
+)
+def test_a_view_that_is_in_the_way_is_named(
+    body: str, why: str, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    name = postgres_server.make_database()
+    url = postgres_server.url(name)
+    KEYSTORE_KIND.newest(url)
+    with closing(KEYSTORE_KIND.open(url)) as db, db.write() as connection:
+        connection.execute(text("CREATE VIEW mine AS SELECT created_us FROM store"))
+        shown = db.name
+    before = _state(url)
+    with pytest.raises(ConfigError) as caught:
+        KEYSTORE_KIND.upgrade(url, KEYSTORE_KIND.later(tmp_path, body))
+    assert caught.value.message == (
+        f"the key store {shown} cannot be upgraded from schema 0002: {why}"
+    )
+    assert caught.value.hint == (
+        "drop views of your own, say the same again, and make them again; nothing was changed"
+    )
+    assert _state(url) == before
     postgres_server.drop_database(name)
 
 
