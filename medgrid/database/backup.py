@@ -32,8 +32,9 @@ def back_up(db: Database, path: Path, revision: str) -> Path:
     """Copy the database at `path`, which has schema `revision`, and return the copy's path.
 
     The copy has all that was committed, also what is still in the write-ahead log. It appears under
-    its name when it is whole and on the disk, is for this user alone, and takes the place of
-    an older copy of the same schema.
+    its name when it is whole and on the disk, and takes the place of an older copy of the same
+    schema. It is for those that the file is for; where this user may not give it to them, for this
+    user alone.
 
     Raises
     ------
@@ -48,8 +49,14 @@ def back_up(db: Database, path: Path, revision: str) -> Path:
     try:
         try:
             part.unlink(missing_ok=True)
-            os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-            _copy(db, part)
+            # all is done to the file that was made here, whoever else may write the directory
+            made = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                _copy(db, part)
+                _give(made, file.stat())
+                os.fsync(made)
+            finally:
+                os.close(made)
             part.replace(kept)
             sync_folder(kept.parent)
         except BaseException:
@@ -87,5 +94,10 @@ def _copy(db: Database, part: Path) -> None:
                     f"the {db.what} {db.name} cannot be copied: the disk reports an error",
                     hint="nothing was changed",
                 ) from error
-    with part.open("rb") as stream:
-        os.fsync(stream.fileno())
+
+
+def _give(made: int, of_file: os.stat_result) -> None:
+    """Let a file have the owner, the group and then the mode of another, or stay as it is."""
+    with suppress(PermissionError):
+        os.fchown(made, of_file.st_uid, of_file.st_gid)
+        os.fchmod(made, of_file.st_mode & 0o666)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import stat
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -41,7 +45,6 @@ def test_it_has_what_is_in_the_log_alone(tmp_path: Path) -> None:
         assert copy == tmp_path / "made.db.schema-0001"
         assert numbers(copy) == [1, 2]
         other.rollback()
-    assert copy.stat().st_mode & 0o777 == 0o600
 
 
 def test_it_replaces_an_older_one_and_what_was_interrupted(tmp_path: Path) -> None:
@@ -66,6 +69,34 @@ def test_it_lies_beside_the_file_that_a_link_leads_to(tmp_path: Path) -> None:
         assert copies_of(db) == (copy,) == (data / "made.db.schema-0001",)
     assert numbers(copy) == [1]
     assert list(home.iterdir()) == [link]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
+def test_it_is_for_those_that_the_file_is_for(mode: int, tmp_path: Path) -> None:
+    path = tmp_path / "made.db"
+    with closing(make(path)) as db:
+        path.chmod(mode | 0o4000)  # of programs alone
+        copy = back_up(db, path, "0001")
+    assert stat.S_IMODE(copy.stat().st_mode) == mode
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file somebody else's")
+@pytest.mark.parametrize("dropped", ["", "-chown"])
+def test_it_belongs_to_whom_the_file_belongs(dropped: str, tmp_path: Path) -> None:
+    path = tmp_path / "made.db"
+    make(path).close()
+    path.chmod(0o660)
+    os.chown(path, 4711, 4712)
+    program = (
+        "import sys; from pathlib import Path; from medgrid.database.backup import back_up; "
+        "from medgrid.database import Database; path = Path(sys.argv[1]); "
+        "print(back_up(Database(f'sqlite:///{path}'), path, '0001'))"
+    )
+    limits = ["setpriv", f"--bounding-set={dropped}"] if dropped else []
+    subprocess.run([*limits, sys.executable, "-c", program, path], check=True)
+    found = path.with_name("made.db.schema-0001").stat()
+    theirs = (4711, 4712, 0o660) if not dropped else (0, 0, 0o600)
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == theirs
 
 
 def test_where_no_copy_can_be_made_it_is_said(tmp_path: Path) -> None:
