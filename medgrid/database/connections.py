@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 
 from medgrid.errors import Busy, ConfigError, Denied, IntegrityError, MedgridError, Unreachable
 
@@ -83,9 +84,14 @@ class Database:
         self.name = str(self.path)
         if not create and not self.path.exists():
             raise self._missing()
+        how = {"mode": "rwc" if create else "rw", "uri": "true"}
         engine = create_engine(
-            f"sqlite+pysqlite:///file:{quote(self.name)}?mode={'rwc' if create else 'rw'}&uri=true"
-            f"&timeout={self._busy_timeout_s:g}",
+            # not as a text, which some versions of SQLAlchemy decode before SQLite does
+            URL.create(
+                "sqlite+pysqlite",
+                database=f"file:{quote(os.fsencode(self.name))}",
+                query={**how, "timeout": f"{self._busy_timeout_s:g}"},
+            ),
             pool_size=_POOL_SIZE,
             max_overflow=_POOL_SIZE,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -54,10 +55,19 @@ def test_a_failed_create_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_odd_file_names(tmp_path: Path) -> None:
-    path = tmp_path / "a b%20c?d#é.db"
+@pytest.mark.parametrize(
+    "name", ["a b%20c?d#é.db", "%2e%2e%2fa", "a#b?mode=ro", "a;b&c=d", "?", "%"]
+)
+def test_odd_names_of_files_and_folders(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name / name
+    path.parent.mkdir()
     Catalog.create(f"sqlite:///{path}").close()
-    assert path.exists()
+    with closing(Catalog.open(f"sqlite:///{path}")) as catalog, catalog.db.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA database_list").one().file == str(path)
+        assert connection.exec_driver_sql("SELECT count(*) FROM site").scalar_one() == 0
+    assert list(tmp_path.iterdir()) == [path.parent]
+    assert {one.name for one in path.parent.iterdir()} <= {name, f"{name}-wal", f"{name}-shm"}
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_nothing_is_upgraded_under_a_broker(empty_url: str) -> None:
