@@ -7,7 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from medgrid.actions.grid import Grid
-from medgrid.catalog.leases import BROKER, LeaseHeld, LeaseHolder, LeaseStore, open_leases
+from medgrid.catalog.leases import (
+    BROKER,
+    TTL_S,
+    LeaseHeld,
+    LeaseHolder,
+    LeaseStore,
+    is_fresh,
+    open_leases,
+)
 from medgrid.config import Settings
 from medgrid.errors import MedgridError, Unreachable
 
@@ -162,14 +170,25 @@ def stop_broker(settings: Settings, timeout_s: float = 30.0) -> bool:
     Raises
     ------
     Unreachable
-        It does not end in time.
+        It does not end in time, or is not heard of any more.
     """
+    from medgrid.broker.process import gone_process
+
     with open_leases(settings.catalog_url) as leases:
         if _living(leases) is None:
             return False
         leases.ask_to_stop(BROKER)
         until_s = time.monotonic() + timeout_s
-        while (holder := _living(leases)) is not None:
+        while holder := leases.holder(BROKER, also_silent=True):
+            if gone_process(holder) is not None:
+                break
+            if not is_fresh(holder.silent_s):
+                raise Unreachable(
+                    f"the broker ({holder.holder}) has said nothing for {TTL_S:g} s: it may have "
+                    "ended or stand still; its lease is free",
+                    hint="see whether that process is there, and end it; another broker may take "
+                    "over, and then it can write no more",
+                )
             if time.monotonic() > until_s:
                 raise Unreachable(
                     f"the broker ({holder.holder}) does not end",

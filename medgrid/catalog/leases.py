@@ -15,7 +15,17 @@ from medgrid.database import Database
 from medgrid.database.version import check_not_newer
 from medgrid.errors import Busy
 
-__all__ = ["BROKER", "Lease", "LeaseHeld", "LeaseHolder", "LeaseLost", "LeaseStore", "open_leases"]
+__all__ = [
+    "BROKER",
+    "TTL_S",
+    "Lease",
+    "LeaseHeld",
+    "LeaseHolder",
+    "LeaseLost",
+    "LeaseStore",
+    "is_fresh",
+    "open_leases",
+]
 
 BROKER = "broker"
 """Name of the lease that the broker holds."""
@@ -89,7 +99,7 @@ class LeaseStore:
             now = self._now(connection)
             row = self._row(connection, name, lock=True)
             is_held = row is not None and row.holder and row.process not in (gone, process)
-            if row is not None and is_held and _is_fresh(now - row.heartbeat_s):
+            if row is not None and is_held and is_fresh(now - row.heartbeat_s):
                 raise LeaseHeld(f"a {name} works on this catalog: {row.holder}")
             token = 1 if row is None else row.token + 1
             values = {
@@ -148,14 +158,14 @@ class LeaseStore:
                 .values(token=table.c.token + 1, holder="", process="", stop_asked=False)
             )
 
-    def holder(self, name: str) -> LeaseHolder | None:
-        """Who holds a lease, None when it is free."""
+    def holder(self, name: str, *, also_silent: bool = False) -> LeaseHolder | None:
+        """Who holds a lease, None when it is free; or has it still, though it is free."""
         with self._db.read() as connection:
             row = self._row(connection, name)
             if row is None or not row.holder:
                 return None
             silent_s = self._now(connection) - row.heartbeat_s
-        if not _is_fresh(silent_s):
+        if not (also_silent or is_fresh(silent_s)):
             return None
         return LeaseHolder(row.holder, row.process, row.since_s, silent_s, row.stop_asked)
 
@@ -205,6 +215,6 @@ def open_leases(url: str) -> Iterator[LeaseStore]:
         yield LeaseStore(db)
 
 
-def _is_fresh(silent_s: float) -> bool:
+def is_fresh(silent_s: float) -> bool:
     """Whether a holder that was heard of so long ago lives; a clock that was set back says no."""
     return abs(silent_s) < TTL_S

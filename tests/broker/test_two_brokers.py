@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from medgrid.actions.broker import broker_status
 from medgrid.actions.grid import Grid
 from medgrid.actions.submit import submit
 from medgrid.catalog.job_schema import lease
+from medgrid.catalog.leases import BROKER
 from medgrid.catalog.schema import metadata
 from medgrid.database import Database
 from medgrid.errors import Busy
@@ -36,15 +38,15 @@ def grid(tmp_path: Path, empty_url: str) -> Iterator[Grid]:
         yield found
 
 
-def stop(broker: subprocess.Popen[str], url: str) -> None:
-    """Let a broker stand still between two writes, and let its last sign of life be an hour old."""
+def stop(broker: subprocess.Popen[str], url: str, silent_s: float = 3600) -> None:
+    """Let a broker stand still between two writes, and its last sign of life be so much older."""
 
     def is_between() -> bool:
         broker.send_signal(signal.SIGSTOP)
         db = Database(url, busy_timeout_s=1.0)
         try:
             with db.write() as connection:
-                connection.execute(update(lease).values(heartbeat_s=lease.c.heartbeat_s - 3600))
+                connection.execute(update(lease).values(heartbeat_s=lease.c.heartbeat_s - silent_s))
         except Busy:
             broker.send_signal(signal.SIGCONT)
             return False
@@ -68,6 +70,39 @@ def everything(grid: Grid) -> dict[str, Any]:
     )
     assert found["files"]
     return found
+
+
+def test_a_broker_that_stands_still_has_not_ended(
+    tmp_path: Path, empty_url: str, grid: Grid
+) -> None:
+    prompt = Prompt(tmp_path / "grid", {"MEDGRID_CATALOG": empty_url})
+
+    def is_asked() -> bool:
+        holder = grid.catalog.leases.holder(BROKER, also_silent=True)
+        assert holder is not None
+        stop(broker, empty_url, -holder.silent_s)  # it is heard of until then
+        return holder.stop_asked
+
+    with prompt.start("broker", "run") as broker:
+        try:
+            wait_for(lambda: broker_status(grid).running, "the broker to start")
+            assert not is_asked()
+            with prompt.start("broker", "stop") as asks:
+                wait_for(is_asked, "the broker to be asked")
+                stop(broker, empty_url)
+                out, errors = asks.communicate(timeout=PATIENCE_S)
+        finally:
+            broker.kill()
+    assert (asks.returncode, out, errors.splitlines()) == (
+        7,
+        "",
+        [
+            f"medgrid: error: the broker ({socket.gethostname()} pid {broker.pid}) has said "
+            "nothing for 30 s: it may have ended or stand still; its lease is free",
+            "medgrid: hint: see whether that process is there, and end it; another broker may take "
+            "over, and then it can write no more",
+        ],
+    )
 
 
 @pytest.mark.slow
