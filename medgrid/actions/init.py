@@ -21,6 +21,7 @@ from medgrid.crypto.registration import (
     registration_file,
     registration_is_locked,
 )
+from medgrid.database.connections import address_for_people
 from medgrid.errors import UsageError
 from medgrid.model import Site, SiteClass, StorageElement, Worker
 
@@ -76,7 +77,12 @@ def initialise(
     Catalog.create(settings.catalog_url).close()
     is_used = bool(grid.catalog.places.sites())
     return [
-        Part("catalog", grid.catalog.grid_id, _shown(settings.catalog_url), _made(is_new_file)),
+        Part(
+            "catalog",
+            grid.catalog.grid_id,
+            address_for_people(settings.catalog_url),
+            _made(is_new_file),
+        ),
         *_keystores(grid),
         _key(grid, is_used),
         *_identities(grid),
@@ -114,7 +120,10 @@ def _keystores(grid: Grid) -> list[Part]:
         SplitKeyStore.create_all(urls, settings.keystore_threshold, settings.user).close()
     return [
         Part(
-            "key store", str(number), _shown(url), _made(any(url.endswith(str(one)) for one in new))
+            "key store",
+            str(number),
+            address_for_people(url),
+            _made(any(url.endswith(str(one)) for one in new)),
         )
         for number, url in enumerate(urls, 1)
     ]
@@ -189,10 +198,3 @@ def _worker(grid: Grid, slots: int | None) -> Part:
 
 def _made(new: bool) -> str:
     return "made" if new else "there"
-
-
-def _shown(url: str) -> str:
-    """The catalog's URL without a password."""
-    scheme, separator, rest = url.partition("://")
-    login, at, place = rest.rpartition("@")
-    return f"{scheme}{separator}{login.partition(':')[0]}{at}{place}"

@@ -31,6 +31,7 @@ from medgrid.crypto.keystore_values import (
 )
 from medgrid.crypto.split_writes import SplitWrites
 from medgrid.crypto.splitting import batch_of, join, newest_shares, open_split
+from medgrid.database.connections import address_for_people
 from medgrid.database.version import OlderSchema
 from medgrid.errors import ConfigError, IntegrityError, MedgridError, Unreachable, UsageError
 from medgrid.model import DataClass, ObjectId
@@ -522,12 +523,7 @@ def _strangers(urls: Sequence[str]) -> ConfigError:
 
 def shown(url: str) -> str:
     """A store's address, without a password."""
-    from sqlalchemy import exc, make_url
-
-    try:
-        return url.partition(":///")[2] if url.startswith("sqlite") else str(make_url(url))
-    except exc.ArgumentError:
-        return "an address that is no database URL"
+    return url.partition(":///")[2] if url.startswith("sqlite") else address_for_people(url)
 
 
 def _wrap_at(id_: CompartmentId, recipient: str) -> tuple[str | int, ...]:

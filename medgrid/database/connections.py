@@ -15,13 +15,39 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_
 
 from medgrid.errors import Busy, ConfigError, Denied, IntegrityError, MedgridError, Unreachable
 
-__all__ = ["BUSY_TIMEOUT_S", "Database", "DatabaseFull", "DatabaseReadOnly"]
+__all__ = [
+    "BUSY_TIMEOUT_S",
+    "Database",
+    "DatabaseFull",
+    "DatabaseReadOnly",
+    "address_for_people",
+]
 
 BUSY_TIMEOUT_S = 30.0
 _IDLE_MOST_S = 600  # who writes may seal keys of many objects meanwhile, or wait for key stores
 _POOL_SIZE = 20
 _MANY_ROWS = 1000
 _MUCH_GROWN = 2  # times as many rows as when they were looked at
+
+
+_SECRETS = (
+    "password",
+    "sslpassword",
+    "scram_client_key",
+    "scram_server_key",
+    "oauth_client_secret",
+)
+"""What of the query of a PostgreSQL address nobody else may read."""
+
+
+def address_for_people(url: str) -> str:
+    """A database's address, without anything secret."""
+    if url.startswith("sqlite:"):
+        return url
+    try:
+        return make_url(url).difference_update_query(_SECRETS).render_as_string()
+    except (exc.ArgumentError, ValueError):
+        return "an address that is no database URL"
 
 
 class DatabaseFull(Unreachable):
@@ -101,7 +127,7 @@ class Database:
     def _postgres(self, url: str) -> Engine:
         try:
             parsed = make_url(url)
-        except exc.ArgumentError:
+        except (exc.ArgumentError, ValueError):
             # the text may hold a password: do not repeat it
             raise ConfigError(
                 f"the {self.what}'s address is not a database URL",
@@ -113,7 +139,7 @@ class Database:
                 hint="use sqlite or postgresql",
             )
         parsed = parsed.set(drivername="postgresql+psycopg")
-        self.name = parsed.render_as_string()  # without the password
+        self.name = address_for_people(url)
         milliseconds = int(self._busy_timeout_s * 1000)
         try:
             return create_engine(

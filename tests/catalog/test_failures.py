@@ -20,6 +20,7 @@ from medgrid.catalog import Catalog
 from medgrid.catalog.objects import Registration
 from medgrid.catalog.query import parse
 from medgrid.database import Database, DatabaseFull
+from medgrid.database.connections import address_for_people
 from medgrid.errors import Busy, ConfigError, Denied, IntegrityError, Unreachable
 from medgrid.model import LFN, GridObject, ObjectKind, Sha256, Site, SiteClass, new_object_id
 from tests.lab.postgres import new_server, remove_server
@@ -145,6 +146,7 @@ def test_a_full_disk_keeps_what_was(path: Path) -> None:
         ("sqlite://", "the catalog must be a file"),
         ("sqlite:///:memory:", "the catalog must be a file"),
         ("mysql://u:secret@h/d", "a catalog cannot live in 'mysql'"),
+        ("postgresql://u@h:secret/d", "the catalog's address is not a database URL"),
     ],
 )
 def test_an_address_that_is_none(url: str, message: str) -> None:
@@ -152,6 +154,17 @@ def test_an_address_that_is_none(url: str, message: str) -> None:
         Catalog.open(url)
     assert caught.value.message == message
     assert "secret" not in str(caught.value)
+
+
+def test_no_password_of_an_address_is_told() -> None:
+    query = "host=/nowhere&password=secret&sslpassword=secret&user=u"
+    for url in (f"postgresql://u@/d?{query}", "postgresql://u:secret@/d?host=/nowhere"):
+        with pytest.raises(Unreachable) as caught:
+            Catalog.open(url)
+        assert "secret" not in f"{caught.value} {caught.value.hint}"
+        assert "/d?" in str(caught.value)
+        assert "secret" not in address_for_people(url)
+    assert address_for_people("postgresql://u@h:secret/d") == "an address that is no database URL"
 
 
 # -- PostgreSQL ------------------------------------------------------------------------------------
