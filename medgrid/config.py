@@ -16,6 +16,7 @@ from medgrid.errors import ConfigError
 
 __all__ = [
     "Settings",
+    "has_grid",
     "load_settings",
     "load_yaml",
     "make_dirs",
@@ -109,6 +110,11 @@ class Settings:
 def user_cache_dir() -> Path:
     """What can be thrown away, of all grids of this user and of this checkout's programs."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "medgrid"
+
+
+def has_grid(home: Path) -> bool:
+    """Whether a grid was made in a home: it has a pseudonym key, or something is stored."""
+    return any(home.glob("keys/pseudonym.key")) or any(home.glob("storage/*"))
 
 
 def load_settings(home: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from medgrid.config import Settings, load_settings
+from medgrid.config import Settings, has_grid, load_settings
 from medgrid.errors import ConfigError, IntegrityError, NotFound
 
 if TYPE_CHECKING:
@@ -16,7 +16,22 @@ if TYPE_CHECKING:
     from medgrid.model import GridObject, ObjectId, StorageElement
     from medgrid.storage.base import Storage
 
-__all__ = ["Grid"]
+__all__ = ["Grid", "check_home"]
+
+
+def check_home(settings: Settings) -> None:
+    """Return when there is a grid, or was one.
+
+    Raises
+    ------
+    ConfigError
+        There is no grid here yet.
+    """
+    home = settings.home
+    if not (settings.catalog or (home / "catalog.db").exists() or has_grid(home)):
+        raise ConfigError(
+            f"no grid at {home}", hint="make one with 'medgrid init', or set MEDGRID_HOME"
+        )
 
 
 class Grid:
@@ -59,11 +74,7 @@ class Grid:
     def _open_catalog(self, viewer: str | None) -> Catalog:
         from medgrid.catalog import Catalog
 
-        if not self.settings.catalog and not (self.settings.home / "catalog.db").exists():
-            raise ConfigError(
-                f"no grid at {self.settings.home}",
-                hint="make one with 'medgrid init', or set MEDGRID_HOME",
-            )
+        check_home(self.settings)
         return Catalog.open(self.settings.catalog_url, viewer)
 
     # -- keys --------------------------------------------------------------------------------------

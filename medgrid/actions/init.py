@@ -10,7 +10,7 @@ from medgrid.actions.grid import Grid
 from medgrid.actions.identity_init import make_grid_identities
 from medgrid.actions.keys import open_keystore
 from medgrid.catalog import Catalog
-from medgrid.config import private_dir
+from medgrid.config import has_grid, private_dir
 from medgrid.crypto import pseudonym
 from medgrid.crypto.keystore import KeyStore
 from medgrid.crypto.private_file import replace_private
@@ -112,6 +112,8 @@ def _keystores(grid: Grid) -> list[Part]:
     urls = settings.keystore_urls
     files = [Path(url.removeprefix("sqlite:///")) for url in urls if url.startswith("sqlite:")]
     new = [file for file in files if not file.exists()]
+    if has_grid(settings.home):  # then they were made already
+        open_keystore(settings, settings.user).close()
     if len(urls) == 1:
         KeyStore.create(urls[0], settings.user).close()
     else:

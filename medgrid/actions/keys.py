@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medgrid.actions.grid import check_home
 from medgrid.config import Settings
 from medgrid.crypto.identity_files import load_identity
 from medgrid.crypto.keystore import KeyStore
@@ -24,7 +25,7 @@ from medgrid.model import Job
 if TYPE_CHECKING:
     from medgrid.actions.grid import Grid
 
-__all__ = ["BROKER", "open_keystore", "open_vault", "passphrase_of", "readable"]
+__all__ = ["BROKER", "keystore_urls", "open_keystore", "open_vault", "passphrase_of", "readable"]
 
 BROKER = "broker"
 """Name of the identity that moves jobs, unless its home calls it otherwise."""
@@ -38,7 +39,20 @@ def open_keystore(settings: Settings, who: str) -> KeyStore:
     ConfigError
         There is none.
     """
-    return open_stores(settings.keystore_urls, who)
+    return open_stores(keystore_urls(settings), who)
+
+
+def keystore_urls(settings: Settings) -> tuple[str, ...]:
+    """Addresses of the grid's key stores.
+
+    Raises
+    ------
+    ConfigError
+        There is no grid here yet.
+    """
+    if not settings.keystore and not (settings.home / "keystore.db").exists():
+        check_home(settings)
+    return settings.keystore_urls
 
 
 def open_vault(

@@ -51,9 +51,12 @@ def upgrade_keystores(settings: Settings) -> Iterator[StoreUpgraded | Failure]:
 
     Raises
     ------
+    ConfigError
+        There is no grid here yet.
     LeaseHeld
         A broker works on the grid's catalog.
     """
+    from medgrid.actions.keys import keystore_urls
     from medgrid.crypto.keystore_upgrade import upgrade
     from medgrid.crypto.split_store import shown
 
@@ -62,7 +65,7 @@ def upgrade_keystores(settings: Settings) -> Iterator[StoreUpgraded | Failure]:
             with open_leases(settings.catalog_url) as leases:
                 refuse_broker(leases)
 
-    for url in settings.keystore_urls:
+    for url in keystore_urls(settings):
         try:
             yield StoreUpgraded(shown(url), upgrade(url, first))
         except LeaseHeld:

@@ -11,7 +11,6 @@ from medgrid.catalog.sight import Sight
 from medgrid.catalog.version import SCHEMA
 from medgrid.database import Database
 from medgrid.database.version import revision
-from medgrid.errors import ConfigError
 
 __all__ = ["about"]
 
@@ -30,9 +29,7 @@ def about(url: str, viewer: str | None = None) -> dict[str, Any]:
     try:
         found = revision(db, SCHEMA)
         if found is None:
-            raise ConfigError(
-                f"{db.name} holds no catalog", hint="make a grid home with 'medgrid init'"
-            )
+            raise db.absent(f"{db.name} holds no catalog")
         facts: dict[str, Any] = {
             "catalog": db.name,
             "database": "sqlite" if db.is_sqlite else "postgresql",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -92,7 +92,7 @@ class SplitKeyStore(KeyStore):
         Raises
         ------
         ConfigError
-            One of them cannot be made, or is something else.
+            One of them cannot be made, is something else, or is missing while others are in use.
         UsageError
             So many of so many is not possible.
         """
@@ -101,10 +101,23 @@ class SplitKeyStore(KeyStore):
                 f"{threshold} of {len(urls)} key stores: not possible",
                 hint="from 2 of 2 to 16 of 16, each at an address of its own",
             )
-        split_id = secrets.token_hex(16)
-        stores = [KeyStore.create(url, who) for url in urls]
-        try:
-            if all(place_of(store) is None for store in stores):
+        found, failed = open_each(urls, who)
+        with ExitStack() as stack:
+            for store in found.values():
+                stack.enter_context(store)
+            places = places_of(urls, found)
+            for error in failed.values():
+                if isinstance(error, OlderSchema):
+                    raise error
+            if failed and any(store.certificates() for store in found.values()):
+                raise ConfigError(
+                    f"a key store of this grid is missing: {', '.join(map(shown, failed))}",
+                    hint="mount its disk, or start its server; 'medgrid keystore mend' makes a "
+                    "lost one again",
+                )
+            if failed:
+                split_id = next(iter(places.values()), (secrets.token_hex(16),))[0]
+                stores = [stack.enter_context(KeyStore.create(url, who)) for url in urls]
                 for place, store in enumerate(stores):
                     values = {
                         "split_id": split_id,
@@ -114,9 +127,6 @@ class SplitKeyStore(KeyStore):
                     }
                     with store.db.write() as connection:
                         connection.execute(update(keystore_schema.store).values(values))
-        finally:
-            for store in stores:
-                store.close()
         return cls.open_all(urls, who)
 
     @classmethod
@@ -471,6 +481,8 @@ def open_each(
 ) -> tuple[dict[str, KeyStore], dict[str, MedgridError]]:
     """Open the key stores that can be, by address, and say of the others why not.
 
+    One that was made, and is no part of several yet, is as good as missing.
+
     Raises
     ------
     ConfigError
@@ -485,9 +497,18 @@ def open_each(
     try:
         for url in urls:
             try:
-                found[url] = KeyStore._open(url, who)
+                store = KeyStore._open(url, who)
             except _MISSING as error:
                 failed[url] = error
+                continue
+            found[url] = store
+            if place_of(store) is None and not store.certificates():
+                found.pop(url).close()
+                failed[url] = ConfigError(
+                    f"the key store {store.db.name} is empty, and no part of the others",
+                    hint="'medgrid keystore mend' fills it from them; 'medgrid init' goes on when "
+                    "it was interrupted",
+                )
     except BaseException:
         for store in found.values():
             store.close()

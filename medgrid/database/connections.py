@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 
+from medgrid.config import has_grid
 from medgrid.errors import Busy, ConfigError, Denied, IntegrityError, MedgridError, Unreachable
 
 __all__ = [
@@ -267,10 +268,21 @@ class Database:
             return self._sqlite_error(error.orig)
         return self._postgres_error(error)
 
+    def absent(self, message: str) -> ConfigError:
+        """What to raise when it is not there, or holds nothing: was it lost, or never made?"""
+        if self.what != "catalog":
+            hint = (
+                "mount its disk, or restore it from a backup; of several 'medgrid keystore mend' "
+                "makes a lost one again"
+            )
+        elif self.path is not None and has_grid(self.path.parent):
+            hint = "restore it from a backup, or from its .schema- copy"
+        else:
+            hint = "make a grid home with 'medgrid init'"
+        return ConfigError(message, hint=hint)
+
     def _missing(self) -> ConfigError:
-        return ConfigError(
-            f"there is no {self.what} at {self.name}", hint="make a grid home with 'medgrid init'"
-        )
+        return self.absent(f"there is no {self.what} at {self.name}")
 
     def _sqlite_error(self, error: BaseException | None) -> MedgridError | None:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF

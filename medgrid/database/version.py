@@ -99,9 +99,7 @@ def check_not_newer(db: Database, schema: Schema) -> str:
     """
     found = revision(db, schema)
     if found is None:
-        raise ConfigError(
-            f"{db.name} holds no {db.what}", hint="make a grid home with 'medgrid init'"
-        )
+        raise db.absent(f"{db.name} holds no {db.what}")
     if found > schema.revision:
         raise ConfigError(
             f"the {db.what} {db.name} has schema {found}, "

@@ -277,6 +277,23 @@ def test_another_database_is_not_overwritten(hydra: Hydra, tmp_path: Path) -> No
     assert caught.value.message == "these 3 key stores do not belong together"
 
 
+@pytest.mark.parametrize("made", [1, 3])
+@pytest.mark.parametrize("placed", [0, 1])
+def test_what_was_interrupted_before_all_were_made_goes_on(
+    made: int, placed: int, tmp_path: Path
+) -> None:
+    urls = three_urls(tmp_path)
+    if placed:
+        SplitKeyStore.create_all(urls, 2, "alice").close()
+    for url in urls[placed:made]:
+        Path(url.removeprefix("sqlite:///")).unlink(missing_ok=True)
+        KeyStore.create(url, "alice").close()
+    with SplitKeyStore.create_all(urls, 2, "alice") as store:
+        store.put_certificate("bob", b"blob")
+    with open_stores(urls, "alice") as store:
+        assert store.certificates() == {"bob": b"blob"}
+
+
 def test_stores_that_do_not_belong_together_are_refused(hydra: Hydra, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     others = three_urls(tmp_path / "other")
