@@ -66,7 +66,7 @@ def initialise(
     UsageError
         `slots` is not positive.
     ConfigError
-        The home cannot be made, or the catalog there cannot be used.
+        The home cannot be made, the catalog there cannot be used, or what was made is lost.
     """
     if slots is not None and slots < 1:
         raise UsageError(f"a worker needs at least 1 slot, not {slots}")
@@ -74,7 +74,8 @@ def initialise(
     private_dir(settings.home)
     private_dir(settings.log_dir)
     is_new_file = not settings.catalog and not (settings.home / "catalog.db").exists()
-    Catalog.create(settings.catalog_url).close()
+    was_made = not settings.catalog and has_grid(settings.home)
+    (Catalog.open if was_made else Catalog.create)(settings.catalog_url).close()
     is_used = bool(grid.catalog.places.sites())
     return [
         Part(

@@ -26,7 +26,8 @@ def init(session: Session, slots: int | None, recovery: str) -> None:
     """Make a grid home: catalog, local storage, local worker.
 
     The home is $MEDGRID_HOME, by default ~/.medgrid; only you can enter it. A second run says what
-    is there and changes nothing, but for --slots.
+    is there and changes nothing, but for --slots. A catalog or key store that was lost is not made
+    anew.
 
     The catalog is an SQLite file in the home, or the database that MEDGRID_CATALOG names
     (postgresql+psycopg://user@host/name); so is the key store, and MEDGRID_KEYSTORE.

@@ -5,6 +5,11 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+import pytest
+
+from medgrid.actions import init
+from medgrid.actions.grid import Grid
+from medgrid.config import load_settings
 from tests.lab.prompt import Prompt
 
 
@@ -53,6 +58,52 @@ def test_second_run_changes_nothing(grid_prompt: Prompt) -> None:
     assert ran.code == 0
     assert [row[2] for row in ran.rows] == ["there"] * len(ran.rows)
     assert (grid_prompt.home / "keys" / "pseudonym.key").read_bytes() == key
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_a_lost_catalog_is_not_made_anew(grid_prompt: Prompt, is_empty: bool) -> None:
+    catalog = grid_prompt.home / "catalog.db"
+    for part in grid_prompt.home.glob("catalog.db*"):
+        part.unlink()
+    message = f"there is no catalog at {catalog}"
+    if is_empty:
+        catalog.touch()
+        message = f"{catalog} holds no catalog"
+    for words in (["init"], ["ls"], ["catalog", "show"], ["catalog", "upgrade"]):
+        ran = grid_prompt(*words)
+        assert (ran.code, ran.err.splitlines()) == (
+            9,
+            [
+                f"medgrid: error: {message}",
+                "medgrid: hint: restore it from a backup, or from its .schema- copy",
+            ],
+        )
+    assert [catalog.read_bytes()] == [b""] if is_empty else not catalog.exists()
+
+
+@pytest.mark.parametrize(
+    "stage", ["_keystores", "_key", "_identities", "_recovery", "_site", "_storage", "_worker"]
+)
+def test_an_interrupted_one_goes_on(
+    stage: str, prompt: Prompt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, Grid(load_settings(prompt.home, {})) as grid:
+        patch.setattr(init, stage, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            init.initialise(grid)
+    prompt.ok("init")
+    prompt.ok("se", "check")
+
+
+def test_one_that_was_interrupted_before_the_tables_of_the_catalog_goes_on(prompt: Prompt) -> None:
+    prompt.home.mkdir()
+    (prompt.home / "catalog.db").touch()
+    ran = prompt("ls")
+    assert ran.err.splitlines()[1] == "medgrid: hint: make a grid home with 'medgrid init'"
+    prompt.ok("init")
 
 
 def test_slots_of_a_second_run_are_taken(grid_prompt: Prompt) -> None:
