@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 import click
 
 from medgrid import __version__
-from medgrid.cli.say import printable, say
+from medgrid.cli.say import for_home, printable, say
 from medgrid.errors import ExitCode, MedgridError
 
 __all__ = ["cli", "entry", "run"]
@@ -185,10 +185,21 @@ def run(words: Sequence[str]) -> int:
             _print_traceback(exc)
         problem = _explain(exc)
         if problem.message:
-            _print_error(problem, as_json)
+            hint = for_home(problem.hint, _home_in(words))
+            _print_error(problem._replace(hint=hint), as_json)
         if _stdout_error() is not None:
             _drop_stdout()
         return problem.code
+
+
+def _home_in(words: Sequence[str]) -> str | None:
+    """The grid home that was named."""
+    for word, value in zip(words, [*words[1:], ""], strict=True):
+        if word == "--home" and value:
+            return value
+        if word.startswith("--home="):
+            return word.partition("=")[2]
+    return None
 
 
 def _invoke(words: list[str]) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from medgrid.cli.say import colour, printable, say
+from medgrid.cli.say import colour, for_home, printable, say
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
@@ -140,6 +140,7 @@ def warn(session: Session, message: str, *, hint: str | None = None) -> None:
     """Print a warning on stderr."""
     if session.quiet:
         return
+    hint = for_home(hint, session.home)
     if session.as_json:
         emit_json("warning/1", {"message": message, "hint": hint}, err=True)
         return

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 
 import click
 
-__all__ = ["say"]
+__all__ = ["colour", "for_home", "printable", "say"]
 
+_COMMAND = re.compile(r"'medgrid (?!\S*--help|[^']* --help')")  # help is the same for all
 _COLOURS = {"error": "red", "warning": "yellow", "hint": "cyan"}
 
 
@@ -15,6 +18,13 @@ def say(kind: str, message: str) -> None:
     """Print ``medgrid: kind: message``; `kind` is ``error``, ``warning`` or ``hint``."""
     label = click.style(f"{kind}:", fg=_COLOURS[kind], bold=True)
     click.echo(f"medgrid: {label} {printable(message)}", err=True, color=colour())
+
+
+def for_home(hint: str | None, home: str | None) -> str | None:
+    """A hint whose commands are said to the grid home that was named, as they must be."""
+    if hint is None or home is None:
+        return hint
+    return _COMMAND.sub(lambda _: f"'medgrid --home {shlex.quote(home)} ", hint)
 
 
 def colour() -> bool | None:

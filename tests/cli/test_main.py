@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -110,6 +111,19 @@ def test_home_option_wins_over_the_environment(grid_prompt: Prompt, tmp_path: Pa
     ran = grid_prompt("--home", tmp_path / "other", "worker", "ls")
     assert ran.code == 9
     assert ran.err.startswith(f"medgrid: error: no grid at {tmp_path}/other\n")
+
+
+@pytest.mark.parametrize("name", ["other", "my grid"])
+def test_a_command_in_a_hint_is_for_the_home_that_was_named(
+    prompt: Prompt, tmp_path: Path, name: str
+) -> None:
+    home = tmp_path / name
+    for words in (["--home", home], [f"--home={home}"]):
+        assert prompt(*words, "ls", "/").err.splitlines()[1] == (
+            f"medgrid: hint: make one with 'medgrid --home {shlex.quote(str(home))} init', "
+            "or set MEDGRID_HOME"
+        )
+    assert "'medgrid ls --help'" in prompt("--home", home, "ls", "--nonsense").err
 
 
 def shell(prompt: Prompt, script: str) -> subprocess.CompletedProcess[str]:
