@@ -98,6 +98,11 @@ def pip_download(
     NoWheel, IntegrityError, Unreachable, ConfigError
         As for `medgrid.algorithms.wheelhouse.wheelhouse`.
     """
+    if only is not None and not only.is_dir():
+        raise ConfigError(
+            f"the setting wheels is no directory: {only}",
+            hint="README.md says how to fill one; without the setting the package index is asked",
+        )
     command = [sys.executable, "-m", "pip", "download", "--no-input", "--progress-bar=off"]
     command += ["--disable-pip-version-check", "--only-binary=:all:", "--dest", str(folder)]
     environ = dict(os.environ)

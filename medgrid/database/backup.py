@@ -92,7 +92,8 @@ def _copy(db: Database, part: Path) -> None:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
                 raise Unreachable(
                     f"the {db.what} {db.name} cannot be copied: the disk reports an error",
-                    hint="nothing was changed",
+                    hint="see whether it has space left, and whether it is healthy; nothing was "
+                    "changed",
                 ) from error
 
 

@@ -315,7 +315,10 @@ class Database:
                 f"{where} is damaged", hint="restore it from a backup; 'medgrid fsck' compares it"
             )
         if code == sqlite3.SQLITE_IOERR:
-            return Unreachable(f"{where}: the disk reports an error")
+            return Unreachable(
+                f"{where}: the disk reports an error",
+                hint="see whether it has space left, and whether it is healthy",
+            )
         return None
 
     def _postgres_error(self, error: exc.DBAPIError) -> MedgridError | None:

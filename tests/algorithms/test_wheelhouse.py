@@ -130,6 +130,9 @@ def test_a_kept_wheel_that_was_damaged_is_fetched_again(
 def test_a_directory_of_wheels_is_all_that_is_looked_at(index: Path, tmp_path: Path) -> None:
     add_wheel(index, "alpha", "1.0")
     only = tmp_path / "only"
+    with pytest.raises(ConfigError) as refused:
+        wheelhouse(["alpha==1.0"], TAGS, tmp_path, only=only)
+    assert refused.value.message == f"the setting wheels is no directory: {only}"
     only.mkdir()
     with pytest.raises(NoWheel) as error:
         wheelhouse(["alpha==1.0"], TAGS, tmp_path, only=only)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
 import signal
 import sqlite3
@@ -23,6 +24,7 @@ from medgrid.database import Database, DatabaseFull
 from medgrid.database.connections import address_for_people
 from medgrid.errors import Busy, ConfigError, Denied, IntegrityError, Unreachable
 from medgrid.model import LFN, GridObject, ObjectKind, Sha256, Site, SiteClass, new_object_id
+from tests.lab.disks import small_disk
 from tests.lab.postgres import new_server, remove_server
 
 
@@ -137,6 +139,20 @@ def test_a_full_disk_keeps_what_was(path: Path) -> None:
     assert caught.value.exit_code == 7
     assert list(catalog.objects.lfns(parse("/"))) == ["/before"]
     catalog.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk that gets full")
+def test_a_disk_without_room_for_what_sqlite_puts_beside_it(path: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    with small_disk(disk):
+        copy = shutil.copy(path, disk)
+        with (disk / "filler").open("wb") as filler, pytest.raises(OSError, match="No space"):
+            while True:
+                os.write(filler.fileno(), bytes(4096))
+        with pytest.raises(Unreachable) as caught:
+            Catalog.open(f"sqlite:///{copy}")
+        assert caught.value.message == f"the catalog {copy}: the disk reports an error"
+        assert caught.value.hint == "see whether it has space left, and whether it is healthy"
 
 
 @pytest.mark.parametrize(

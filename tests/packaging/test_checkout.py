@@ -226,8 +226,10 @@ def test_a_file_that_is_not_the_locked_one(clone: Clone, tmp_path: Path) -> None
     assert clone.run("--version").stdout == DONE
 
 
-def test_wheels_of_one_directory_and_nothing_else(clone: Clone) -> None:
-    wheels = {"MEDGRID_WHEELS": str(clone.index), "PIP_FIND_LINKS": ""}
+@pytest.mark.parametrize("named", ["{index}", "~/wheels"])
+def test_wheels_of_one_directory_and_nothing_else(clone: Clone, named: str) -> None:
+    (clone.home / "wheels").symlink_to(clone.index)
+    wheels = {"MEDGRID_WHEELS": named.format(index=clone.index), "PIP_FIND_LINKS": ""}
     assert clone.run("--version", env=wheels).stdout == DONE
     assert not (clone.home / ".cache").exists()
 
@@ -244,6 +246,18 @@ def test_a_directory_that_lacks_a_wheel(clone: Clone, tmp_path: Path) -> None:
         "is asked"
     )
     assert not (clone.root / ".venv").exists()
+
+
+def test_wheels_of_what_is_no_directory(clone: Clone) -> None:
+    for named in ("/nowhere", "~/wheels"):
+        ran = clone.run("--version", env={"MEDGRID_WHEELS": named})
+        assert (ran.returncode, ran.stdout) == (9, "")
+        assert ran.stderr.splitlines()[-2:] == [
+            f"medgrid: error: MEDGRID_WHEELS is no directory: {named}",
+            "medgrid: hint: README.md says how to fill one; without MEDGRID_WHEELS the package "
+            "index is asked",
+        ]
+        assert not (clone.root / ".venv").exists()
 
 
 def test_a_python_that_the_locked_version_has_no_wheel_for(clone: Clone, tmp_path: Path) -> None:
