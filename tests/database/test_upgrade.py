@@ -22,7 +22,7 @@ from medgrid.errors import ConfigError, Denied, IntegrityError
 from tests.database.kinds import CATALOG_KIND, KEYSTORE_KIND, KINDS, Kind
 from tests.lab.postgres import PostgresServer
 from tests.lab.schemas import rows_of, schema_of
-from tests.lab.waiting import linger, wait_for
+from tests.lab.waiting import PATIENCE_S, linger, wait_for
 from tests.older.load import load, revisions
 from tests.older.make import fill
 
@@ -410,6 +410,46 @@ while not pathlib.Path({str(tmp_path / "go-on")!r}).exists():
         (CATALOG_KIND.schema.revision, later.revision),
         (later.revision, later.revision),
     ]
+
+
+@pytest.mark.postgres
+@both_kinds
+def test_who_is_second_on_a_server_waits_and_finds_it_done(
+    kind: Kind, postgres_server: PostgresServer
+) -> None:
+    name = postgres_server.make_database()
+    url = postgres_server.url(name)
+    before = kind.older(url)
+    holds, go_on = threading.Event(), threading.Event()
+    done: list[Upgraded] = []
+
+    def run() -> None:
+        with closing(kind.open(url)) as db:
+            done.append(upgrade(db, kind.schema, wait))
+
+    def wait() -> None:
+        holds.set()
+        assert go_on.wait(PATIENCE_S)
+
+    def somebody_waits() -> bool:
+        question = f"SELECT FROM pg_stat_activity WHERE datname = '{name}'"
+        with postgres_server.admin() as admin:
+            found = admin.execute(f"{question} AND wait_event_type = 'Lock'".encode())
+            return found.fetchone() is not None
+
+    first, second = (threading.Thread(target=run) for _ in range(2))
+    first.start()
+    try:
+        wait_for(holds.is_set, "the first to hold the tables")
+        second.start()
+        wait_for(somebody_waits, "the second to wait")
+    finally:
+        go_on.set()
+        first.join()
+    second.join()
+    newest = kind.schema.revision
+    assert [(one.before, one.after) for one in done] == [(before, newest), (newest, newest)]
+    postgres_server.drop_database(name)
 
 
 def test_who_reads_meanwhile_keeps_no_upgrade_waiting(tmp_path: Path) -> None:
