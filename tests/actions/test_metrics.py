@@ -73,11 +73,10 @@ def test_labels_say_nothing_of_people_and_data(field: Field) -> None:
     assert values == {*map(str, JobState), *map(str, Cause), "local"}
 
 
-def test_no_grid(grid_prompt: Prompt) -> None:
-    (grid_prompt.home / "catalog.db").unlink()
-    with Grid(load_settings(grid_prompt.home)) as grid, pytest.raises(ConfigError) as caught:
+def test_no_grid(prompt: Prompt) -> None:
+    with Grid(load_settings(prompt.home)) as grid, pytest.raises(ConfigError) as caught:
         metrics(grid)
-    assert caught.value.message == f"no grid at {grid_prompt.home}"
+    assert caught.value.message == f"no grid at {prompt.home}"
 
 
 def test_only_where_the_broker_is_at_home(hospital: Hospital) -> None:
