@@ -86,8 +86,6 @@ def serve(root: str, ready: int) -> None:
         kind = "no-space" if number in (errno.ENOSPC, errno.EDQUOT) else "failed"
         os.write(ready, json.dumps({"kind": kind, "message": str(exc) or repr(exc)}).encode())
         return
-    if server is not None:
-        server.stop_on_signals()
     os.write(ready, b"null")
     os.close(ready)
     if server is not None:
@@ -127,7 +125,9 @@ def _set_up(layout: Layout) -> Optional[Server]:
         protocol=PROTOCOL,
         version=__version__,
     )
-    return Server(layout, _listen(layout), journal, attempts, selector, about)
+    server = Server(layout, _listen(layout), journal, attempts, selector, about)
+    server.stop_on_signals()
+    return server
 
 
 def _lock(layout: Layout) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, func, insert, select, text, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from medgrid.catalog.job_schema import lease as table
 from medgrid.catalog.version import SCHEMA
@@ -34,11 +34,6 @@ TTL_S = 30.0
 """A lease whose holder has said nothing for so long is free."""
 
 _HEARTBEAT_S = 2.0
-
-_END_WHEN_SILENT = text(
-    # a holder that stands still, or whose host is gone, would keep the row locked for ever
-    f"SET LOCAL idle_in_transaction_session_timeout = '{TTL_S:g}s'"
-)
 
 
 class LeaseHeld(Busy):
@@ -127,9 +122,8 @@ class LeaseStore:
         LeaseLost
             Somebody else holds the lease; nothing is written.
         """
-        with self._db.write() as connection:
-            if not self._db.is_sqlite:
-                connection.execute(_END_WHEN_SILENT)
+        # a holder that stands still, or whose host is gone, would keep the row locked for ever
+        with self._db.write(idle_most_s=TTL_S) as connection:
             row = self._row(connection, lease.name, lock=True)
             if row is None or row.token != lease.token or not row.holder:
                 raise LeaseLost(f"another {lease.name} has taken over this catalog")

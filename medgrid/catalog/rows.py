@@ -7,10 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    select,
-)
+from sqlalchemy import Connection, select
 
 from medgrid.catalog.attributes import COLUMNS, AttributeColumn, type_of
 from medgrid.catalog.schema import attribute, object_

@@ -289,12 +289,12 @@ class LocalDoor:
         at, numbers = audit.c, select(audit.c.seq)
         found: set[int] = set()
         with self._db.read() as connection:
-            for column in (at.verb, at.thing, at.patient):
-                found.update(
-                    connection.scalars(numbers.where(among(connection, column, names or ())))
-                )
             if names is None:
-                one = at.who == who if since_us is None else at.time_us >= since_us
+                wanted = [at.who == who if since_us is None else at.time_us >= since_us]
+            else:
+                columns = (at.verb, at.thing, at.patient)
+                wanted = [among(connection, column, names) for column in columns]
+            for one in wanted:
                 found.update(connection.scalars(numbers.where(one)))
         return sorted(found)
 

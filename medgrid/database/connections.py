@@ -181,12 +181,17 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, idle_most_s: float | None = None) -> Iterator[Connection]:
         """Give a connection whose changes are all kept at the end, or none of them.
 
         A `write` inside a `write` of the same thread joins it, so that stores combine into one
-        transaction; when the inner one fails, its changes alone are undone. A PostgreSQL server
-        undoes one in which nothing was said for ten minutes: its locks keep others waiting.
+        transaction; when the inner one fails, its changes alone are undone.
+
+        Parameters
+        ----------
+        idle_most_s : float, optional
+            A PostgreSQL server undoes one in which nothing was said for so long: its locks keep
+            others waiting. The default is ten minutes; that of the outermost one counts.
 
         Raises
         ------
@@ -206,8 +211,9 @@ class Database:
             return
         with self._translated(), self.engine.connect() as connection, self._writing(connection):
             if not self.is_sqlite:
-                limit = f"SET LOCAL idle_in_transaction_session_timeout = '{_IDLE_MOST_S:g}s'"
-                connection.exec_driver_sql(limit)
+                limit_s = _IDLE_MOST_S if idle_most_s is None else idle_most_s
+                setting = f"SET LOCAL idle_in_transaction_session_timeout = '{limit_s:g}s'"
+                connection.exec_driver_sql(setting)
             yield connection
 
     @contextmanager
