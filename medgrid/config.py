@@ -69,7 +69,16 @@ class Settings:
     @property
     def catalog_url(self) -> str:
         """SQLAlchemy URL of the catalog."""
-        return self.catalog or f"sqlite:///{self.home / 'catalog.db'}"
+        return self.catalog or f"sqlite:///{self._catalog_file}"
+
+    @property
+    def has_catalog(self) -> bool:
+        """Whether one is named, or its file is in the grid home."""
+        return bool(self.catalog) or self._catalog_file.exists()
+
+    @property
+    def _catalog_file(self) -> Path:
+        return self.home / "catalog.db"
 
     @property
     def keystore_urls(self) -> tuple[str, ...]:

@@ -27,10 +27,9 @@ def check_home(settings: Settings) -> None:
     ConfigError
         There is no grid here yet.
     """
-    home = settings.home
-    if not (settings.catalog or (home / "catalog.db").exists() or has_grid(home)):
+    if not (settings.has_catalog or has_grid(settings.home)):
         raise ConfigError(
-            f"no grid at {home}", hint="make one with 'medgrid init', or set MEDGRID_HOME"
+            f"no grid at {settings.home}", hint="make one with 'medgrid init', or set MEDGRID_HOME"
         )
 
 

@@ -73,7 +73,7 @@ def initialise(
     settings = grid.settings
     private_dir(settings.home)
     private_dir(settings.log_dir)
-    is_new_file = not settings.catalog and not (settings.home / "catalog.db").exists()
+    is_new_file = not settings.has_catalog
     was_made = not settings.catalog and has_grid(settings.home)
     (Catalog.open if was_made else Catalog.create)(settings.catalog_url).close()
     is_used = bool(grid.catalog.places.sites())

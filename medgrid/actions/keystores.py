@@ -9,7 +9,7 @@ from medgrid.actions.keys import open_keystore
 from medgrid.config import Settings
 from medgrid.crypto.keystore import KeyStore
 from medgrid.crypto.split_mend import mend
-from medgrid.crypto.split_store import open_each, places_of, shown
+from medgrid.crypto.split_places import open_each, places_of, shown
 from medgrid.database.backup import copies_of
 from medgrid.database.version import OlderSchema
 from medgrid.errors import UsageError

@@ -58,10 +58,10 @@ def upgrade_keystores(settings: Settings) -> Iterator[StoreUpgraded | Failure]:
     """
     from medgrid.actions.keys import keystore_urls
     from medgrid.crypto.keystore_upgrade import upgrade
-    from medgrid.crypto.split_store import shown
+    from medgrid.crypto.split_places import shown
 
     def first() -> None:
-        if settings.catalog or (settings.home / "catalog.db").exists():
+        if settings.has_catalog:
             with open_leases(settings.catalog_url) as leases:
                 refuse_broker(leases)
 

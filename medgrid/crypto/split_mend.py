@@ -16,7 +16,8 @@ from sqlalchemy import Table, delete, insert, select, update
 from medgrid.crypto import keystore_schema as schema
 from medgrid.crypto.audit_record import Event
 from medgrid.crypto.keystore import KeyStore
-from medgrid.crypto.split_store import SplitKeyStore, place_of, shown
+from medgrid.crypto.split_places import place_of, shown
+from medgrid.crypto.split_store import SplitKeyStore
 from medgrid.crypto.splitting import batch_of, join, newest_shares, split
 from medgrid.errors import ConfigError, IntegrityError
 

@@ -120,28 +120,37 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Files]:
     found.close()
 
 
-def check(
-    call: Call[Any],
-    asked: str,
-    small: Work,
-    large: Work,
-    where: str,
-    unseen: int = UNSEEN_STEPS,
-) -> None:
-    """Raise GrowsTooFastError when the larger grid took too much, or would take it."""
-    wanted = 0.0 if asked == "few" else 1.0
-    size = math.log(LARGE.size / SMALL.size)
-    found = math.log((large.total + unseen) / (small.total + unseen)) / size
-    if found > wanted + MOST_OVER:
-        raise GrowsTooFastError(
-            f"{call}, {asked} ({where}): {small.total} to {large.total}, as the power {found:.2f} "
-            f"of the size, not {wanted:.0f}\n  most: {large.most}"
-        )
-    for statement, scans in large.scans_in_loops.items():
-        raise GrowsTooFastError(
-            f"{call}, {asked} ({where}): in a loop it does {', '.join(scans)}\n  "
-            f"{' '.join(statement.split())}\n    " + "\n    ".join(large.plans[statement])
-        )
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """What a call cost on the smaller grid and on the larger one."""
+
+    call: Call[Any]
+    asked: str
+    where: str
+    small: Work
+    large: Work
+    unseen: int = UNSEEN_STEPS
+
+    @property
+    def power(self) -> float:
+        """That power of the size which the costs grow with."""
+        ratio = (self.large.total + self.unseen) / (self.small.total + self.unseen)
+        return math.log(ratio) / math.log(LARGE.size / SMALL.size)
+
+    def check(self) -> None:
+        """Raise GrowsTooFastError when the larger grid took too much, or would take it."""
+        wanted = 0.0 if self.asked == "few" else 1.0
+        name = f"{self.call}, {self.asked} ({self.where})"
+        if self.power > wanted + MOST_OVER:
+            raise GrowsTooFastError(
+                f"{name}: {self.small.total} to {self.large.total}, as the power "
+                f"{self.power:.2f} of the size, not {wanted:.0f}\n  most: {self.large.most}"
+            )
+        for statement, scans in self.large.scans_in_loops.items():
+            raise GrowsTooFastError(
+                f"{name}: in a loop it does {', '.join(scans)}\n  "
+                f"{' '.join(statement.split())}\n    " + "\n    ".join(self.large.plans[statement])
+            )
 
 
 def marked(calls: list[Call[Any]], exceptions: dict[str, str]) -> list[Any]:
@@ -162,7 +171,8 @@ def marked(calls: list[Call[Any]], exceptions: dict[str, str]) -> list[Any]:
     ]
 
 
-def check_on_sqlite(call: Call[Any], files: Files) -> None:
+def grown_on_sqlite(call: Call[Any], files: Files) -> Iterator[Grown]:
+    """What a call costs there, for each viewer and each state of statistics."""
     keys = str(call).startswith("keys.")
     for asked in call.asked:
         for viewer in call.viewers:
@@ -174,7 +184,12 @@ def check_on_sqlite(call: Call[Any], files: Files) -> None:
                 opened = files.open(LARGE, statistics, viewer, keys=keys)
                 large = opened.cost(call, asked, plans=True)
                 where = f"for {viewer or 'the grid'}, statistics: {statistics}"
-                check(call, asked, small[before], large, where)
+                yield Grown(call, asked, where, small[before], large)
+
+
+def check_on_sqlite(call: Call[Any], files: Files) -> None:
+    for grown in grown_on_sqlite(call, files):
+        grown.check()
 
 
 @pytest.mark.parametrize("call", marked(CALLS, ON_SQLITE))
@@ -289,7 +304,7 @@ def too_fast_on_postgres(
         for asked in call.asked:
             small, large = (served[world, keys].cost(call, asked) for world in (SMALL, LARGE))
             try:
-                check(call, asked, small, large, "on PostgreSQL", UNSEEN_BLOCKS)
+                Grown(call, asked, "on PostgreSQL", small, large, UNSEEN_BLOCKS).check()
             except GrowsTooFastError as error:
                 found[str(call)] = str(error)
     return found
