@@ -22,7 +22,7 @@ def remote(field: Field, sshd: Sshd) -> Worker:
     """A worker behind a real sshd."""
     field.env["MEDGRID_KNOWN_HOSTS"] = str(sshd.known_hosts)
     field.env["MEDGRID_IDENTITY"] = str(sshd.identity)
-    field.env["MEDGRID_CONNECT_TIMEOUT_S"] = "5"
+    field.env["MEDGRID_CONNECT_TIMEOUT_S"] = "60"  # the machine may be busy
     worker = Worker("w1", sshd.url, "there", slots=2)
     field.worker(worker)
     return worker
