@@ -13,6 +13,7 @@ from medgrid.broker import station
 from medgrid.catalog.worker_health import WorkerHealth
 from medgrid.model import Cause, JobState, StorageElement, Worker
 from tests.lab.field import Field
+from tests.lab.waiting import PATIENCE_S
 
 LOST = "lost: the process that ran it was killed"
 
@@ -149,7 +150,7 @@ def test_a_trial_that_runs_for_a_while_is_not_waited_for(
     """Jobs that take hours would leave all other slots empty."""
     monkeypatch.setattr(station, "_TRIAL_S", 0.5)
     both = f'[ "$(wc -l < "{field.runs_file}")" -ge 2 ]'
-    limits = {"limits": {"walltime_s": 30}}
+    limits = {"limits": {"walltime_s": PATIENCE_S}}
     field.algorithm("meet", f'ran "$1"; until {both}; do sleep 0.1; done\n', custom=limits)
     field.submit("meet", *field.put("a", "b"))
     with field.grid() as grid:

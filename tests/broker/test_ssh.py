@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from medgrid.actions.broker import run_broker
+from medgrid.broker import assigning
 from medgrid.model import Cause, JobState, Worker
 from tests.lab.field import Field
 from tests.lab.sshd import Sshd
-from tests.lab.waiting import wait_for
+from tests.lab.waiting import PATIENCE_S, wait_for
 
 pytestmark = pytest.mark.sshd
 
@@ -138,12 +140,14 @@ def test_cancelling_a_job_on_a_worker_that_does_not_answer(
 
 
 def test_no_job_queues_while_a_worker_with_a_free_slot_is_about_to_answer(
-    field: Field, remote: Worker
+    field: Field, remote: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    field.algorithm("held", f'while [ ! -e "{field.directory}/go" ]; do sleep 0.05; done\n')
-    field.submit("held", *field.put("a", "b", "c", "d"))  # the local worker answers first
-    with field.prompt.start("broker", "run") as broker:
-        field.wait_for(lambda jobs: all(job.state is JobState.RUNNING for job in jobs))
-        (field.directory / "go").touch()
-        field.wait_for(lambda jobs: all(job.cause is Cause.OK for job in jobs))
-        broker.terminate()
+    monkeypatch.setattr(assigning, "_SETTLE_S", PATIENCE_S)
+    all_run = f'[ "$(wc -l < "{field.runs_file}")" -ge 4 ]'
+    limits = {"limits": {"walltime_s": PATIENCE_S}}
+    field.algorithm("meet", f'ran "$1"; until {all_run}; do sleep 0.05; done\n', custom=limits)
+    field.submit("meet", *field.put("a", "b", "c", "d"))  # one of two workers answers first
+    with field.grid() as grid:
+        run_broker(grid, until_stuck=True)
+    assert [job.cause for job in field.jobs("1")] == [Cause.OK] * 4
+    assert sorted(job.worker or "" for job in field.jobs("1")) == ["local", "local", "w1", "w1"]

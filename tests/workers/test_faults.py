@@ -304,7 +304,7 @@ def test_a_stopped_agent_is_unreachable_in_time(local_place: Place) -> None:
 
 def test_nothing_personal_on_command_lines(ssh_place: Place) -> None:
     link = ssh_place.open()
-    start(ssh_place, link, script(ssh_place.attempt(), "sleep 1; : SECRET"))
+    start(ssh_place, link, script(ssh_place.attempt(), f"{ssh_place.held}: SECRET"))
     link.stage([stage_item(b"SECRET")])
     lines = []
     for process in Path("/proc").iterdir():
@@ -313,6 +313,7 @@ def test_nothing_personal_on_command_lines(ssh_place: Place) -> None:
                 lines.append((process / "cmdline").read_bytes().decode().split("\0")[3:-1])
         except OSError:
             continue
+    ssh_place.let_go()
     root = ssh_place.root.strip("'")
     mine = [line[1:] for line in lines if line[-1].startswith(root) or root in line]
     assert sorted(one[0] for one in mine) == ["bulk", "connect", "serve", "serve"]

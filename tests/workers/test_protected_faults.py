@@ -35,11 +35,11 @@ def nothing_left(place: Place) -> bool:
     return found == ""
 
 
-def busy(owner: Owner, place: Place, link: WorkerLink, number: int, seconds: float) -> Launch:
-    """A job that writes the canary wherever it can, then takes its time."""
+def busy(owner: Owner, place: Place, link: WorkerLink, number: int) -> Launch:
+    """A job that writes the canary wherever it can, then waits until it is let go."""
     return owner.script(
         place.attempt(number),
-        f"cat in; cat in >&2; cp in {CANARY}; cp in $TMPDIR/x; sleep {seconds}; cp in out",
+        f"cat in; cat in >&2; cp in {CANARY}; cp in $TMPDIR/x; {place.held}cp in out",
         inputs=(owner.give(link, CANARY.encode(), "in"),),
         outputs=(OutputPattern("o", "out"),),
     )
@@ -57,7 +57,7 @@ def start(place: Place, link: WorkerLink, launch: Launch) -> None:
 
 def test_a_killed_keeper_leaves_nothing(place: Place) -> None:
     link, owner = place.open(), Owner()
-    launch = busy(owner, place, link, 1, 60)
+    launch = busy(owner, place, link, 1)
     start(place, link, launch)
     private = private_directory(place, launch.attempt)
     assert place.shell(f"ls {private}/work").split() == [CANARY, "in"]
@@ -70,7 +70,7 @@ def test_a_killed_keeper_leaves_nothing(place: Place) -> None:
 
 def test_agent_and_keeper_killed_together_leave_nothing(place: Place) -> None:
     link, owner = place.open(), Owner()
-    launch = busy(owner, place, link, 1, 60)
+    launch = busy(owner, place, link, 1)
     start(place, link, launch)
     # the agent first: it would see that its keeper died
     place.shell(f"kill -9 {place.state()['pid']} {place.keeper(launch.attempt)}")
@@ -84,12 +84,13 @@ def test_agent_and_keeper_killed_together_leave_nothing(place: Place) -> None:
 
 def test_a_protected_job_survives_its_agent(place: Place) -> None:
     link, owner = place.open(), Owner()
-    launch = busy(owner, place, link, 1, 3)
+    launch = busy(owner, place, link, 1)
     start(place, link, launch)
     place.kill_agent()
     wait_for_death(link)
     link = place.open()
     assert link.peek(launch.attempt, "stdout", 0, 100) == (CANARY.encode(), False)
+    place.let_go()
     record = follow_until(link, [launch.attempt])[launch.attempt]
     assert owner.collect(link, record) == [CANARY.encode()]
     assert owner.told(record)["stderr_tail"] == CANARY
@@ -98,9 +99,10 @@ def test_a_protected_job_survives_its_agent(place: Place) -> None:
 
 def test_a_protected_job_ends_while_no_agent_is_there(place: Place) -> None:
     link, owner = place.open(), Owner()
-    launch = busy(owner, place, link, 1, 2)
+    launch = busy(owner, place, link, 1)
     start(place, link, launch)
     place.kill_agent()
+    place.let_go()
     wait_for(lambda: nothing_left(place), "the job to end")
     link = place.open()
     record = follow_until(link, [launch.attempt])[launch.attempt]
@@ -109,14 +111,15 @@ def test_a_protected_job_ends_while_no_agent_is_there(place: Place) -> None:
 
 def test_keys_that_an_agent_lost_end_the_attempt(place: Place) -> None:
     link, owner = place.open(), Owner()
-    running = [busy(owner, place, link, number, 3) for number in (1, 2)]
-    waiting = [busy(owner, place, link, number, 0) for number in (3, 4)]
+    running = [busy(owner, place, link, number) for number in (1, 2)]
+    waiting = [busy(owner, place, link, number) for number in (3, 4)]
     link.launch([*running, *waiting])
     follow_until(link, [one.attempt for one in running], "started")
     place.kill_agent()
     link = place.open()
     lost = follow_until(link, [one.attempt for one in waiting])
     assert {(one.cause, one.message) for one in lost.values()} == {(Cause.LOST, LOST_KEYS)}
+    place.let_go()
     link.launch(waiting)
     done = follow_until(link, [one.attempt for one in running])
     assert {one.cause for one in done.values()} == {Cause.OK}
@@ -130,7 +133,7 @@ def test_a_keeper_that_wakes_up_late_starts_nothing(place: Place) -> None:
     run(link, first)
     keeper = place.keeper(first.attempt)
     place.shell(f"kill -STOP {keeper}")
-    late = busy(owner, place, link, 2, 0)
+    late = busy(owner, place, link, 2)
     link.launch([late])  # the order lies in the keeper's socket
     place.kill_agent()
     link = place.open()
@@ -148,7 +151,7 @@ def test_a_keeper_that_wakes_up_late_starts_nothing(place: Place) -> None:
 
 def test_a_cancelled_job_leaves_nothing(place: Place) -> None:
     link, owner = place.open(), Owner()
-    launch = busy(owner, place, link, 1, 60)
+    launch = busy(owner, place, link, 1)
     start(place, link, launch)
     link.cancel([launch.attempt])
     record = follow_until(link, [launch.attempt])[launch.attempt]
@@ -163,14 +166,15 @@ def test_another_build_takes_over_while_a_protected_job_runs(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     link, owner = place.open(), Owner()
-    running = [busy(owner, place, link, number, 3) for number in (1, 2)]
-    waiting = busy(owner, place, link, 3, 0)
+    running = [busy(owner, place, link, number) for number in (1, 2)]
+    waiting = busy(owner, place, link, 3)
     link.launch([*running, waiting])
     follow_until(link, [one.attempt for one in running], "started")
     data = archive.agent_archive().data + b"\0"
     other = archive.Archive(data, hashlib.sha256(data).hexdigest())
     monkeypatch.setattr(bootstrap, "agent_archive", lambda: other)
     link = place.open()
+    place.let_go()
     done = follow_until(link, [one.attempt for one in (*running, waiting)])
     assert done[waiting.attempt].message == LOST_KEYS
     for one in running:
@@ -180,9 +184,10 @@ def test_another_build_takes_over_while_a_protected_job_runs(
 
 def test_a_room_that_the_host_takes_away(place: Place) -> None:
     link, owner = place.open(), Owner()
-    launch = busy(owner, place, link, 1, 2)
+    launch = busy(owner, place, link, 1)
     start(place, link, launch)
     place.shell(f"rm -rf {private_directory(place, launch.attempt)}")
+    place.let_go()
     record = follow_until(link, [launch.attempt])[launch.attempt]
     assert (record.cause, record.message) == (
         Cause.LOST,
@@ -192,13 +197,14 @@ def test_a_room_that_the_host_takes_away(place: Place) -> None:
 
 def test_keepers_keys_are_out_of_reach(local_place: Place) -> None:
     link, owner = local_place.open(), Owner()
-    launch = busy(owner, local_place, link, 1, 1)
+    launch = busy(owner, local_place, link, 1)
     start(local_place, link, launch)
     for pid in (local_place.keeper(launch.attempt), local_place.state()["pid"]):
         limits = local_place.shell(f"grep 'core file' /proc/{pid}/limits").split()
         assert limits[4:6] in (["1", "1"], ["0", "0"])
         status = Path(f"/proc/{pid}/status").read_text()
         assert "VmLck:\t       0 kB" not in status or not may_lock()
+    local_place.let_go()
     follow_until(link, [launch.attempt])
 
 
@@ -212,18 +218,19 @@ def may_lock() -> bool:
 @pytest.mark.lab
 def test_other_processes_of_the_user_cannot_read_the_keys(lab_place: Place) -> None:
     link, owner = lab_place.open(), Owner()
-    launch = busy(owner, lab_place, link, 1, 3)
+    launch = busy(owner, lab_place, link, 1)
     start(lab_place, link, launch)
     for pid in (lab_place.keeper(launch.attempt), lab_place.state()["pid"]):
         read = f"su grid -c 'head -c 1 /proc/{pid}/environ' 2>&1 || true"
         assert "Permission denied" in lab_place.shell(read)
+    lab_place.let_go()
     assert follow_until(link, [launch.attempt])[launch.attempt].cause is Cause.OK
 
 
 @pytest.mark.lab
 def test_a_rebooted_host_has_forgotten_everything(lab_place: Place, hosts: Lab) -> None:
     link, owner = lab_place.open(), Owner()
-    launches = [busy(owner, lab_place, link, number, 60) for number in (1, 2, 3)]
+    launches = [busy(owner, lab_place, link, number) for number in (1, 2, 3)]
     link.launch(launches)
     follow_until(link, [one.attempt for one in launches[:2]], "started")
     hosts.host(1).reboot()
@@ -265,15 +272,17 @@ def test_a_host_without_memory_file_system_uses_the_disk(lab_place: Place, hosts
     try:
         link, owner = lab_place.open(), Owner()
         assert link.info.private_memory_bytes == 0
-        launch = busy(owner, lab_place, link, 1, 2)
+        launch = busy(owner, lab_place, link, 1)
         start(lab_place, link, launch)
         private = f"{lab_place.root}/attempts/{launch.attempt}/private"
         assert host.exec(f"stat -c '%a %F' {private}") == "700 directory\n"
         assert link.peek(launch.attempt, "stdout", 0, 100) == (CANARY.encode(), False)
+        lab_place.let_go()
         record = follow_until(link, [launch.attempt])[launch.attempt]
         assert owner.collect(link, record) == [CANARY.encode()]
         assert nothing_left(lab_place)
-        killed = busy(owner, lab_place, link, 2, 60)
+        lab_place.shell(f"rm {lab_place.root}/go")
+        killed = busy(owner, lab_place, link, 2)
         start(lab_place, link, killed)
         host.exec(f"kill -9 {lab_place.keeper(killed.attempt)}")
         assert follow_until(link, [killed.attempt])[killed.attempt].cause is Cause.LOST
@@ -303,12 +312,13 @@ def test_a_full_disk_takes_no_sealed_outputs(lab_place: Place, hosts: Lab) -> No
 
 def test_an_agent_that_is_ended_loses_the_waiting_attempts_alone(local_place: Place) -> None:
     link, owner = local_place.open(), Owner()
-    running = [busy(owner, local_place, link, number, 2) for number in (1, 2)]
-    waiting = busy(owner, local_place, link, 3, 0)
+    running = [busy(owner, local_place, link, number) for number in (1, 2)]
+    waiting = busy(owner, local_place, link, 3)
     link.launch([*running, waiting])
     follow_until(link, [one.attempt for one in running], "started")
     os.kill(local_place.state()["pid"], signal.SIGTERM)
     wait_for_death(link)
+    local_place.let_go()
     link = local_place.open()
     done = follow_until(link, [one.attempt for one in (*running, waiting)])
     assert [done[one.attempt].cause for one in (*running, waiting)] == [
