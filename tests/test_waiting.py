@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import waiting
-from tests.lab.waiting import wait_for
+from tests.lab.waiting import PATIENCE_S, wait_for
 
 TESTS = Path(__file__).parent
 CLOCKS = {"sleep", "monotonic", "perf_counter", "process_time", "thread_time"}
@@ -43,8 +43,22 @@ def flaws(path: Path, text: str) -> Iterator[str]:
             name = node.attr.removesuffix("_ns")
             if (node.value.id, name) in {("time", clock) for clock in CLOCKS}:
                 yield f"{path}:{node.lineno}: time.{node.attr}"
+            if (node.value.id, name) == ("asyncio", "sleep"):
+                yield f"{path}:{node.lineno}: asyncio.sleep"
         elif isinstance(node, ast.ImportFrom) and node.module == "time":
             yield f"{path}:{node.lineno}: import from time"
+        elif isinstance(node, ast.alias) and node.name == "time" and node.asname:
+            yield f"{path}:{node.lineno}: time under another name"
+        elif isinstance(node, ast.List) and node.elts:
+            first = node.elts[0]
+            if isinstance(first, ast.Constant) and first.value == "sleep" and is_short(node):
+                yield f"{path}:{node.lineno}: a process that sleeps"
+
+
+def is_short(command: ast.List) -> bool:
+    """Whether a ``sleep`` ends by itself; one that a test ends may last."""
+    seconds = command.elts[-1]
+    return isinstance(seconds, ast.Constant) and float(str(seconds.value)) < PATIENCE_S
 
 
 def limits(path: Path, text: str) -> Iterator[str]:
@@ -70,7 +84,7 @@ def test_nobody_sleeps_or_reads_a_clock() -> None:
         if not is_among(path, MAY)
         for flaw in flaws(path, path.read_text())
     ]
-    assert found == [], "wait for what must come: tests/lab/waiting.py"
+    assert not found, "\n".join(["wait for what must come: tests/lab/waiting.py", *found])
 
 
 def test_nobody_says_how_long_something_may_take() -> None:
@@ -80,15 +94,17 @@ def test_nobody_says_how_long_something_may_take() -> None:
         if not is_among(path, MAY | MAY_LIMIT)
         for flaw in limits(path, path.read_text())
     ]
-    assert found == [], "use PATIENCE_S of tests/lab/waiting.py"
+    assert not found, "\n".join(["use PATIENCE_S of tests/lab/waiting.py", *found])
 
 
 def test_the_look_finds_what_it_is_for() -> None:
     here = Path(__file__)
     bad = (
         "import time\nfrom time import sleep\ntime.sleep(1)\nassert time.monotonic() - began < 5\n"
+        "import time as clock\nasyncio.sleep(1)\nsubprocess.run(['sleep', '5'])\n"
+        "subprocess.Popen(['sleep', '600'])\n"
     )
-    assert len(list(flaws(here, bad))) == 3
+    assert len(list(flaws(here, bad))) == 6
     slow = "p.communicate(timeout=20)\np.wait(5)\nt.join(timeout=PATIENCE_S)\n' '.join(words)\n"
     assert len(list(limits(here, slow))) == 2
 

@@ -174,7 +174,10 @@ def _in_process(name: str, commit: str, quick: bool) -> Result:
     result.rows = [Row(**told) for told in json_lines.read(rows)]
     rows.unlink(missing_ok=True)
     expected = {figure.what for figure in _module(name).FIGURES}
-    lacking = expected - {row.what for row in result.rows}
+    given = {row.what for row in result.rows}
+    lacking = expected - given
+    if given - expected:
+        result.failure = f"FIGURES lacks what it gave: {'; '.join(sorted(given - expected))}"
     if lacking and not (result.failure or result.left_out or quick):
         result.failure = f"gave no row of: {'; '.join(sorted(lacking))}"
     return result

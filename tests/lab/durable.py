@@ -126,7 +126,9 @@ def broken_rules(calls: Iterable[Call], top: str, rules: Sequence[Rule] = RULES)
         elif call.name in _NAMES:
             rule = next((one for one in rules if re.fullmatch(one.pattern, name)), None)
             if rule is None:
-                problems.append(f"no rule says what {call.name} of {name} needs")
+                problems.append(
+                    f"no rule of tests/lab/durable.py says what {call.name} of {name} needs"
+                )
                 continue
             old = call.old_path.removeprefix(f"{top}/")
             torn = [one for one in dirty.values() if f"{one}/".startswith(f"{old}/")] if old else []

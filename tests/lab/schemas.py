@@ -46,8 +46,13 @@ def _server_schema(url: str) -> list[str]:
         capture_output=True,
         text=True,
     ).stdout
-    lines = ("".join(line.split()).rstrip(",") for line in dump.splitlines())
-    return sorted(line for line in lines if line and not line.startswith(("--", "\\")))
+    found, statement = [], ""
+    for line in dump.splitlines():
+        words = " ".join(line.split()).rstrip(",")
+        if words and not words.startswith(("--", "\\")):
+            found.append(f"{statement} {words}")
+            statement = "" if words.endswith(";") else statement or words
+    return sorted(found)
 
 
 def _file_schema(connection: Connection) -> list[str]:

@@ -59,8 +59,12 @@ def main(argv: list[str], root: Path = ROOT) -> int:
     drawn = draw(root, found, options.seed, options.count)
     part, parts = map(int, options.part.split("/"))
     done = read_results(directory)
-    if options.again:
-        done = {name: one for name, one in done.items() if one["outcome"] != "survived"}
+    # what no test covered then may be covered by now
+    done = {
+        name: one
+        for name, one in done.items()
+        if one["outcome"] != "survived" or (one["tests"] and not options.again)
+    }
     left = [mutant for mutant in drawn[part - 1 :: parts] if mutant.name not in done]
     results = directory / f"results-{options.seed}-{part}of{parts}.jsonl"
     with copied(root) as tree:

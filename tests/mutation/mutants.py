@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.mutation.operators import Fault, faults, swallowed
 from tests.mutation.statements import Statement, statements
 
-__all__ = ["ROOMS", "Mutant", "Module", "draw", "modules"]
+__all__ = ["ROOMS", "Mutant", "Module", "all_of", "draw", "modules"]
 
 ROOMS = (
     *(f"medgrid/{room}/*.py" for room in ("agent", "broker", "crypto", "images", "storage")),
@@ -110,6 +110,13 @@ def draw(root: Path, found: list[Module], seed: int, count: int) -> list[Mutant]
         if ways:
             drawn.append(min(ways, key=lambda one: rank(one.name, one.operator)))
     return drawn
+
+
+def all_of(root: Path, module: Module) -> Iterator[Mutant]:
+    """All mutants of a module."""
+    errors = _errors(root)
+    for statement in module.statements:
+        yield from _mutants(module, statement, errors)
 
 
 def _mutants(module: Module, statement: Statement, errors: frozenset[str]) -> Iterator[Mutant]:

@@ -46,9 +46,10 @@ def equivalents(file: Path = EQUIVALENT) -> dict[str, str]:
     """Reasons why mutants change nothing that anybody could see, by the mutant's name."""
     found = {}
     for block in file.read_text().split("\n\n"):
-        first, *rest = [line for line in block.splitlines() if not line.startswith("#")] or [""]
-        changes = [line for line in rest if line[:2] in {"- ", "+ "}]
-        if changes:
+        lines = [line for line in block.splitlines() if not line.startswith("#")]
+        if lines:
+            first, *rest = lines
+            changes = [line for line in rest if line[:2] in {"- ", "+ "}]
             reason = " ".join(line.strip() for line in rest if line not in changes)
             found["\n".join([first, *changes])] = reason
     return found
@@ -87,5 +88,5 @@ def _survivor(mutant: Mutant, result: Mapping[str, Any]) -> str:
     files = Counter(test.partition("::")[0] for test in tests)
     ran = ", ".join(f"{file} ({count})" for file, count in files.most_common(5)) or "no test"
     more = ", and there were more" if result["is_cut"] else ""
-    path, _, scope = first.partition(" ")
-    return "\n".join([f"{path}:{mutant.line} {scope}", *changes, f"survived {ran}{more}"])
+    place = f"{mutant.module.path}:{mutant.line}"
+    return "\n".join([first, *changes, f"survived at {place}, covered by {ran}{more}"])

@@ -70,8 +70,16 @@ def reached(requirements: Iterable[str]) -> dict[str, list[Requirement]]:
         for more in {"", *one.extras}:
             if (name, more) not in seen:
                 seen.add((name, more))
-                todo += [(Requirement(text), more) for text in metadata.requires(name) or ()]
+                todo += [(Requirement(text), more) for text in requires(name)]
     return found
+
+
+def requires(name: str) -> list[str]:
+    """What an installed package depends on."""
+    try:
+        return metadata.requires(name) or []
+    except metadata.PackageNotFoundError:
+        pytest.fail(f"{name} is not installed: {RELOCK}, then bin/test")
 
 
 @pytest.mark.parametrize("part", PARTS)
