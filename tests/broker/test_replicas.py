@@ -54,6 +54,22 @@ def test_another_replica_is_used(field: Field, how: str, data_class: DataClass) 
         assert grid.catalog.health.all() == {}
 
 
+def test_an_input_that_is_gone_holds_up_no_other(field: Field) -> None:
+    field.env["MEDGRID_MAX_ATTEMPTS"] = "1"
+    field.algorithm("touch", 'ran "$1"\n')
+    lfns = field.put("a", "b", "c")
+    stored(field, lfns[0]).unlink()
+    field.submit("touch", *lfns)
+    field.once()
+    jobs = field.jobs("1")
+    assert [(job.state, job.attempt) for job in jobs] == [
+        (JobState.ABORTED, 1),
+        (JobState.DONE, 1),
+        (JobState.DONE, 1),
+    ]
+    assert "an input cannot be read: local: " in jobs[0].reason
+
+
 def test_a_job_without_a_good_replica_is_aborted_and_no_worker_is_out(field: Field) -> None:
     field.env["MEDGRID_MAX_ATTEMPTS"] = "1"
     field.algorithm("touch", 'ran "$1"\n')
