@@ -81,14 +81,13 @@ class Collector:
                 break
             if tried:
                 time.sleep(_PAUSE_S * 2**tried)
-            failed = {}
-            try:
-                self._fetch(link, left, outputs)
-            except (_StorageTrouble, IntegrityError) as exc:
-                for record, _ in left:
-                    if record.attempt not in outputs:
-                        failed[record.attempt] = _end(record, exc)
-        return outputs, {key: end for key, end in failed.items() if key not in outputs}
+            troubles = self._fetch(link, left, outputs)
+            failed = {
+                record.attempt: _end(record, troubles[record.attempt])
+                for record, _ in left
+                if record.attempt in troubles
+            }
+        return outputs, failed
 
     def drop(self, outputs: Iterable[Collected]) -> None:
         """Delete outputs that the catalog refused."""
@@ -103,7 +102,8 @@ class Collector:
         link: WorkerLink,
         pairs: Sequence[tuple[JournalRecord, StorageElement]],
         outputs: dict[AttemptId, tuple[Collected, ...]],
-    ) -> None:
+    ) -> dict[AttemptId, MedgridError]:
+        """Add the `outputs` of attempts that give all of theirs; say what is wrong with others."""
         small: list[tuple[AttemptId, OutputFile]] = []
         large: list[tuple[AttemptId, OutputFile]] = []
         for record, _ in pairs:
@@ -113,20 +113,26 @@ class Collector:
         elements = {record.attempt: se.name for record, se in pairs}
         wanted = {record.attempt: record.outputs for record, _ in pairs}
         got: dict[AttemptId, dict[OutputFile, Collected]] = {attempt: {} for attempt in wanted}
-
-        def keep(attempt: AttemptId, one: OutputFile, collected: Collected) -> None:
-            got[attempt][one] = collected
-            if len(got[attempt]) == len(wanted[attempt]):
-                outputs[attempt] = tuple(got[attempt][other] for other in wanted[attempt])
-
+        troubles: dict[AttemptId, MedgridError] = {}
         for attempt, one, chunks in link.collect(small) if small else ():
-            keep(attempt, one, self._put(elements[attempt], attempt, one, chunks))
+            try:
+                got[attempt][one] = self._put(elements[attempt], attempt, one, chunks)
+            except (_StorageTrouble, IntegrityError) as exc:
+                troubles[attempt] = exc
         for attempt, one in large:
-            keep(attempt, one, self._resume(elements[attempt], attempt, one, link))
+            if attempt not in troubles:
+                try:
+                    got[attempt][one] = self._resume(elements[attempt], attempt, one, link)
+                except (_StorageTrouble, IntegrityError) as exc:
+                    troubles[attempt] = exc
         for attempt, many in wanted.items():
-            if len(got[attempt]) != len(many):
-                raise IntegrityError(f"the worker gave {len(got[attempt])} of {len(many)} outputs")
-            outputs.setdefault(attempt, ())  # it wrote none
+            found = got[attempt]
+            if len(found) == len(many):
+                outputs[attempt] = tuple(found[one] for one in many)
+            else:
+                lacking = f"the worker gave {len(found)} of {len(many)} outputs"
+                troubles.setdefault(attempt, IntegrityError(lacking))
+        return troubles
 
     def _put(
         self, se: str, attempt: AttemptId, one: OutputFile, chunks: Iterable[bytes]
@@ -139,7 +145,7 @@ class Collector:
 
         try:
             return self._store(se, attempt, one, source, put)
-        except _StorageTrouble:
+        except (_StorageTrouble, IntegrityError):
             # the rest of this output is still to come on the worker's stream
             for _ in watched:
                 pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -12,8 +13,8 @@ from medgrid.broker import collecting
 from medgrid.broker.collecting import Collector, output_id
 from medgrid.broker.storages import Storages
 from medgrid.errors import Unreachable
-from medgrid.model import StorageElement
-from medgrid.storage.base import part_name, physical_name
+from medgrid.model import Cause, StorageElement
+from medgrid.storage.base import Storage, part_name, physical_name
 from medgrid.workers.base import AttemptId, OutputFile, OutputPattern, WorkerLink
 from tests.workers.places import GRID, Place, run, script
 
@@ -69,6 +70,38 @@ def test_what_has_come_of_a_large_output_is_not_asked_for_again(
         with storages.get(element.name).open(one.pfn) as stream:
             assert hashlib.sha256(stream.read()).hexdigest() == one.sha256
     assert list(storages.get(element.name).temporaries()) == []
+
+
+class Refusing:
+    """A storage element that begins to take something, and then takes nothing."""
+
+    def put(self, _pfn: str, chunks: Iterable[bytes], **_: object) -> None:
+        next(iter(chunks))
+        raise Unreachable("it does not answer")
+
+
+def test_a_storage_element_that_takes_nothing_is_the_trouble_of_its_own_jobs(
+    place: Place, storages: Storages, element: StorageElement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outputs come in one stream, one after another."""
+    link = place.open()
+    outputs = (OutputPattern("a", "a.txt"), OutputPattern("b", "b.txt"))
+    lines = "head -c 300000 /dev/urandom > a.txt; echo b > b.txt"
+    attempts = [place.attempt(number) for number in (1, 2, 3)]
+    done = [run(link, script(attempt, lines, outputs=outputs)) for attempt in attempts]
+    bad, refusing = replace(element, name="bad"), cast(Storage, Refusing())
+    get = storages.get
+    monkeypatch.setattr(storages, "get", lambda name: refusing if name == "bad" else get(name))
+    monkeypatch.setattr(collecting, "_PAUSE_S", 0.0)
+    pairs = list(zip(done, (element, bad, element), strict=True))
+    got, failed = Collector(storages, GRID).collect(link, pairs)
+    assert list(got) == [attempts[0], attempts[2]]
+    for record in (done[0], done[2]):
+        assert [one.sha256 for one in got[record.attempt]] == [one.sha256 for one in record.outputs]
+    (end,) = failed.values()
+    assert list(failed) == [attempts[1]]
+    assert (end.cause, end.of_storage, end.is_away) == (Cause.STAGE_OUT, True, True)
+    assert end.message == "its outputs cannot be stored: bad: it does not answer"
 
 
 @pytest.mark.timeout(120)  # else whoever reads on where nothing comes waits for long
