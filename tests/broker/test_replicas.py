@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from medgrid.model import LFN, Cause, DataClass, JobState, StorageElement
+from medgrid.broker.staging import Stager, Wheels
+from medgrid.broker.storages import Storages
+from medgrid.model import LFN, Cause, DataClass, JobState, Sha256, StorageElement, Worker
 from tests.lab.field import Field
+from tests.workers.places import Place
 
 
 def stored(field: Field, lfn: str, se: str = "local") -> Path:
@@ -52,6 +55,12 @@ def test_another_replica_is_used(field: Field, how: str, data_class: DataClass) 
     assert field.runs == ["a", "b", "c"]
     with field.grid() as grid:
         assert grid.catalog.health.all() == {}
+
+
+def test_what_was_not_opened_has_no_other_replica(place: Place, storages: Storages) -> None:
+    """Else whoever stages it would try for ever."""
+    stager = Stager(Worker("local", "local:", "site"), storages, Wheels(place.settings))
+    assert stager.has_another(Sha256("0" * 64)) is False
 
 
 def test_an_input_that_is_gone_holds_up_no_other(field: Field) -> None:

@@ -158,6 +158,17 @@ def test_keys_are_lent_again(hydra: Hydra) -> None:
     assert [(one.number, one.data_key) for one in found] == [(1, b"k" * 32), (2, b"l" * 32)]
 
 
+def test_grants_on_some_objects_are_dropped_alone(hydra: Hydra) -> None:
+    store = hydra.open()
+    other = ObjectId("f" * 32)
+    store.put_headers([HeaderRow(other, "P-1", IMAGE, 1, None, HEADER, b"manifest")])
+    store.put_grant_headers([GrantRow(other, "bob", time.time() + 100, "alice", HEADER)])
+    assert store.drop_grants("bob", [other]) == 1
+    assert [one.object_id for one in store.grants("bob")] == [SCAN]
+    assert store.drop_grants() == 1
+    assert store.grants() == []
+
+
 def test_one_of_three_gives_nothing(hydra: Hydra) -> None:
     hydra.lose(1)
     hydra.lose(2)
