@@ -20,16 +20,23 @@ LOST = "lost: the process that ran it was killed"
 
 @pytest.fixture
 def broken(field: Field) -> Worker:
-    """A worker where everything that runs a job is killed, until there is a file ``mended``."""
+    """A worker where everything that runs a job is killed, until there is a file ``mended``.
+
+    Jobs of ``late`` wait elsewhere until it has met one.
+    """
     root = field.directory / "broken"
     worker = Worker("broken", "local:", "there", slots=2, options={"root": str(root)})
     field.worker(worker)
-    field.algorithm(
-        "copy",
-        f'case "$PWD" in {root}/*) [ -e "{field.directory}/mended" ] || kill -9 $PPID; esac\n'
-        'ran "$1"; cp "$1" copy.txt\n',
-        outputs=["copy.txt"],
-    )
+    mended, met = field.directory / "mended", field.directory / "met"
+    kill = f'[ -e "{mended}" ] || {{ touch "{met}"; kill -9 $PPID; }}'
+    wait = f'until [ -e "{met}" ]; do sleep 0.05; done'
+    for name, elsewhere in (("copy", ":"), ("late", wait)):
+        field.algorithm(
+            name,
+            f'case "$PWD" in {root}/*) {kill};; *) {elsewhere};; esac\n'
+            'ran "$1"; cp "$1" copy.txt\n',
+            outputs=["copy.txt"],
+        )
     return worker
 
 
@@ -56,7 +63,7 @@ def attempts(field: Field) -> int:
 def test_jobs_that_a_worker_fails_are_done_elsewhere(field: Field, broken: Worker) -> None:
     field.env["MEDGRID_MAX_ATTEMPTS"] = "2"
     names = [f"f{number}" for number in range(12)]
-    field.submit("copy", *field.put(*names))
+    field.submit("late", *field.put(*names))
     field.once()
     jobs = field.jobs("1")
     assert {(job.state, job.cause, job.worker) for job in jobs} == {
