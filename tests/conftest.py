@@ -8,6 +8,15 @@ from pathlib import Path
 from types import TracebackType
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# a busy machine is as good as an idle one; fixtures are used by examples as by tests
+settings.register_profile(
+    "medgrid",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("medgrid")
 
 pytest_plugins = [
     "tests.lanes",

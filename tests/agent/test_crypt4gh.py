@@ -56,7 +56,7 @@ def keys() -> tuple[bytes, bytes]:
 
 
 @given(st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_agreement_is_x25519(one: bytes, other: bytes) -> None:
     theirs = X25519PrivateKey.from_private_bytes(other).public_key().public_bytes_raw()
     assert LIBRARY.public_key(other) == theirs
@@ -73,7 +73,7 @@ def test_public_keys_that_are_none(public: bytes) -> None:
 
 
 @given(st.binary(max_size=200), st.binary(max_size=40))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_message_is_chacha20_poly1305(text: bytes, purpose: bytes) -> None:
     key, nonce = os.urandom(32), os.urandom(12)
     assert Cipher(LIBRARY, key, True).message(nonce, text, purpose) == ChaCha20Poly1305(
@@ -160,7 +160,7 @@ def test_broken_bodies_are_refused() -> None:
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_flipped_bit_passes(data: st.DataObject) -> None:
     key, content = b"k" * 32, b"x" * 70000
     body, about = sealed(content, key)

@@ -76,7 +76,7 @@ SHELL = with_inputs(
 
 @pytest.mark.parametrize("descriptor", [PLAIN, SHELL], ids=["plain", "shell"])
 @given(a=TEXTS, b=TEXTS, c=st.lists(TEXTS, min_size=1, max_size=12), d=TEXTS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_text_arrives_whole(
     descriptor: dict[str, Any], a: str, b: str, c: list[str], d: str
 ) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -494,8 +494,6 @@ def test_lives_of_jobs(lives: int, new_url: Callable[[], str]) -> None:
         settings=settings(
             max_examples=lives,
             stateful_step_count=25,
-            deadline=None,
             phases=[Phase.reuse, Phase.generate],  # to find a simpler life takes minutes
-            suppress_health_check=[HealthCheck.too_slow],
         ),
     )

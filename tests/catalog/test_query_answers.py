@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from medgrid.catalog import Catalog
 from medgrid.catalog.objects import Registration
@@ -47,9 +47,7 @@ def filled(catalog: Catalog) -> Filled:
     return catalog, known
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150)
 @given(root=trees(conditions()))
 def test_the_catalog_reads_questions_as_the_manual_says(filled: Filled, root: Node) -> None:
     catalog, known = filled

@@ -6,7 +6,7 @@ import time
 from typing import NamedTuple
 
 import psycopg
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import make_url, text
 
@@ -89,11 +89,7 @@ def _fill(catalog: Catalog, objects: list[Item], team: list[Member]) -> None:
     )
 
 
-@settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(max_examples=40)
 @given(world=worlds)
 def _check(catalog: Catalog, views: dict[str, Catalog], sockets: str, world: World) -> None:
     objects, team = world

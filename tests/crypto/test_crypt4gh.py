@@ -76,7 +76,7 @@ def test_sizes_around_the_edges_of_segments(size: int) -> None:
     assert b"".join(decrypt([body], key, encryptor.body())) == content
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     size=st.one_of(st.sampled_from(EDGES), st.integers(0, 300_000)),
     written=st.lists(st.integers(1, 140_000), min_size=1, max_size=5),
@@ -149,7 +149,7 @@ def test_a_digest_that_was_left_out_comes_from_elsewhere() -> None:
     assert b"".join(decrypt([body], key, encryptor.body(stored))) == b"content"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data(), size=st.one_of(st.sampled_from(EDGES), st.integers(0, 300_000)))
 def test_a_range_is_that_range(data: st.DataObject, size: int) -> None:
     content = os.urandom(size)

@@ -58,7 +58,7 @@ def they_read(file: bytes, reader: Pair) -> bytes:
     return out.getvalue()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(size=SIZES, readers=READERS)
 def test_we_read_theirs(size: int, readers: list[Pair]) -> None:
     content = os.urandom(size)
@@ -67,7 +67,7 @@ def test_we_read_theirs(size: int, readers: list[Pair]) -> None:
         assert read(file, reader) == content
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(size=SIZES, readers=READERS, named=st.booleans())
 def test_they_read_ours(size: int, readers: list[Pair], named: bool) -> None:
     content = os.urandom(size)

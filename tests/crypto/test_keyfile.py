@@ -106,7 +106,7 @@ def test_what_is_no_key(data: bytes, message: str) -> None:
     assert str(caught.value) == message
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.binary(max_size=40), max_size=5))
 def test_no_bytes_break_the_reader(words: list[bytes]) -> None:
     data = _file(*words)

@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from medgrid.crypto.crypt4gh import (
@@ -184,7 +184,6 @@ def test_segments_of_another_body(read: Read) -> None:
 
 
 @READERS
-@settings(deadline=None)
 @given(data=st.data())
 def test_one_bit_changed_anywhere_in_the_body(read: Read, data: st.DataObject) -> None:
     good = SMALL
@@ -262,7 +261,6 @@ def test_a_header_that_an_adversary_sealed(read: Read) -> None:
 
 
 @READERS
-@settings(deadline=None)
 @given(data=st.data())
 def test_one_bit_changed_anywhere_in_header_or_manifest(read: Read, data: st.DataObject) -> None:
     part = data.draw(st.sampled_from(["header", "manifest"]))

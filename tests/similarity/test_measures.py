@@ -76,7 +76,7 @@ def test_an_image_and_itself() -> None:
     st.floats(0.01, 1000) | st.floats(-1000, -0.01),
     st.floats(-1000, 1000),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_correlation_does_not_see_scale_and_offset(scale: float, offset: float) -> None:
     a = smooth()
     found = compare(volume(a), volume(a.astype(np.float64) * scale + offset)).measures
