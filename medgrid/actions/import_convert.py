@@ -1,15 +1,22 @@
-"""NIfTI volumes of series that are in the grid, with the record of how they were made."""
+"""NIfTI volumes of series that are in the grid, with the record of how they were made.
+
+They are made of the series as they came: de-identified twins lack numbers that vendors keep in
+private elements, and without these a volume may look right and be wrong.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from medgrid.actions.grid import Grid
+from medgrid.actions.import_drafts import group
+from medgrid.actions.import_merge import is_packed
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.scratch import scratch_folder
 from medgrid.actions.transfer import Uploads, fetch_series
@@ -17,8 +24,9 @@ from medgrid.algorithms.descriptor import algorithm_digest
 from medgrid.catalog.objects import Registration
 from medgrid.catalog.provenance import Derivation
 from medgrid.crypto.vault import Sealing, Whose
-from medgrid.errors import MedgridError
+from medgrid.errors import Denied, MedgridError
 from medgrid.images.convert import Converted, convert, converter, converter_version
+from medgrid.images.scan import scan
 from medgrid.model import LFN, Algorithm, GridObject, ObjectId, ObjectKind, Sha256, new_object_id
 from medgrid.storage.base import read_chunks
 
@@ -31,7 +39,7 @@ _INHERITED = (*_WHOSE, "StudyDate")
 
 def convert_series(
     grid: Grid,
-    ids: Iterable[ObjectId],
+    files: Mapping[ObjectId, Sequence[str]],
     se: str,
     on_new: Callable[[GridObject], None],
     on_failed: Callable[[LFN, str], None],
@@ -42,9 +50,10 @@ def convert_series(
     Parameters
     ----------
     grid : Grid
-    ids : iterable of ObjectId
-        Originals, or their de-identified twins, which are what is converted; what is no series, or
-        has no LFN, is passed over.
+    files : mapping
+        Originals by id, and files that have the content of each; where these are not all of it, the
+        original is read from the grid. What is no series, or has no twin with an LFN, is passed
+        over.
     se : str
         Storage element for the volumes.
     on_new : callable
@@ -58,19 +67,23 @@ def convert_series(
         dcm2niix is not installed.
     """
     program = _program()
-    found = grid.catalog.objects.twins(ids)
-    whole = [item for item in found if item.kind is ObjectKind.SERIES and item.lfn is not None]
-    made_from = grid.catalog.provenance.made_from_many([item.id for item in whole])
-    series = [item for item in whole if not any(map(_is_converter, made_from.get(item.id, ())))]
+    found = grid.whole.objects.twins(files)
+    named = [item for item in found if item.kind is ObjectKind.SERIES and item.lfn is not None]
+    made_from = grid.whole.provenance.made_from_many([item.id for item in named])
+    series = [item for item in named if not any(map(_is_converter, made_from.get(item.id, ())))]
     if not series:
         return 0
     grid.catalog.algorithms.add(program)
+    originals = grid.whole.objects.by_ids([item.original for item in series if item.original])
     progress.total(len(series))
     empty = 0
     for item in sorted(series, key=lambda one: str(one.lfn)):
         assert item.lfn is not None  # noqa: S101 - chosen above
         try:
-            made = _convert_one(grid, item, item.lfn, se, program)
+            original = originals[item.original or item.id]
+            made = _convert_one(
+                grid, item, item.lfn, original, files.get(original.id, ()), se, program
+            )
         except (MedgridError, ValueError) as exc:
             on_failed(item.lfn, f"not converted: {exc}")
             continue
@@ -112,17 +125,23 @@ def _program() -> Algorithm:
 
 
 def _convert_one(
-    grid: Grid, item: GridObject, lfn: LFN, se: str, program: Algorithm
+    grid: Grid,
+    item: GridObject,
+    lfn: LFN,
+    original: GridObject,
+    files: Sequence[str],
+    se: str,
+    program: Algorithm,
 ) -> list[GridObject]:
     """Convert one series and register what comes of it, in one transaction."""
     started_s = time.time()
-    earlier = {object_id for _, object_id in grid.catalog.objects.versions(lfn)}
+    earlier = {object_id for _, object_id in grid.whole.objects.versions(lfn)}
     names: list[Any] = [item.attributes.get(name) for name in _WHOSE]
     new: list[Registration] = []
     keys: list[Sealing] = []
     outputs: dict[str, list[ObjectId]] = {}
     with scratch_folder(grid.settings) as folder, Uploads(grid) as uploads:
-        volumes = _volumes(grid, item, folder)
+        volumes = _volumes(grid, original, files, folder, item.attributes)
         ended_s = time.time()
         for file in _files(lfn, volumes):
             whose = Whose(item.data_class, item.patient, () if item.patient else (item.owner,))
@@ -156,7 +175,7 @@ def _convert_one(
                     id=secrets.token_hex(16),
                     algorithm=program.digest,
                     algorithm_label=str(program),
-                    inputs={"series": [item.id]},
+                    inputs={"series": [item.id], "original": [original.id]},
                     outputs=outputs,
                     started_s=started_s,
                     ended_s=ended_s,
@@ -166,11 +185,38 @@ def _convert_one(
     return [one.object for one in new]
 
 
-def _volumes(grid: Grid, item: GridObject, folder: Path) -> list[Converted]:
+def _volumes(
+    grid: Grid,
+    original: GridObject,
+    files: Sequence[str],
+    folder: Path,
+    known: Mapping[str, Any],
+) -> list[Converted]:
     instances, target = folder / "in", folder / "out"
     target.mkdir()
-    fetch_series(grid, item, grid.catalog.objects.replicas([item.id])[item.id], instances)
-    return convert(instances, target, item.attributes)
+    if not _linked(grid, original, files, instances):
+        replicas = grid.whole.objects.replicas([original.id])[original.id]
+        try:
+            fetch_series(grid, original, replicas, instances)
+        except Denied as exc:
+            raise Denied(
+                f"{len(files)} of its files are here, and only the patient's care team can read "
+                "it from the grid",
+                hint="import its folder again, when all of its files are there",
+            ) from exc
+    return convert(instances, target, known)
+
+
+def _linked(grid: Grid, original: GridObject, files: Sequence[str], folder: Path) -> bool:
+    """Make `folder` with links to the files of a series, when they are all of it."""
+    images = scan([(path, path) for path in files], os.cpu_count() or 1)
+    series = group((one for one in images if one.header), lambda _: None)
+    if len(series) != 1 or not is_packed(grid, series[0], original):
+        return False
+    folder.mkdir()
+    for number, one in enumerate(series[0].instances):
+        (folder / f"{number:06d}.dcm").symlink_to(one.path)
+    return True
 
 
 class _File(NamedTuple):
@@ -208,10 +254,10 @@ def _place(grid: Grid, name: str, earlier: set[ObjectId]) -> tuple[LFN, int]:
     number = 1
     while True:
         lfn = LFN(name if number == 1 else f"{stem}-{number}.{ending}")
-        taken = grid.catalog.objects.get_many([lfn]).get(lfn)
+        taken = grid.whole.objects.get_many([lfn]).get(lfn)
         if taken is None:
             return lfn, 1
-        made = grid.catalog.provenance.made_by(taken.id)
+        made = grid.whole.provenance.made_by(taken.id)
         if made is not None and _is_converter(made) and earlier & set(made.inputs["series"]):
             return lfn, taken.version + 1
         number += 1

@@ -9,7 +9,14 @@ from typing import Any, NamedTuple
 from medgrid.actions.import_twins import Pass, series_pass, volume_pass
 from medgrid.catalog.scanned import SeriesName
 from medgrid.crypto.pseudonym import keyed_digest, neutral_label, pseudonym
-from medgrid.images.deidentify import keyed, label, metadata, scrubber_of
+from medgrid.images.deidentify import (
+    Scrubber,
+    id_words,
+    keyed,
+    label,
+    metadata,
+    scrubber_of,
+)
 from medgrid.images.dicom import SeriesKey, full_header, series_key
 from medgrid.images.nominative import nominative
 from medgrid.images.pack import (
@@ -38,6 +45,7 @@ __all__ = [
 ]
 
 _CHUNK_BYTES = 1024 * 1024
+_LONG_WORD = 4  # shorter ones are numbers and labels by accident, as ``01`` of ``ses-01`` is
 
 
 class Failure(NamedTuple):
@@ -150,6 +158,14 @@ class Namer:
             return None
         issuer = volume.issuer or self._issuer or volume.dataset
         return pseudonym(self._key, volume.patient_id, issuer)
+
+    def session(self, volume: Volume, keys: PatientKeys | None) -> str:
+        """Session of a volume, one that stands for it when it names the patient; may be empty."""
+        words = [word for word in id_words(volume.patient_id) if len(word) >= _LONG_WORD]
+        if volume.session and Scrubber(words).finds(volume.session):
+            told = neutral_label(self._key, "session", volume.patient_id, volume.session)
+            return f"ses-{told}"
+        return keys.text(volume.session) if keys else volume.session
 
     def folder(self, patient: str | None, inner: str) -> LFN:
         """Folder of a patient's study; what is nobody's lies at the top."""
@@ -292,7 +308,10 @@ def volume_draft(file: Member, volume: Volume, namer: Namer, own_name: Sequence[
     patient = namer.of_volume(volume)
     keys = namer.keys(patient) if patient else None
     attributes = keyed(volume.attributes, keys)
-    session, label = (keys.text(text) if keys else text for text in (volume.session, volume.label))
+    session = namer.session(volume, keys)
+    label = keys.text(volume.label) if keys else volume.label
+    if session:
+        attributes["session"] = session.removeprefix("ses-")
     folder = namer.folder(patient, str(attributes.get("StudyDate") or session or "undated"))
     if not label:
         *folders, label = own_name or [""]

@@ -107,7 +107,6 @@ class Summary:
     left_out: Counter[str] = field(default_factory=Counter)  # by reason
     new: int = 0  # objects
     versions: int = 0  # objects that are a new version of an LFN
-    held_by: set[ObjectId] = field(default_factory=set)  # objects that hold what was found
 
 
 def import_images(
@@ -172,6 +171,7 @@ class _Import:
         self.listener = listener
         self.summary = Summary()
         self.before: dict[str, ObjectId] = {}  # changed files -> object of their old content
+        self._files: dict[ObjectId, list[str]] = {}  # of originals that may be converted
         self._notes: list[ScannedFile] = []
         self._names = Names(grid)
         patients = Patients(grid, request.team)
@@ -207,7 +207,7 @@ class _Import:
         progress.note("converting")
         empty = convert_series(
             self.grid,
-            self.summary.held_by,
+            self._files,
             self._writer.se,
             is_new,
             lambda lfn, reason: self._failed(Failure(lfn, reason)),
@@ -254,7 +254,7 @@ class _Import:
         if not before.outcome:
             self.summary.unchanged += 1
             if before.object_id is not None:
-                self.summary.held_by.add(before.object_id)
+                self._holds(before.object_id, path)
             return True
         reader, is_failure, reason = before.outcome.split(" ", 2)
         if reader != _READER:
@@ -320,7 +320,7 @@ class _Import:
                 yield draft
                 return
         self.summary.known += len(files.files)
-        self.summary.held_by.add(base)
+        self._holds(base, *(one.path for one in files.files))
         self._notes += [
             remembered(self.namer.file_key(one.path), one.stamp, base) for one in files.files
         ]
@@ -374,7 +374,7 @@ class _Import:
         self.summary.imported += len(draft.files)
         self.summary.new += 1
         self.summary.versions += draft.replaces is not None
-        self.summary.held_by.add(item.id)
+        self._holds(item.original or item.id, *(path for path, _ in draft.files))
         self.listener.new(item)
 
     def _is_known(self, _held: ObjectId, draft: Draft) -> None:
@@ -399,6 +399,11 @@ class _Import:
             attributes=draft.attributes,
         )
         self._is_new(item, draft)
+
+    def _holds(self, object_id: ObjectId, *paths: str) -> None:
+        """Note that an original has the content of files."""
+        if self.request.nifti:
+            self._files.setdefault(object_id, []).extend(paths)
 
     def _failed(self, failure: Failure) -> None:
         self.summary.failed += 1

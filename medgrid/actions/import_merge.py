@@ -23,7 +23,7 @@ from medgrid.images.dicom import header_of
 from medgrid.images.pack import FileStamp, Member, pack, packed_size
 from medgrid.model import GridObject
 
-__all__ = ["merged_draft"]
+__all__ = ["is_packed", "merged_draft"]
 
 
 def merged_draft(
@@ -58,7 +58,7 @@ def merged_draft(
     ValueError
         The header cannot be read.
     """
-    if _is_packed(grid, files, base):
+    if is_packed(grid, files, base):
         return None
     held = _unpacked(grid, base, folder)
     new: list[Instance] = []
@@ -79,7 +79,7 @@ def merged_draft(
     return draft
 
 
-def _is_packed(grid: Grid, files: SeriesFiles, base: GridObject) -> bool:
+def is_packed(grid: Grid, files: SeriesFiles, base: GridObject) -> bool:
     """Whether `files` pack to the very bytes of `base`."""
     members = [Member(one.path, one.stamp) for one in files.instances]
     # what was packed by an older medgrid ends with zeros up to a whole record

@@ -26,7 +26,6 @@ __all__ = ["Converted", "convert", "converter", "converter_version"]
 
 _STEM = "volume"
 _NUMBERS = re.compile(rb"[0-9eE+.\-\s]*")
-_OF_THE_VOLUME = ("EchoTime", "RepetitionTime", "InversionTime", "FlipAngle", "ImageType")
 _OF_THE_SERIES = ("NumberOfInstances", "NumberOfFrames", "TransferSyntaxUID", "SOPClassUID")
 
 
@@ -86,7 +85,7 @@ def convert(instances: Path, target: Path, known: Mapping[str, Any]) -> list[Con
     target : Path
         Empty folder to work in.
     known : mapping
-        Attributes of the series; those of a volume are these, with its own geometry and timing.
+        Attributes of the series, which each volume has unless its side-car says otherwise.
 
     Returns
     -------
@@ -117,9 +116,9 @@ def convert(instances: Path, target: Path, known: Mapping[str, Any]) -> list[Con
         shape = clean_volume(path, packed)
         path.unlink()
         said = keyed(side_car_attributes(_side_car(path.with_suffix(".json")), scrub), None)
-        own = {name: said[name] for name in _OF_THE_VOLUME if name in said}
         of_series = {name: value for name, value in known.items() if name not in _OF_THE_SERIES}
-        attributes = said | of_series | own | shape
+        own = {name: value for name, value in said.items() if not isinstance(value, str)}
+        attributes = said | of_series | own | shape  # dcm2niix alters texts
         postfix = path.stem.removeprefix(_STEM)
         found.append(Converted(postfix, packed, attributes, _gradients(path)))
     return found

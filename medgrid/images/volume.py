@@ -52,7 +52,7 @@ class Volume(NamedTuple):
     patient_id: str
     issuer: str
     dataset: str
-    session: str  # ``ses-pre``, may be empty
+    session: str  # ``ses-pre``, may be empty, and may name the patient
     label: str
     attributes: dict[str, Any]
     problem: str
@@ -97,7 +97,7 @@ def read_volume(path: str, descriptor: int, size_bytes: int, compressed: bool) -
         patient_id=whose.patient_id,
         issuer=whose.issuer,
         dataset=whose.dataset,
-        session=_session(name, scrub),
+        session=_session(name),
         label=_label(name, attributes, whose),
         attributes=attributes,
         problem=car.problem,
@@ -156,9 +156,9 @@ def _participant(dataset: str, subject: str) -> dict[str, Any]:
     return attributes
 
 
-def _session(name: BidsName | None, scrub: Scrubber) -> str:
-    session = name.entities.get("ses") if name else None
-    return f"ses-{segment(session)}" if session and not scrub.finds(session) else ""
+def _session(name: BidsName | None) -> str:
+    session = segment(name.entities.get("ses", "")) if name else ""
+    return session and f"ses-{session}"
 
 
 def _label(name: BidsName | None, attributes: Mapping[str, Any], whose: _Whose) -> str:

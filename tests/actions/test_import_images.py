@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pydicom
@@ -345,6 +346,22 @@ def test_a_bids_dataset(bring: Importer, tmp_path: Path) -> None:
     twin, original = bring.twin(bring.lfns[0]), bring.original(bring.lfns[0])
     assert (twin.version, original.version, twin.original) == (2, 2, original.id)
     assert bring.content(original) == path.read_bytes()
+
+
+def test_sessions_called_like_their_subject(bring: Importer, tmp_path: Path) -> None:
+    """A short label says nothing; a long one may be the patient's id: something stands for it."""
+    for subject, session in (("01", "01"), ("48291", "48291"), ("48291", "x48291")):
+        folder = tmp_path / f"sub-{subject}" / f"ses-{session}" / "anat"
+        for suffix in ("T1w", "T2w"):
+            write_nifti(folder / f"sub-{subject}_ses-{session}_{suffix}.nii", seed=len(session))
+    bring(tmp_path)
+    visits = Counter(LFN(lfn).parent for lfn in bring.lfns)
+    assert sorted(visits.values()) == [2, 2, 2]
+    assert f"/trial/{bring.patient('01', 'bids:')}/ses-01" in visits
+    assert "48291" not in repr(bring.new)
+    for item in bring.new:
+        assert item.lfn is not None
+        assert item.lfn.parent.endswith(f"/ses-{item.attributes['session']}")
 
 
 def test_with_an_issuer_subjects_are_its_patients(bring: Importer, tmp_path: Path) -> None:
