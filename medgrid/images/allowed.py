@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["BIDS_FIELDS", "CODES", "DATES", "FREE_TEXT", "NUMBERS", "UIDS"]
+__all__ = ["BIDS_NUMBERS", "BIDS_TEXTS", "CODES", "DATES", "FREE_TEXT", "NUMBERS", "UIDS"]
 
 
 def _words(text: str) -> frozenset[str]:
@@ -120,26 +120,51 @@ FUNCTIONAL_GROUPS: Final = (
 )
 """Macros of enhanced objects whose values are lifted beside the others (PS3.3 C.7.6.16)."""
 
-BIDS_FIELDS: Final = _words(
+BIDS_NUMBERS: Final = _words(
     """
-    TaskName TaskDescription CogAtlasID CogPOID
-    NonlinearGradientCorrection MRTransmitCoilSequence CoilCombinationMethod
-    MatrixCoilMode PulseSequenceDetails NumberShots ParallelReductionFactorInPlane
-    PhaseEncodingDirection PhaseEncodingAxis EffectiveEchoSpacing DwellTime TotalReadoutTime
-    WaterFatShift MixingTime PhaseOversampling SliceEncodingDirection SliceTiming
-    MultibandAccelerationFactor AnatomicalLandmarkCoordinateUnits
-    VolumeTiming AcquisitionVoxelSize NumberOfVolumesDiscardedByScanner
-    NumberOfVolumesDiscardedByUser DelayTime DelayAfterTrigger BandwidthPerPixelPhaseEncode
-    ReconMatrixPE BaseResolution PartialFourier ShimSetting TxRefAmp PercentPhaseFOV PercentSampling
-    EchoTime1 EchoTime2 ArterialSpinLabelingType PostLabelingDelay LabelingDuration
-    BackgroundSuppression M0Type RepetitionTimePreparation RepetitionTimeExcitation
-    VascularCrushing BolusCutOffFlag BolusCutOffDelayTime TotalAcquiredPairs
-    TracerName TracerRadionuclide InjectedRadioactivity InjectedRadioactivityUnits InjectedMass
-    InjectedMassUnits ModeOfAdministration AcquisitionMode FrameTimesStart FrameDuration
-    ReconMethodName ReconMethodParameterLabels ReconMethodParameterValues ReconFilterType
-    ReconFilterSize ImageDecayCorrected SkullStripped SpatialReference Resolution Density
-    ConversionSoftware ConversionSoftwareVersion PulseSequenceType
-    ImageOrientationPatientDICOM NumberOfAverages
+    VolumeAffineMatrix MatrixSize AcquisitionVoxelSize BackgroundSuppressionPulseTime
+    DecayCorrectionFactor FrameDuration FrameTimesStart LabelingOrientation PromptRate
+    PulseSequenceTiming RandomRate ReconMethodParameterValues ScaleFactor ScatterFraction
+    SinglesRate SliceTiming TablePosition VolumeTiming BigDelta BolusCutOffDelayTime
+    LabelingDuration NumberShots PostLabelingDelay ReceiveGain ReconFilterSize
+    RepetitionTimePreparation SmallDelta SpectrometerFrequency VascularCrushingVENC
+    BackgroundSuppression BolusCutOffFlag DispersionCorrected ImageDecayCorrected LookLocker
+    MTState MetaboliteAvail MetaboliteRecoveryCorrectionApplied NegativeContrast
+    NonlinearGradientCorrection OuterVolumeSuppression PlasmaAvail SkullStripped SpoilingState
+    VascularCrushing WaterSuppression WholeBloodAvail InjectedMass SpecificRadioactivity
+    NumberOfSpectralPoints NumberOfTransients NumberOfVolumesDiscardedByScanner
+    NumberOfVolumesDiscardedByUser NumberReceiveCoilActiveElements
+    NumberTransmitCoilActiveElements BackgroundSuppressionNumberPulses BloodDensity
+    ChemicalShiftOffset ChemicalShiftReference DelayAfterTrigger DelayTime DispersionConstant
+    DwellTime EchoTime1 EchoTime2 EffectiveEchoSpacing FrameAcquisitionDuration Haematocrit
+    ImageDecayCorrectionTime InfusionRadioactivity InfusionSpeed InfusionStart
+    InjectedMassPerWeight InjectedRadioactivity InjectedVolume InjectionEnd InjectionStart
+    LabelingDistance LabelingEfficiency LabelingPulseAverageB1 LabelingPulseAverageGradient
+    LabelingPulseDuration LabelingPulseFlipAngle LabelingPulseInterval
+    LabelingPulseMaximumGradient LabelingSlabThickness M0Estimate MTNumberOfPulses
+    MTOffsetFrequency MTPulseBandwidth MTPulseDuration MixingTime MolarActivity
+    MultibandAccelerationFactor PlasmaFreeFraction Purity RepetitionTimeExcitation ScanStart
+    SpoilingGradientDuration SpoilingGradientMoment SpoilingRFPhaseIncrement TotalAcquiredPairs
+    TotalReadoutTime TracerMolecularWeight WithdrawalRate WaterFatShift PhaseOversampling
+    BandwidthPerPixelPhaseEncode ReconMatrixPE BaseResolution ShimSetting TxRefAmp
+    PercentPhaseFOV AcquisitionMatrixPE ImageOrientationPatientDICOM
     """
 )
-"""Side-car fields of BIDS 1.10 and of dcm2niix that are not DICOM keywords of the lists above."""
+"""Side-car fields that hold numbers or truth values (BIDS 1.11, dcm2niix), not DICOM keywords."""
+
+BIDS_TEXTS: Final = _words(
+    """
+    TaskName TaskDescription CogAtlasID CogPOID B0FieldIdentifier B0FieldSource
+    MRTransmitCoilSequence CoilCombinationMethod MatrixCoilMode PulseSequenceDetails
+    PulseSequenceType PhaseEncodingDirection PhaseEncodingAxis SliceEncodingDirection
+    AnatomicalLandmarkCoordinateUnits ArterialSpinLabelingType CASLType PCASLType PASLType
+    BolusCutOffTechnique M0Type ContrastBolusIngredient MTPulseShape SpoilingType
+    WaterSuppressionTechnique TracerName TracerRadionuclide TracerRadLex TracerSNOMED
+    InjectedRadioactivityUnits InjectedMassUnits InjectedMassPerWeightUnits InfusionSpeedUnits
+    MolarActivityUnits SpecificRadioactivityUnits TracerMolecularWeightUnits
+    ModeOfAdministration AcquisitionMode AttenuationCorrection ReconMethodName
+    ReconMethodParameterLabels ReconMethodParameterUnits ReconFilterType SpatialReference
+    Resolution Density ConversionSoftware ConversionSoftwareVersion
+    """
+)
+"""Side-car fields that hold words and codes, not DICOM keywords."""

@@ -1,6 +1,6 @@
 """BIDS: what the name of a NIfTI file says, and the side-cars that describe it.
 
-Source: Brain Imaging Data Structure 1.10, "File name structure" and "The Inheritance Principle".
+Source: Brain Imaging Data Structure 1.11, "File name structure" and "The Inheritance Principle".
 """
 
 from __future__ import annotations
@@ -58,12 +58,20 @@ _LONG = {
     "den": "density",
     "label": "label",
     "desc": "description",
+    "atlas": "atlas",
+    "scale": "scale",
+    "tpl": "template",
+    "cohort": "cohort",
+    "nuc": "nucleus",
+    "voi": "voi",
 }
 ENTITIES = frozenset(_LONG.values())
 """Attributes that come of a file's name."""
 
 _DATATYPES = frozenset(
-    ("anat", "func", "dwi", "fmap", "perf", "pet", "meg", "eeg", "ieeg", "beh", "micr", "nirs")
+    """
+    anat func dwi fmap perf pet meg eeg ieeg emg beh micr nirs mrs motion phenotype
+    """.split()  # noqa: SIM905
 )
 _MODALITIES = {"anat": "MR", "func": "MR", "dwi": "MR", "fmap": "MR", "perf": "MR", "pet": "PT"}
 

@@ -37,6 +37,7 @@ Attributes = dict[str, Any]
 MAX_AGE_YEARS = 90
 _MAX_TEXT = 256
 _MAX_VALUES = 64
+MAX_NUMBERS = 1024
 _MAX_DEPTH = 8
 _LABEL_MAX = 48
 _CODE = re.compile(r"[A-Z0-9][A-Z0-9_ ./+-]{0,63}", re.IGNORECASE)
@@ -314,7 +315,7 @@ def allowed_value(keyword: str, values: list[Any], scrub: Scrubber) -> Any:
     """Value of an attribute as metadata, None when it must not or cannot be one."""
     clean: list[Any]
     if keyword in allowed.NUMBERS:
-        clean = [number for value in values if (number := _number(value)) is not None]
+        clean = [found for value in values if (found := number(value)) is not None]
     elif keyword in allowed.DATES:
         clean = [day for value in values if (day := dicom_day(str(value))) is not None]
     elif keyword in allowed.UIDS:
@@ -334,7 +335,7 @@ def allowed_value(keyword: str, values: list[Any], scrub: Scrubber) -> Any:
         return None
     if len(clean) != len(values) and len(values) > 1 and keyword in allowed.NUMBERS:
         return None  # a vector that lacks a component says something else
-    if not clean or len(clean) > _MAX_VALUES:
+    if not clean or len(clean) > (MAX_NUMBERS if keyword in allowed.NUMBERS else _MAX_VALUES):
         return None
     return clean[0] if len(clean) == 1 else clean
 
@@ -345,14 +346,17 @@ def clean_text(text: str, scrub: Scrubber) -> str:
     return " ".join(_A_DATE.sub(" ", scrub(text)).split())[:_MAX_TEXT]
 
 
-def _number(value: Any) -> int | float | None:
+def number(value: Any) -> int | float | bool | None:
+    """What a value is as a number, None when it is none, or not finite."""
+    if isinstance(value, bool):
+        return value
     try:
-        number = float(value)
+        found = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    if not math.isfinite(number):
+    if not math.isfinite(found):
         return None
-    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+    return int(found) if found.is_integer() and abs(found) < 2**53 else found
 
 
 def dicom_day(text: str) -> str | None:
@@ -407,8 +411,8 @@ def label(attributes: Mapping[str, Any]) -> str:
         if text:
             return text
     modality = str(attributes.get("Modality", "series"))
-    number = attributes.get("SeriesNumber")
-    return modality if number is None else f"{modality}-{number}"
+    place = attributes.get("SeriesNumber")
+    return modality if place is None else f"{modality}-{place}"
 
 
 def segment(text: str) -> str:

@@ -52,8 +52,9 @@ def geometry(
     Returns
     -------
     dict
-        ``Columns``, ``Rows``, ``NumberOfSlices``, ``NumberOfTimepoints``; ``VoxelSizeX``, ``Y``,
-        ``Z`` in mm; ``RepetitionTime`` in ms; ``VoxelType``, ``Orientation`` (``RAS``), ``Space``.
+        ``Columns``, ``Rows``, ``NumberOfSlices``, ``NumberOfTimepoints``, and for a fifth dimension
+        ``NumberOfComponents``; ``VoxelSizeX``, ``Y``, ``Z`` in mm; ``RepetitionTime`` in ms;
+        ``VoxelType``, ``Orientation`` (``RAS``), ``Space``.
 
     Raises
     ------
@@ -199,7 +200,7 @@ def _needed_bytes(header: Any) -> int:
 def _describe(header: Any) -> dict[str, Any]:
     nibabel: Any = _nibabel()
 
-    shape = [*(int(size) for size in header.get_data_shape()), 1, 1, 1, 1][:4]
+    shape = [*(int(size) for size in header.get_data_shape()), 1, 1, 1, 1, 1][:5]
     zooms = [*(float(size) for size in header.get_zooms()), 0.0, 0.0, 0.0, 0.0][:4]
     try:
         space_unit, time_unit = header.get_xyzt_units()
@@ -216,6 +217,8 @@ def _describe(header: Any) -> dict[str, Any]:
     for name, size in zip(("VoxelSizeX", "VoxelSizeY", "VoxelSizeZ"), zooms, strict=False):
         if math.isfinite(size) and size > 0:
             found[name] = round(size * scale, 6)
+    if shape[4] > 1:
+        found["NumberOfComponents"] = shape[4]
     period_s = zooms[3] * _S_PER_UNIT.get(time_unit, 1.0)
     if shape[3] > 1 and 0 < period_s <= _MAX_PERIOD_S:
         found["RepetitionTime"] = round(period_s * 1000, 3)

@@ -15,12 +15,14 @@ from medgrid.images.bids import (
     whole_dataset,
 )
 from medgrid.images.deidentify import (
+    MAX_NUMBERS,
     Scrubber,
     age_years,
     allowed_value,
     clean_text,
     id_words,
     label,
+    number,
     person_words,
     segment,
 )
@@ -202,9 +204,13 @@ def side_car_attributes(fields: Mapping[str, Any], scrub: Scrubber) -> dict[str,
 def _clean(name: str, value: Any, scrub: Scrubber) -> Any:
     values = value if isinstance(value, list) else [value]
     known = allowed_value(name, [one for one in values if one is not None], scrub)
-    if known is not None or name not in allowed.BIDS_FIELDS:
+    if known is not None:
         return known
-    if len(values) > _MAX_VALUES or not all(isinstance(one, str | int | float) for one in values):
+    clean: list[Any] = []
+    if name in allowed.BIDS_NUMBERS and len(values) <= MAX_NUMBERS:
+        clean = [found for one in values if (found := number(one)) is not None]
+    elif name in allowed.BIDS_TEXTS and len(values) <= _MAX_VALUES:
+        clean = [clean_text(str(one), scrub) for one in values if not isinstance(one, list | dict)]
+    if not any(one != "" for one in clean) or len(clean) != len(values):
         return None
-    clean = [clean_text(one, scrub) if isinstance(one, str) else one for one in values]
-    return (clean if isinstance(value, list) else clean[0]) or None
+    return clean if isinstance(value, list) else clean[0]

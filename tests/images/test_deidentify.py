@@ -61,7 +61,7 @@ def test_a_name_in_every_attribute_comes_out_of_none() -> None:
 
 def test_what_names_is_not_even_listed() -> None:
     every = allowed.UIDS | allowed.DATES | allowed.FREE_TEXT | allowed.CODES | allowed.NUMBERS
-    for keyword in sorted(every | allowed.BIDS_FIELDS):
+    for keyword in sorted(every | allowed.BIDS_NUMBERS | allowed.BIDS_TEXTS):
         for part in (
             "Institution",
             "Physician",

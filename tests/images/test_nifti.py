@@ -49,6 +49,14 @@ def test_geometry_of_nibabels_files() -> None:
     assert (second["Columns"], second["Rows"], second["NumberOfSlices"]) == (32, 20, 12)
 
 
+def test_a_field_of_vectors_has_components(tmp_path: Path) -> None:
+    image: Any = nibabel.nifti1.Nifti1Image(np.zeros((4, 5, 6, 1, 3), np.float32), np.eye(4))
+    image.to_filename(tmp_path / "warp.nii")
+    found = read(tmp_path / "warp.nii")
+    assert (found["NumberOfTimepoints"], found["NumberOfComponents"]) == (1, 3)
+    assert "NumberOfComponents" not in read(nibabel_file("functional.nii"))
+
+
 def test_a_period_under_the_wrong_unit_is_left_out() -> None:
     assert "RepetitionTime" not in read(nibabel_file("example4d.nii.gz"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -150,6 +151,35 @@ def test_a_broken_side_car_is_told(tmp_path: Path, content: str, reason: str) ->
     path = write_nifti(tmp_path / "x.nii")
     (tmp_path / "x.json").write_text(content)
     assert volume(path).problem == f"side-car x.json {reason}"
+
+
+def test_numbers_truth_values_and_codes_of_a_side_car(tmp_path: Path) -> None:
+    path = write_nifti(tmp_path / "x.nii")
+    fields: dict[str, Any] = {
+        "SliceTiming": [number / 100 for number in range(96)],
+        "FlipAngle": [2] * 100,
+        "SkullStripped": False,
+        "MTState": True,
+        "PostLabelingDelay": [0.25, 1.5],
+        "InjectionStart": 0,
+        "MTPulseShape": "GAUSSIAN",
+        "B0FieldIdentifier": ["pepolar_fmap0", "pepolar_fmap1"],
+        "ReconMethodParameterUnits": ["none", "mm"],
+    }
+    broken = {
+        "EffectiveEchoSpacing": "Meier",
+        "TotalReadoutTime": 10**400,
+        "DwellTime": [[1.0]],
+        "VolumeTiming": [0.0, None, "x"],
+        "FrameDuration": [1.0] * 2000,
+        "WaterFatShift": float("inf"),
+        "TaskName": {"Meier": "Anna"},
+        "PulseSequenceType": "",
+    }
+    write_json(tmp_path / "x.json", fields | broken)
+    found = volume(path).attributes
+    assert {name: found.get(name) for name in fields} == fields
+    assert not broken.keys() & found.keys()
 
 
 def test_a_side_car_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
