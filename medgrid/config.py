@@ -26,7 +26,6 @@ __all__ = [
     "user_cache_dir",
 ]
 
-_MAX_YAML_BYTES = 4 * 1024 * 1024
 _CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)  # this file system, or not this user
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGTP]?)(?:i?B)?", re.IGNORECASE)
 
@@ -197,40 +196,21 @@ def _typed(source: str, name: str, kind: str, value: Any) -> Any:
 
 
 def load_yaml(file: Path) -> Any:
-    """Read a YAML file safely: no tags, no aliases, no key twice, bounded size.
+    """Read a YAML file; see `medgrid.documents.read_yaml`.
 
     Raises
     ------
     ConfigError
         The file cannot be read or is not such YAML.
     """
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.events.AliasEvent):
-                mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-                raise yaml.composer.ComposerError(None, None, "aliases are not allowed", mark)
-            return super().compose_node(parent, index)
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            names = set()
-            for key, _ in node.value:
-                if isinstance(key, yaml.ScalarNode) and key.value in names:
-                    text = f"the key {key.value!r} stands twice"
-                    raise yaml.constructor.ConstructorError(None, None, text, key.start_mark)
-                names.add(key.value if isinstance(key, yaml.ScalarNode) else None)
-            return super().construct_mapping(node, deep)
+    from medgrid.documents import Unreadable, read_file, read_yaml
 
     try:
-        if file.stat().st_size > _MAX_YAML_BYTES:
-            raise ConfigError(f"{file}: larger than {_MAX_YAML_BYTES} bytes")
-        with file.open(encoding="utf-8") as stream:
-            return yaml.load(stream, Loader)  # noqa: S506 - a SafeLoader
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{file}: cannot be read: {getattr(exc, 'strerror', exc)}") from exc
-    except yaml.YAMLError as exc:
-        raise ConfigError(f"{file}: not valid YAML: {' '.join(str(exc).split())}") from exc
+        return read_yaml(read_file(file))
+    except OSError as exc:
+        raise ConfigError(f"{file}: cannot be read: {exc.strerror}") from exc
+    except Unreadable as exc:
+        raise ConfigError(f"{file}: {exc}") from exc
 
 
 def parse_size(text: str) -> int:

@@ -89,7 +89,7 @@ def test_the_commented_sample_shows_the_defaults(tmp_path: Path) -> None:
 def test_a_large_file_is_not_read(tmp_path: Path) -> None:
     file = tmp_path / "large.yaml"
     file.write_bytes(b" " * (4 * 1024 * 1024 + 1))
-    with pytest.raises(ConfigError, match="larger than 4194304 bytes"):
+    with pytest.raises(ConfigError, match="larger than 4 MiB"):
         load_yaml(file)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from medgrid.actions.progress import Progress
 from medgrid.actions.scratch import scratch_folder
 from medgrid.actions.transfer import OnBad, fetch_file, read_small
 from medgrid.algorithms.options import options
+from medgrid.documents import Unreadable, read_json
 from medgrid.errors import AlreadyExists, IntegrityError, MedgridError, NotFound, UsageError
 from medgrid.model import (
     LFN,
@@ -236,9 +236,9 @@ def inherited(sources: Sequence[GridObject]) -> dict[str, Any]:
 def _numbers(content: bytes, names: Sequence[str], where: str) -> dict[str, int | float]:
     """Read numbers by name from a JSON object; one that is null or not finite is left out."""
     try:
-        document = json.loads(content)
-    except ValueError:
-        raise IntegrityError(f"{where} is not JSON") from None
+        document = read_json(content)
+    except Unreadable as exc:
+        raise IntegrityError(f"{where}: {exc}") from None
     if not isinstance(document, dict):
         raise IntegrityError(f"{where} is not a JSON object")
     found: dict[str, int | float] = {}

@@ -14,12 +14,11 @@ from medgrid.algorithms.checks import problems
 from medgrid.algorithms.lockfile import read_lock
 from medgrid.algorithms.options import options
 from medgrid.algorithms.schema import check_schema, json_path
+from medgrid.documents import Unreadable, read_file, read_json
 from medgrid.errors import ConfigError
 from medgrid.model import Sha256
 
 __all__ = ["LoadedAlgorithm", "algorithm_digest", "load", "validate"]
-
-_MAX_DESCRIPTOR_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +55,11 @@ def load(path: Path) -> LoadedAlgorithm:
         where in the file.
     """
     try:
-        if path.stat().st_size > _MAX_DESCRIPTOR_BYTES:
-            raise ConfigError(f"{path}: larger than {_MAX_DESCRIPTOR_BYTES} bytes")
-        descriptor = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        descriptor = read_json(read_file(path), strict=True)
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read: {str(exc.strerror).lower()}") from exc
-    except json.JSONDecodeError as exc:
-        raise ConfigError(
-            f"{path}: not valid JSON: {exc.msg.lower()} at line {exc.lineno} column {exc.colno}"
-        ) from exc
-    except (UnicodeDecodeError, ValueError, RecursionError) as exc:
-        raise ConfigError(f"{path}: not valid JSON") from exc
+    except Unreadable as exc:
+        raise ConfigError(f"{path}: {exc}") from exc
     validate(descriptor, str(path))
     environment = options(descriptor).get("environment", {})
     if isinstance(environment.get("lock"), str):
@@ -82,10 +75,6 @@ def load(path: Path) -> LoadedAlgorithm:
     loaded = LoadedAlgorithm(descriptor, bundle, Sha256(""))
     digest = algorithm_digest(descriptor, loaded.bundle_sha256)
     return LoadedAlgorithm(descriptor, bundle, digest)
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(name)
 
 
 def algorithm_digest(descriptor: Mapping[str, Any], bundle_sha256: Sha256 | None) -> Sha256:

@@ -5,14 +5,14 @@ Source: Brain Imaging Data Structure 1.11, "File name structure" and "The Inheri
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
+
+from medgrid.documents import MAX_BYTES, Unreadable, read_json, read_table
 
 __all__ = [
     "ENTITIES",
@@ -26,7 +26,6 @@ __all__ = [
     "whole_dataset",
 ]
 
-_MAX_JSON_BYTES = 4 * 1024 * 1024
 _MAX_LEVELS = 12
 _NAME = re.compile(r"((?:[a-z]+-[A-Za-z0-9+]+_)*)([A-Za-z0-9]+)")
 _LONG = {
@@ -140,7 +139,7 @@ class SideCar:
         fields, problem = _read_json(path, _stamp(path))
         self.fields.update(fields)
         if problem:
-            self.problem = f"side-car {os.path.basename(path)} {problem}"
+            self.problem = f"side-car {os.path.basename(path)}: {problem}"
 
 
 def dataset_root(path: str) -> str | None:
@@ -244,11 +243,11 @@ def _read_json(path: str, _at: tuple[int, int]) -> tuple[dict[str, Any], str]:
     if isinstance(data, str):
         return {}, data
     try:
-        document = json.loads(data.decode("utf-8-sig"))
-    except (UnicodeDecodeError, ValueError, RecursionError):
-        return {}, "is not valid JSON"
+        document = read_json(data)
+    except Unreadable as exc:
+        return {}, str(exc)
     if not isinstance(document, dict):
-        return {}, "is no JSON object"
+        return {}, "no JSON object"
     return document, ""
 
 
@@ -257,10 +256,9 @@ def _read(path: str) -> bytes | str:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as stream:
-            data = stream.read(_MAX_JSON_BYTES + 1)
+            return stream.read(MAX_BYTES + 1)
     except OSError as exc:
         return f"cannot be read: {(exc.strerror or type(exc).__name__).lower()}"
-    return data if len(data) <= _MAX_JSON_BYTES else "is larger than 4 MiB"
 
 
 def dataset_name(root: str) -> str:
@@ -275,23 +273,31 @@ class Participant(NamedTuple):
 
     age: str = ""
     sex: str = ""
+    problem: str = ""  # why the table could not be read
 
 
 def participant(root: str, subject: str) -> Participant:
     """Look a subject up in a dataset's ``participants.tsv``."""
     path = os.path.join(root, "participants.tsv")
-    return _participants(path, _stamp(path)).get(subject, Participant())
+    found, problem = _participants(path, _stamp(path))
+    return Participant(problem=problem) if problem else found.get(subject, Participant())
 
 
 @lru_cache(maxsize=16)
-def _participants(path: str, _at: tuple[int, int]) -> dict[str, Participant]:
+def _participants(path: str, _at: tuple[int, int]) -> tuple[dict[str, Participant], str]:
+    """What the table says by subject, and what is wrong with it; there need be none."""
+    if not os.path.lexists(path):
+        return {}, ""
     data = _read(path)
     if isinstance(data, str):
-        return {}
-    rows = csv.DictReader(data.decode("utf-8-sig", "replace").splitlines(), delimiter="\t")
-    found = {}
-    for row in rows:
-        subject = (row.get("participant_id") or "").removeprefix("sub-")
-        if subject:
-            found[subject] = Participant(row.get("age") or "", row.get("sex") or "")
-    return found
+        return {}, f"participants.tsv: {data}"
+    try:
+        rows = read_table(data)
+    except Unreadable as exc:
+        return {}, f"participants.tsv: {exc}"
+    found = {
+        subject: Participant(row.get("age", ""), row.get("sex", ""))
+        for row in rows
+        if (subject := row.get("participant_id", "").removeprefix("sub-"))
+    }
+    return found, ""

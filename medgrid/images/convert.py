@@ -6,7 +6,6 @@ https://doi.org/10.1016/j.jneumeth.2016.03.001.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from medgrid.documents import Unreadable, read_file, read_json
 from medgrid.errors import ConfigError, MedgridError
 from medgrid.images.deidentify import keyed, scrubber_of
 from medgrid.images.dicom import full_header
@@ -126,8 +126,8 @@ def convert(instances: Path, target: Path, known: Mapping[str, Any]) -> list[Con
 
 def _side_car(path: Path) -> dict[str, Any]:
     try:
-        fields = json.loads(path.read_text("utf-8", "replace"))
-    except (OSError, ValueError):
+        fields = read_json(read_file(path).decode("utf-8", "replace").encode())
+    except (OSError, Unreadable):
         return {}
     return fields if isinstance(fields, dict) else {}
 

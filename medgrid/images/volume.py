@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from medgrid.images import allowed
 from medgrid.images.bids import (
     BidsName,
+    Participant,
     dataset_name,
     dataset_root,
     participant,
@@ -43,7 +44,8 @@ class Volume(NamedTuple):
 
     `patient_id` and `issuer` are empty when nothing says whose it is; `dataset` is the name of the
     BIDS dataset whose subject `patient_id` is. `label` is empty when nothing
-    but the file's name could be one. `problem` says why a side-car could not be read.
+    but the file's name could be one. `problem` says why a side-car, or the
+    table of participants, could not be read.
 
     `nominative` is what names the patient (`medgrid.images.nominative`), to be sealed.
     `attributes` hold the dates and UIDs of the side-car: `medgrid.images.deidentify.keyed` replaces
@@ -92,8 +94,8 @@ def read_volume(path: str, descriptor: int, size_bytes: int, compressed: bool) -
     attributes = shape | side_car_attributes(car.fields, scrub)
     if name:
         attributes |= _entities(name, whose)
-    if name and dataset:
-        attributes |= _participant(dataset, name.subject)
+    known = participant(dataset, name.subject) if name and dataset else Participant()
+    attributes |= _participant(known)
     return Volume(
         filename="image.nii.gz" if compressed else "image.nii",
         patient_id=whose.patient_id,
@@ -102,7 +104,7 @@ def read_volume(path: str, descriptor: int, size_bytes: int, compressed: bool) -
         session=_session(name),
         label=_label(name, attributes, whose),
         attributes=attributes,
-        problem=car.problem,
+        problem=car.problem or known.problem,
         nominative=nominative_fields(car.fields) | whose.ids,
     )
 
@@ -143,8 +145,7 @@ def _entities(name: BidsName, whose: _Whose) -> dict[str, str]:
     return {key: value for key, value in name.attributes.items() if not scrub.finds(value)}
 
 
-def _participant(dataset: str, subject: str) -> dict[str, Any]:
-    found = participant(dataset, subject)
+def _participant(found: Participant) -> dict[str, Any]:
     attributes: dict[str, Any] = {}
     sex = found.sex.strip().upper()[:1]
     if sex in ("M", "F", "O"):

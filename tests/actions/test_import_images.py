@@ -375,10 +375,11 @@ def test_with_an_issuer_subjects_are_its_patients(bring: Importer, tmp_path: Pat
 def test_a_volume_whose_side_car_is_broken_waits(bring: Importer, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     write_nifti(folder / "a.nii")
-    (folder / "a.json").write_text("{")
+    (folder / "a.json").write_text("[")
+    reason = "side-car a.json: not valid JSON: expecting value at line 1 column 2"
     for _ in range(2):
         assert bring(folder).failed == 1
-        assert bring.reasons == [("a.nii", "side-car a.json is not valid JSON")]
+        assert bring.reasons == [("a.nii", reason)]
     write_json(folder / "a.json", {"FlipAngle": 9})
     assert bring(folder).new == 1
 

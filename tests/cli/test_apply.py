@@ -155,7 +155,7 @@ def test_json_lines(grid_prompt: Prompt, file: Path) -> None:
         ("sites: {a: {}, a: {}}", "not valid YAML: the key 'a' stands twice"),
         ("sites: {a: &x {}, b: *x}", "not valid YAML: aliases are not allowed"),
         ("sites: {a: !!python/object:os.system {}}", "not valid YAML: could not determine a cons"),
-        ("sites: {a", "not valid YAML: while parsing a flow mapping"),
+        ("sites: {a", "not valid YAML: expected ',' or '}', but got "),
     ],
 )
 def test_a_wrong_file_is_told_by_its_key(tmp_path: Path, text: str, message: str) -> None:

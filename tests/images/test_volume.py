@@ -132,6 +132,20 @@ def test_a_sex_in_full_is_known_by_its_first_letter(tmp_path: Path) -> None:
     assert "PatientSex" not in found[1]
 
 
+def test_a_table_of_participants_of_any_form(tmp_path: Path) -> None:
+    root = write_bids(tmp_path / "d")
+    path = next(iter(sorted(root.glob("sub-01/ses-pre/anat/*.gz"))))
+    table = root / "participants.tsv"
+    table.write_text("participant_id\tage\tnotes\nsub-01\t33\t" + "x" * 200_000 + "\n")
+    assert volume(path).attributes["PatientAge"] == 33
+    table.write_bytes("participant_id\tage\nsub-01\t34\n".encode("utf-16"))
+    assert volume(path).attributes["PatientAge"] == 34
+    table.write_bytes(b"x" * (5 * 1024 * 1024))
+    assert volume(path).problem == "participants.tsv: larger than 4 MiB"
+    table.unlink()
+    assert volume(path).problem == ""
+
+
 def test_nothing_but_a_name_gives_no_label(tmp_path: Path) -> None:
     found = volume(write_nifti(tmp_path / "Meier_Anna.nii"))
     assert (found.patient_id, found.label, found.session) == ("", "", "")
@@ -141,16 +155,16 @@ def test_nothing_but_a_name_gives_no_label(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("{", "is not valid JSON"),
-        ("[1]", "is no JSON object"),
-        ("[" * 100_000, "is not valid JSON"),
-        ("1" * (5 * 1024 * 1024), "is larger than 4 MiB"),
+        ('{"a" 1}', "not valid JSON: expecting ':' delimiter at line 1 column 6"),
+        ("[1]", "no JSON object"),
+        ("[" * 100_000, "nested more than 64 deep"),
+        ("1" * (5 * 1024 * 1024), "larger than 4 MiB"),
     ],
 )
 def test_a_broken_side_car_is_told(tmp_path: Path, content: str, reason: str) -> None:
     path = write_nifti(tmp_path / "x.nii")
     (tmp_path / "x.json").write_text(content)
-    assert volume(path).problem == f"side-car x.json {reason}"
+    assert volume(path).problem == f"side-car x.json: {reason}"
 
 
 def test_numbers_truth_values_and_codes_of_a_side_car(tmp_path: Path) -> None:
@@ -187,7 +201,7 @@ def test_a_side_car_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     write_json(tmp_path / "real.json", {"FlipAngle": 9})
     (tmp_path / "x.json").symlink_to(tmp_path / "real.json")
     assert (
-        volume(path).problem == "side-car x.json cannot be read: too many levels of symbolic links"
+        volume(path).problem == "side-car x.json: cannot be read: too many levels of symbolic links"
     )
 
 
