@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import json
+import subprocess
 from pathlib import Path
+from typing import Any
 
-from medgrid.images.convert import converter_version
+import nibabel
+import numpy as np
+
+from medgrid.images.convert import converter, converter_version
 from medgrid.model import LFN, DataClass, ObjectKind, Review
-from tests.lab.dicoms import write_series
+from tests.lab.dicoms import write_mosaic, write_series
 from tests.lab.importer import Importer
 
 
@@ -39,6 +45,40 @@ def test_a_series_gets_a_volume_and_its_derivation(bring: Importer, tmp_path: Pa
     voxels = gzip.decompress(bring.content(item))
     assert len(voxels) == 352 + 64 * 64 * 4 * 2
     assert list(bring.grid.settings.cache_dir.iterdir()) == []
+
+
+def test_a_mosaic_is_what_dcm2niix_makes_of_the_original(bring: Importer, tmp_path: Path) -> None:
+    """Its twin lacks the CSA header, without which it would be mirrored."""
+    write_mosaic(tmp_path / "in")
+    (tmp_path / "out").mkdir()
+    command = [converter(), "-z", "n", "-f", "x", "-o", str(tmp_path / "out"), str(tmp_path / "in")]
+    subprocess.run(command, check=True, capture_output=True)
+    wanted: Any = nibabel.load(tmp_path / "out" / "x.nii")
+    said = json.loads((tmp_path / "out" / "x.json").read_text())
+    bring(tmp_path / "in", nifti=True)
+    (_, item) = bring.new
+    found: Any = nibabel.nifti1.Nifti1Image.from_bytes(gzip.decompress(bring.content(item)))
+    assert np.array_equal(found.dataobj, wanted.dataobj)
+    assert np.array_equal(found.affine, wanted.affine)
+    assert nibabel.aff2axcodes(found.affine) == ("L", "S", "A")
+    for name in (
+        "PhaseEncodingDirection",
+        "SliceTiming",
+        "EffectiveEchoSpacing",
+        "TotalReadoutTime",
+    ):
+        assert item.attributes[name] == said[name]
+
+
+def test_the_grid_gives_what_is_not_at_hand(bring: Importer, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    write_mosaic(folder)
+    bring(folder)
+    (folder / "IM2.dcm").unlink()
+    bring(folder, nifti=True)
+    (item,) = bring.new
+    assert item.attributes["NumberOfTimepoints"] == 2
+    assert item.attributes["SliceTiming"] == [0, 0.5, 0.25, 0.75]
 
 
 def test_what_waits_for_a_person_gives_what_waits(bring: Importer, tmp_path: Path) -> None:
