@@ -70,6 +70,8 @@ class ImportRequest:
         Processes that read headers; 0 is one per processor.
     dry_run : bool
         Change nothing.
+    again : bool
+        Read files, too, that could not be imported before and have not changed since.
     team : sequence of str
         Identities that care for the patients who are new; empty is as the settings say.
     """
@@ -82,6 +84,7 @@ class ImportRequest:
     keep_names: bool = False
     jobs: int = 0
     dry_run: bool = False
+    again: bool = False
     team: Sequence[str] = ()
 
 
@@ -104,6 +107,7 @@ class Summary:
     unchanged: int = 0  # imported before, and not read again
     known: int = 0  # read, and in the grid already
     failed: int = 0
+    failed_before: int = 0  # told then, and not read again
     left_out: Counter[str] = field(default_factory=Counter)  # by reason
     new: int = 0  # objects
     versions: int = 0  # objects that are a new version of an LFN
@@ -114,8 +118,8 @@ def import_images(
 ) -> Summary:
     """Import all images below some places.
 
-    What cannot be read is told to `listener`, the rest goes in. Killed at any point, nothing is
-    half registered, and the next import goes on.
+    What cannot be read is told to `listener`, once, and the rest goes in. Killed at any point,
+    nothing is half registered, and the next import goes on.
 
     Raises
     ------
@@ -138,7 +142,8 @@ def import_images(
     if request.nifti and not request.dry_run:
         work.convert(progress)
     summary = work.summary
-    if not (summary.imported or summary.unchanged or summary.known or summary.failed):
+    found = summary.imported or summary.unchanged or summary.known
+    if not (found or summary.failed or summary.failed_before):
         where = ", ".join(map(repr, request.paths))
         what = f"{summary.files} files, none DICOM or NIfTI" if summary.files else "no files"
         raise NotFound(f"no images below {where}: {what}")
@@ -257,10 +262,10 @@ class _Import:
                 self._holds(before.object_id, path)
             return True
         reader, is_failure, reason = before.outcome.split(" ", 2)
-        if reader != _READER:
+        if reader != _READER or self.request.again:
             return False
         if is_failure == "failed":
-            self._failed(Failure(path, reason))
+            self.summary.failed_before += 1
         else:
             self.summary.left_out[reason] += 1
         return True

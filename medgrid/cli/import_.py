@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--team", multiple=True, metavar="NAME", help="Who cares for patients who are new; repeat."
 )
+@click.option("--again", is_flag=True, help="Also read files that could not be imported before.")
 @click.option("--dry-run", is_flag=True, help="Say what would be imported, change nothing.")
 @pass_session
 def import_(
@@ -49,6 +50,7 @@ def import_(
     keep_names: bool,
     jobs: int | None,
     team: tuple[str, ...],
+    again: bool,
     dry_run: bool,
 ) -> None:
     """Bring DICOM and NIfTI images into the grid, and print the LFNs of what is new.
@@ -57,12 +59,14 @@ def import_(
     file becomes one, described by its BIDS name and side-car. Patients get pseudonyms, and no
     metadata names them; the original bytes are kept in the object alone. Files unchanged since
     the last import are not read again. What cannot be imported is listed with its reason, the
-    rest goes in (exit status 3).
+    rest goes in (exit status 3); unchanged, it is counted alone the next time, until --again.
     """
     from medgrid.actions.import_images import ImportRequest, import_images
     from medgrid.model import LFN
 
-    request = ImportRequest(paths, LFN(to), se, issuer, nifti, keep_names, jobs or 0, dry_run, team)
+    request = ImportRequest(
+        paths, LFN(to), se, issuer, nifti, keep_names, jobs or 0, dry_run, again, team
+    )
     telling = _Telling(session)
     summary = import_images(
         session.open_grid(), request, telling, progress(session, "reading headers")
@@ -131,6 +135,7 @@ def _print_summary(session: Session, summary: Summary, dry_run: bool) -> None:
                 "unchanged": summary.unchanged,
                 "known": summary.known,
                 "failed": summary.failed,
+                "failed_before": summary.failed_before,
                 "left_out": dict(summary.left_out),
             },
         )
@@ -147,6 +152,7 @@ def _print_summary(session: Session, summary: Summary, dry_run: bool) -> None:
         ("unchanged", summary.unchanged),
         ("in the grid already", summary.known),
         ("failed", summary.failed),
+        ("failed before (--again lists them)", summary.failed_before),
     ):
         if count:
             parts.append(f"{text}: {_count(count, 'file')}")

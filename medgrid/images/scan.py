@@ -87,8 +87,7 @@ def _read(path: str, root: str, descriptor: int, stamp: FileStamp) -> Scanned:
     name = path.lower()
     is_image_name = name.endswith(_IMAGE_NAMES) or path == root
     if stamp.size_bytes == 0:
-        bare = "." not in os.path.basename(name)
-        return Scanned(path, root, stamp, reason="empty file", is_failure=is_image_name or bare)
+        return Scanned(path, root, stamp, reason="empty file", is_failure=path == root)
     head = os.pread(descriptor, _HEAD_BYTES, 0)
     if head[128:132] != b"DICM":
         compressed = head[:2] == b"\x1f\x8b"

@@ -86,6 +86,7 @@ def test_json(grid_prompt: Prompt, tmp_path: Path) -> None:
         "unchanged": 0,
         "known": 0,
         "failed": 1,
+        "failed_before": 0,
         "left_out": {},
     }
     assert error["exit_code"] == 3

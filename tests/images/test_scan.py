@@ -76,9 +76,9 @@ def test_pydicoms_odd_files(name: str, reason: str, is_failure: bool) -> None:
 def test_broken_files(tmp_path: Path) -> None:
     whole = encoded(instance())
     for name, data, expected in (
-        ("empty.dcm", b"", ("empty file", True)),
-        ("IM0001", b"", ("empty file", True)),
-        ("empty.nii", b"", ("empty file", True)),
+        ("empty.dcm", b"", ("empty file", False)),
+        ("IM0001", b"", ("empty file", False)),
+        ("empty.nii", b"", ("empty file", False)),
         ("__init__.py", b"", ("empty file", False)),
         ("text.dcm", b"hello", ("not a DICOM file", True)),
         ("text.nii", b"hello", ("too short for a NIfTI header", True)),
@@ -104,6 +104,7 @@ def test_broken_files(tmp_path: Path) -> None:
         "neither DICOM nor NIfTI",
         True,
     ), "what was named must be an image"
+    assert told(tmp_path / "empty.nii", str(tmp_path / "empty.nii")) == ("empty file", True)
 
 
 def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
