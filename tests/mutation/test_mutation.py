@@ -131,6 +131,33 @@ def test_what_tests_see_is_killed_and_what_none_sees_survives(tmp_path: Path) ->
     assert again.stdout.split()[-7:] == ["all", "2", "0", "1", "0", "0", "33.3"]
 
 
+@pytest.mark.parametrize(
+    ("python", "why"),
+    [
+        ("exit 3", "tests cannot be collected"),
+        (
+            f'case "$*" in *--collect-only*) exec {sys.executable} "$@";; esac; exit 3',
+            "the copy does not work without a fault, either",
+        ),
+    ],
+)
+def test_an_environment_that_is_broken_lets_no_mutant_survive(
+    tmp_path: Path, python: str, why: str
+) -> None:
+    root = project(tmp_path / "project", SIZES, TESTS.replace("SLEEP_S", "1"))
+    results = tmp_path / "results"
+    words = ("--resume", str(results), "--coverage", str(tmp_path / "seen"))
+    assert mutate(root, *words, "--collect", "tests").returncode == 0
+    program = root / ".venv" / "bin" / "python"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\n{python}\n")
+    program.chmod(0o755)
+    ran = mutate(root, *words)
+    assert ran.returncode == 1
+    assert why in ran.stderr
+    assert not list(results.glob("results*"))
+
+
 def test_each_state_of_a_checkout_has_results_of_its_own(tmp_path: Path) -> None:
     root = project(tmp_path / "project", SIZES, "def test_one(): pass\n")
     words = ("--collect", "tests")

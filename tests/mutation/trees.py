@@ -41,8 +41,10 @@ class Tree:
 
     def tests(self) -> frozenset[str]:
         """Names of all tests there are."""
-        self.pytest("--collect-only", "tests", limit_s=_COLLECT_S)
+        code = self.pytest("--collect-only", "tests", limit_s=_COLLECT_S)
         lines = self.log.read_text(errors="replace").splitlines()
+        if code != 0:
+            raise RuntimeError("\n".join(["tests cannot be collected", *lines[-20:]]))
         return frozenset(line for line in lines if "::" in line)
 
     def pytest(self, *words: str, limit_s: float) -> int | None:

@@ -17,7 +17,8 @@ _SLACK = 10  # so many times its usual time a test may take: the machine may be 
 _START_S = 30.0
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 _HANGS = "from pytest-timeout"
-_FAILED_CODE, _NONE_CODE = 1, 5
+_NONE_CODE = 5
+_ENDED = "(pytest ended with"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,11 @@ def _confirmed(tree: Tree, mutant: Mutant, tests: Tests) -> tuple[str, str]:
             return outcome, by
         one = {by: tests[by]} if by in tests else tests
         is_sure = outcome == "timeout" or _run(tree, mutant, one)[0] != "survived"
-        if is_sure and _run(tree, None, one)[0] == "survived":
+        clean, why = _run(tree, None, one) if is_sure else ("", "")
+        if clean == "survived":
             return outcome, by
+        if why.startswith(_ENDED):
+            raise RuntimeError(f"the copy does not work without a fault, either: {why}")
         names = list(tests)
         first = names.index(by) + 1 if by in tests else len(names)
         tests = {name: tests[name] for name in names[first:]}
@@ -97,4 +101,4 @@ def _told(tree: Tree, tests: Tests) -> tuple[str, str]:
     log = tree.log.read_text(errors="replace")
     found = _FAILED.search(log)
     outcome = "timeout" if _HANGS in log else "killed"
-    return outcome, found[1] if found else f"(pytest ended with {code})"
+    return outcome, found[1] if found else f"{_ENDED} {code})"
