@@ -29,7 +29,7 @@ from medgrid.images.pack import (
 )
 from medgrid.images.patient import PatientKeys
 from medgrid.images.scan import Scanned
-from medgrid.images.volume import Volume
+from medgrid.images.volume import Volume, long_words
 from medgrid.model import LFN, ObjectId, ObjectKind
 
 __all__ = [
@@ -45,7 +45,6 @@ __all__ = [
 ]
 
 _CHUNK_BYTES = 1024 * 1024
-_LONG_WORD = 4  # shorter ones are numbers and labels by accident, as ``01`` of ``ses-01`` is
 
 
 class Failure(NamedTuple):
@@ -161,7 +160,7 @@ class Namer:
 
     def session(self, volume: Volume, keys: PatientKeys | None) -> str:
         """Session of a volume, one that stands for it when it names the patient; may be empty."""
-        words = [word for word in id_words(volume.patient_id) if len(word) >= _LONG_WORD]
+        words = long_words(id_words(volume.patient_id))
         if volume.session and Scrubber(words).finds(volume.session):
             told = neutral_label(self._key, "session", volume.patient_id, volume.session)
             return f"ses-{told}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from medgrid.images import allowed
@@ -30,7 +30,7 @@ from medgrid.images.deidentify import (
 from medgrid.images.nifti import geometry
 from medgrid.images.nominative import nominative_fields
 
-__all__ = ["Volume", "read_volume", "side_car_attributes"]
+__all__ = ["Volume", "long_words", "read_volume", "side_car_attributes"]
 
 _MS_FIELDS = frozenset(
     ("RepetitionTime", "EchoTime", "EchoTime1", "EchoTime2", "InversionTime", "ExposureTime")
@@ -134,14 +134,14 @@ class _Whose(NamedTuple):
         found = {"PatientID": self.patient_id, "IssuerOfPatientID": self.issuer or self.dataset}
         return {name: text for name, text in found.items() if text and self.patient_id}
 
-    @property
-    def long_words(self) -> tuple[str, ...]:
-        """Words that are no number or label by accident, as ``01`` of ``run-01`` is."""
-        return tuple(word for word in self.words if len(word) >= 4)
+
+def long_words(words: Iterable[str]) -> tuple[str, ...]:
+    """Words that are no number or label by accident, as ``01`` of ``run-01`` is."""
+    return tuple(word for word in words if len(word) >= 4)
 
 
 def _entities(name: BidsName, whose: _Whose) -> dict[str, str]:
-    scrub = Scrubber(whose.long_words)
+    scrub = Scrubber(long_words(whose.words))
     return {key: value for key, value in name.attributes.items() if not scrub.finds(value)}
 
 
@@ -166,7 +166,7 @@ def _session(name: BidsName | None) -> str:
 
 def _label(name: BidsName | None, attributes: Mapping[str, Any], whose: _Whose) -> str:
     if name is not None:
-        return segment(Scrubber(whose.long_words)(name.label))
+        return segment(Scrubber(long_words(whose.words))(name.label))
     if "SeriesDescription" in attributes or "ProtocolName" in attributes:
         return label(attributes)
     return ""
