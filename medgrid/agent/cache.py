@@ -82,7 +82,7 @@ class Cache:
         if not missing:
             return [], {}
         size_of = dict(zip(digests, sizes))  # noqa: B905 - Python 3.8
-        coming = sum(size_of.get(sha256, 0) for sha256 in missing)
+        coming = sum(size_of[sha256] for sha256 in missing)
         self.make_room(coming)
         self._bytes = self.size_bytes + coming
         return missing, self._near(missing)

@@ -10,6 +10,7 @@ __all__ = ["Capture"]
 HEAD_BYTES = 8 << 20  # kept from the start
 TAIL_BYTES = 64 << 10  # kept from the end
 _READ_BYTES = 64 << 10
+_READS = 16  # 1 MiB: what a pipe can hold
 _SHOWN_BYTES = 4096
 
 
@@ -35,12 +36,12 @@ class Capture:
         os.close(self.writer)
 
     def pump(self) -> bool:
-        """Read what is there; whether the stream is still open."""
-        while not self._is_over:
+        """Read what is there, 1 MiB at most; whether the stream is still open."""
+        for _ in range(_READS):  # a job that prints faster must not keep us here
             try:
                 chunk = os.read(self.reader, _READ_BYTES)
             except BlockingIOError:
-                return True
+                break
             if not chunk:
                 self._is_over = True
                 break
@@ -52,14 +53,12 @@ class Capture:
             if len(self._tail) > 2 * TAIL_BYTES:
                 del self._tail[:-TAIL_BYTES]
             if len(chunk) < _READ_BYTES:
-                return True
-        return False
+                break
+        return not self._is_over
 
     def finish(self) -> str:
         """Read the rest and close; the last 4 KiB as text."""
-        for _ in range(64):  # a pipe holds at most 1 MiB; writers are dead
-            if not self.pump():
-                break
+        self.pump()  # writers are dead, and their pipe holds no more
         os.close(self.reader)
         beyond = self._seen_bytes - HEAD_BYTES
         if beyond > 0:

@@ -215,7 +215,7 @@ class Server:
         digests = request["digests"]
         if not all(is_sha256(one) for one in digests):
             raise ValueError("not a digest")
-        missing, near = self._cache.ask(self._asking, digests, request.get("sizes", ()))
+        missing, near = self._cache.ask(self._asking, digests, request["sizes"])
         return {"missing": missing, "near": near}
 
     def _launch(self, request: Dict[str, Any]) -> Dict[str, Any]:

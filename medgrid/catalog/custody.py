@@ -191,5 +191,5 @@ class Custody(ReplicaBook):
 
     @staticmethod
     def _has_objects(connection: Connection, pseudonym: str) -> bool:
-        one = select(object_.c.id).where(object_.c.patient == pseudonym).limit(1)
-        return connection.scalar(one) is not None
+        one = exists().where(object_.c.patient == pseudonym)
+        return bool(connection.scalar(select(one)))

@@ -216,7 +216,7 @@ def _describe(header: Any) -> dict[str, Any]:
     }
     for name, size in zip(("VoxelSizeX", "VoxelSizeY", "VoxelSizeZ"), zooms, strict=False):
         if math.isfinite(size) and size > 0:
-            found[name] = round(size * scale, 6)
+            found[name] = round(float(f"{size * scale:.7g}"), 6)  # what 32 bits hold
     if shape[4] > 1:
         found["NumberOfComponents"] = shape[4]
     period_s = zooms[3] * _S_PER_UNIT.get(time_unit, 1.0)

@@ -60,3 +60,18 @@ def test_it_ends_when_nobody_needs_it(start: Start) -> None:
     agent = start(_HOUSEKEEPING_S=0.05, _IDLE_S=0.2)
     agent.join(PATIENCE_S)
     assert agent.exitcode == 0
+
+
+def test_what_a_crash_may_have_torn_is_not_used_again(start: Start, tmp_path: Path) -> None:
+    earlier = start()
+    earlier.kill()
+    earlier.join()
+    root = tmp_path / "agent"
+    folders = {path.relative_to(root) for path in root.rglob("*") if path.is_dir()}
+    (root / "cache" / "ab").mkdir()
+    (root / "cache" / "ab" / "torn").write_bytes(bytes(9))
+    state = root / "run" / "state"
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"boot": "an earlier one"}))
+    start()
+    assert not (root / "cache" / "ab").exists()
+    assert {path.relative_to(root) for path in root.rglob("*") if path.is_dir()} >= folders

@@ -263,8 +263,8 @@ def test_ctrl_c_at_any_moment(grid_prompt: Prompt, delay_s: float) -> None:
     if "medgrid/cli" in err or "Traceback" not in err:
         assert child.returncode in (0, 130, -signal.SIGINT)  # the last before Python listens
         assert "Traceback" not in err
-    else:  # Python itself had not come to us yet
-        assert child.returncode != 0
+    elif "Exception ignored in" not in err:  # which Python says of its own, and goes on
+        assert child.returncode != 0, "Python itself had not come to us yet"
     assert child.returncode != 0 or out.startswith("local\t")
 
 

@@ -6,6 +6,7 @@ import secrets
 import sqlite3
 import stat
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from sqlalchemy import text
 from medgrid.crypto.compartments import Compartments
 from medgrid.crypto.delegation import borrow, lend, lend_again
 from medgrid.crypto.keystore import KeyStore
-from medgrid.crypto.keystore_values import GrantRow, HeaderRow, Released
+from medgrid.crypto.keystore_values import CompartmentId, GrantRow, HeaderRow, Released
 from medgrid.crypto.seals import Seals
 from medgrid.database import connections
 from medgrid.errors import AlreadyExists, ConfigError, Denied, IntegrityError, NotFound, UsageError
@@ -222,6 +223,24 @@ def test_results_of_several_patients_are_their_owners(store: KeyStore) -> None:
     assert (kept.verb, kept.patient, kept.detail) == ("keep", "", "1 objects")
 
 
+@pytest.mark.parametrize(
+    "give",
+    [
+        lambda store, image: store.release([image], "fetch"),
+        lambda store, image: store.seals(["P-1"], "whois"),
+        lambda store, image: store.wraps_for([CompartmentId("P-1", IMAGE, 1)]),
+        lambda store, image: store.delegation(42),
+        lambda store, image: store.recovery("restore"),
+    ],
+    ids=["header", "seal", "wrap", "delegation", "recovery"],
+)
+def test_nothing_is_given_out_before_its_record_is_kept(
+    store: KeyStore, images: list[ObjectId], give: Callable[[KeyStore, ObjectId], object]
+) -> None:
+    with pytest.raises(RuntimeError, match="inside a transaction"), store.transaction():
+        give(store, images[0])
+
+
 def test_names_open_for_the_care_team_alone(store: KeyStore, people: People, alice: Person) -> None:
     mine = Compartments(store, alice, people.trust)
     mine.ensure(["P-1", "P-2"], NAMES)
@@ -286,6 +305,9 @@ def test_brokers_borrow_keys_while_jobs_last(
     with pytest.raises(AlreadyExists) as caught:
         lend(store, 42, {"broker": broker.encryption_public}, keys)
     assert caught.value.message == "the key store has a delegation of submission 42 already"
+    assert [(one.who, one.verb, one.detail) for one in store.audit.records(what="42")] == [
+        ("alice", "delegate", "3 keys")
+    ]
     theirs = store.acting("broker")
     found = borrow(theirs, broker, 42)
     assert [(one.number, one.object_id, one.data_key) for one in found] == keys

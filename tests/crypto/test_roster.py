@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,7 @@ from medgrid.crypto.registration import (
 )
 from medgrid.crypto.revocation import Revocation, RevocationList
 from medgrid.crypto.roster import REVOKED, archive_name, open_roster
+from medgrid.crypto.signed import seal
 from medgrid.errors import AlreadyExists, ConfigError, Denied, IntegrityError, NotFound
 from tests.lab.waiting import PATIENCE_S
 
@@ -211,6 +213,27 @@ def test_an_old_list_of_revocations_is_refused(
     with pytest.raises(ConfigError) as large:
         open_roster(keys, table)
     assert large.value.message == f"{keys / 'revoked.json'}: too large to be a list"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"serial": 1},
+        {"serial": 1, "compromised": 0, "reason": "left"},
+        {"serial": 1, "compromised": "0"},
+        {"serial": True, "compromised": 0},
+        ["serial", "compromised"],
+        "serial",
+        None,
+    ],
+)
+def test_a_signed_list_with_other_fields_is_refused(registrar: Registrar, entry: Any) -> None:
+    """Such as one that a later medgrid signed."""
+    fields = {"number": 1, "revoked": {"alice": entry}}
+    with pytest.raises(Denied, match="its fields are not the expected ones"):
+        RevocationList.verified(
+            seal("medgrid.revocations/1", fields, registrar.sign), registrar.public
+        )
 
 
 def test_a_list_that_forgets_is_refused(keys: Path, table: Table, registrar: Registrar) -> None:

@@ -151,6 +151,17 @@ def test_any_two_of_three_give_everything(hydra: Hydra, tmp_path: Path) -> None:
         aside.rename(hydra.files[place])
 
 
+def test_no_more_stores_give_something_out_than_are_needed(hydra: Hydra) -> None:
+    store = hydra.open()
+    assert isinstance(store, SplitKeyStore)
+    store.release([SCAN], "fetch")
+    gave = [
+        [one.verb for one in each.audit.records(what=SCAN) if one.verb == "release"]
+        for each in store.stores.values()
+    ]
+    assert gave == [["release"], ["release"], []]
+
+
 def test_keys_are_lent_again(hydra: Hydra) -> None:
     broker = hydra.people["broker"]
     lend_again(hydra.open(), 3, {"broker": broker.encryption_public}, [(2, SCAN, b"l" * 32)])

@@ -49,6 +49,15 @@ def test_geometry_of_nibabels_files() -> None:
     assert (second["Columns"], second["Rows"], second["NumberOfSlices"]) == (32, 20, 12)
 
 
+def test_a_size_is_told_as_it_was_written(tmp_path: Path) -> None:
+    image: Any = nibabel.nifti1.Nifti1Image(np.zeros((4, 5, 6), np.float32), np.eye(4))
+    image.header.set_zooms((0.1, 0.9375, 250.3))  # in 32 bits: 250.30000305
+    image.to_filename(tmp_path / "thick.nii")
+    found = read(tmp_path / "thick.nii")
+    sizes = [found[f"VoxelSize{axis}"] for axis in "XYZ"]
+    assert sizes == [0.1, 0.9375, 250.3]
+
+
 def test_a_field_of_vectors_has_components(tmp_path: Path) -> None:
     image: Any = nibabel.nifti1.Nifti1Image(np.zeros((4, 5, 6, 1, 3), np.float32), np.eye(4))
     image.to_filename(tmp_path / "warp.nii")

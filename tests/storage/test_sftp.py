@@ -28,6 +28,15 @@ esac
 """
 
 
+_POOR_SHELL = """#!/bin/sh
+case "$SSH_ORIGINAL_COMMAND" in
+*sftp*) exec /usr/lib/openssh/sftp-server ;;
+*sha256sum*) echo asked >> "$0.log"; PATH=/nowhere ;;
+esac
+exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"
+"""
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     path = tmp_path / "data"
@@ -90,13 +99,28 @@ def _command_line(process: Path) -> str:
         return ""
 
 
-def test_a_shell_that_talks_does_no_harm(storage: SftpStorage, sshd: Sshd) -> None:
+def give_shell(sshd: Sshd, script: str) -> Path:
+    """Let a script do whatever clients ask for; its path."""
     shell = sshd.directory / "shell"
-    shell.write_text(_TALKING_SHELL)
+    shell.write_text(script)
     shell.chmod(0o700)
     with (sshd.directory / "sshd_config").open("a") as config:
         config.write(f"ForceCommand {shell}\n")
     sshd.restart()
+    return shell
+
+
+def test_a_program_that_a_host_lacks_is_asked_for_once(storage: SftpStorage, sshd: Sshd) -> None:
+    shell = give_shell(sshd, _POOR_SHELL)
+    pfn = physical_name(new_object_id())
+    storage.put(pfn, [CONTENT])
+    for _ in range(2):
+        assert storage.digest(pfn) == hashlib.sha256(CONTENT).hexdigest()
+    assert Path(f"{shell}.log").read_text() == "asked\n"
+
+
+def test_a_shell_that_talks_does_no_harm(storage: SftpStorage, sshd: Sshd) -> None:
+    give_shell(sshd, _TALKING_SHELL)
     pfn = physical_name(new_object_id())
     storage.put(pfn, [CONTENT])
     with storage.open(pfn) as stream:
