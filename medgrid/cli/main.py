@@ -20,7 +20,10 @@ from medgrid.errors import ExitCode, MedgridError
 __all__ = ["cli", "entry", "run"]
 
 _IS_COMPLETING = "_MEDGRID_COMPLETE" in os.environ
-_SHORTAGES = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_SHORTAGES = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+    errno.EAGAIN,  # no more processes
+)
 PIPE_CLOSED = 141
 """Exit code when the reader of stdout has gone: 128 + SIGPIPE, as the shell gives others."""
 
@@ -128,7 +131,9 @@ class LazyGroup(click.Group):
     metavar="FILE",
     help="File with your passphrase, which nobody else may read [$MEDGRID_PASSPHRASE_FILE].",
 )
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no warnings.")
+@click.option(
+    "-q", "--quiet", is_flag=True, help="No progress, summaries and warnings; errors alone."
+)
 @click.option("--debug", is_flag=True, help="Show where an unexpected error came from.")
 @click.pass_context
 def cli(
@@ -298,10 +303,10 @@ def _explain(exc: BaseException) -> _Problem:
             "change to one that does",
             ExitCode.USAGE,
         )
-    if isinstance(exc, OSError) and exc.errno in _SHORTAGES:
-        # its file name may name a patient
-        reason = os.strerror(exc.errno or 0).lower()
-        return _Problem("Shortage", f"the work cannot go on: {reason}", None, ExitCode.UNREACHABLE)
+    shortage = _shortage(exc)
+    if shortage is not None:
+        message = f"the work cannot go on: {shortage}"
+        return _Problem("Shortage", message, None, ExitCode.UNREACHABLE)
     # the text of a foreign exception may quote data: show its type and place only
     return _Problem(
         "Unexpected",
@@ -309,6 +314,17 @@ def _explain(exc: BaseException) -> _Problem:
         "this is a bug in medgrid; run again with --debug and report it",
         ExitCode.UNEXPECTED,
     )
+
+
+def _shortage(exc: BaseException) -> str | None:
+    """What this host has not enough of, when that is why `exc` was raised."""
+    if isinstance(exc, OSError) and exc.errno in _SHORTAGES:
+        return os.strerror(exc.errno or 0).lower()  # without its file, which may name a patient
+    if isinstance(exc, MemoryError):
+        return os.strerror(errno.ENOMEM).lower()
+    if isinstance(exc, RuntimeError) and str(exc) == "can't start new thread":
+        return "it may start no more threads and processes (ulimit -u)"
+    return None
 
 
 def _has_directory() -> bool:

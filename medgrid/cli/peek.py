@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 import sys
 
 import click
 
 from medgrid.cli.output import emit_json
 from medgrid.cli.params import Session, pass_session
+from medgrid.cli.say import printable
 from medgrid.model import JobId
 
 __all__ = ["peek"]
+
+_PARTS = re.compile(r"([\t\r\n])")
 
 
 @click.command()
@@ -35,7 +40,21 @@ def peek(session: Session, job_id: str, stderr: bool, follow: bool) -> int:
         text = b"".join(chunks).decode("utf-8", "replace")
         emit_json("job-peek/1", {"id": str(job), "stream": stream, "text": text})
         return 0
+    if sys.stdout.isatty():  # a job must not steer the terminal of who looks
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        chunks = (_shown(decode(chunk)).encode() for chunk in chunks)
     for chunk in chunks:
         sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()
     return 0
+
+
+def _shown(text: str) -> str:
+    """Text whose control characters are escapes, but for those that lines are made of.
+
+    Examples
+    --------
+    >>> _shown("10 %\\r20 %\\n\\x1b[2J")
+    '10 %\\r20 %\\n\\\\x1b[2J'
+    """
+    return "".join(part if part in "\t\r\n" else printable(part) for part in _PARTS.split(text))

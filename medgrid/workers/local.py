@@ -24,8 +24,9 @@ _STDERR_KEPT_BYTES = 64 * 1024
 class LocalProcess:
     """A child process whose two streams we hold."""
 
-    def __init__(self, argv: list[str]) -> None:
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+    def __init__(self, argv: list[str], scratch: Path) -> None:
+        # lives as long as the process; a full /tmp is no reason to have no worker
+        self._errors = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115
         self._child = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
         )
@@ -56,7 +57,7 @@ def open_local(worker: Worker, settings: Settings) -> AgentLink:
     root = str(Path(worker.options.get("root") or home).expanduser().absolute())
 
     def open_stream(verb: str) -> Process:
-        process = LocalProcess(shlex.split(COMMAND))
+        process = LocalProcess(shlex.split(COMMAND), settings.home)
         try:
             start_agent(
                 process,

@@ -193,7 +193,9 @@ def test_a_running_job_is_cancelled_with_its_children(field: Field) -> None:
 def test_peek_at_a_running_job_and_at_an_ended_one(field: Field) -> None:
     field.env["MEDGRID_BROKER_AUTOSTART"] = "1"
     go = field.directory / "go"
-    field.algorithm("talk", f'echo one; while [ ! -e "{go}" ]; do sleep 0.05; done; echo two\n')
+    field.algorithm(
+        "talk", f'echo one; while [ ! -e "{go}" ]; do sleep 0.05; done; printf "two\\033[2J\\n"\n'
+    )
     field.submit("talk", *field.put("a"))
     field.wait_for(lambda jobs: jobs[0].state is JobState.RUNNING)
     wait_for(lambda: field.prompt.ok("peek", "1.1").out == "one\n", "the first line")
@@ -202,9 +204,11 @@ def test_peek_at_a_running_job_and_at_an_ended_one(field: Field) -> None:
     assert following.stdout.readline() == "one\n"
     go.touch()
     out, err = following.communicate(timeout=PATIENCE_S)
-    assert (following.returncode, out, err) == (0, "two\n", "")
+    assert (following.returncode, out, err) == (0, "two\x1b[2J\n", "")
     field.wait_for(lambda jobs: jobs[0].state is JobState.DONE)
-    assert field.prompt.ok("peek", "1.1").out == "one\ntwo\n"
+    assert field.prompt.ok("peek", "1.1").out == "one\ntwo\x1b[2J\n"
+    seen = field.prompt.on_terminal("peek", "1.1")
+    assert seen.out == "one\ntwo\\x1b[2J\n", "no job steers a terminal"
     assert field.prompt.ok("peek", "1.1", "--stderr").out == ""
 
 

@@ -39,6 +39,8 @@ def test_lfns_on_stdout_and_a_summary_on_stderr(grid_prompt: Prompt, tmp_path: P
     assert ran.err == "new: 1 object from 3 files\n"
     ran = grid_prompt.ok("import", tmp_path / "in", "--to", "/trial")
     assert (ran.out, ran.err) == ("", "new: nothing; unchanged: 3 files\n")
+    ran = grid_prompt.ok("-q", "import", tmp_path / "in", "--to", "/trial")
+    assert (ran.out, ran.err) == ("", ""), "cron mails what is said"
 
 
 def test_broken_files_are_listed_and_the_rest_goes_in(grid_prompt: Prompt, tmp_path: Path) -> None:

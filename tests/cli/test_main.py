@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shlex
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from medgrid.cli import main
 from medgrid.cli.main import COMMANDS, cli
 from tests.lab.prompt import ROOT, Prompt
 from tests.lab.waiting import PATIENCE_S, linger, wait_for
@@ -326,3 +328,24 @@ def test_a_list_of_failures_is_shown_to_the_quiet_and_to_programs(grid_prompt: P
         "medgrid.failure/1",
         "medgrid.error/1",
     ]
+
+
+@pytest.mark.parametrize(
+    ("exc", "reason"),
+    [
+        (OSError(errno.ENOSPC, "", "DOE^JANE.dcm"), "no space left on device"),
+        (BlockingIOError(errno.EAGAIN, ""), "resource temporarily unavailable"),
+        (MemoryError(), "cannot allocate memory"),
+        (
+            RuntimeError("can't start new thread"),
+            "it may start no more threads and processes (ulimit -u)",
+        ),
+    ],
+    ids=["disk", "processes", "memory", "threads"],
+)
+def test_what_a_host_has_not_enough_of_is_no_defect(
+    exc: Exception, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "_stdout_error", lambda: None)
+    problem = main._explain(exc)
+    assert (problem.message, problem.code) == (f"the work cannot go on: {reason}", 7)
