@@ -20,6 +20,7 @@ __all__ = ["MAX_BYTES", "Unreadable", "read_file", "read_json", "read_table", "r
 MAX_BYTES = 4 * 1024 * 1024
 _MAX_DEPTH = 64
 _MAX_DIGITS = 300
+_MAX_CELLS = 1_000_000
 _PART = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]')
 
 
@@ -84,7 +85,13 @@ def read_table(data: bytes) -> list[dict[str, str]]:
     text = _text(data, "a table", "replace")  # spreadsheets write in many encodings
     rows = csv.reader(io.StringIO(text, newline=""), delimiter="\t")
     names = [name.strip() for name in next(rows, [])]
-    return [dict(zip(names, [*cells, *[""] * len(names)], strict=False)) for cells in rows if cells]
+    found = []
+    for cells in rows:
+        if cells:
+            found.append(dict(zip(names, [*cells, *[""] * len(names)], strict=False)))
+            if len(found) * len(names) > _MAX_CELLS:
+                raise Unreadable(f"has more than {_MAX_CELLS} cells")
+    return found
 
 
 def read_yaml(data: bytes) -> Any:

@@ -85,3 +85,9 @@ def test_tables_of_any_shape() -> None:
     ]
     long = b"x" * 200_000
     assert read_table(b"a\tb\n" + long + b"\t2\n") == [{"a": long.decode(), "b": "2"}]
+
+
+def test_a_table_of_empty_cells_is_refused() -> None:
+    wide, long = b"a\t" * 1_000_000, b"x\n" * 1_000_000  # a million million cells
+    with pytest.raises(Unreadable, match=r"^has more than 1000000 cells$"):
+        read_table(wide + b"\n" + long)

@@ -45,7 +45,7 @@ __all__ = ["ImportRequest", "Listener", "Summary", "import_images"]
 
 _LOOK_FILES = 2000
 _MAX_PARTS = 12  # of a file's own path that go into its LFN
-_READER = "1"  # another one read files that this one refuses, or the other way round
+_READER = "2"  # another one read files that this one refuses, or the other way round
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 _MAX_LEVELS = 12
+_MAX_KEPT_BYTES = 64 * 1024  # of one of many files; what is made of it takes twenty times that
 _NAME = re.compile(r"((?:[a-z]+-[A-Za-z0-9+]+_)*)([A-Za-z0-9]+)")
 _LONG = {
     "ses": "session",
@@ -236,9 +237,17 @@ def _side_cars_in(folder: str, _at: tuple[int, int]) -> tuple[tuple[str, _Parsed
     return tuple((name, parsed) for name in names if (parsed := _parse(name)) is not None)
 
 
+def _read_json(path: str, at: tuple[int, int]) -> tuple[dict[str, Any], str]:
+    """Fields of a JSON file, and what is wrong with it; small ones are kept."""
+    return _kept_json(path, at) if at[1] <= _MAX_KEPT_BYTES else _parsed_json(path)
+
+
 @lru_cache(maxsize=256)
-def _read_json(path: str, _at: tuple[int, int]) -> tuple[dict[str, Any], str]:
-    """Fields of a JSON file, and what is wrong with it."""
+def _kept_json(path: str, _at: tuple[int, int]) -> tuple[dict[str, Any], str]:
+    return _parsed_json(path)
+
+
+def _parsed_json(path: str) -> tuple[dict[str, Any], str]:
     data = _read(path)
     if isinstance(data, str):
         return {}, data

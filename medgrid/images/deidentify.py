@@ -18,7 +18,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from medgrid.images import allowed
@@ -36,6 +36,9 @@ Attributes = dict[str, Any]
 
 MAX_AGE_YEARS = 90
 _MAX_TEXT = 256
+_MAX_SCRUBBED = 64 * 1024  # characters of a text; a longer one is left out
+_MAX_WORDS = 1024
+_KNOWN_TAGS = 1 << 14
 _MAX_VALUES = 64
 MAX_NUMBERS = 1024
 _MAX_DEPTH = 8
@@ -72,6 +75,9 @@ _PHRASES = (
     "DeviceSerialNumber",
 )
 _TELLING = frozenset((*_PERSON_IDS, *_PHRASES, "PatientBirthDate"))
+_METADATA = frozenset(
+    ("Modality", "PatientSex"),
+).union(allowed.NUMBERS, allowed.DATES, allowed.UIDS, allowed.CODES, allowed.FREE_TEXT)
 MODALITIES = frozenset(  # PS3.3 C.7.3.1.1.1
     """
     AR ASMT AU BDUS BI BMD CFM CR CT CTPROTOCOL DG DMS DOC DX ECG EEG EMG EOG EPS ES FID GM HC HD
@@ -126,7 +132,7 @@ class Scrubber:
         if not hit:
             return text
         rest = "".join(char if kept else "\0" for char, kept in zip(text, keep, strict=True))
-        rest = re.sub(r"[\s_^=,;:/-]*\0+[\s_^=,;:/-]*", " ", rest)
+        rest = re.sub(r"[\s_^=,;:/\0-]+", lambda run: " " if "\0" in run[0] else run[0], rest)
         return " ".join(rest.split())
 
 
@@ -149,9 +155,18 @@ def _fold_with_places(text: str) -> tuple[str, list[int]]:
 
 
 def scrubber_of(ds: Dataset, extra: Iterable[str] = ()) -> Scrubber:
-    """Scrubber of the names and ids a header holds, at any depth, and of `extra`."""
+    """Scrubber of the names and ids a header holds, at any depth, and of `extra`.
+
+    Raises
+    ------
+    ValueError
+        They are so many that a text would take for ever.
+    """
     with quiet_pydicom():
-        return Scrubber([*_words_of(ds, 0), *extra])
+        words = {*_words_of(ds, 0), *extra}
+    if len(words) > _MAX_WORDS:
+        raise ValueError(f"names its patient in more than {_MAX_WORDS} words")
+    return Scrubber(words)
 
 
 def _words_of(ds: Dataset, depth: int) -> Iterator[str]:
@@ -215,7 +230,7 @@ def _is_telling(tag: int, found: DataElement | RawDataElement) -> bool:
     return is_telling or (known if found.VR in (None, "UN") else found.VR) in ("SQ", "PN")
 
 
-@cache
+@lru_cache(_KNOWN_TAGS)
 def _of_dictionary(tag: int) -> tuple[bool, str]:
     """Whether an element tells who a patient is, and its value representation."""
     from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_VR
@@ -223,6 +238,14 @@ def _of_dictionary(tag: int) -> tuple[bool, str]:
     if not dictionary_has_tag(tag):
         return False, "UN"
     return dictionary_keyword(tag) in _TELLING, dictionary_VR(tag)
+
+
+@lru_cache(_KNOWN_TAGS)
+def _may_be_known(tag: int) -> bool:
+    """Whether an element may be metadata."""
+    from pydicom.datadict import keyword_for_tag
+
+    return not tag >> 16 & 1 and keyword_for_tag(tag) in _METADATA
 
 
 def _elements(
@@ -296,9 +319,7 @@ def keyed(attributes: Mapping[str, Any], keys: PatientKeys | None) -> Attributes
 
 
 def _take(ds: Dataset, scrub: Scrubber, found: Attributes) -> None:
-    for element in _elements(ds):
-        if element.tag.is_private:
-            continue
+    for element in _elements(ds, lambda tag, _: _may_be_known(tag)):
         value = allowed_value(element.keyword, _values(element), scrub)
         if value is not None:
             found[element.keyword] = value
@@ -342,6 +363,8 @@ def allowed_value(keyword: str, values: list[Any], scrub: Scrubber) -> Any:
 
 def clean_text(text: str, scrub: Scrubber) -> str:
     """Text without the patient's words, dates, control characters and excess length."""
+    if len(text) > _MAX_SCRUBBED:
+        return ""
     text = "".join(c if unicodedata.category(c)[0] not in "CZ" else " " for c in text)
     return " ".join(_A_DATE.sub(" ", scrub(text)).split())[:_MAX_TEXT]
 

@@ -11,22 +11,20 @@ every attribute of table E.1-1.
 
 from __future__ import annotations
 
-import io
 import math
 import struct
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from medgrid.images.clean import BINARY_BYTES, Cleaner
 from medgrid.images.deidentify import Scrubber, age_years, first_value, scrubber_of
-from medgrid.images.dicom import full_header, quiet_pydicom
+from medgrid.images.dicom import open_header, quiet_pydicom
 from medgrid.images.encode import EXPLICIT_LITTLE, Element, Syntax, elements, file_meta, item
 from medgrid.images.kept import CODE_SCHEMES, DUMMIES, EMPTIED, is_kept, is_text
 from medgrid.images.patient import PatientKeys, is_standard_uid
-from medgrid.images.pixels import PIXEL_TAGS, NoPixels, Pixels, find_pixels
+from medgrid.images.pixels import NoPixels, Pixels, find_pixels
 from medgrid.images.private import DIRECTIONS, SAFE_PRIVATE
 from medgrid.images.review import review_reason
 from medgrid.images.stamp import stamp
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Derivative", "NoDerivative", "derive", "derive_instance"]
 
-_DEFLATED: Final = "1.2.840.10008.1.2.1.99"
-_MAX_INFLATED_BYTES: Final = 2 * 1024**3
 _MAX_DEPTH: Final = 16
 _PER_FRAME: Final = 0x52009230
 _PACKED: Final = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
@@ -163,7 +159,7 @@ def derive(source: BinaryIO, keys: PatientKeys, words: Iterable[str] = ()) -> De
 
 def _derive(source: BinaryIO, keys: PatientKeys, words: Iterable[str]) -> Derivative:
     try:
-        ds: Dataset = full_header(source)
+        ds, stream = open_header(source)
     except ValueError as exc:
         raise NoDerivative(str(exc)) from None
     sop_class = _image_class(ds)
@@ -173,12 +169,9 @@ def _derive(source: BinaryIO, keys: PatientKeys, words: Iterable[str]) -> Deriva
     declared = str(getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", ""))
     if declared and not is_standard_uid(declared):
         raise NoDerivative("its transfer syntax is not known")
-    is_inflated = declared == _DEFLATED
-    if is_inflated:
-        ds, source = _inflated(source)
-        declared = EXPLICIT_LITTLE
-    syntax = _syntax(ds, declared)
-    pixels = find_pixels(source, syntax)
+    is_inflated = stream is not source
+    syntax = _syntax(ds, EXPLICIT_LITTLE if is_inflated else declared)
+    pixels = find_pixels(stream, syntax)
     if pixels.is_encapsulated != _is_compressed(syntax):
         raise NoDerivative("pixel data contradict the transfer syntax")
     scrub = _scrubber(ds, words)
@@ -191,7 +184,7 @@ def _derive(source: BinaryIO, keys: PatientKeys, words: Iterable[str]) -> Deriva
     header = file_meta(sop_class, sop_uid, syntax) + elements(found, syntax)
     review = review_reason(ds) or _pixel_reason(ds, pixels)
     size_bytes = len(header) + pixels.size_bytes
-    return Derivative(sop_uid, size_bytes, review, header, pixels, source, is_inflated)
+    return Derivative(sop_uid, size_bytes, review, header, pixels, stream, is_inflated)
 
 
 def _scrubber(ds: Dataset, words: Iterable[str]) -> Scrubber:
@@ -217,30 +210,6 @@ def _image_class(ds: Dataset) -> str:
     if uid not in _IMAGES and "Image Storage" not in UID(uid).name:
         raise NoDerivative(f"not an image ({UID(uid).name})")
     return uid
-
-
-def _inflated(source: BinaryIO) -> tuple[Dataset, BinaryIO]:
-    """Dataset of a deflated file, and a stream that stands at its pixel data."""
-    from pydicom.filereader import read_dataset
-
-    source.seek(0)
-    head = source.read(144)
-    if head[128:132] != b"DICM" or head[132:136] != b"\2\0\0\0":
-        raise NoDerivative("deflated without file meta information")
-    source.seek(144 + int.from_bytes(head[140:144], "little"))
-    engine = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        data = engine.decompress(source.read(), _MAX_INFLATED_BYTES)
-    except zlib.error:
-        raise NoDerivative("deflated data are damaged") from None
-    if engine.unconsumed_tail:
-        raise NoDerivative("too large to be read in this form")
-    stream = io.BytesIO(data)
-    return read_dataset(stream, False, True, stop_when=_at_pixels), stream
-
-
-def _at_pixels(tag: int, _vr: str | None, _length: int) -> bool:
-    return tag in PIXEL_TAGS
 
 
 def _syntax(ds: Dataset, declared: str) -> Syntax:
@@ -419,7 +388,7 @@ def _creator_tag(tag: int) -> int:
     return tag & 0xFFFF0000 | tag >> 8 & 0xFF
 
 
-@cache
+@lru_cache(1 << 14)  # of the tags there are
 def _of_dictionary(tag: int) -> tuple[str, str]:
     """Keyword and value representation of an element."""
     from pydicom.datadict import dictionary_VR, keyword_for_tag

@@ -5,7 +5,6 @@ pydicom is the truth here; `medgrid.images.tags` is asked first because it is fa
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import warnings
@@ -13,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from medgrid.images.tags import Header, read_header, shortfall
+from medgrid.images.bounded import EASY_BYTES, TooMuch, parse
+from medgrid.images.tags import PIXELS, SHORT_HEADER, UNDEFINED, Header, read_header, shortfall
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset, FileDataset
@@ -23,6 +23,7 @@ __all__ = [
     "SeriesKey",
     "full_header",
     "header_of",
+    "open_header",
     "quiet_pydicom",
     "read_with_pydicom",
     "refusal",
@@ -30,7 +31,6 @@ __all__ = [
 ]
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
-_MAX_FALLBACK_BYTES = 2 * 1024**3
 
 
 class SeriesKey(NamedTuple):
@@ -55,16 +55,30 @@ def header_of(descriptor: int, size_bytes: int) -> Header | None:
         Size of the file.
     """
     found = read_header(descriptor, size_bytes)
-    if found is not None:
-        return found
+    if found is not None and found.problem != SHORT_HEADER:
+        return _checked(found, descriptor)
     start = os.pread(descriptor, 132, 0)
-    if start[128:] != b"DICM" and not _starts_a_dataset(start):
+    is_sure = start[128:] == b"DICM"
+    if not is_sure and not _starts_a_dataset(start):
         return None
-    if size_bytes > _MAX_FALLBACK_BYTES:
-        return _broken("too large to be read in this form")
     with open(descriptor, "rb", closefd=False) as stream:
         stream.seek(0)
-        return read_with_pydicom(stream.read(), start[128:] == b"DICM")
+        truth = read_with_pydicom(stream, is_sure)
+    if found is not None and (truth is None or truth.problem or not truth.has_pixels):
+        return found
+    return truth and _checked(truth, descriptor)
+
+
+def _checked(header: Header, descriptor: int) -> Header:
+    """The same, with a problem when its header is large and goes beyond the bounds."""
+    if header.problem is None and header.header_bytes > EASY_BYTES:
+        with open(descriptor, "rb", closefd=False) as stream:
+            stream.seek(0)
+            try:
+                full_header(stream)
+            except ValueError as exc:
+                return header._replace(problem=str(exc))
+    return header
 
 
 def _starts_a_dataset(start: bytes) -> bool:
@@ -77,62 +91,77 @@ def _starts_a_dataset(start: bytes) -> bool:
 
 
 _WANTED = (
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "PatientName",
-    "PatientID",
-    "IssuerOfPatientID",
-    "PatientBirthDate",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "InstanceNumber",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "FloatPixelData",
-    "DoubleFloatPixelData",
-    "PixelData",
+    *(0x00080016, 0x00080018, 0x00100010, 0x00100020, 0x00100021, 0x00100030),
+    *(0x0020000D, 0x0020000E, 0x00200013),
+    *(0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011, 0x00280100),
 )
+"""Tags of what a `Header` is made of."""
 
 
-def read_with_pydicom(data: bytes, is_sure: bool) -> Header | None:
-    """Read like `read_header`, slower and of every form pydicom knows."""
-    import pydicom
+def read_with_pydicom(stream: BinaryIO, is_sure: bool) -> Header | None:
+    """Read like `read_header`, slower and of every form pydicom knows.
 
-    with quiet_pydicom():
-        try:
-            ds = pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=list(_WANTED))
+    Parameters
+    ----------
+    stream : binary file
+        At its start.
+    is_sure : bool
+        Whether it is DICOM; else that is found out.
+    """
+    pixels: list[tuple[int, int]] = []  # where their value begins, and its length
+
+    def never(tag: int, _vr: str | None, length: int, place: int) -> bool:
+        if tag in PIXELS:
+            pixels.append((place, length))
+        return False
+
+    try:
+        with _as_value_errors():
+            ds, plain = parse(stream, never, _WANTED)
             if not is_sure and "SOPClassUID" not in ds:
                 return None
-            pixels = next((tag for tag in _WANTED[-3:] if tag in ds), None)
-            patient_id = _plain(ds, "PatientID")
-            header = Header(
-                sop_class=_plain(ds, "SOPClassUID")
-                or str(getattr(ds.file_meta, "MediaStorageSOPClassUID", "")),
-                sop_uid=_plain(ds, "SOPInstanceUID"),
-                study_uid=_plain(ds, "StudyInstanceUID"),
-                series_uid=_plain(ds, "SeriesInstanceUID"),
-                patient_id=patient_id,
-                issuer=_plain(ds, "IssuerOfPatientID"),
-                patient_name="" if patient_id else _plain(ds, "PatientName"),
-                birth_date="" if patient_id else _plain(ds, "PatientBirthDate"),
-                number=_number(ds, "InstanceNumber"),
-                has_pixels=pixels is not None and len(ds[pixels].value or b"") > 0,
-                problem=None,
-            )
-            return header._replace(problem=_pixel_problem(ds, pixels))
-        except MemoryError:
+            place, length = pixels[-1] if pixels else (0, 0)
+            if length == UNDEFINED and plain.tell() == place:  # pydicom went back, without an end
+                return _broken("ends within its pixel data")
+            return _header(ds, place, min(length, plain.seek(0, 2) - place))
+    except ValueError as exc:
+        return _broken(str(exc)) if is_sure else None
+
+
+def _header(ds: FileDataset, pixels_at: int, pixel_bytes: int) -> Header:
+    patient_id = _plain(ds, "PatientID")
+    return Header(
+        sop_class=_plain(ds, "SOPClassUID")
+        or str(getattr(ds.file_meta, "MediaStorageSOPClassUID", "")),
+        sop_uid=_plain(ds, "SOPInstanceUID"),
+        study_uid=_plain(ds, "StudyInstanceUID"),
+        series_uid=_plain(ds, "SeriesInstanceUID"),
+        patient_id=patient_id,
+        issuer=_plain(ds, "IssuerOfPatientID"),
+        patient_name="" if patient_id else _plain(ds, "PatientName"),
+        birth_date="" if patient_id else _plain(ds, "PatientBirthDate"),
+        number=_number(ds, "InstanceNumber"),
+        has_pixels=pixel_bytes > 0,
+        problem=_pixel_problem(ds, pixel_bytes) if pixels_at else None,
+        header_bytes=pixels_at,
+    )
+
+
+@contextmanager
+def _as_value_errors() -> Iterator[None]:
+    """Turn what pydicom raises into ValueErrors whose messages quote nothing."""
+    with quiet_pydicom():
+        try:
+            yield
+        except (MemoryError, TooMuch):
             raise
+        except RecursionError:
+            raise ValueError("sequences are nested too deep") from None
         except Exception as exc:  # pydicom meets broken bytes with errors of every kind
-            return _broken(f"header cannot be read ({type(exc).__name__})") if is_sure else None
+            raise ValueError(f"header cannot be read ({type(exc).__name__})") from None
 
 
-def _pixel_problem(ds: FileDataset, pixels: str | None) -> str | None:
-    if pixels is None or ds[pixels].value is None:
-        return None
+def _pixel_problem(ds: FileDataset, found_bytes: int) -> str | None:
     syntax = getattr(ds.file_meta, "TransferSyntaxUID", None)
     if syntax is not None and syntax.is_compressed and not syntax.is_deflated:
         return None
@@ -146,7 +175,7 @@ def _pixel_problem(ds: FileDataset, pixels: str | None) -> str | None:
         bits,
         _number(ds, "NumberOfFrames") or 1,
         _plain(ds, "PhotometricInterpretation"),
-        len(ds[pixels].value),
+        found_bytes,
     )
 
 
@@ -214,23 +243,32 @@ def _class_name(sop_class: str) -> str:
     return name if name != sop_class else "private SOP class"
 
 
-def full_header(stream: BinaryIO) -> Dataset:
+def open_header(stream: BinaryIO) -> tuple[FileDataset, BinaryIO]:
     """Parse everything but the pixels of one instance.
+
+    Parameters
+    ----------
+    stream : binary file
+        At its start.
+
+    Returns
+    -------
+    ds : pydicom.dataset.FileDataset
+    pixels : binary file
+        Stands at the element of the pixel data: `stream`, or what was inflated of it.
 
     Raises
     ------
     ValueError
         pydicom cannot; the message quotes no value.
     """
-    import pydicom
+    with _as_value_errors():
+        return parse(stream, lambda tag, *_: tag in PIXELS)
 
-    with quiet_pydicom():
-        try:
-            return pydicom.dcmread(stream, force=True, stop_before_pixels=True)
-        except MemoryError:
-            raise
-        except Exception as exc:
-            raise ValueError(f"header cannot be read ({type(exc).__name__})") from None
+
+def full_header(stream: BinaryIO) -> Dataset:
+    """The same without the pixels."""
+    return open_header(stream)[0]
 
 
 def series_key(header: Header) -> SeriesKey:

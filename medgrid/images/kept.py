@@ -11,7 +11,7 @@ The lists follow the modules of PS3.3 annex C.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from typing import Final
 
 from medgrid.images.allowed import FREE_TEXT
@@ -373,7 +373,7 @@ CODE_SCHEMES: Final = _words(
 """Designators of public coding schemes (PS3.16 table 8-1); codes of any other may say anything."""
 
 
-@cache
+@lru_cache(1 << 14)  # of the tags there are
 def is_kept(tag: int) -> bool:
     """Whether an element of this tag may stay."""
     from pydicom.datadict import keyword_for_tag
@@ -381,7 +381,7 @@ def is_kept(tag: int) -> bool:
     return not tag >> 16 & 1 and keyword_for_tag(tag) in _KEPT
 
 
-@cache
+@lru_cache(1 << 14)  # of the tags there are
 def is_text(tag: int) -> bool:
     """Whether it holds text that people write."""
     from pydicom.datadict import keyword_for_tag

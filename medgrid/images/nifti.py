@@ -19,6 +19,12 @@ _CHUNK_BYTES = 1024 * 1024
 _HEADER_BYTES = 540  # of NIfTI-2, without extensions; NIfTI-1 has 348
 _HEADER_STEP_BYTES = 4096
 _GZIP = 16 + zlib.MAX_WBITS
+_GZIP_STEP_BYTES = 32 * 1024
+_MAX_BEHIND_BYTES = 1024 * 1024  # what may follow the voxels in a gzip file
+_EASY_BYTES = 2 * 1024**3  # what any gzip file may expand to, however small it is
+_MAX_RATIO = 100  # to its size, beyond that
+_MAX_SMALL_MEMBERS = 1000
+_SMALL_MEMBER_BYTES = 1024
 _MM_PER_UNIT = {"mm": 1.0, "meter": 1000.0, "micron": 0.001, "unknown": 1.0}
 _S_PER_UNIT = {"sec": 1.0, "msec": 0.001, "usec": 0.000001, "unknown": 1.0}
 _MAX_PERIOD_S = 600.0  # more is a number of ms under the wrong unit
@@ -61,21 +67,25 @@ def geometry(
     ValueError
         It is no NIfTI file, or not a whole one; the message quotes nothing of it.
     """
-    step_bytes = _CHUNK_BYTES if whole and compressed else _HEADER_STEP_BYTES
-    head, whole_bytes = b"", 0
-    plain = _gunzip(stream, step_bytes) if compressed else _plain(stream, step_bytes)
-    for chunk in plain:
-        whole_bytes += len(chunk)
-        head += chunk[: max(0, _HEADER_BYTES - len(head))]
-        if len(head) == _HEADER_BYTES and not (whole and compressed):
-            break
-    header = _header(head)
     if not compressed:
-        whole_bytes = size_bytes
-    needed = _needed_bytes(header)
-    if (whole or not compressed) and whole_bytes < needed:
-        raise ValueError(f"voxels end early: {whole_bytes} of {needed} bytes")
-    return _describe(header)
+        header = _header(stream.read(_HEADER_BYTES))
+        needed = _needed_bytes(header)
+        if size_bytes < needed:
+            raise ValueError(f"voxels end early: {size_bytes} of {needed} bytes")
+        return _describe(header)
+    inflate = _Inflate()
+    for chunk in _plain(stream, _CHUNK_BYTES if whole else _HEADER_STEP_BYTES):
+        for _ in inflate(chunk):
+            pass
+        if inflate.header is not None and not whole:
+            break
+    else:
+        inflate.end()
+    assert inflate.header is not None  # noqa: S101 - there is one at the end
+    needed = inflate.needed_bytes
+    if needed > max(_EASY_BYTES, _MAX_RATIO * size_bytes):
+        raise ValueError(f"expands to {needed} bytes, more than {_MAX_RATIO} times its size")
+    return _describe(inflate.header)
 
 
 def _plain(stream: BinaryIO, step_bytes: int) -> Iterator[bytes]:
@@ -83,27 +93,28 @@ def _plain(stream: BinaryIO, step_bytes: int) -> Iterator[bytes]:
         yield chunk
 
 
-def _gunzip(stream: BinaryIO, step_bytes: int) -> Iterator[bytes]:
-    """Content of a gzip file that is read in steps.
-
-    Raises
-    ------
-    ValueError
-        It is damaged, or not whole.
-    """
-    inflate = _Inflate()
-    for chunk in _plain(stream, step_bytes):
-        yield from inflate(chunk)
-    inflate.end()
-
-
 class _Inflate:
-    """Decompresses a gzip file that comes in pieces, in constant memory."""
+    """Decompresses a gzipped NIfTI file that comes in pieces, in constant memory.
+
+    What follows the gzip member in which the voxels end is nobody's: nibabel does not read it,
+    either.
+
+    Attributes
+    ----------
+    header
+        nibabel's header, when so much has come.
+    needed_bytes : int
+        Where the voxels end, when the header is known.
+    """
 
     def __init__(self) -> None:
+        self.header: Any = None
+        self.needed_bytes = 0
         self._engine = zlib.decompressobj(_GZIP)
         self._is_within = False  # a member of the file, of which there may be several
         self._members = 0
+        self._head = b""
+        self._seen_bytes = 0
 
     def __call__(self, data: bytes) -> Iterator[bytes]:
         """What a further piece of the file holds.
@@ -111,9 +122,14 @@ class _Inflate:
         Raises
         ------
         ValueError
-            It is damaged.
+            It is damaged, or holds more than its header says.
         """
-        while True:
+        # a member's end copies what is left: of a step, not of a piece with thousands of them
+        for start in range(0, len(data), _GZIP_STEP_BYTES):
+            yield from self._step(data[start : start + _GZIP_STEP_BYTES])
+
+    def _step(self, data: bytes) -> Iterator[bytes]:
+        while not self._is_whole:
             if not self._is_within:
                 data = data.lstrip(b"\0") if self._members else data  # zeros may pad a file
                 if not data:
@@ -125,14 +141,41 @@ class _Inflate:
             except zlib.error as exc:
                 raise ValueError(f"compressed data {self._what_is_wrong(str(exc))}") from None
             if plain:
+                self._look(plain)
                 yield plain
             data = self._engine.unconsumed_tail
             if self._engine.eof:
                 data = self._engine.unused_data
-                self._engine = zlib.decompressobj(_GZIP)
-                self._is_within = False
+                self._next_member()
             elif not data and len(plain) < _CHUNK_BYTES:
                 return
+
+    @property
+    def _is_whole(self) -> bool:
+        is_known = self.header is not None and self._seen_bytes >= self.needed_bytes
+        return is_known and not self._is_within
+
+    def _look(self, plain: bytes) -> None:
+        self._seen_bytes += len(plain)
+        if self.header is None:
+            self._head += plain[: _HEADER_BYTES - len(self._head)]
+            if len(self._head) == _HEADER_BYTES:
+                self._know()
+        elif self._seen_bytes > self.needed_bytes + _MAX_BEHIND_BYTES:
+            raise ValueError(
+                f"compressed data hold more than the {self.needed_bytes} bytes of its header"
+            )
+
+    def _know(self) -> None:
+        self.header = _header(self._head)
+        self.needed_bytes = _needed_bytes(self.header)
+
+    def _next_member(self) -> None:
+        self._engine = zlib.decompressobj(_GZIP)
+        self._is_within = False
+        many = self._members > _MAX_SMALL_MEMBERS
+        if many and self._seen_bytes < self._members * _SMALL_MEMBER_BYTES:
+            raise ValueError("compressed data are thousands of pieces with next to nothing in them")
 
     def end(self) -> None:
         """Say that all pieces have come.
@@ -140,14 +183,20 @@ class _Inflate:
         Raises
         ------
         ValueError
-            The file goes on.
+            The file goes on, or the voxels do.
         """
         if self._is_within or not self._members:
             raise ValueError("compressed data end early")
+        if self.header is None:
+            self._know()
+        if self._seen_bytes < self.needed_bytes:
+            raise ValueError(f"voxels end early: {self._seen_bytes} of {self.needed_bytes} bytes")
 
     def _what_is_wrong(self, said: str) -> str:
         if "incorrect header check" in said:
-            return "is not gzip" if self._members == 1 else "has something else behind it"
+            if self._members == 1:
+                return "is not gzip"
+            return "is followed by something else than gzip before its voxels end"
         if "incorrect data check" in said or "incorrect length check" in said:
             return "fails its checksum"
         return "are damaged"
@@ -192,9 +241,17 @@ def _data_bytes(header: Any) -> int:
     return math.prod(shape) * int(item_bytes)
 
 
+def _voxels_at(header: Any) -> int:
+    """Where the voxels of a volume begin; what lies before them may hold text."""
+    offset = float(header["vox_offset"])
+    if not (math.isfinite(offset) and offset >= header.sizeof_hdr):
+        raise ValueError("its voxels begin within its header")
+    return int(offset)
+
+
 def _needed_bytes(header: Any) -> int:
     """Where the voxels of a volume end."""
-    return int(header.get_data_offset()) + _data_bytes(header)
+    return _voxels_at(header) + _data_bytes(header)
 
 
 def _describe(header: Any) -> dict[str, Any]:
@@ -325,7 +382,7 @@ class VolumeDerivative:
 
     def _start(self, begin: bytes) -> None:
         header = _header(begin)
-        self._voxels = int(header.get_data_offset()), _needed_bytes(header)
+        self._voxels = _voxels_at(header), _needed_bytes(header)
         self._packed.write(_new_header(header))
         self._begin = b""
         self._add(begin)

@@ -22,6 +22,8 @@ PIXEL_TAGS: Final = {0x7FE00008: "OF", 0x7FE00009: "OD", 0x7FE00010: "OW"}
 _ITEM: Final = 0xFFFEE000
 _SEQUENCE_END: Final = 0xFFFEE0DD
 _LOOK_BYTES: Final = 64 * 1024
+_MAX_FRAGMENTS: Final = 5_000_000
+_MAX_SEGMENTS: Final = 1000
 _JPEG_TEXT: Final = frozenset((0xFE, *range(0xE1, 0xE8), *range(0xE9, 0xEE), 0xEF))
 """Comment and application segments but those of JFIF, SPIFF and Adobe, which hold no text."""
 _ENCODER: Final = re.compile(
@@ -140,7 +142,7 @@ def _fragments(stream: BinaryIO, start: int, syntax: Syntax) -> tuple[int, bool]
     offset = start
     has_text = False
     is_table = True  # the first item is the basic offset table
-    while True:
+    for _ in range(_MAX_FRAGMENTS):
         stream.seek(offset)
         head = stream.read(8)
         if len(head) < 8:
@@ -156,6 +158,7 @@ def _fragments(stream: BinaryIO, start: int, syntax: Syntax) -> tuple[int, bool]
             has_text = _has_text(stream.read(min(length, _LOOK_BYTES)))
         is_table = False
         offset += length
+    raise NoPixels(f"has more than {_MAX_FRAGMENTS} fragments")
 
 
 def _has_text(frame: bytes) -> bool:
@@ -165,7 +168,9 @@ def _has_text(frame: bytes) -> bool:
     text = _JPEG_TEXT if frame[1] == 0xD8 else frozenset((0x64,))
     last = (0xDA, 0xD9) if frame[1] == 0xD8 else (0x90, 0x93, 0xD9)
     at = 2
-    while at + 4 <= len(frame) and frame[at] == 0xFF:
+    for _ in range(_MAX_SEGMENTS):
+        if at + 4 > len(frame) or frame[at] != 0xFF:
+            return False
         marker, length = frame[at + 1], int.from_bytes(frame[at + 2 : at + 4], "big")
         if marker in last:
             return False
@@ -177,4 +182,4 @@ def _has_text(frame: bytes) -> bool:
         if marker in text and content and not _ENCODER.match(content):
             return True
         at += 2 + length
-    return False
+    return True  # no encoder writes so many

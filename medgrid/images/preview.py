@@ -5,9 +5,12 @@ from __future__ import annotations
 import gzip
 import io
 import math
+import multiprocessing
+import resource
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -19,11 +22,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["NoPreview", "Preview", "preview"]
+__all__ = ["NoPreview", "Preview", "draw", "preview"]
 
 _MAX_EDGE: Final = 1024  # px of one tile
 _MAX_BYTES: Final = 2 * 1024**3
 _GAP: Final = 4  # px between tiles
+_MAX_MEMORY_BYTES: Final = 4 * 1024**3
+_MAX_S: Final = 120.0
 
 
 class NoPreview(MedgridError):
@@ -47,6 +52,48 @@ class Preview:
 
 
 def preview(path: Path, tiles: int = 16, *, equalise: bool = False) -> Preview:
+    """Do what `draw` does in a process of its own.
+
+    Frames may claim any size, and decoders are programs in C: what takes too much memory or time,
+    or ends them, ends that process alone.
+
+    Raises
+    ------
+    NoPreview
+        As of `draw`, or it takes too much.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_draw, args=(theirs, path, tiles, equalise), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        if not ours.poll(_MAX_S):
+            raise NoPreview(f"to draw it takes more than {_MAX_S:.0f} s")
+        found: Preview | NoPreview = ours.recv()
+    except EOFError:
+        raise NoPreview("its pixels end the program that decodes them") from None
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
+    if isinstance(found, NoPreview):
+        raise found
+    return found
+
+
+def _draw(answer: Connection, path: Path, tiles: int, equalise: bool) -> None:
+    """Run in the process: draw, and send the picture or why there is none."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MAX_MEMORY_BYTES, _MAX_MEMORY_BYTES))
+    try:
+        answer.send(draw(path, tiles, equalise=equalise))
+    except NoPreview as exc:
+        answer.send(exc)
+    except MemoryError:
+        answer.send(NoPreview(f"to draw it takes more than {_MAX_MEMORY_BYTES // 1024**3} GiB"))
+
+
+def draw(path: Path, tiles: int = 16, *, equalise: bool = False) -> Preview:
     """Draw frames of an object, evenly spaced.
 
     Parameters

@@ -15,11 +15,15 @@ import os
 import struct
 from typing import Final, NamedTuple
 
-__all__ = ["Header", "read_header", "shortfall"]
+__all__ = ["PIXELS", "SHORT_HEADER", "UNDEFINED", "Header", "read_header", "shortfall"]
 
 _BLOCK_BYTES: Final = 32 * 1024
-_UNDEFINED: Final = 0xFFFFFFFF
+UNDEFINED: Final = 0xFFFFFFFF
 _MAX_DEPTH: Final = 32
+_MAX_STEPS: Final = 5_000_000  # elements, items and fragments
+_MAX_VALUE_BYTES: Final = 64 * 1024
+SHORT_HEADER: Final = "ends within its header"
+"""Problem of a file that ends before its elements do, as far as the walk understands them."""
 
 _IMPLICIT_LITTLE: Final = b"1.2.840.10008.1.2"
 _EXPLICIT_BIG: Final = b"1.2.840.10008.1.2.2"
@@ -66,7 +70,7 @@ _WANTED: Final = frozenset(
         _BITS,
     )
 )
-_PIXELS: Final = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
+PIXELS: Final = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 _ITEM: Final = 0xFFFEE000
 _ITEM_END: Final = 0xFFFEE00D
 _SEQUENCE_END: Final = 0xFFFEE0DD
@@ -76,7 +80,8 @@ class Header(NamedTuple):
     """What is needed of every instance: whose it is, what it belongs to, its place, its pixels.
 
     `patient_name` and `birth_date` are empty unless there is no `patient_id`. `problem` says why it
-    cannot be imported although it is DICOM, in words that quote no value.
+    cannot be imported although it is DICOM, in words that quote no value. `header_bytes` is where
+    the value of the pixel data begins.
     """
 
     sop_class: str
@@ -90,6 +95,7 @@ class Header(NamedTuple):
     number: int | None
     has_pixels: bool
     problem: str | None
+    header_bytes: int = 0
 
 
 class _Odd(Exception):
@@ -98,6 +104,10 @@ class _Odd(Exception):
 
 class _Short(Exception):
     """The file ends before its element does."""
+
+
+class _Long(Exception):
+    """There are more elements, items and fragments than any image has."""
 
 
 def read_header(descriptor: int, size_bytes: int) -> Header | None:
@@ -118,7 +128,10 @@ def read_header(descriptor: int, size_bytes: int) -> Header | None:
     walk = _Walk(descriptor, size_bytes)
     try:
         values, pixel_bytes, problem = walk.run()
-        return _header(values, pixel_bytes, problem)
+        return _header(values, pixel_bytes, problem, walk.header_bytes)
+    except _Long:
+        problem = f"has more than {_MAX_STEPS} elements, items or fragments"
+        return _header({}, None, problem, 0)
     except (_Odd, UnicodeDecodeError, ValueError, struct.error):
         return None
 
@@ -130,6 +143,8 @@ class _Walk:
         self.descriptor = descriptor
         self.size = size_bytes
         self.base = 0
+        self.header_bytes = 0
+        self.steps = iter(range(_MAX_STEPS))
         self.window = os.pread(descriptor, _BLOCK_BYTES, 0)
 
     def at(self, offset: int, length: int) -> int:
@@ -152,7 +167,7 @@ class _Walk:
         try:
             offset, syntax = self._meta()
         except _Short:
-            return {}, None, "ends within its header"
+            return {}, None, SHORT_HEADER
         if syntax in _DEFLATED:
             raise _Odd
         explicit = syntax != _IMPLICIT_LITTLE
@@ -161,7 +176,7 @@ class _Walk:
         try:
             pixel_bytes = self._dataset(offset, explicit, order, values)
         except _Short:
-            return values, None, "ends within its header"
+            return values, None, SHORT_HEADER
         if order == ">":
             for tag in (_SAMPLES, _ROWS, _COLUMNS, _BITS):
                 if tag in values:
@@ -170,7 +185,7 @@ class _Walk:
             return values, None, None
         if pixel_bytes < 0:
             return values, 1, "ends within its pixel data"
-        encapsulated = pixel_bytes == _UNDEFINED
+        encapsulated = pixel_bytes == UNDEFINED
         problem = None if encapsulated else _too_few(values, pixel_bytes)
         return values, pixel_bytes, problem
 
@@ -193,9 +208,11 @@ class _Walk:
                 place = self.at(offset, 12)
                 (length,) = struct.unpack_from("<I", self.window, place + 8)
                 start = offset + 12
-            if length == _UNDEFINED:
+            if length == UNDEFINED:
                 raise _Odd
             if element == 0x0010:
+                if length > _MAX_VALUE_BYTES:
+                    raise _Odd
                 place = self.at(start, length)
                 syntax = self.window[place : place + length].rstrip(b"\0 ")
             offset = start + length
@@ -214,7 +231,9 @@ class _Walk:
         unpack_long = struct.Struct(order + "I").unpack_from
         size = self.size
         last = 0
-        while offset < size:
+        for _ in self.steps:
+            if offset >= size:
+                break
             place = offset - self.base
             window = self.window
             if place < 0 or place + 12 > len(window):
@@ -240,11 +259,12 @@ class _Walk:
             if tag <= last or group < 8:
                 raise _Odd
             last = tag
-            if tag in _PIXELS:
-                if length == _UNDEFINED:
-                    return _UNDEFINED if self._fragments_end(start, order) else -1
+            if tag in PIXELS:
+                self.header_bytes = start
+                if length == UNDEFINED:
+                    return UNDEFINED if self._fragments_end(start, order) else -1
                 return length if start + length <= size else -1
-            if length == _UNDEFINED:
+            if length == UNDEFINED:
                 if explicit and vr not in (b"SQ", b"UN"):
                     raise _Odd
                 # PS3.5 6.2.2 note 2: UN of undefined length holds implicit little endian
@@ -253,9 +273,13 @@ class _Walk:
                 )
                 continue
             if tag in _WANTED:
+                if length > _MAX_VALUE_BYTES:
+                    raise _Odd
                 place = self.at(start, length)
                 values[tag] = self.window[place : place + length]
             offset = start + length
+        else:
+            raise _Long
         if offset > size:
             raise _Short
         return None
@@ -265,7 +289,7 @@ class _Walk:
         if depth > _MAX_DEPTH:
             raise _Odd
         unpack = struct.Struct(order + "HHI").unpack_from
-        while True:
+        for _ in self.steps:
             place = self.at(offset, 8)
             group, element, length = unpack(self.window, place)
             tag = group << 16 | element
@@ -274,17 +298,18 @@ class _Walk:
                 return offset
             if tag != _ITEM:
                 raise _Odd
-            if length == _UNDEFINED:
+            if length == UNDEFINED:
                 offset = self._skip_item(offset, explicit, order, depth)
             else:
                 offset += length
+        raise _Long
 
     def _skip_item(self, offset: int, explicit: bool, order: str, depth: int) -> int:
         """Give where an item of undefined length ends."""
         unpack = struct.Struct(order + "HHI").unpack_from
         unpack_head = struct.Struct(order + "HH2sH").unpack_from
         unpack_long = struct.Struct(order + "I").unpack_from
-        while True:
+        for _ in self.steps:
             place = self.at(offset, 8)
             group, element, length = unpack(self.window, place)
             if group << 16 | element == _ITEM_END:
@@ -302,16 +327,17 @@ class _Walk:
                         nested, nested_order = False, "<"
                 elif vr not in _VRS:
                     raise _Odd
-            if length == _UNDEFINED:
+            if length == UNDEFINED:
                 offset = self._skip_sequence(start, nested, nested_order, depth + 1)
             else:
                 offset = start + length
+        raise _Long
 
     def _fragments_end(self, offset: int, order: str) -> bool:
         """Whether encapsulated pixel data has all its fragments and its end."""
         unpack = struct.Struct(order + "HHI").unpack_from
         try:
-            while True:
+            for _ in self.steps:
                 place = self.at(offset, 8)
                 group, element, length = unpack(self.window, place)
                 tag = group << 16 | element
@@ -322,6 +348,7 @@ class _Walk:
                 offset += 8 + length
         except _Short:
             return False
+        raise _Long
 
 
 def shortfall(
@@ -352,7 +379,9 @@ def _text(values: dict[int, bytes], tag: int) -> str:
     return values[tag].strip(b"\0 ").decode("ascii") if tag in values else ""
 
 
-def _header(values: dict[int, bytes], pixel_bytes: int | None, problem: str | None) -> Header:
+def _header(
+    values: dict[int, bytes], pixel_bytes: int | None, problem: str | None, header_bytes: int
+) -> Header:
     if _SOP_CLASS not in values and problem is None:
         raise _Odd
     number = _text(values, _NUMBER)
@@ -374,4 +403,5 @@ def _header(values: dict[int, bytes], pixel_bytes: int | None, problem: str | No
         number=int(number) if number else None,
         has_pixels=bool(pixel_bytes),
         problem=problem,
+        header_bytes=header_bytes,
     )

@@ -290,7 +290,9 @@ def test_a_deflated_file_is_inflated() -> None:
     buffer = io.BytesIO()
     ds.save_as(buffer, enforce_file_format=True)
     assert derived(buffer.getvalue())[0] == derived(plain)[0]
-    assert refusal(buffer.getvalue()[:-2000]) == "header cannot be read (error)"
+    assert refusal(buffer.getvalue()[:-2000]) == "its deflated data end early"
+    start = 144 + int.from_bytes(buffer.getvalue()[140:144], "little")
+    assert refusal(buffer.getvalue()[:start] + b"\xff" * 50) == "its deflated data are damaged"
 
 
 def test_a_deflated_file_that_would_fill_the_memory_is_refused(
@@ -300,8 +302,8 @@ def test_a_deflated_file_that_would_fill_the_memory_is_refused(
     ds.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.1.99")
     buffer = io.BytesIO()
     ds.save_as(buffer, enforce_file_format=True)
-    monkeypatch.setattr("medgrid.images.derive._MAX_INFLATED_BYTES", 5000)
-    assert refusal(buffer.getvalue()) == "too large to be read in this form"
+    monkeypatch.setattr("medgrid.images.bounded.MAX_INFLATED_BYTES", 5000)
+    assert refusal(buffer.getvalue()) == "inflates to more than 0 MiB"
 
 
 def members(folder: Path) -> list[Member]:

@@ -233,7 +233,10 @@ def test_what_is_no_volume_is_not_derived() -> None:
         (gzip.compress(plain[:-1]), f"voxels end early: {len(plain) - 1} of {len(plain)} bytes"),
         (gzip.compress(plain)[:-20], "compressed data end early"),
         (gzip.compress(plain)[:-5] + b"wrong", "compressed data fails its checksum"),
-        (gzip.compress(plain) + b"junk", "compressed data has something else behind it"),
+        (
+            gzip.compress(plain[:-1]) + b"junk",
+            "compressed data is followed by something else than gzip before its voxels end",
+        ),
     ):
         with pytest.raises(ValueError, match=f"^{reason}$"):
             list(derive_volume(io.BytesIO(data)))
