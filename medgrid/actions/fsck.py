@@ -18,6 +18,7 @@ from medgrid.actions.fsck_workers import WorkerCheck, met_workers
 from medgrid.actions.grid import Grid
 from medgrid.actions.outcome import Failure
 from medgrid.actions.progress import SILENT, Progress
+from medgrid.actions.scratch import sweep_scratch
 from medgrid.errors import Denied, MedgridError
 
 __all__ = ["DAY_S", "Finding", "Kind", "Orders", "Report", "check_grid"]
@@ -59,6 +60,8 @@ def check_grid(
             f"the catalog shows {grid.whole.viewer} a part of what it has: the rest would be DARK",
             hint="connect as a role that sees all, as brokers do",
         )
+    if orders.mend and not orders.dry_run:
+        sweep_scratch(grid.settings)
     places = grid.catalog.places
     chosen = [places.se(name) for name in names] or [one for one in places.ses() if one.enabled]
     report = Report()

@@ -29,7 +29,7 @@ from medgrid.actions.import_twins import ORIGINAL_SUFFIX
 from medgrid.actions.import_writer import Names, Writer, remembered
 from medgrid.actions.patients import Patients
 from medgrid.actions.progress import SILENT, Progress
-from medgrid.actions.scratch import scratch_folder
+from medgrid.actions.scratch import scratch_folder, sweep_scratch
 from medgrid.catalog.scanned import ScannedFile
 from medgrid.crypto.pseudonym import load_key
 from medgrid.errors import Denied, NotFound, UsageError
@@ -137,6 +137,7 @@ def import_images(
     if not se.enabled:
         raise UsageError(f"storage element {se.name} is switched off")
     key = load_key(grid.settings.keys_dir)
+    sweep_scratch(grid.settings)
     work = _Import(grid, request, se.name, Namer(key, request.to, request.issuer), listener)
     work.run(roots, progress)
     if request.nifti and not request.dry_run:
