@@ -89,8 +89,8 @@ def convert_series(
             continue
         finally:
             progress.advance()
-        empty += not made
-        for volume in made:
+        empty += made == []
+        for volume in made or ():
             on_new(volume)
     return empty
 
@@ -132,8 +132,11 @@ def _convert_one(
     files: Sequence[str],
     se: str,
     program: Algorithm,
-) -> list[GridObject]:
-    """Convert one series and register what comes of it, in one transaction."""
+) -> list[GridObject] | None:
+    """Convert one series and register what comes of it, in one transaction.
+
+    None says that another import has done so meanwhile.
+    """
     started_s = time.time()
     earlier = {object_id for _, object_id in grid.whole.objects.versions(lfn)}
     names: list[Any] = [item.attributes.get(name) for name in _WHOSE]
@@ -169,6 +172,9 @@ def _convert_one(
             new.append(Registration(made, (sealed.replica,), *names))
         grid.keep(keys)
         with grid.catalog.transaction():
+            grid.catalog.objects.hold_patients([item.patient] if item.patient else [])
+            if any(map(_is_converter, grid.whole.provenance.made_from(item.id))):
+                return None
             grid.catalog.objects.register(new, replace=True, uploaded=True)
             grid.catalog.provenance.record(
                 Derivation(

@@ -46,6 +46,7 @@ __all__ = ["ImportRequest", "Listener", "Summary", "import_images"]
 _LOOK_FILES = 2000
 _MAX_PARTS = 12  # of a file's own path that go into its LFN
 _READER = "2"  # another one read files that this one refuses, or the other way round
+_OF_OTHERS = "only the care team of its patient, or a registrar, can add to what the grid has"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +181,16 @@ class _Import:
         self._files: dict[ObjectId, list[str]] = {}  # of originals that may be converted
         self._notes: list[ScannedFile] = []
         self._names = Names(grid)
-        patients = Patients(grid, request.team)
+        self._patients = Patients(grid, request.team)
         self._writer = Writer(
-            grid, se, namer, patients, self._is_new, self._is_known, self._failed, self._is_broken
+            grid,
+            se,
+            namer,
+            self._patients,
+            self._is_new,
+            self._is_known,
+            self._failed,
+            self._is_broken,
         )
 
     def run(self, roots: list[str], progress: Progress) -> None:
@@ -291,11 +299,16 @@ class _Import:
         self, series: list[SeriesFiles], volumes: list[Scanned], progress: Progress
     ) -> Iterator[Draft]:
         names = [self.namer.series_name(files.key) for files in series]
+        whose = [self.namer.of_volume(one.volume) for one in volumes if one.volume is not None]
+        strange = self._patients.of_others({*(one.patient for one in names), *whose} - {None})
         held = self.grid.whole.scanned.series(name.series_uid or "" for name in names)
         for files, name in zip(series, names, strict=True):
             try:
                 base = held.get(name)
-                if base is None:
+                if name.patient in strange:
+                    for one in files.files:
+                        self._failed(Failure(one.path, _OF_OTHERS))
+                elif base is None:
                     yield series_draft(files, self.namer)
                 else:
                     yield from self._next_version(files, base)
@@ -309,8 +322,11 @@ class _Import:
                     reason = "the grid has its series; only the patient's care team can add to it"
                     self._failed(Failure(one.path, reason))
             progress.advance()
-        for volume in volumes:
-            yield from self._volume(volume)
+        for volume, patient in zip(volumes, whose, strict=True):
+            if patient in strange:
+                self._failed(Failure(volume.path, _OF_OTHERS))
+            else:
+                yield from self._volume(volume)
             progress.advance()
 
     def _next_version(self, files: SeriesFiles, base: ObjectId) -> Iterator[Draft]:
@@ -355,23 +371,20 @@ class _Import:
         yield draft
 
     def _is_held(self, draft: Draft, file: Member) -> bool:
-        """Whether the grid has a volume under its name; else `draft` says what it replaces."""
-        objects = self.grid.whole.objects
-        label, number, digest = draft.label, 1, None
-        lfn = draft.folder.child(label + ORIGINAL_SUFFIX)
-        while (item := objects.get_many([lfn]).get(lfn)) is not None:
-            if item.size_bytes == file.stamp.size_bytes:
-                digest = digest or self.grid.keyed(_sha256(file))
-                if item.digest == digest:
-                    self._is_known(item.id, draft)
-                    key = self.namer.file_key(file.path)
-                    self._notes.append(remembered(key, file.stamp, item.id))
-                    return True
-            if item.id == self.before.get(file.path):
-                draft.replaces, draft.base = lfn, item.id
-                break
-            number += 1
-            lfn = draft.folder.child(f"{label}-{number}{ORIGINAL_SUFFIX}")
+        """Whether the grid has a volume at its spot; else `draft` says what it replaces."""
+        spot = self._writer.spot(draft, draft.label)
+        held = self.grid.whole.imported.held(spot, file.stamp.size_bytes)
+        known = held.get(self.grid.keyed(_sha256(file)) or "") if held else None
+        if known is not None:
+            self._is_known(known, draft)
+            key = self.namer.file_key(file.path)
+            self._notes.append(remembered(key, file.stamp, known))
+            return True
+        if (before := self.before.get(file.path)) is not None:
+            item = self.grid.whole.objects.by_ids([before]).get(before)
+            numbered = re.escape(spot.lfn) + r"(-\d+)?" + re.escape(ORIGINAL_SUFFIX)
+            if item is not None and re.fullmatch(numbered, item.lfn or ""):
+                draft.replaces, draft.base = item.lfn, before
         return False
 
     # -- telling -----------------------------------------------------------------------------------
@@ -383,8 +396,9 @@ class _Import:
         self._holds(item.original or item.id, *(path for path, _ in draft.files))
         self.listener.new(item)
 
-    def _is_known(self, _held: ObjectId, draft: Draft) -> None:
+    def _is_known(self, held: ObjectId, draft: Draft) -> None:
         self.summary.known += len(draft.files)
+        self._holds(held, *(path for path, _ in draft.files))
 
     def _is_broken(self, path: str, stamp: FileStamp, reason: str) -> None:
         self._failed(Failure(path, reason))

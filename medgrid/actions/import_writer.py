@@ -13,6 +13,7 @@ from medgrid.actions.import_drafts import Draft, Failure, Namer
 from medgrid.actions.import_twins import ORIGINAL_SUFFIX, NoDerivative
 from medgrid.actions.patients import Patients
 from medgrid.actions.transfer import Sealed, Uploads
+from medgrid.catalog.imported import Content, Spot
 from medgrid.catalog.objects import Registration
 from medgrid.catalog.scanned import ScannedFile
 from medgrid.crypto.vault import Whose
@@ -218,21 +219,19 @@ class Writer:
         firsts: list[Registration] = []
         files: list[ScannedFile] = []
         with catalog.transaction():
-            now = catalog.scanned.series(
-                one.draft.series_uid for one in stored if one.draft.series_uid
-            )
-            held = self._held(stored)
+            others = self._claim(stored)
             for one in stored:
                 draft = one.draft
-                if draft.series is not None and now.get(draft.series) != draft.base:
-                    done.late.append(draft)
-                    continue
-                label = self._label(one)
-                object_id = None if draft.label else held.get(draft.folder.child(label))
-                if object_id is not None:
-                    done.known.append((object_id, draft))
+                object_id = one.original.replica.object_id
+                if object_id in others:
+                    holder = others[object_id]
+                    if holder is None:
+                        done.late.append(draft)
+                        continue
+                    done.known.append((holder, draft))
+                    object_id = holder
                 else:
-                    lfn = _twin_lfn(draft.replaces) or names.free(draft.folder, label)
+                    lfn = _twin_lfn(draft.replaces) or names.free(draft.folder, self._label(one))
                     made = self._objects(one, lfn)
                     (versions if draft.replaces else firsts).extend(
                         Registration(
@@ -241,7 +240,6 @@ class Writer:
                         for item, copy in made
                     )
                     done.new.append((made[-1][0], draft))
-                    object_id = held[draft.folder.child(label)] = made[0][0].id
                 files += [
                     remembered(self.namer.file_key(path), stamp, object_id)
                     for path, stamp in draft.files
@@ -251,22 +249,51 @@ class Writer:
             catalog.scanned.note(files)
         return done
 
+    def _claim(self, stored: Sequence[Stored]) -> dict[ObjectId, ObjectId | None]:
+        """Claim what the drafts hold; give those that others were faster with.
+
+        Returns
+        -------
+        dict
+            Id that the original would have had -> the original that holds its content; None when
+            its series came otherwise meanwhile. Until the end of the transaction that stays so.
+        """
+        catalog = self.grid.whole
+        others: dict[ObjectId, ObjectId | None] = {}
+        contents: dict[ObjectId, Content] = {}
+        mine: dict[Content, ObjectId] = {}
+        for one in stored:
+            if one.draft.series is None and one.original.digest is not None:
+                object_id = one.original.replica.object_id
+                contents[object_id] = Content(
+                    self.spot(one.draft, self._label(one)), one.original.digest
+                )
+                mine.setdefault(contents[object_id], object_id)
+        held = {**mine, **catalog.imported.claim(mine)}
+        others.update(
+            (object_id, held[content])
+            for object_id, content in contents.items()
+            if held[content] != object_id
+        )
+        series = [one for one in stored if one.draft.series is not None]
+        catalog.objects.hold_patients(one.draft.patient for one in series if one.draft.patient)
+        now = catalog.scanned.series(one.draft.series_uid or "" for one in series)
+        there = catalog.objects.by_ids(now.values())
+        for one in series:
+            assert one.draft.series is not None  # noqa: S101 - chosen above
+            base = now.get(one.draft.series)
+            if base != one.draft.base:
+                same = base is not None and there[base].digest == one.original.digest
+                others[one.original.replica.object_id] = base if same else None
+        return others
+
+    def spot(self, draft: Draft, label: str) -> Spot:
+        """Where a draft called `label` goes, and whose it is."""
+        owner = "" if draft.patient else self.grid.settings.user
+        return Spot(draft.folder.child(label), draft.patient or "", owner)
+
     def _label(self, one: Stored) -> str:
         return one.draft.label or self.namer.neutral(one.original.sealing.plain_sha256)
-
-    def _held(self, stored: Sequence[Stored]) -> dict[LFN, ObjectId]:
-        """Originals that have the content of volumes which nothing names, by LFN of the twin."""
-        wanted = {
-            one.draft.folder.child(self._label(one)): one.original.digest
-            for one in stored
-            if not one.draft.label
-        }
-        found = self.grid.whole.objects.get_many([LFN(lfn + ORIGINAL_SUFFIX) for lfn in wanted])
-        return {
-            lfn: item.id
-            for lfn, digest in wanted.items()
-            if (item := found.get(LFN(lfn + ORIGINAL_SUFFIX))) is not None and item.digest == digest
-        }
 
     def _objects(self, one: Stored, lfn: LFN) -> list[tuple[GridObject, Replica]]:
         """The original, and the twin called `lfn` when there is one."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from medgrid.actions.grid import Grid
+from medgrid.actions.permission import asker
 from medgrid.catalog.access import Member
-from medgrid.crypto.policy import Care, Role
+from medgrid.crypto.policy import Care, Role, Verb, may
 from medgrid.errors import ConfigError, Denied
 from medgrid.model import DataClass
 
@@ -67,6 +69,22 @@ class Patients:
             )
         self._seal(new, set(strangers))
         self._met.update(new)
+
+    def of_others(self, patients: Iterable[str]) -> set[str]:
+        """Those of `patients` in others' care, whom this user may not bring data of.
+
+        Who is told so hears nothing of what the grid has of them.
+        """
+        wanted = set(patients)
+        if not wanted:
+            return wanted
+        who, now_s = asker(self._grid), time.time()
+        things = self._grid.whole.access.patient_things(wanted, who.name)
+        return {
+            patient
+            for patient, thing in things.items()
+            if thing.has_team and not may(who, Verb.ADD, thing, now_s)
+        }
 
     def _members(self) -> tuple[str, ...]:
         vault = self._grid.vault

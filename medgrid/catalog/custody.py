@@ -15,6 +15,7 @@ from medgrid.catalog.schema import (
     attribute,
     care,
     dataset_member,
+    imported,
     object_,
     object_version,
     patient,
@@ -150,7 +151,14 @@ class Custody(ReplicaBook):
             current = select(object_.c.lfn).where(chosen(object_.c.id))
             older = select(object_version.c.lfn).where(chosen(object_version.c.object_id))
             lfns = {*connection.scalars(current), *connection.scalars(older)} - {None}
-            for table in (object_version, attribute, access_grant, scanned_file, dataset_member):
+            for table in (
+                object_version,
+                attribute,
+                access_grant,
+                scanned_file,
+                imported,
+                dataset_member,
+            ):
                 connection.execute(delete(table).where(chosen(table.c.object_id)))
             named = among(connection, dataset_member.c.lfn, lfns)
             connection.execute(delete(dataset_member).where(named))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from medgrid.catalog.access import AccessStore
     from medgrid.catalog.algorithms import AlgorithmStore
     from medgrid.catalog.datasets import DatasetStore
+    from medgrid.catalog.imported import ImportedStore
     from medgrid.catalog.jobs import JobStore
     from medgrid.catalog.leases import LeaseStore
     from medgrid.catalog.objects import ObjectStore
@@ -180,6 +181,13 @@ class Catalog:
         from medgrid.catalog.scanned import ScannedStore
 
         return ScannedStore(self.db, self._sight)
+
+    @cached_property
+    def imported(self) -> ImportedStore:
+        """Contents that imports have brought."""
+        from medgrid.catalog.imported import ImportedStore
+
+        return ImportedStore(self.db, self._sight)
 
 
 def _guarded_as(db: Database) -> str | None:

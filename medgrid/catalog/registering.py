@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
+from sqlalchemy import Connection, bindparam, delete, exc, insert, select, text, update
 
 from medgrid.catalog.attributes import COLUMNS
 from medgrid.catalog.names import NameBook, fit_column
@@ -114,12 +115,18 @@ class Registrar(ReplicaBook):
                 raise Denied(f"{self._sight.viewer} cannot register what belongs to another")
             patients = sorted({row["patient"] for row in rows if row["patient"]})
             hold_patients(connection, patients, self._sight)
-            connection.execute(insert(object_), rows)
+            with _names_taken_meanwhile():
+                connection.execute(insert(object_), rows)
             if values:
                 connection.execute(insert(attribute), values)
             replicas = [found for item in new for found in item.replicas]
             self._add_replicas(connection, replicas, uploaded=uploaded)
             count_visits(connection, patients, self._sight)
+
+    def hold_patients(self, pseudonyms: Iterable[str]) -> None:
+        """Keep other writers from patients until the end of the transaction."""
+        with self._db.write() as connection:
+            hold_patients(connection, sorted(set(pseudonyms)), self._sight)
 
     def _claim(
         self, connection: Connection, lfns: Sequence[LFN | None], replace: bool
@@ -247,6 +254,18 @@ class Registrar(ReplicaBook):
             self._require_writable(connection, [object_id])
             _set_many(connection, [(object_id, values, units or {})], self._sight)
             count_visits_of(connection, [object_id], self._sight)
+
+
+@contextlib.contextmanager
+def _names_taken_meanwhile() -> Iterator[None]:
+    """Say that an LFN is taken when another transaction took it since `_claim` looked."""
+    try:
+        yield
+    except exc.IntegrityError as error:
+        constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+        if constraint != "uq_object_lfn":
+            raise
+        raise AlreadyExists("an LFN was taken meanwhile", hint="try again") from error
 
 
 def _set_many(

@@ -40,6 +40,10 @@ _SEES = (
 _WRITES = f"({{of}}.owner = {_ME} OR {_PHYSICIAN})"
 _ATTACHES = "(patient IS NULL OR medgrid.attaches(patient))"
 
+_CLAIMS = "(g.patient = '' OR medgrid.brings(g.patient))"
+_CLAIMANT = f"CASE g.patient WHEN '' THEN {_ME} ELSE '' END"
+_CLAIMED = f"(i.lfn, i.digest, i.patient) = (g.lfn, g.digest, g.patient) AND i.owner = {_CLAIMANT}"
+
 
 def _object(column: str, condition: str = "true") -> str:
     """Whether the object that `column` of a row names is seen, and `condition` holds for it."""
@@ -121,6 +125,7 @@ GUARDED: dict[str, Guard] = {
     "dataset": Guard(see=_OWN, add=_OWN, change=_OWN, remove=_OWN),
     "dataset_member": Guard(see=_OWN, add=_OWN, change=_OWN, remove=_OWN),
     "scanned_file": Guard(see=_OWN, add=_OWN, change=_OWN, remove=_OWN),
+    "imported": Guard(see=_object("object_id"), remove=_object("object_id", _WRITTEN)),
     "derivation": Guard(see=f"{_OWN} OR medgrid.made_something(id)", add=_OWN),
     "derivation_input": Guard(
         see="medgrid.asked_for(derivation)"
@@ -232,6 +237,24 @@ SELECT o.lfn FROM unnest($1) AS given(lfn) JOIN object o ON o.lfn = given.lfn
 SELECT given.lfn FROM unnest($1) AS given(lfn) WHERE (
     SELECT o.lfn FROM object o WHERE o.lfn > given.lfn || '/' COLLATE "C" ORDER BY o.lfn LIMIT 1
 ) < given.lfn || '0' COLLATE "C"
+""",
+    "claim_contents(lfns text[], digests text[], patients text[], objects text[])"
+    " RETURNS TABLE (place bigint, object_id text)": f"""
+INSERT INTO imported (lfn, digest, patient, owner, object_id)
+SELECT g.lfn, g.digest, g.patient, {_CLAIMANT}, g.id
+FROM unnest($1, $2, $3, $4) AS g(lfn, digest, patient, id)
+WHERE {_CLAIMS}
+ORDER BY g.lfn, g.patient, g.digest
+ON CONFLICT (lfn, digest, patient, owner) DO UPDATE SET object_id = imported.object_id;
+UPDATE imported i SET object_id = g.id
+FROM unnest($1, $2, $3, $4) AS g(lfn, digest, patient, id)
+WHERE {_CLAIMED} AND {_CLAIMS}
+    AND NOT EXISTS (SELECT 1 FROM object o WHERE o.id = i.object_id AND o.lfn IS NOT NULL
+        AND o.digest = i.digest AND coalesce(o.patient, '') = i.patient);
+SELECT g.place, i.object_id
+FROM unnest($1, $2, $3, $4) WITH ORDINALITY AS g(lfn, digest, patient, id, place)
+JOIN imported i ON {_CLAIMED}
+WHERE i.object_id <> g.id AND {_CLAIMS}
 """,
     "hold_patients(pseudonyms text[]) RETURNS void": """
 INSERT INTO patient (pseudonym, visits) SELECT one, 0 FROM unnest($1) AS given(one) ORDER BY one

@@ -259,7 +259,7 @@ class _Writer:
         )
         yield f"GRANT EXECUTE ON FUNCTION {SCHEMA}.viewer() TO {user}, {of_grid}"
         for head, body in FUNCTIONS.items():
-            changes = "RETURNS void" in head
+            changes = any(word in body for word in ("INSERT", "UPDATE"))
             yield (
                 f"CREATE OR REPLACE FUNCTION {SCHEMA}.{head} LANGUAGE sql"
                 f" {'VOLATILE' if changes else 'STABLE'} SECURITY DEFINER {path}"

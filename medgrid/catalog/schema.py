@@ -43,6 +43,7 @@ __all__ = [
     "derivation_link",
     "derivation_output",
     "grid",
+    "imported",
     "object_",
     "object_version",
     "patient",
@@ -398,4 +399,21 @@ scanned_file = Table(
     Column("inode", BigInteger, nullable=False),
     Column("object_id", Text, index=True),
     Column("outcome", Text, nullable=False),
+)
+
+imported = Table(
+    "imported",
+    metadata,
+    # contents that an import has brought, and the original that holds each; see `imported.py`
+    Column("lfn", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("patient", Text, primary_key=True),  # empty when it is no patient's,
+    Column("owner", Text, primary_key=True),  # and else this one
+    Column(
+        "object_id",
+        # which is registered later in the same transaction
+        ForeignKey("object.id", ondelete="CASCADE", deferrable=True, initially="DEFERRED"),
+        nullable=False,
+        index=True,
+    ),
 )

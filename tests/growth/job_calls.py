@@ -1,4 +1,4 @@
-"""Calls of the stores of jobs, quotas, leases, places, access and scanned files."""
+"""Calls of the stores of jobs, quotas, leases, places, access, scanned files and imports."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, suppress
 
 from medgrid.catalog import Catalog
 from medgrid.catalog.access import Grant, Member
+from medgrid.catalog.imported import Content, Spot
 from medgrid.catalog.job_desk import WorkerLinkState
 from medgrid.catalog.job_moves import Move
 from medgrid.catalog.job_states import Event
@@ -17,7 +18,7 @@ from medgrid.catalog.scanned import ScannedFile
 from medgrid.catalog.worker_health import WorkerHealth
 from medgrid.crypto.policy import Care
 from medgrid.errors import MedgridError
-from medgrid.model import JobId, JobState, Sha256
+from medgrid.model import LFN, JobId, JobState, ObjectId, Sha256
 from tests.growth.calls import BOTH, EVERYBODY, FIXED, GRID, INSIDERS, SHARE, Call
 from tests.growth.world import DOCTOR, LATER_S, NOW_S, RESEARCHER, World
 
@@ -269,4 +270,29 @@ _SCANNED: list[Call[Catalog]] = [
     Call("scanned.series [new]", lambda c, w, n: c.scanned.series(f"9.{i}" for i in range(n))),
 ]
 
-CALLS = [*_JOBS, *_DESK, *_LEASES, *_PLACES, *_ACCESS, *_SCANNED]
+
+def _contents(world: World, count: int, after: str = "") -> dict[Content, ObjectId]:
+    """What stands in the table of imported contents, each to be claimed by another object."""
+    return {
+        Content(Spot(LFN(lfn), world.patients[number // 10], ""), f"digest of {lfn}{after}"): id_
+        for number, lfn, id_ in zip(
+            world.some(range(world.size), count),
+            world.some(world.lfns, count),
+            world.some(world.ids[1:] + world.ids[:1], count),
+            strict=True,
+        )
+    }
+
+
+def _held(catalog: Catalog, world: World, count: int) -> None:
+    for one in _contents(world, count):
+        catalog.imported.held(one.spot, 1)
+
+
+_IMPORTED: list[Call[Catalog]] = [
+    Call("imported.held", _held, FIXED),
+    _write("imported.claim", lambda c, w, n: c.imported.claim(_contents(w, n))),
+    _write("imported.claim [new]", lambda c, w, n: c.imported.claim(_contents(w, n, "!"))),
+]
+
+CALLS = [*_JOBS, *_DESK, *_LEASES, *_PLACES, *_ACCESS, *_SCANNED, *_IMPORTED]

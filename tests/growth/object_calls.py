@@ -302,6 +302,7 @@ _WRITING: list[Call[Catalog]] = [
     _write("objects.remove_many", lambda c, w, n: c.objects.remove_many(w.some(w.lfns[1::2], n))),
     _write("objects.remove", lambda c, w, n: _each(c.objects.remove, w.some(w.lfns, n)), FIXED),
     _write("objects.discard", lambda c, w, n: c.objects.discard(w.some(w.outputs, n))),
+    _write("objects.hold_patients", lambda c, w, n: c.objects.hold_patients(w.some(w.patients, n))),
     _write("objects.register", lambda c, w, n: c.objects.register(_new(w, n))),
     _write(
         "objects.register [replace]",

@@ -167,6 +167,7 @@ def _object(
         "created_s": NOW_S - number,
         "data_class": data_class,
         "owner": DOCTOR,
+        "digest": f"digest of {lfn}",
         "review": "",
         "original": None,
         "patient": None,
@@ -271,6 +272,20 @@ def _fill_objects(connection: Connection, world: World) -> None:
             }
             for owner in ("", DOCTOR, RESEARCHER)
             for number, key in enumerate(world.scanned)
+        ),
+    )
+    _put(
+        connection,
+        tables.imported,
+        (
+            {
+                "lfn": lfn,
+                "digest": f"digest of {lfn}",
+                "patient": world.patients[number // 10],
+                "owner": "",
+                "object_id": world.ids[number],
+            }
+            for number, lfn in enumerate(world.lfns)
         ),
     )
 
