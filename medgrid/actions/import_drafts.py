@@ -103,6 +103,7 @@ class Draft:
     patient: str | None = None
     study_uid: str | None = None
     series_uid: str | None = None
+    series_id: str = ""  # the same for whichever patient
     replaces: LFN | None = None
     base: ObjectId | None = None
 
@@ -182,6 +183,10 @@ class Namer:
         """What stands for a patient's dates and UIDs."""
         return PatientKeys.of(self._key, patient)
 
+    def series_id(self, key: SeriesKey) -> str:
+        """What a series is known by whoever its patient is."""
+        return keyed_digest(self._key, "series", key.study_uid, key.series_uid)[:16].hex()
+
     def series_name(self, key: SeriesKey) -> SeriesName:
         """What a series is known by in the catalog."""
         keys = self.keys(self.of_series(key))
@@ -191,6 +196,7 @@ class Namer:
 def group(scanned: Iterable[Scanned], failed: Callable[[Failure], None]) -> list[SeriesFiles]:
     """Sort instances into series, in order, each SOPInstanceUID once.
 
+    An instance that names no issuer is of the series whose other instances name one.
     Two files with one SOPInstanceUID and other content cannot both be right: the first by path
     stays, the other fails.
     """
@@ -205,10 +211,22 @@ def group(scanned: Iterable[Scanned], failed: Callable[[Failure], None]) -> list
             files = series[key] = SeriesFiles(key)
         number = header.number if header.number is not None else 0
         files.instances.append(Instance(number, header.sop_uid, one.path, one.stamp))
+    _join_issuers(series)
     for files in series.values():
         files.instances.sort(key=lambda one: (one.number, one.sop_uid, one.path))
         _once(files, failed)
     return list(series.values())
+
+
+def _join_issuers(series: dict[SeriesKey, SeriesFiles]) -> None:
+    """Let instances without an issuer be of the series that differs in nothing else."""
+    issuers: dict[SeriesKey, list[SeriesKey]] = {}
+    for key in series:
+        issuers.setdefault(key._replace(issuer=""), []).append(key)
+    for key, keys in issuers.items():
+        if key in series and len(keys) == 2:
+            (named,) = (one for one in keys if one.issuer)
+            series[named].instances += series.pop(key).instances
 
 
 def _once(files: SeriesFiles, failed: Callable[[Failure], None]) -> None:
@@ -281,6 +299,7 @@ def series_draft(files: SeriesFiles, namer: Namer) -> Draft:
         patient=patient,
         study_uid=study_uid,
         series_uid=series_uid,
+        series_id=namer.series_id(files.key),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from medgrid.actions.grid import Grid
 from medgrid.actions.import_convert import convert_series
+from medgrid.actions.import_doubts import Doubt, Doubts, Facts, spelled
 from medgrid.actions.import_drafts import (
     Draft,
     Failure,
@@ -98,10 +99,13 @@ class Listener(Protocol):
     def failed(self, failure: Failure) -> None:
         """A file could not be imported."""
 
+    def doubted(self, doubt: Doubt) -> None:
+        """Two people may have become one patient, or one person two."""
+
 
 @dataclass(slots=True)
 class Summary:
-    """What an import did; all counts but `new` and `versions` are files."""
+    """What an import did; all counts but `new`, `doubts` and `versions` are files."""
 
     files: int = 0
     imported: int = 0  # whose content is in a new object
@@ -111,6 +115,7 @@ class Summary:
     failed_before: int = 0  # told then, and not read again
     left_out: Counter[str] = field(default_factory=Counter)  # by reason
     new: int = 0  # objects
+    doubts: int = 0  # whether patients are who they seem to be
     versions: int = 0  # objects that are a new version of an LFN
 
 
@@ -181,7 +186,8 @@ class _Import:
         self._files: dict[ObjectId, list[str]] = {}  # of originals that may be converted
         self._notes: list[ScannedFile] = []
         self._names = Names(grid)
-        self._patients = Patients(grid, request.team)
+        self._doubts = Doubts(grid, namer, self._doubted)
+        self._patients = Patients(grid, request.team, self._doubts.contradict)
         self._writer = Writer(
             grid,
             se,
@@ -199,10 +205,11 @@ class _Import:
         images = list(self._read(files, progress))
         self._flush_notes()
         progress.note("storing")
-        series = group((one for one in images if one.header), self._failed)
+        headers = spelled(self.grid, self.namer, [one for one in images if one.header])
+        series = group(headers, self._failed)
         volumes = [one for one in images if one.volume]
         progress.total(len(series) + len(volumes))
-        drafts = self._drafts(series, volumes, progress)
+        drafts = self._seen(self._drafts(series, volumes, progress))
         if self.request.dry_run:
             for draft in drafts:
                 self._would_be_new(draft)
@@ -253,7 +260,7 @@ class _Import:
             if len(self.request.paths) > 1:
                 seen |= stamps.keys()
             self.summary.files += len(stamps)
-            known = self.grid.whole.scanned.known(stamps)
+            known = self.grid.whole.scanned.known(stamps, self.grid.settings.user)
             for key, (entry, stamp) in stamps.items():
                 if not self._is_unchanged(entry.path, stamp, known.get(key)):
                     yield entry.path, entry.root
@@ -300,7 +307,10 @@ class _Import:
     ) -> Iterator[Draft]:
         names = [self.namer.series_name(files.key) for files in series]
         whose = [self.namer.of_volume(one.volume) for one in volumes if one.volume is not None]
-        strange = self._patients.of_others({*(one.patient for one in names), *whose} - {None})
+        patients = {one for one in (*(one.patient for one in names), *whose) if one is not None}
+        strange = self._patients.of_others(patients)
+        self._doubts.recall(patients - strange)
+        self._doubts.compare((files.key, name) for files, name in zip(series, names, strict=True))
         held = self.grid.whole.scanned.series(name.series_uid or "" for name in names)
         for files, name in zip(series, names, strict=True):
             try:
@@ -328,6 +338,12 @@ class _Import:
             else:
                 yield from self._volume(volume)
             progress.advance()
+
+    def _seen(self, drafts: Iterator[Draft]) -> Iterator[Draft]:
+        for draft in drafts:
+            if draft.patient is not None:
+                self._doubts.see(draft.patient, Facts.of(draft.attributes))
+            yield draft
 
     def _next_version(self, files: SeriesFiles, base: ObjectId) -> Iterator[Draft]:
         item = self.grid.whole.objects.by_ids([base])[base]
@@ -425,6 +441,10 @@ class _Import:
         if self.request.nifti:
             self._files.setdefault(object_id, []).extend(paths)
 
+    def _doubted(self, doubt: Doubt) -> None:
+        self.summary.doubts += 1
+        self.listener.doubted(doubt)
+
     def _failed(self, failure: Failure) -> None:
         self.summary.failed += 1
         self.listener.failed(failure)
@@ -446,7 +466,7 @@ class _Import:
 
     def _flush_notes(self) -> None:
         if not self.request.dry_run:
-            self.grid.whole.scanned.note(self._notes)
+            self.grid.whole.scanned.note(self._notes, self.grid.settings.user)
         self._notes.clear()
 
 

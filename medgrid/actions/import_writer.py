@@ -218,6 +218,7 @@ class Writer:
         versions: list[Registration] = []
         firsts: list[Registration] = []
         files: list[ScannedFile] = []
+        series: dict[ObjectId, str] = {}
         with catalog.transaction():
             others = self._claim(stored)
             for one in stored:
@@ -240,13 +241,16 @@ class Writer:
                         for item, copy in made
                     )
                     done.new.append((made[-1][0], draft))
+                    if draft.series_id:
+                        series[object_id] = draft.series_id
                 files += [
                     remembered(self.namer.file_key(path), stamp, object_id)
                     for path, stamp in draft.files
                 ]
             catalog.objects.register(firsts, uploaded=True)
             catalog.objects.register(versions, replace=True, uploaded=True)
-            catalog.scanned.note(files)
+            catalog.imported.note_series(series)
+            catalog.scanned.note(files, self.grid.settings.user)
         return done
 
     def _claim(self, stored: Sequence[Stored]) -> dict[ObjectId, ObjectId | None]:

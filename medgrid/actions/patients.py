@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from medgrid.actions.grid import Grid
+from medgrid.actions.import_doubts import BIRTH_DATE
 from medgrid.actions.permission import asker
 from medgrid.catalog.access import Member
 from medgrid.crypto.policy import Care, Role, Verb, may
@@ -23,10 +24,18 @@ class Patients:
     team : sequence of str
         Identities that care for those who are new; when there are none, those that the settings
         name, else the user.
+    contradict : callable
+        Told of each patient of whom what differs is said that cannot: pseudonym, and what.
     """
 
-    def __init__(self, grid: Grid, team: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        team: Sequence[str] = (),
+        contradict: Callable[[str, str], None] = lambda _patient, _what: None,
+    ) -> None:
         self._grid = grid
+        self._contradict = contradict
         self._team = tuple(team) or tuple(grid.settings.care_team.split())
         self._met: dict[str, dict[str, str]] = {}
 
@@ -109,6 +118,8 @@ class Patients:
                 together = _joined([before.get(patient, {}), names])
                 if together != before.get(patient):
                     seals[patient] = together
+                    if "\\" in together.get("PatientBirthDate", ""):
+                        self._contradict(patient, BIRTH_DATE)
         if seals:
             vault.seals.put(seals)
 

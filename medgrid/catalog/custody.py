@@ -16,6 +16,7 @@ from medgrid.catalog.schema import (
     care,
     dataset_member,
     imported,
+    imported_series,
     object_,
     object_version,
     patient,
@@ -157,6 +158,7 @@ class Custody(ReplicaBook):
                 access_grant,
                 scanned_file,
                 imported,
+                imported_series,
                 dataset_member,
             ):
                 connection.execute(delete(table).where(chosen(table.c.object_id)))

@@ -7,13 +7,13 @@ jobs write may be alike, and do not stand here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, func, select, text, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from medgrid.catalog.schema import imported, object_
+from medgrid.catalog.schema import imported, imported_series, object_
 from medgrid.catalog.sight import Sight
 from medgrid.database import Database
 from medgrid.database.many import among
@@ -104,14 +104,14 @@ class ImportedStore:
             )
             held: dict[Content, ObjectId] = {}
             free: list[Content] = []
-            for lfn, digest, patient, owner, object_id, there in rows:
-                one = Content(Spot(lfn, patient, owner), digest)
-                if one not in new or object_id == new[one]:
+            for row in rows:
+                one = Content(Spot(LFN(row.lfn), row.patient, row.owner), row.digest)
+                if one not in new or row.object_id == new[one]:
                     continue
-                if there is None:
+                if row.id is None:
                     free.append(one)
                 else:
-                    held[one] = ObjectId(there)
+                    held[one] = ObjectId(row.id)
             if free:
                 connection.execute(
                     update(imported)
@@ -124,6 +124,50 @@ class ImportedStore:
                     ],
                 )
             return held
+
+    # -- whether patients are who they seem to be --------------------------------------------------
+
+    def note_series(self, new: Mapping[ObjectId, str]) -> None:
+        """Remember what series originals hold, by what each is known by whoever its patient is."""
+        if new:
+            with self._db.write() as connection:
+                connection.execute(
+                    insert(imported_series),
+                    [{"object_id": one, "series": series} for one, series in new.items()],
+                )
+
+    def patients_of_series(self, series: Iterable[str]) -> dict[str, set[str]]:
+        """Patients who have some series, as far as the viewer sees them."""
+        found: dict[str, set[str]] = {}
+        with self._db.read() as connection:
+            rows = connection.execute(
+                select(imported_series.c.series, object_.c.patient)
+                .join(object_, object_.c.id == imported_series.c.object_id)
+                .where(
+                    among(connection, imported_series.c.series, series),
+                    object_.c.patient.is_not(None),
+                    self._sight.objects(),
+                )
+                .distinct()
+            )
+            for one, patient in rows:
+                found.setdefault(one, set()).add(patient)
+        return found
+
+    def said_of(self, patients: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+        """Sexes, ages and days of study that objects of patients say, if the viewer sees them."""
+        names = ("PatientSex", "PatientAge", "StudyDate")
+        columns = (object_.c.patient_sex, object_.c.patient_age, object_.c.study_date)
+        found: dict[str, list[dict[str, Any]]] = {}
+        with self._db.read() as connection:
+            rows = connection.execute(
+                select(object_.c.patient, *columns)
+                .where(among(connection, object_.c.patient, patients), self._sight.objects())
+                .distinct()
+            )
+            for patient, *values in rows:
+                found.setdefault(patient, []).append(dict(zip(names, values, strict=True)))
+        return found
 
 
 def _row(one: Content) -> dict[str, str]:

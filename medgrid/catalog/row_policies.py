@@ -126,6 +126,11 @@ GUARDED: dict[str, Guard] = {
     "dataset_member": Guard(see=_OWN, add=_OWN, change=_OWN, remove=_OWN),
     "scanned_file": Guard(see=_OWN, add=_OWN, change=_OWN, remove=_OWN),
     "imported": Guard(see=_object("object_id"), remove=_object("object_id", _WRITTEN)),
+    "imported_series": Guard(
+        see=_object("object_id"),
+        add=f"{_object('object_id', _WRITTEN)} OR medgrid.brought(object_id)",
+        remove=_object("object_id", _WRITTEN),
+    ),
     "derivation": Guard(see=f"{_OWN} OR medgrid.made_something(id)", add=_OWN),
     "derivation_input": Guard(
         see="medgrid.asked_for(derivation)"

@@ -60,20 +60,33 @@ class ScannedStore:
         self._db = db
         self._sight = sight
 
-    def known(self, keys: Iterable[str]) -> dict[str, ScannedFile]:
-        """Files by key; those never seen, or whose object is gone since, are absent."""
-        with self._db.read() as connection:
-            rows = connection.execute(
-                select(*(scanned_file.c[name] for name in _NAMES))
-                .join(object_, object_.c.id == scanned_file.c.object_id, isouter=True)
-                .where(among(connection, scanned_file.c.key, keys))
-                .where(scanned_file.c.owner == self._sight.owner)
-                .where(or_(scanned_file.c.object_id.is_(None), object_.c.id.is_not(None)))
-            )
-            return {row.key: ScannedFile(*row) for row in rows}
+    def known(self, keys: Iterable[str], reader: str = "") -> dict[str, ScannedFile]:
+        """Files by key; those never seen, or whose object is gone since, are absent.
 
-    def note(self, files: Sequence[ScannedFile]) -> None:
-        """Remember files, over what was known of them before."""
+        Each `reader` (without one, the viewer) has a memory of their own. What was noted without
+        one they share, but what is of no patient and belongs to somebody else.
+        """
+        wanted = list(keys)
+        found: dict[str, ScannedFile] = {}
+        with self._db.read() as connection:
+            for owner in dict.fromkeys((self._sight.owner, reader or self._sight.owner)):
+                is_theirs = (
+                    or_(object_.c.patient.is_not(None), object_.c.owner == reader)
+                    if reader and owner != reader
+                    else object_.c.id.is_not(None)
+                )
+                rows = connection.execute(
+                    select(*(scanned_file.c[name] for name in _NAMES))
+                    .join(object_, object_.c.id == scanned_file.c.object_id, isouter=True)
+                    .where(among(connection, scanned_file.c.key, wanted))
+                    .where(scanned_file.c.owner == owner)
+                    .where(or_(scanned_file.c.object_id.is_(None), is_theirs))
+                )
+                found.update((row.key, ScannedFile(*row)) for row in rows)
+        return found
+
+    def note(self, files: Sequence[ScannedFile], reader: str = "") -> None:
+        """Remember files, over what was known of them before; for a reader, or the viewer."""
         if not files:
             return
         with self._db.write() as connection:
@@ -90,7 +103,10 @@ class ScannedStore:
             connection.execute(
                 statement,
                 [
-                    {"owner": self._sight.owner, **{name: getattr(file, name) for name in _NAMES}}
+                    {
+                        "owner": reader or self._sight.owner,
+                        **{name: getattr(file, name) for name in _NAMES},
+                    }
                     for file in files
                 ],
             )

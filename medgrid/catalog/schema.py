@@ -44,6 +44,7 @@ __all__ = [
     "derivation_output",
     "grid",
     "imported",
+    "imported_series",
     "object_",
     "object_version",
     "patient",
@@ -414,6 +415,19 @@ imported = Table(
         # which is registered later in the same transaction
         ForeignKey("object.id", ondelete="CASCADE", deferrable=True, initially="DEFERRED"),
         nullable=False,
+        index=True,
+    ),
+)
+
+imported_series = Table(
+    "imported_series",
+    metadata,
+    # what an original's series is known by whoever its patient is: a keyed digest of its UIDs
+    Column("series", Text, primary_key=True),
+    Column(
+        "object_id",
+        ForeignKey("object.id", ondelete="CASCADE"),
+        primary_key=True,
         index=True,
     ),
 )

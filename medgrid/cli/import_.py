@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from medgrid.cli.output import emit_json, emit_lines, progress
+from medgrid.cli.output import emit_json, emit_lines, progress, warn
 from medgrid.cli.params import Session, pass_session
 from medgrid.cli.say import printable
 from medgrid.errors import PartlyDone
 
 if TYPE_CHECKING:
+    from medgrid.actions.import_doubts import Doubt
     from medgrid.actions.import_drafts import Failure
     from medgrid.actions.import_images import Summary
     from medgrid.model import GridObject
@@ -60,6 +61,9 @@ def import_(
     metadata names them; the original bytes are kept in the object alone. Files unchanged since
     the last import are not read again. What cannot be imported is listed with its reason, the
     rest goes in (exit status 3); unchanged, it is counted alone the next time, until --again.
+
+    Where images of one patient differ in sex, birth date or age, or two patients have one series,
+    a warning says so (exit status 3): two people may have become one patient, or one person two.
     """
     from medgrid.actions.import_images import ImportRequest, import_images
     from medgrid.model import LFN
@@ -76,6 +80,11 @@ def import_(
         raise PartlyDone(
             f"{_count(summary.failed, 'file')} could not be imported",
             hint="the reasons stand above",
+        )
+    if summary.doubts:
+        raise PartlyDone(
+            "some patients may be others than they seem to be",
+            hint="the warnings stand above; all images are in the grid",
         )
 
 
@@ -108,6 +117,9 @@ class _Telling:
             return
         _json_err("import-failure/1", {"path": path, "reason": failure.reason})
 
+    def doubted(self, doubt: Doubt) -> None:
+        warn(self._session, doubt.reason, hint=doubt.hint)
+
 
 def _shown(path: str) -> str:
     """A path for people: bytes that are no UTF-8 and control characters are escaped."""
@@ -136,6 +148,7 @@ def _print_summary(session: Session, summary: Summary, dry_run: bool) -> None:
                 "known": summary.known,
                 "failed": summary.failed,
                 "failed_before": summary.failed_before,
+                "doubts": summary.doubts,
                 "left_out": dict(summary.left_out),
             },
         )

@@ -5,6 +5,7 @@ Source: DICOM PS3.3 C.2.2 (Patient Identification), C.2.3 (Patient Demographic).
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +15,7 @@ from medgrid.images.dicom import quiet_pydicom
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["NOMINATIVE", "nominative", "nominative_fields"]
+__all__ = ["NOMINATIVE", "nominative", "nominative_fields", "spellings"]
 
 NOMINATIVE: Final = (
     "PatientName",
@@ -80,6 +81,20 @@ def nominative_fields(fields: Mapping[str, Any]) -> dict[str, str]:
         if text:
             found[name] = text
     return found
+
+
+def spellings(name: str) -> tuple[str, ...]:
+    """Ways in which a person's name may have been written; the first is the one for new patients.
+
+    Spaces around components, empty components at the end and case say nothing (DICOM PS3.5
+    6.2.1.1, PS3.4 C.2.2.2.1).
+    """
+    groups = (
+        "^".join(part.strip() for part in group.split("^")).rstrip("^")
+        for group in unicodedata.normalize("NFC", name).split("=")
+    )
+    plain = "=".join(groups).rstrip("=")
+    return tuple(dict.fromkeys((plain.upper(), name, plain, plain.title(), plain.lower())))
 
 
 def _text(ds: Dataset, keyword: str) -> str:

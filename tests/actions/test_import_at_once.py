@@ -10,7 +10,6 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -194,9 +193,20 @@ def test_of_two_people_each_has_what_is_nobodys(
         assert owners == sorted(["ann", me])
         sound(bring.grid)
         assert (ann(folder).new, bring(folder).new) == (0, 0)
-    with closing(Grid(replace(bring.grid.settings, user="ann"))) as grid:
-        write_nifti(folder / "later.nii", seed=9)  # what ann has already, and I
-        assert Importer(grid)(folder).known == bring(folder).known == 1
+
+
+def test_what_another_owner_brought_is_not_there_for_me(bring: Importer, tmp_path: Path) -> None:
+    write_nifti(tmp_path / "a.nii")
+    with bring.acting_as("ann"):
+        assert bring(tmp_path).new == 1
+        assert bring(tmp_path).unchanged == 1
+    assert bring(tmp_path).new == 1
+    assert all(bring.content(bring.twin(lfn)) for lfn in bring.lfns)
+    assert bring(tmp_path).unchanged == 1
+    with bring.acting_as("ann"):
+        assert bring(tmp_path).unchanged == 1
+        write_nifti(tmp_path / "b.nii")
+        assert bring(tmp_path).known == 1
 
 
 def test_two_commands_at_once(bring: Importer, folder: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from psycopg import sql
 
 from medgrid.catalog import Catalog
+from medgrid.catalog.imported import Content, Spot
 from medgrid.catalog.jobs import NewSubmission
 from medgrid.catalog.provenance import Derivation
 from medgrid.catalog.query import parse
@@ -19,8 +20,9 @@ from medgrid.catalog.row_policies import GUARDED, OPEN
 from medgrid.catalog.row_security import DatabaseUser, apply, statements
 from medgrid.catalog.schema import metadata
 from medgrid.errors import ConfigError, Denied, UsageError
-from medgrid.model import ObjectId, Sha256
+from medgrid.model import LFN, ObjectId, Sha256
 from tests.catalog.worlds import World, make_world
+from tests.database.kinds import CATALOG_KIND
 from tests.lab.postgres import PostgresServer
 
 pytestmark = pytest.mark.postgres
@@ -87,6 +89,14 @@ def _fill(catalog: Catalog) -> World:
                 output_inputs={ids[made]: [ids[item]]},
             )
         )  # fmt: skip
+    first, second = ids["one-orig"], ids["two-orig"]
+    catalog.imported.claim(
+        {
+            Content(Spot(LFN("/g/one"), "P-1", ""), "secret of one"): first,
+            Content(Spot(LFN("/g/two"), "P-2", ""), "secret of two"): second,
+        }
+    )
+    catalog.imported.note_series({first: "one", second: "one"})
     return world
 
 
@@ -165,6 +175,8 @@ TABLES: dict[str, dict[str, int]] = {
         "submission": 1,
         "job": 1,
         "job_event": 1,
+        "imported": 1,
+        "imported_series": 1,
     },
     "jane": {
         "patient": 1,
@@ -176,6 +188,8 @@ TABLES: dict[str, dict[str, int]] = {
         "derivation_input": 1,
         "derivation_output": 1,
         "derivation_link": 1,
+        "imported": 1,
+        "imported_series": 1,
     },
     "eve": {"object": 1, "replica": 1, "attribute": 2},
     "desk": {"object": 1, "replica": 1, "attribute": 2},
@@ -249,6 +263,9 @@ AROUND = [
     "access_grant ON CONFLICT DO NOTHING",
     "INSERT INTO dataset_member SELECT 'bob', name, '/g/x', '' FROM dataset",
     "INSERT INTO job SELECT * FROM job",
+    "SELECT * FROM medgrid.claim_contents(ARRAY['/g/two'], ARRAY['d'], ARRAY['P-2'], ARRAY['x'])",
+    "TABLE imported",
+    "DELETE FROM imported RETURNING *",
     "SELECT medgrid.cares('P-2'), medgrid.is_physician('P-2'), medgrid.begins('P-2'), "
     "medgrid.attaches('P-2'), medgrid.physician_of('{two}'), medgrid.grants('{two}'), "
     "medgrid.asked_for('d-paul')",
@@ -324,6 +341,8 @@ REFUSED = [
     "COPY object TO '/tmp/objects'",
     "SELECT pg_read_file('PG_VERSION')",
     "SELECT lo_import('/etc/hostname')",
+    "INSERT INTO imported VALUES ('/g/two', 'd', 'P-2', '', '{image}')",
+    "UPDATE imported SET object_id = '{image}'",
     "CREATE EXTENSION dblink",
 ]
 
@@ -562,3 +581,43 @@ def test_the_catalog_knows_whose_role_it_is(guarded: Guarded) -> None:
     brokers = Catalog.open(guarded.url_of("broker"), "bob")
     assert [lfn.name for lfn in brokers.objects.lfns(parse("/"))] == ["code", "one-image", "table"]
     brokers.close()
+
+
+_OF_NEW = """
+SELECT tablename, policyname, cmd, roles::text FROM pg_policies WHERE tablename LIKE 'imported%'
+UNION ALL SELECT relname, relacl::text, relrowsecurity::text, relforcerowsecurity::text
+    FROM pg_class WHERE relname IN ('imported', 'imported_series')
+UNION ALL SELECT proname, proacl::text, proowner::regrole::text, prosrc
+    FROM pg_proc WHERE proname = 'claim_contents'
+ORDER BY 1, 2
+"""
+
+
+def test_an_upgrade_guards_its_new_tables(postgres_server: PostgresServer) -> None:
+    """As `catalog users` would: users have what they need at once, and no more."""
+    database = postgres_server.make_database()
+    url = postgres_server.url(database)
+    catalog = Catalog.create(url)
+    _fill(catalog)
+    apply(url, USERS)
+    guarded = Guarded(postgres_server, database, World(), catalog.grid_id)
+    with guarded.connect("medgrid") as connection:
+        expected = connection.execute(_OF_NEW).fetchall()
+        connection.execute("DROP FUNCTION medgrid.claim_contents(text[], text[], text[], text[])")
+        connection.execute("DROP TABLE imported, imported_series")
+        connection.execute("UPDATE alembic_version SET version_num = '0002'")
+    catalog.close()
+    CATALOG_KIND.upgrade(url)
+    with guarded.connect("medgrid") as connection:
+        found = connection.execute(_OF_NEW).fetchall()
+    assert [_words(row) for row in found] == [_words(row) for row in expected]
+    postgres_server.drop_database(database)
+    with postgres_server.admin() as connection:
+        for group in ("grid", "user", "physician", "registrar"):
+            name = sql.Identifier(guarded.group(group))
+            connection.execute(sql.SQL("DROP ROLE {}").format(name))
+
+
+def _words(row: Sequence[str | None]) -> list[list[str]]:
+    """A row without its order and white space."""
+    return [sorted(re.split(r"[\s,{}()]+", word or "")) for word in row]

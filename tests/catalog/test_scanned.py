@@ -61,3 +61,23 @@ def test_many_files_go_in_one_transaction(catalog: Catalog) -> None:
     files = [replace(REFUSED, key=f"k{number}") for number in range(5000)]
     catalog.scanned.note(files)
     assert len(catalog.scanned.known(file.key for file in files)) == 5000
+
+
+def test_each_reader_has_a_memory_of_their_own(catalog: Catalog) -> None:
+    """What older releases noted for all stays known, but not what is nobody's and another's."""
+    own, other = (ObjectId(f"{number:032x}") for number in (7, 8))
+    for object_id, owner in ((own, "ada"), (other, "bob")):
+        lfn, digest = LFN(f"/o/{owner}"), Sha256("0" * 64)
+        item = GridObject(object_id, lfn, ObjectKind.VOLUME, "f", 1, digest, owner=owner)
+        catalog.objects.register([Registration(item, ())])
+    of_patient = series(catalog, 1, "/a/T1w")
+    files = {
+        key: ScannedFile(key, 1, 2, 3, object_id, "")
+        for key, object_id in (("k1", own), ("k2", other), ("k3", of_patient))
+    }
+    catalog.scanned.note([REFUSED, *files.values()])
+    assert catalog.scanned.known(["k0", *files], "ada").keys() == {"k0", "k1", "k3"}
+    changed = replace(REFUSED, size_bytes=9)
+    catalog.scanned.note([changed], "ada")
+    assert catalog.scanned.known(["k0"], "ada") == {"k0": changed}
+    assert catalog.scanned.known(["k0"], "bob") == {"k0": REFUSED}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from medgrid.catalog import Catalog
 from medgrid.catalog.access import Grant, Member
+from medgrid.catalog.imported import Content, Spot
 from medgrid.catalog.jobs import NewSubmission
 from medgrid.catalog.objects import Naming, Registration
 from medgrid.catalog.provenance import Derivation
@@ -120,6 +122,34 @@ def test_importing_a_new_patient(view: View) -> None:
     assert paul.objects.condemn_uploads([place]) == {place}
     paul.objects.end_condemned([place])
     assert broker.objects.reservations("s1") == {}
+
+
+def test_contents_are_claimed_once_whoever_sees_them(view: View) -> None:
+    """Of a patient whom one may bring data of, and of one's own."""
+    desk, ada, paul = view("desk"), view("ada"), view("paul")
+    of_p1 = Content(Spot(LFN("/p/1/T1w"), "P-1", ""), "d1")
+    ids = [object_id(number) for number in (70, 71, 72)]
+
+    def bring(catalog: Catalog, number: int, content: Content) -> bool:
+        spot = content.spot
+        one = _new(number, f"{spot.lfn}-{number}", spot.patient or None)
+        made = replace(one, object=replace(one.object, digest=content.digest))
+        with catalog.transaction():
+            if catalog.imported.claim({content: made.object.id}):
+                return False
+            catalog.objects.register([made])
+            return True
+
+    assert bring(desk, 70, of_p1)
+    assert not bring(ada, 71, of_p1)
+    assert not bring(desk, 72, of_p1)
+    assert ada.imported.held(of_p1.spot, 1) == {"d1": ids[0]}
+    assert desk.imported.held(of_p1.spot, 1) == paul.imported.held(of_p1.spot, 1) == {}
+    for catalog, number in ((ada, 73), (paul, 74)):
+        name = catalog.viewer or ""
+        own = Content(Spot(LFN("/p/volume"), "", name), "d1")
+        assert bring(catalog, number, own)
+        assert not bring(catalog, number + 10, own)
 
 
 def test_the_desk_brings_data_for_others(view: View) -> None:

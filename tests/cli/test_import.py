@@ -89,6 +89,7 @@ def test_json(grid_prompt: Prompt, tmp_path: Path) -> None:
         "known": 0,
         "failed": 1,
         "failed_before": 0,
+        "doubts": 0,
         "left_out": {},
     }
     assert error["exit_code"] == 3

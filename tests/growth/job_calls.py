@@ -258,6 +258,7 @@ def _series_uids(world: World, count: int) -> list[str]:
 
 _SCANNED: list[Call[Catalog]] = [
     Call("scanned.known", lambda c, w, n: c.scanned.known(w.some(w.scanned, n))),
+    Call("scanned.known [reader]", lambda c, w, n: c.scanned.known(w.some(w.scanned, n), DOCTOR)),
     _write(
         "scanned.note",
         lambda c, w, n: c.scanned.note(
@@ -292,6 +293,15 @@ def _held(catalog: Catalog, world: World, count: int) -> None:
 _IMPORTED: list[Call[Catalog]] = [
     Call("imported.held", _held, FIXED),
     _write("imported.claim", lambda c, w, n: c.imported.claim(_contents(w, n))),
+    _write(
+        "imported.note_series",
+        lambda c, w, n: c.imported.note_series(dict.fromkeys(w.some(w.ids[1::2], n), "one")),
+    ),
+    Call(
+        "imported.patients_of_series",
+        lambda c, w, n: c.imported.patients_of_series(f"series {id_}" for id_ in w.some(w.ids, n)),
+    ),
+    Call("imported.said_of", lambda c, w, n: c.imported.said_of(w.some(w.patients, n))),
     _write("imported.claim [new]", lambda c, w, n: c.imported.claim(_contents(w, n, "!"))),
 ]
 

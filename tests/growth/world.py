@@ -288,6 +288,11 @@ def _fill_objects(connection: Connection, world: World) -> None:
             for number, lfn in enumerate(world.lfns)
         ),
     )
+    _put(
+        connection,
+        tables.imported_series,
+        ({"series": f"series {id_}", "object_id": id_} for id_ in world.ids[::2]),
+    )
 
 
 def _fill_access(connection: Connection, world: World) -> None:

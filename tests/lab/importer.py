@@ -14,6 +14,7 @@ import pytest
 
 from medgrid.actions.grid import Grid
 from medgrid.actions.identity_init import make_grid_identities
+from medgrid.actions.import_doubts import Doubt
 from medgrid.actions.import_drafts import Failure
 from medgrid.actions.import_images import ImportRequest, Summary, import_images
 from medgrid.actions.import_twins import ORIGINAL_SUFFIX
@@ -33,9 +34,10 @@ class Importer:
     grid: Grid
     new: list[GridObject] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    doubts: list[Doubt] = field(default_factory=list)
 
     def __call__(self, *paths: Path, to: str = "/trial", **options: object) -> Summary:
-        self.new, self.failures = [], []
+        self.new, self.failures, self.doubts = [], [], []
         listener = _Listener(self)
         request = ImportRequest([str(path) for path in paths], LFN(to), **options)  # type: ignore[arg-type]
         return import_images(self.grid, request, listener)
@@ -113,6 +115,9 @@ class _Listener:
 
     def failed(self, failure: Failure) -> None:
         self._importer.failures.append(failure)
+
+    def doubted(self, doubt: Doubt) -> None:
+        self._importer.doubts.append(doubt)
 
 
 @pytest.fixture

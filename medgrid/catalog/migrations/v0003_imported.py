@@ -1,4 +1,4 @@
-"""A table of what imports have brought, so that each content is registered once."""
+"""Tables of what imports have brought: contents, each registered once, and whose series are."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -21,7 +21,7 @@ SELECT
 FROM object o
 WHERE o.lfn LIKE '%.original' AND o.kind = 'volume' AND o.data_class = 'nominative'
     AND o.digest IS NOT NULL
-ORDER BY o.lfn
+ORDER BY length(o.lfn), o.lfn
 ON CONFLICT DO NOTHING
 """  # noqa: S608 - made of this file's own words
 
@@ -79,6 +79,19 @@ def upgrade() -> None:
         ),
     )
     op.create_index("ix_imported_object_id", "imported", ["object_id"])
+    op.create_table(
+        "imported_series",
+        sa.Column("series", kind, nullable=False),
+        sa.Column("object_id", kind, nullable=False),
+        sa.PrimaryKeyConstraint("series", "object_id", name="pk_imported_series"),
+        sa.ForeignKeyConstraint(
+            ["object_id"],
+            ["object.id"],
+            name="fk_imported_series_object_id",
+            ondelete="CASCADE",
+        ),
+    )
+    op.create_index("ix_imported_series_object_id", "imported_series", ["object_id"])
     op.execute(sa.text(_FILL))
     if is_server:
         _guard(connection)
@@ -104,19 +117,30 @@ def _guard(connection: sa.Connection) -> None:
         {"grid": f'"{grid}"'},
     )
     claim = "FUNCTION medgrid.claim_contents(text[], text[], text[], text[])"
+    columns = {
+        "imported": ("lfn", "digest", "patient", "owner", "object_id"),
+        "imported_series": ("series", "object_id"),
+    }
     for statement in (
         "" if is_member else f'GRANT "{grid}" TO {me}',
-        f'GRANT ALL ON imported TO "{grid}"',
-        f'GRANT SELECT, DELETE ON imported TO "{user}"',
         *(
-            f"ALTER TABLE imported ALTER COLUMN {name} SET STATISTICS 0"
-            for name in ("lfn", "digest", "patient", "owner", "object_id")
+            statement
+            for table, names in columns.items()
+            for statement in (
+                f'GRANT ALL ON {table} TO "{grid}"',
+                f'GRANT SELECT, DELETE ON {table} TO "{user}"',
+                *(f"ALTER TABLE {table} ALTER COLUMN {one} SET STATISTICS 0" for one in names),
+                f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+                f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
+                f'CREATE POLICY medgrid_grid ON {table} TO "{grid}" USING (true) WITH CHECK (true)',
+                f'CREATE POLICY medgrid_see ON {table} FOR SELECT TO "{user}" USING ({_SEEN})',
+                f'CREATE POLICY medgrid_remove ON {table} FOR DELETE TO "{user}"'
+                f" USING ({_WRITTEN})",
+            )
         ),
-        "ALTER TABLE imported ENABLE ROW LEVEL SECURITY",
-        "ALTER TABLE imported FORCE ROW LEVEL SECURITY",
-        f'CREATE POLICY medgrid_grid ON imported TO "{grid}" USING (true) WITH CHECK (true)',
-        f'CREATE POLICY medgrid_see ON imported FOR SELECT TO "{user}" USING ({_SEEN})',
-        f'CREATE POLICY medgrid_remove ON imported FOR DELETE TO "{user}" USING ({_WRITTEN})',
+        f'GRANT INSERT ON imported_series TO "{user}"',
+        f'CREATE POLICY medgrid_add ON imported_series FOR INSERT TO "{user}"'
+        f" WITH CHECK ({_WRITTEN} OR medgrid.brought(object_id))",
         _CLAIM.replace("{schema}", str(schema)),
         f'ALTER {claim} OWNER TO "{grid}"',
         f"REVOKE ALL ON {claim} FROM PUBLIC",
