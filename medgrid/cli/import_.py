@@ -118,7 +118,7 @@ class _Telling:
         _json_err("import-failure/1", {"path": path, "reason": failure.reason})
 
     def doubted(self, doubt: Doubt) -> None:
-        warn(self._session, doubt.reason, hint=doubt.hint)
+        warn(self._session, doubt.reason, hint=doubt.hint, is_trouble=True)
 
 
 def _shown(path: str) -> str:

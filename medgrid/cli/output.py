@@ -136,9 +136,11 @@ def _flat(value: Any, digits: int = 10) -> str:
     return text if text.isprintable() else printable(" ".join(text.split()))
 
 
-def warn(session: Session, message: str, *, hint: str | None = None) -> None:
-    """Print a warning on stderr."""
-    if session.quiet:
+def warn(
+    session: Session, message: str, *, hint: str | None = None, is_trouble: bool = False
+) -> None:
+    """Print a warning on stderr; a quiet command prints only what ends it with 3, `is_trouble`."""
+    if session.quiet and not is_trouble:
         return
     hint = for_home(hint, session.home)
     if session.as_json:

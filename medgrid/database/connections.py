@@ -109,7 +109,7 @@ class Database:
             )
         self.path = Path(path).absolute()
         self.name = str(self.path)
-        if not create and not self.path.exists():
+        if not create and self._is_missing():
             raise self._missing()
         how = {"mode": "rwc" if create else "rw", "uri": "true"}
         engine = create_engine(
@@ -287,6 +287,13 @@ class Database:
             hint = "make a grid home with 'medgrid init'"
         return ConfigError(message, hint=hint)
 
+    def _is_missing(self) -> bool:
+        """Whether there is no such file; who may not look is told so when it is opened."""
+        try:
+            return self.path is not None and not self.path.exists()
+        except OSError:
+            return False
+
     def _missing(self) -> ConfigError:
         return self.absent(f"there is no {self.what} at {self.name}")
 
@@ -308,7 +315,7 @@ class Database:
                 f"{where}: the disk is full", hint="free some space; nothing was changed"
             )
         if code == sqlite3.SQLITE_CANTOPEN:
-            if self.path is not None and not self.path.exists():
+            if self._is_missing():
                 return self._missing()
             return ConfigError(
                 f"{where} cannot be opened",

@@ -59,6 +59,14 @@ def test_a_missing_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_place_that_cannot_be_looked_at(tmp_path: Path) -> None:
+    """A folder of somebody else, say; nobody may look at a name that is too long."""
+    path = tmp_path / ("x" * 300) / "catalog.db"
+    with pytest.raises(ConfigError) as caught:
+        Catalog.open(f"sqlite:///{path}")
+    assert caught.value.message == f"the catalog {path} cannot be opened"
+
+
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "catalog.db").write_bytes(b"this is a diary, not a database\n" * 100)
     for door in (Catalog.open, Catalog.create):
