@@ -33,6 +33,8 @@ __all__ = [
     "GridObject",
     "Replica",
     "AttributeValue",
+    "VARIES",
+    "VARIES_WIDELY",
     "AttributeType",
     "Algorithm",
     "Dataset",
@@ -53,6 +55,12 @@ Sha256 = NewType("Sha256", str)
 
 AttributeValue = str | int | float | bool | None
 """Value of a metadata attribute. Dates are ``YYYY-MM-DD`` strings."""
+
+VARIES = "Varies"
+"""Attribute that names those of which the instances of a series have several values."""
+
+VARIES_WIDELY = "VariesWidely"
+"""Attribute that names those of which they have more values than are kept."""
 
 
 def new_object_id() -> ObjectId:

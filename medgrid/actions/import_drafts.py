@@ -9,16 +9,9 @@ from typing import Any, NamedTuple
 from medgrid.actions.import_twins import Pass, series_pass, volume_pass
 from medgrid.catalog.scanned import SeriesName
 from medgrid.crypto.pseudonym import keyed_digest, neutral_label, pseudonym
-from medgrid.images.deidentify import (
-    Scrubber,
-    id_words,
-    keyed,
-    label,
-    metadata,
-    scrubber_of,
-)
-from medgrid.images.dicom import SeriesKey, full_header, series_key
-from medgrid.images.nominative import nominative
+from medgrid.images.deidentify import Scrubber, first, id_words, keyed, label
+from medgrid.images.derive_series import SeriesPass
+from medgrid.images.dicom import SeriesKey, series_key
 from medgrid.images.pack import (
     SERIES_FILENAME,
     Changed,
@@ -33,6 +26,7 @@ from medgrid.images.volume import Volume, long_words
 from medgrid.model import LFN, ObjectId, ObjectKind
 
 __all__ = [
+    "Description",
     "Draft",
     "Failure",
     "Instance",
@@ -81,25 +75,35 @@ class SeriesFiles:
         return [*self.instances, *self.twins]
 
 
+class Description(NamedTuple):
+    """What is known of an object to be made.
+
+    `folder` and `label` are those of the twin. An empty label stands for the one that follows from
+    the content (`Namer.neutral`), when that was read. `names` is what names the patient.
+    """
+
+    folder: LFN
+    label: str
+    attributes: dict[str, Any]
+    names: Mapping[str, str]
+
+
 @dataclass(slots=True)
 class Draft:
     """An object to be made, the bytes as they came, and its de-identified twin.
 
-    `read` makes a pass over its files, which gives both; `names` is what names the patient.
-    `files` are the files whose content it holds. `replaces` is the LFN it becomes a new version of,
-    `base` the object that names it now; `folder` and `label` are those of the twin. An empty label
-    stands for the one that follows from its content (`Namer.neutral`), when that was read.
+    `read` makes a pass over its files, which gives both; `look` reads their headers only.
+    `described` is known when either is over. `files` are the files whose content it holds.
+    `replaces` is the LFN it becomes a new version of, `base` the object that names it now.
     """
 
     kind: ObjectKind
     filename: str
-    folder: LFN
-    label: str
-    attributes: dict[str, Any]
     size_bytes: int
     files: list[tuple[str, FileStamp]]
     read: Callable[[], Pass]
-    names: Mapping[str, str] = field(default_factory=dict)
+    look: Callable[[], None]
+    described: Callable[[], Description]
     patient: str | None = None
     study_uid: str | None = None
     series_uid: str | None = None
@@ -266,56 +270,36 @@ def same_bytes(one: Instance, other: Instance) -> bool:
 
 
 def series_draft(files: SeriesFiles, namer: Namer) -> Draft:
-    """Make the draft of a series from the full header of its first instance.
-
-    Raises
-    ------
-    Changed
-        A file is no more what it was when it was scanned.
-    ValueError
-        The header cannot be read.
-    """
+    """Make the draft of a series; its headers describe it when they are read, all of them."""
     members = [Member(one.path, one.stamp) for one in files.instances]
-    ds = _first_header(members)
     keys = namer.keys(namer.of_series(files.key))
     patient = keys.pseudonym
     study_uid, series_uid = keys.uid(files.key.study_uid), keys.uid(files.key.series_uid)
-    attributes = metadata(ds, scrubber_of(ds), keys) | {
-        "PatientID": patient,
-        "StudyInstanceUID": study_uid,
-        "SeriesInstanceUID": series_uid,
-        "NumberOfInstances": len(members),
-    }
+    found = SeriesPass(members, keys)
+
+    def described() -> Description:
+        attributes = found.metadata.attributes(keys) | {
+            "PatientID": patient,
+            "StudyInstanceUID": study_uid,
+            "SeriesInstanceUID": series_uid,
+            "NumberOfSeriesRelatedInstances": len(members),
+        }
+        folder = namer.folder(patient, str(first(attributes.get("StudyDate", "undated"))))
+        return Description(folder, label(attributes), attributes, found.metadata.names)
+
     return Draft(
         kind=ObjectKind.SERIES,
         filename=SERIES_FILENAME,
-        folder=namer.folder(patient, str(attributes.get("StudyDate", "undated"))),
-        label=label(attributes),
-        attributes=attributes,
         size_bytes=packed_size([one.stamp.size_bytes for one in members]),
         files=[(one.path, one.stamp) for one in files.files],
-        read=lambda: series_pass(members, keys),
-        names=nominative(ds),
+        read=lambda: series_pass(found),
+        look=found.look,
+        described=described,
         patient=patient,
         study_uid=study_uid,
         series_uid=series_uid,
         series_id=namer.series_id(files.key),
     )
-
-
-def _first_header(members: list[Member]) -> Any:
-    """Header (a pydicom dataset) of the first instance that pydicom can read; it is then held."""
-    problem = ValueError("header cannot be read")
-    for place, one in enumerate(members):
-        held = one.held()
-        with held.open() as stream:
-            try:
-                ds = full_header(stream)
-                members[place] = held
-                return ds
-            except ValueError as exc:
-                problem = exc
-    raise problem
 
 
 def volume_draft(file: Member, volume: Volume, namer: Namer, own_name: Sequence[str] = ()) -> Draft:
@@ -336,16 +320,15 @@ def volume_draft(file: Member, volume: Volume, namer: Namer, own_name: Sequence[
         folder = folder.child(*folders) if folders else folder
     if patient is not None:
         attributes["PatientID"] = patient
+    description = Description(folder, label, attributes, volume.nominative)
     return Draft(
         kind=ObjectKind.VOLUME,
         filename=volume.filename,
-        folder=folder,
-        label=label,
-        attributes=attributes,
         size_bytes=file.stamp.size_bytes,
         files=[(file.path, file.stamp)],
         read=lambda: volume_pass(file, attributes),
-        names=volume.nominative,
+        look=lambda: None,
+        described=lambda: description,
         patient=patient,
         study_uid=attributes.get("StudyInstanceUID"),
         series_uid=attributes.get("SeriesInstanceUID"),

@@ -16,6 +16,7 @@ from medgrid.actions.grid import Grid
 from medgrid.actions.import_convert import convert_series
 from medgrid.actions.import_doubts import Doubt, Doubts, Facts, spelled
 from medgrid.actions.import_drafts import (
+    Description,
     Draft,
     Failure,
     Instance,
@@ -324,9 +325,6 @@ class _Import:
                     yield from self._next_version(files, base)
             except Changed as exc:
                 self._failed(Failure(exc.path, str(exc)))
-            except ValueError as exc:
-                for one in files.files:
-                    self._failed(Failure(one.path, str(exc)))
             except Denied:
                 for one in files.files:
                     reason = "the grid has its series; only the patient's care team can add to it"
@@ -374,9 +372,11 @@ class _Import:
                     geometry(stream, one.stamp.size_bytes, compressed=compressed)
             file = file.held()
             draft = volume_draft(file, one.volume, self.namer, own_name)
-            if not draft.label and (file.content is not None or self.request.dry_run):
-                draft.label = self.namer.neutral(_sha256(file))
-            if draft.label and self._is_held(draft, file):
+            said = draft.described()
+            if not said.label and (file.content is not None or self.request.dry_run):
+                said = said._replace(label=self.namer.neutral(_sha256(file)))
+                draft.described = lambda: said
+            if said.label and self._is_held(draft, said, file):
                 return
         except Changed as exc:
             self._failed(Failure(exc.path, str(exc)))
@@ -386,9 +386,9 @@ class _Import:
             return
         yield draft
 
-    def _is_held(self, draft: Draft, file: Member) -> bool:
+    def _is_held(self, draft: Draft, said: Description, file: Member) -> bool:
         """Whether the grid has a volume at its spot; else `draft` says what it replaces."""
-        spot = self._writer.spot(draft, draft.label)
+        spot = self._writer.spot(draft, said.folder, said.label)
         held = self.grid.whole.imported.held(spot, file.stamp.size_bytes)
         known = held.get(self.grid.keyed(_sha256(file)) or "") if held else None
         if known is not None:
@@ -421,10 +421,20 @@ class _Import:
         self._refuse(path, stamp, reason, is_failure=True)
 
     def _would_be_new(self, draft: Draft) -> None:
+        try:
+            draft.look()
+        except Changed as exc:
+            self._failed(Failure(exc.path, str(exc)))
+            return
+        except ValueError as exc:
+            for path, stamp in draft.files:
+                self._is_broken(path, stamp, str(exc))
+            return
+        said = draft.described()
         if draft.replaces:
             lfn = LFN(draft.replaces.removesuffix(ORIGINAL_SUFFIX))
         else:
-            lfn = self._names.free(draft.folder, draft.label)
+            lfn = self._names.free(said.folder, said.label)
         item = GridObject(
             id=ObjectId(""),
             lfn=lfn,
@@ -432,7 +442,7 @@ class _Import:
             filename=draft.filename,
             size_bytes=draft.size_bytes,
             sha256=Sha256(""),
-            attributes=draft.attributes,
+            attributes=said.attributes,
         )
         self._is_new(item, draft)
 

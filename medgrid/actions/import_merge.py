@@ -55,8 +55,6 @@ def merged_draft(
     ------
     Changed
         A file is no more what it was when it was scanned.
-    ValueError
-        The header cannot be read.
     """
     if is_packed(grid, files, base):
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,6 @@ from medgrid.images.derive import NoDerivative
 from medgrid.images.derive_series import SeriesPass
 from medgrid.images.nifti import VolumeDerivative
 from medgrid.images.pack import SERIES_FILENAME, Member
-from medgrid.images.patient import PatientKeys
 from medgrid.images.review import volume_review_reason
 from medgrid.model import Review
 
@@ -39,9 +38,8 @@ class Pass:
     review: Callable[[], Review]
 
 
-def series_pass(members: Sequence[Member], keys: PatientKeys) -> Pass:
+def series_pass(found: SeriesPass) -> Pass:
     """Pack a series, and de-identify it meanwhile."""
-    found = SeriesPass(members, keys)
     return Pass(
         SERIES_FILENAME,
         found.pieces,

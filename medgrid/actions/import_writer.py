@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from medgrid.actions.feed_two import feed_two
 from medgrid.actions.grid import Grid
-from medgrid.actions.import_drafts import Draft, Failure, Namer
+from medgrid.actions.import_drafts import Description, Draft, Failure, Namer
 from medgrid.actions.import_twins import ORIGINAL_SUFFIX, NoDerivative
 from medgrid.actions.patients import Patients
 from medgrid.actions.transfer import Sealed, Uploads
@@ -74,6 +74,7 @@ class Stored(NamedTuple):
     """A draft whose bytes are in storage, with those of its twin when it has one."""
 
     draft: Draft
+    said: Description
     original: Sealed
     twin: Sealed | None
     twin_filename: str
@@ -180,7 +181,7 @@ class Writer:
                 return None
 
         original, twin = feed_two(read.pieces(), seal_original, seal_twin)
-        return Stored(draft, original, twin, read.filename, read.review())
+        return Stored(draft, draft.described(), original, twin, read.filename, read.review())
 
     def _register(self, stored: Sequence[Stored]) -> None:
         if not stored:
@@ -188,7 +189,7 @@ class Writer:
         names: dict[str, list[Mapping[str, str]]] = {}
         for one in stored:
             if one.draft.patient:
-                names.setdefault(one.draft.patient, []).append(one.draft.names)
+                names.setdefault(one.draft.patient, []).append(one.said.names)
         self.patients.meet(names)
         self.grid.keep(
             copy.sealing for one in stored for copy in (one.original, one.twin) if copy is not None
@@ -222,7 +223,7 @@ class Writer:
         with catalog.transaction():
             others = self._claim(stored)
             for one in stored:
-                draft = one.draft
+                draft, folder = one.draft, one.said.folder
                 object_id = one.original.replica.object_id
                 if object_id in others:
                     holder = others[object_id]
@@ -232,7 +233,7 @@ class Writer:
                     done.known.append((holder, draft))
                     object_id = holder
                 else:
-                    lfn = _twin_lfn(draft.replaces) or names.free(draft.folder, self._label(one))
+                    lfn = _twin_lfn(draft.replaces) or names.free(folder, self._label(one))
                     made = self._objects(one, lfn)
                     (versions if draft.replaces else firsts).extend(
                         Registration(
@@ -270,7 +271,7 @@ class Writer:
             if one.draft.series is None and one.original.digest is not None:
                 object_id = one.original.replica.object_id
                 contents[object_id] = Content(
-                    self.spot(one.draft, self._label(one)), one.original.digest
+                    self.spot(one.draft, one.said.folder, self._label(one)), one.original.digest
                 )
                 mine.setdefault(contents[object_id], object_id)
         held = {**mine, **catalog.imported.claim(mine)}
@@ -291,21 +292,21 @@ class Writer:
                 others[one.original.replica.object_id] = base if same else None
         return others
 
-    def spot(self, draft: Draft, label: str) -> Spot:
+    def spot(self, draft: Draft, folder: LFN, label: str) -> Spot:
         """Where a draft called `label` goes, and whose it is."""
         owner = "" if draft.patient else self.grid.settings.user
-        return Spot(draft.folder.child(label), draft.patient or "", owner)
+        return Spot(folder.child(label), draft.patient or "", owner)
 
     def _label(self, one: Stored) -> str:
-        return one.draft.label or self.namer.neutral(one.original.sealing.plain_sha256)
+        return one.said.label or self.namer.neutral(one.original.sealing.plain_sha256)
 
     def _objects(self, one: Stored, lfn: LFN) -> list[tuple[GridObject, Replica]]:
         """The original, and the twin called `lfn` when there is one."""
-        original = self._object(one.draft, one.original, LFN(lfn + ORIGINAL_SUFFIX))
+        original = self._object(one, one.original, LFN(lfn + ORIGINAL_SUFFIX))
         made = [(original, one.original.replica)]
         if one.twin is not None:
             twin = replace(
-                self._object(one.draft, one.twin, lfn),
+                self._object(one, one.twin, lfn),
                 data_class=DataClass.IMAGE,
                 filename=one.twin_filename,
                 review=one.review,
@@ -314,7 +315,8 @@ class Writer:
             made.append((twin, one.twin.replica))
         return made
 
-    def _object(self, draft: Draft, copy: Sealed, lfn: LFN) -> GridObject:
+    def _object(self, one: Stored, copy: Sealed, lfn: LFN) -> GridObject:
+        draft = one.draft
         return GridObject(
             id=copy.replica.object_id,
             lfn=lfn,
@@ -323,7 +325,7 @@ class Writer:
             size_bytes=copy.size_bytes,
             sha256=copy.replica.sha256,
             created_s=time.time(),
-            attributes=draft.attributes,
+            attributes=one.said.attributes,
             data_class=DataClass.NOMINATIVE,
             owner="" if draft.patient else self.grid.settings.user,
             patient=draft.patient,

@@ -99,6 +99,10 @@ class NameBook:
         if name not in self._known:
             self._add(KnownName(name, COLUMNS[name].type, "list"))
 
+    def has_lists(self, name: str) -> bool:
+        """Whether some object has several values of a column's attribute."""
+        return name in self._known and self._known[name].place == "list"
+
     def claim(self, name: str, value: Any, unit: str | None = None) -> KnownName:
         """Return what is known of an attribute a user sets; the first use fixes type and unit.
 

@@ -18,6 +18,7 @@ from sqlalchemy import (
     FromClause,
     Select,
     and_,
+    any_,
     case,
     cast,
     exists,
@@ -71,7 +72,7 @@ _COERCE: dict[AttributeType, Coerce] = {
 
 @dataclass(frozen=True, slots=True)
 class ColumnField:
-    """A column of ``object``; `lists` says that some objects have several values, kept as rows."""
+    """A column of ``object``; it has the first of several values, `lists` all of them, as rows."""
 
     name: str
     column: ColumnElement[Any]
@@ -102,7 +103,8 @@ class RowsField:
     """Rows of other tables: `owners` selects object ids, `value` is the column compared.
 
     `rows` selects the same for one owner, by its index. With `each` they are looked up for each
-    object that is left by other conditions, else all that match are found first.
+    object that is left by other conditions, else all that match are found first; `in_array` puts
+    these into an array, for which PostgreSQL uses an index also beside an ``or``.
     """
 
     name: str
@@ -114,11 +116,15 @@ class RowsField:
     key: ColumnElement[Any] = object_.c.id
     rows: Select[Any] | None = None
     each: bool = False
+    in_array: bool = False
 
     def some(self, matches: Matches) -> ColumnElement[bool]:
         if self.each:
             return exists(self._of_each().where(matches(self.value)))
-        return self.key.in_(self.owners.where(matches(self.value)))
+        owners = self.owners.where(matches(self.value))
+        if self.in_array:
+            return self.key == any_(func.array(owners.scalar_subquery()))
+        return self.key.in_(owners)
 
     def none(self, matches: Matches) -> ColumnElement[bool]:
         if self.each:
@@ -136,7 +142,7 @@ class RowsField:
 
 @dataclass(frozen=True, slots=True)
 class DocumentField:
-    """A name in the JSON column: a text, number, truth value, or a list of these."""
+    """A name in the JSON column: a text, number, truth value, a list of these, or of such lists."""
 
     name: str
     type: AttributeType
@@ -164,7 +170,7 @@ class DocumentField:
         value: ColumnElement[Any]
         path = f'$."{self.name}"'  # a name has letters, digits, '_' and '.' only
         if self.dialect == "sqlite":
-            rows: Any = func.json_each(object_.c.attributes, literal(path, Text)).table_valued(
+            rows: Any = func.json_tree(object_.c.attributes, literal(path, Text)).table_valued(
                 "value", "type"
             )
             if self.type is AttributeType.NUMBER:
@@ -175,10 +181,8 @@ class DocumentField:
                     (rows.c.type.in_(("text", "integer", "real")), cast(rows.c.value, Text)),
                 )
         else:
-            from sqlalchemy.dialects.postgresql import JSONPATH
-
-            path_type = cast(literal(path + "[*]", Text), JSONPATH)
-            found = func.jsonb_path_query(object_.c.attributes, path_type)
+            every = cast(literal(path + "[*][*]", Text), _jsonpath())
+            found = func.jsonb_path_query(object_.c.attributes, every)
             rows = found.table_valued("value").render_derived()
             kind: Any = func.jsonb_typeof(rows.c.value)
             text = rows.c.value.op("#>>")(literal_column("'{}'"))
@@ -189,9 +193,20 @@ class DocumentField:
         return select(literal(1)).select_from(rows).where(matches(value))
 
     def sort_key(self) -> ColumnElement[Any]:
+        """Expression to sort by; the first of several values."""
+        path = f'$."{self.name}"'
         if self.dialect == "sqlite":
-            return func.json_extract(object_.c.attributes, literal(f'$."{self.name}"', Text))
-        return object_.c.attributes.op("->")(literal(self.name, Text))
+            first = (literal(path + place, Text) for place in ("[0][0]", "[0]", ""))
+            return func.coalesce(*(func.json_extract(object_.c.attributes, one) for one in first))
+        first_one = cast(literal(path + "[0][0]", Text), _jsonpath())
+        return func.jsonb_path_query_first(object_.c.attributes, first_one)
+
+
+def _jsonpath() -> Any:
+    """PostgreSQL's type of paths, which take a value that is no list for a list of one."""
+    from sqlalchemy.dialects.postgresql import JSONPATH
+
+    return JSONPATH
 
 
 Field = ColumnField | RowsField | DocumentField

@@ -213,11 +213,13 @@ class Compiler:
     def _resolve(self, name: str) -> Field | None:
         name = ALIASES.get(name, name)
         if name in COLUMNS:
-            lists = self._known.get(name)
-            has_lists = lists is not None and lists.place == "list"
-            return column_field(
-                COLUMNS[name], self._user_field(name, COLUMNS[name].type) if has_lists else None
-            )
+            known = self._known.get(name)
+            if known is None or known.place != "list":
+                return column_field(COLUMNS[name], None)
+            lists = self._user_field(name, known.type)
+            if not self._is_narrow and self._dialect != "sqlite":
+                lists = replace(lists, each=False, in_array=True)
+            return column_field(COLUMNS[name], lists)
         if name == "visits" and self.sight.viewer is not None:
             return visits_field(self.sight, self._is_narrow)
         if name in VIRTUAL:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, exc, insert, select, text, update
 
-from medgrid.catalog.attributes import COLUMNS
+from medgrid.catalog.attributes import COLUMNS, AttributeColumn
 from medgrid.catalog.names import NameBook, fit_column
 from medgrid.catalog.replicas import ReplicaBook
 from medgrid.catalog.rows import split, user_rows
@@ -288,7 +288,10 @@ def _set_many(
         for name, value in values.items():
             spec = COLUMNS.get(name)
             if spec is not None:
-                columns[spec.column] = fit_column(spec, value)
+                if names.has_lists(name):
+                    gone.append({"which": object_id, "called": name})
+                columns[spec.column], rows = _column(names, object_id, spec, value)
+                new += rows
                 continue
             known = names.claim(name, value, units.get(name))
             if known.place == "json":
@@ -361,7 +364,8 @@ def _given_by_user(
     for name, value in item.user_attributes.items():
         spec = COLUMNS.get(name)
         if spec is not None:
-            row[spec.column] = fit_column(spec, value)
+            row[spec.column], rows = _column(names, row["id"], spec, value)
+            found += rows
             continue
         known = names.claim(name, value, item.units.get(name))
         if known.place == "json":
@@ -369,6 +373,18 @@ def _given_by_user(
         elif value is not None and value != []:
             found += user_rows(row["id"], name, known.type, value)
     return found
+
+
+def _column(
+    names: NameBook, object_id: str, spec: AttributeColumn, value: AttributeValue | list[Any]
+) -> tuple[Any, list[dict[str, Any]]]:
+    """What a column gets, the first of several values, and rows of all when there are several."""
+    many = value if isinstance(value, list) else [value]
+    fitting = [fit_column(spec, one) for one in many]
+    if len(fitting) < 2:
+        return fitting[0] if fitting else None, []
+    names.note_list(spec.name)
+    return fitting[0], user_rows(object_id, spec.name, spec.type, fitting)
 
 
 def unseen_names(connection: Connection, lfns: Collection[str]) -> set[str]:

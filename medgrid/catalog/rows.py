@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,7 +43,7 @@ class Split:
     """The attributes of one object by where they lie."""
 
     columns: dict[str, Any] = field(default_factory=dict)  # column name -> value
-    lists: dict[str, list[Any]] = field(default_factory=dict)  # column attributes with many values
+    lists: dict[str, list[Any]] = field(default_factory=dict)  # all values of columns with several
     document: dict[str, Any] = field(default_factory=dict)  # the JSON column
 
 
@@ -60,14 +60,16 @@ def split(attributes: Attributes) -> Split:
                 parts.document[name] = _finite(value)
             continue
         if isinstance(value, list | tuple):
-            if len(value) > 1:
-                fitting = [as_column(spec, part) for part in value]
+            many = list(_flat(value))
+            if len(many) > 1:
+                fitting = [as_column(spec, part) for part in many]
                 if None not in fitting:
+                    parts.columns[spec.column] = fitting[0]
                     parts.lists[name] = fitting
                 else:
                     parts.document[name] = _finite(list(value))
                 continue
-            value = value[0] if value else None
+            value = many[0] if many else None
         fit = as_column(spec, value)
         if fit is not None:
             parts.columns[spec.column] = fit
@@ -91,6 +93,14 @@ def as_column(spec: AttributeColumn, value: Any) -> Any:
     if spec.type is AttributeType.DATE:
         return value if type_of(value) is AttributeType.DATE else None
     return str(value)
+
+
+def _flat(values: Sequence[Any]) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, list | tuple):
+            yield from _flat(value)
+        else:
+            yield value
 
 
 def _finite(value: Any) -> Any:

@@ -126,7 +126,7 @@ def _text(document: Mapping[str, Any]) -> Iterator[str]:
         if value is None or value == []:
             continue
         if name == "attributes":
-            yield from (f"  {key}: {_plain(one)}" for key, one in value.items())
+            yield from (f"  {key}: {_attribute(value, key)}" for key in value)
         elif name == "replicas":
             yield from (f"replica: {one['se']} {one['pfn']}" for one in value)
         elif name == "made_by":
@@ -134,7 +134,7 @@ def _text(document: Mapping[str, Any]) -> Iterator[str]:
         elif name == "made_into":
             yield from (f"used by: {_made_text(one)}" for one in value)
         else:
-            yield f"{name.replace('_', ' ')}: {_plain(value)}"
+            yield f"{name.replace('_', ' ')}: {plain(value)}"
 
 
 def _made_text(made: Mapping[str, Any]) -> str:
@@ -144,10 +144,28 @@ def _made_text(made: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _plain(value: Any) -> str:
+def _attribute(attributes: Mapping[str, Any], name: str) -> str:
+    """Value of an attribute as a question may ask for it, and whether it is one of several."""
+    from medgrid.model import VARIES, VARIES_WIDELY
+
+    value = attributes[name]
+    if not isinstance(value, list):
+        return plain(value)
+    if name in attributes.get(VARIES_WIDELY, ()):
+        return f"{plain(value)} (least and greatest of many values)"
+    if name in attributes.get(VARIES, ()):
+        return f"{plain(value)} ({len(value)} values)"
+    return plain(value)
+
+
+def plain(value: Any, between: str = ", ") -> str:
     if isinstance(value, list):
-        return ", ".join(map(_plain, value))
-    return f"{value:.10g}" if isinstance(value, float) else " ".join(str(value).split())
+        return between.join(plain(one, "\\") for one in value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")  # all digits: what is rounded finds nothing
+    return " ".join(str(value).split())
 
 
 @click.command()

@@ -122,7 +122,7 @@ def _is_numeric(column: Iterable[Any]) -> bool:
     return bool(kinds) and kinds <= {int, float}
 
 
-def _flat(value: Any, digits: int = 10) -> str:
+def _flat(value: Any, digits: int = 10, between: str = ",") -> str:
     """One cell as text that holds no tab, no line end, nothing that steers a terminal."""
     if value is None:
         return ""
@@ -131,7 +131,7 @@ def _flat(value: Any, digits: int = 10) -> str:
     if isinstance(value, float):
         return f"{value:.{digits}g}"
     if isinstance(value, list | tuple | set | frozenset):
-        return ",".join(_flat(part) for part in value)
+        return between.join(_flat(part, digits, "\\") for part in value)
     text = str(value)
     return text if text.isprintable() else printable(" ".join(text.split()))
 

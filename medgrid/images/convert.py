@@ -17,16 +17,22 @@ from typing import Any
 
 from medgrid.documents import Unreadable, read_file, read_json
 from medgrid.errors import ConfigError, MedgridError
-from medgrid.images.deidentify import keyed, scrubber_of
+from medgrid.images import allowed
+from medgrid.images.deidentify import keyed, number, scrubber_of
 from medgrid.images.dicom import full_header
+from medgrid.images.metadata import distinct
 from medgrid.images.nifti import clean_volume
 from medgrid.images.volume import side_car_attributes
+from medgrid.model import VARIES, VARIES_WIDELY
 
 __all__ = ["Converted", "convert", "converter", "converter_version"]
 
 _STEM = "volume"
 _NUMBERS = re.compile(rb"[0-9eE+.\-\s]*")
-_OF_THE_SERIES = ("NumberOfInstances", "NumberOfFrames", "TransferSyntaxUID", "SOPClassUID")
+_OF_THE_SERIES = (
+    *("NumberOfSeriesRelatedInstances", "NumberOfFrames", "TransferSyntaxUID", "SOPClassUID"),
+    *(VARIES, VARIES_WIDELY),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +116,22 @@ def convert(instances: Path, target: Path, known: Mapping[str, Any]) -> list[Con
         raise MedgridError(f"dcm2niix was killed by signal {-done.returncode}")
     with min(instances.iterdir()).open("rb") as stream:
         scrub = scrubber_of(full_header(stream))
+    # whose value is whose nobody knows, but any date is right
+    left_out = {*_OF_THE_SERIES, *known.get(VARIES, ())} - allowed.DATES
     found: list[Converted] = []
     for path in sorted(target.glob(f"{_STEM}*.nii")):
         packed = path.with_name(f"{path.name}.gz")
         shape = clean_volume(path, packed)
         path.unlink()
         said = keyed(side_car_attributes(_side_car(path.with_suffix(".json")), scrub), None)
-        of_series = {name: value for name, value in known.items() if name not in _OF_THE_SERIES}
+        of_series = {name: value for name, value in known.items() if name not in left_out}
         own = {name: value for name, value in said.items() if not isinstance(value, str)}
+        gradients = _gradients(path)
+        b_values = map(number, gradients.get("bval", b"").split())
+        own |= distinct("DiffusionBValue", (one for one in b_values if one is not None))
         attributes = said | of_series | own | shape  # dcm2niix alters texts
         postfix = path.stem.removeprefix(_STEM)
-        found.append(Converted(postfix, packed, attributes, _gradients(path)))
+        found.append(Converted(postfix, packed, attributes, gradients))
     return found
 
 

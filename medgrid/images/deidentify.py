@@ -1,4 +1,4 @@
-"""From a header to metadata that names nobody.
+"""Values of headers and side-cars that name nobody.
 
 Only what `medgrid.images.allowed` names is taken; names, ids, addresses, institutions, physicians,
 operators, birth dates, comments and private elements never are. Free text is scrubbed of the words
@@ -30,7 +30,17 @@ if TYPE_CHECKING:
     from pydicom.dataelem import DataElement, RawDataElement
     from pydicom.dataset import Dataset
 
-__all__ = ["Scrubber", "age_years", "keyed", "label", "metadata", "scrubber_of"]
+__all__ = [
+    "Scrubber",
+    "age_years",
+    "allowed_value",
+    "keyed",
+    "label",
+    "readable",
+    "scrubber_of",
+    "values_of",
+    "words_of",
+]
 
 Attributes = dict[str, Any]
 
@@ -75,9 +85,6 @@ _PHRASES = (
     "DeviceSerialNumber",
 )
 _TELLING = frozenset((*_PERSON_IDS, *_PHRASES, "PatientBirthDate"))
-_METADATA = frozenset(
-    ("Modality", "PatientSex"),
-).union(allowed.NUMBERS, allowed.DATES, allowed.UIDS, allowed.CODES, allowed.FREE_TEXT)
 MODALITIES = frozenset(  # PS3.3 C.7.3.1.1.1
     """
     AR ASMT AU BDUS BI BMD CFM CR CT CTPROTOCOL DG DMS DOC DX ECG EEG EMG EOG EPS ES FID GM HC HD
@@ -154,35 +161,46 @@ def _fold_with_places(text: str) -> tuple[str, list[int]]:
     return "".join(folded), places
 
 
-def scrubber_of(ds: Dataset, extra: Iterable[str] = ()) -> Scrubber:
-    """Scrubber of the names and ids a header holds, at any depth, and of `extra`.
+def scrubber_of(ds: Dataset) -> Scrubber:
+    """Scrubber of the names and ids a header holds, at any depth."""
+    return Scrubber(words_of(ds))
+
+
+def words_of(ds: Dataset) -> frozenset[str]:
+    """Words of the names and ids a header holds, at any depth.
 
     Raises
     ------
     ValueError
-        They are so many that a text would take for ever.
+        It cannot be read, or names its patient in so many words that a text would take for ever;
+        the message quotes no value.
     """
     with quiet_pydicom():
-        words = {*_words_of(ds, 0), *extra}
+        try:
+            words = frozenset(_words_of(ds, 0))
+        except MemoryError:
+            raise
+        except Exception as exc:  # pydicom meets broken bytes with errors of every kind
+            raise ValueError(f"header cannot be read ({type(exc).__name__})") from None
     if len(words) > _MAX_WORDS:
         raise ValueError(f"names its patient in more than {_MAX_WORDS} words")
-    return Scrubber(words)
+    return words
 
 
 def _words_of(ds: Dataset, depth: int) -> Iterator[str]:
-    for element in _elements(ds, _is_telling):
+    for element in readable(ds, _is_telling):
         keyword = element.keyword
         if element.VR == "SQ" and depth < _MAX_DEPTH:
             for item in element.value or ():
                 yield from _words_of(item, depth + 1)
         elif element.VR == "PN":
-            for value in _values(element):
+            for value in values_of(element):
                 yield from person_words(str(value))
         elif keyword in _PERSON_IDS:
-            for value in _values(element):
+            for value in values_of(element):
                 yield from id_words(str(value))
         elif keyword in _PHRASES:
-            for value in _values(element):
+            for value in values_of(element):
                 if len(str(value)) >= 4:
                     yield str(value)
         elif keyword == "PatientBirthDate":
@@ -240,15 +258,7 @@ def _of_dictionary(tag: int) -> tuple[bool, str]:
     return dictionary_keyword(tag) in _TELLING, dictionary_VR(tag)
 
 
-@lru_cache(_KNOWN_TAGS)
-def _may_be_known(tag: int) -> bool:
-    """Whether an element may be metadata."""
-    from pydicom.datadict import keyword_for_tag
-
-    return not tag >> 16 & 1 and keyword_for_tag(tag) in _METADATA
-
-
-def _elements(
+def readable(
     ds: Dataset, wanted: Callable[[int, DataElement | RawDataElement], bool] | None = None
 ) -> Iterator[DataElement]:
     """Elements that can be read; one that cannot is passed over."""
@@ -264,7 +274,8 @@ def _elements(
         yield element
 
 
-def _values(element: DataElement) -> list[Any]:
+def values_of(element: DataElement) -> list[Any]:
+    """Values of an element; none where it is empty."""
     value = element.value
     if value is None or value == "":
         return []
@@ -274,62 +285,21 @@ def _values(element: DataElement) -> list[Any]:
     return list(value)
 
 
-def metadata(ds: Dataset, scrub: Scrubber, keys: PatientKeys) -> Attributes:
-    """What of a header may be known: attribute name -> value.
-
-    Dates are ``YYYY-MM-DD``, `PatientAge` is in years; several values make a list; dates and UIDs
-    are what `keys` makes of them.
-    """
-    with quiet_pydicom():
-        found: Attributes = {}
-        for group in _functional_groups(ds):
-            _take(group, scrub, found)
-        _take(ds, scrub, found)
-        found = keyed(found, keys)
-        syntax = getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", None)
-        if syntax is not None and _UID.fullmatch(str(syntax)):
-            found["TransferSyntaxUID"] = str(syntax)
-        age = age_years(
-            first_value(ds, "PatientAge"),
-            first_value(ds, "PatientBirthDate"),
-            first_value(ds, "StudyDate"),
-        )
-        if age is not None:
-            found["PatientAge"] = age
-        return found
-
-
 def keyed(attributes: Mapping[str, Any], keys: PatientKeys | None) -> Attributes:
     """Attributes with the patient's own dates and UIDs; without `keys` they have none at all."""
     found = dict(attributes)
     for name in (allowed.DATES | allowed.UIDS) & found.keys():
-        value = None
-        if keys is not None and name in allowed.UIDS:
-            value = keys.uid(str(found[name]))
-        elif keys is not None:
-            value = keys.day(str(found[name]))
-        if value is None:
-            del found[name]
+        stands_for = keys and (keys.uid if name in allowed.UIDS else keys.day)
+        many = found[name] if isinstance(found[name], list) else [found[name]]
+        own = [one for value in many if stands_for and (one := stands_for(str(value)))]
+        if own:
+            found[name] = own if len(own) > 1 else own[0]
         else:
-            found[name] = value
+            del found[name]
     for name in ENTITIES & found.keys():
         if keys is not None and isinstance(found[name], str):
             found[name] = keys.text(found[name])
     return found
-
-
-def _take(ds: Dataset, scrub: Scrubber, found: Attributes) -> None:
-    for element in _elements(ds, lambda tag, _: _may_be_known(tag)):
-        value = allowed_value(element.keyword, _values(element), scrub)
-        if value is not None:
-            found[element.keyword] = value
-
-
-def _functional_groups(ds: Dataset) -> Iterator[Dataset]:
-    """Macros shared by all frames of an enhanced object."""
-    for shared in ds.get("SharedFunctionalGroupsSequence") or ():
-        for keyword in allowed.FUNCTIONAL_GROUPS:
-            yield from shared.get(keyword) or ()
 
 
 def allowed_value(keyword: str, values: list[Any], scrub: Scrubber) -> Any:
@@ -427,14 +397,19 @@ def _years_between(born: date, seen: date) -> float:
     return float(years) if years >= 2 else round((seen - born).days / 365.25, 2)
 
 
+def first(value: Any) -> Any:
+    """A value, or the first of a list."""
+    return first(value[0]) if isinstance(value, list) else value
+
+
 def label(attributes: Mapping[str, Any]) -> str:
     """Last segment of a series' LFN, from metadata: ``T1w``, ``ep2d_bold``, ``CT-2``."""
     for name in ("SeriesDescription", "ProtocolName"):
-        text = segment(str(attributes.get(name, "")))
+        text = segment(str(first(attributes.get(name, ""))))
         if text:
             return text
-    modality = str(attributes.get("Modality", "series"))
-    place = attributes.get("SeriesNumber")
+    modality = str(first(attributes.get("Modality", "series")))
+    place = first(attributes.get("SeriesNumber"))
     return modality if place is None else f"{modality}-{place}"
 
 

@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from medgrid.images.clean import BINARY_BYTES, Cleaner
-from medgrid.images.deidentify import Scrubber, age_years, first_value, scrubber_of
+from medgrid.images.deidentify import Scrubber, age_years, first_value, words_of
 from medgrid.images.dicom import open_header, quiet_pydicom
 from medgrid.images.encode import EXPLICIT_LITTLE, Element, Syntax, elements, file_meta, item
 from medgrid.images.kept import CODE_SCHEMES, DUMMIES, EMPTIED, is_kept, is_text
@@ -32,7 +32,7 @@ from medgrid.images.stamp import stamp
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["Derivative", "NoDerivative", "derive", "derive_instance"]
+__all__ = ["Derivative", "NoDerivative", "derive", "derive_header", "derive_instance"]
 
 _MAX_DEPTH: Final = 16
 _PER_FRAME: Final = 0x52009230
@@ -147,8 +147,39 @@ def derive(source: BinaryIO, keys: PatientKeys, words: Iterable[str] = ()) -> De
         It is no image, broken, or of a kind that nobody can judge.
     """
     try:
+        ds, stream = open_header(source)
+        all_words = words_of(ds).union(words)
+    except ValueError as exc:
+        raise NoDerivative(str(exc)) from None
+    return derive_header(ds, source, stream, keys, all_words)
+
+
+def derive_header(
+    ds: Dataset, source: BinaryIO, stream: BinaryIO, keys: PatientKeys, words: Iterable[str]
+) -> Derivative:
+    """De-identify one DICOM file whose header was read.
+
+    Parameters
+    ----------
+    ds : pydicom.dataset.Dataset
+        Its header, of which nothing but names was decoded.
+    source : binary file
+        The file; it must be seekable.
+    stream : binary file
+        What `medgrid.images.dicom.open_header` gave beside the header.
+    keys : PatientKeys
+        What stands for the patient.
+    words : iterable of str
+        All names and ids to cut out of text, also those that the header holds.
+
+    Raises
+    ------
+    NoDerivative
+        As `derive` does.
+    """
+    try:
         with quiet_pydicom():
-            return _derive(source, keys, words)
+            return _derive(ds, source, stream, keys, Scrubber(words))
     except (NoDerivative, MemoryError):
         raise
     except NoPixels as exc:
@@ -157,11 +188,9 @@ def derive(source: BinaryIO, keys: PatientKeys, words: Iterable[str] = ()) -> De
         raise NoDerivative(f"header cannot be read ({type(exc).__name__})") from None
 
 
-def _derive(source: BinaryIO, keys: PatientKeys, words: Iterable[str]) -> Derivative:
-    try:
-        ds, stream = open_header(source)
-    except ValueError as exc:
-        raise NoDerivative(str(exc)) from None
+def _derive(
+    ds: Dataset, source: BinaryIO, stream: BinaryIO, keys: PatientKeys, scrub: Scrubber
+) -> Derivative:
     sop_class = _image_class(ds)
     sop_uid = keys.uid(_undecoded(ds, 0x00080018))
     if not sop_uid:
@@ -174,7 +203,7 @@ def _derive(source: BinaryIO, keys: PatientKeys, words: Iterable[str]) -> Deriva
     pixels = find_pixels(stream, syntax)
     if pixels.is_encapsulated != _is_compressed(syntax):
         raise NoDerivative("pixel data contradict the transfer syntax")
-    scrub = _scrubber(ds, words)
+    _check_names(ds)
     writer = _Writer(Cleaner(keys, scrub), syntax, _is_signed(ds))
     found = _age(ds, writer.dataset(ds))
     has = {tag for tag, _, _ in found}
@@ -187,8 +216,8 @@ def _derive(source: BinaryIO, keys: PatientKeys, words: Iterable[str]) -> Deriva
     return Derivative(sop_uid, size_bytes, review, header, pixels, stream, is_inflated)
 
 
-def _scrubber(ds: Dataset, words: Iterable[str]) -> Scrubber:
-    """Scrubber of a header's words; without them nothing can be cut."""
+def _check_names(ds: Dataset) -> None:
+    """Refuse a header whose names cannot be read: nothing could be cut."""
     for keyword in ("PatientName", "PatientID"):
         try:
             ds.get(keyword)
@@ -196,7 +225,6 @@ def _scrubber(ds: Dataset, words: Iterable[str]) -> Scrubber:
             raise NoDerivative(f"its {keyword} cannot be read") from None
         if keyword in ds and ds[keyword].VR not in ("PN", "LO", "SH"):
             raise NoDerivative(f"its {keyword} cannot be read")
-    return scrubber_of(ds, words)
 
 
 def _image_class(ds: Dataset) -> str:

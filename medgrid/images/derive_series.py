@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
-from medgrid.images.derive import Derivative, NoDerivative, derive
+from medgrid.images.deidentify import words_of
+from medgrid.images.derive import Derivative, NoDerivative, derive_header
+from medgrid.images.dicom import open_header
+from medgrid.images.metadata import SeriesMetadata
 from medgrid.images.pack import PACKED_END, Member, member_end, member_head
 from medgrid.images.patient import PatientKeys
 
@@ -29,6 +32,9 @@ class SeriesPass:
     review : str
         Why a person must look at its pixels before others may; empty: nobody need. It is known
         when all bytes were read.
+    metadata : SeriesMetadata
+        What its headers say; they are read once, whether for this or for the twin. It is whole when
+        all bytes were read, or `look` did.
     """
 
     def __init__(
@@ -39,6 +45,23 @@ class SeriesPass:
         self._words = tuple(words)
         self._has_twin = True
         self.review = ""
+        self.metadata = SeriesMetadata()
+
+    def look(self) -> None:
+        """Read the headers only.
+
+        Raises
+        ------
+        Changed
+            A file is no more what its stamp says.
+        ValueError
+            None of them can be read.
+        """
+        self._has_twin = False
+        for member in self._members:
+            with member.open() as stream:
+                self._header(stream)
+        self._check_headers()
 
     def pieces(self) -> Iterator[tuple[bytes, bytes | NoDerivative]]:
         """Bytes of the tar of the series beside those of the tar of its twin.
@@ -49,6 +72,8 @@ class SeriesPass:
         ------
         Changed
             A file is no more what its stamp says.
+        ValueError
+            None of its headers can be read.
         """
         for number, member in enumerate(self._members, start=1):
             size_bytes = member.stamp.size_bytes
@@ -56,7 +81,7 @@ class SeriesPass:
             with member.open() as stream:
                 yield member_head(number, size_bytes), b""
                 try:
-                    twin = self._twin(stream)
+                    twin = self._header(stream)
                 except NoDerivative as exc:
                     yield b"", exc
                     twin = None
@@ -68,13 +93,29 @@ class SeriesPass:
                     yield from twin.beside(member.chunks_of(stream))
                     yield b"", member_end(twin.size_bytes)
             yield member_end(size_bytes), b""
+        self._check_headers()
         yield PACKED_END, PACKED_END if self._has_twin else b""
 
-    def _twin(self, stream: BinaryIO) -> Derivative | None:
-        if not self._has_twin:
+    def _check_headers(self) -> None:
+        if not self.metadata:
+            raise ValueError("header cannot be read")
+
+    def _header(self, stream: BinaryIO) -> Derivative | None:
+        """Read one header: what it says, and the twin when there still may be one."""
+        has_twin, self._has_twin = self._has_twin, False
+        try:
+            ds, pixels = open_header(stream)
+            words = words_of(ds)
+        except ValueError as exc:
+            if has_twin:
+                raise NoDerivative(str(exc)) from None
             return None
-        self._has_twin = False
-        found = derive(stream, self._keys, self._words)
+        try:
+            if not has_twin:
+                return None
+            found = derive_header(ds, stream, pixels, self._keys, words.union(self._words))
+        finally:
+            self.metadata.add(ds, words)  # it decodes what the twin takes as it stands
         self._has_twin = True
         self.review = self.review or found.review
         return found

@@ -65,12 +65,12 @@ def test_a_series_that_gains_instances_gets_a_version(bring: Importer, tmp_path:
     assert bring.lfns == [lfn]
     twin, original = bring.twin(lfn), bring.original(lfn)
     assert (twin.version, original.version, twin.original) == (2, 2, original.id)
-    assert twin.attributes["NumberOfInstances"] == 3
+    assert twin.attributes["NumberOfSeriesRelatedInstances"] == 3
     expected = [paths[0].read_bytes(), paths[1].read_bytes(), encoded(instance(9))]
     assert bring.members(original) == expected
     assert len(bring.members(twin)) == 3
     before, source = bring.twin(lfn, 1), bring.original(lfn, 1)
-    assert (before.original, before.attributes["NumberOfInstances"]) == (source.id, 2)
+    assert (before.original, before.attributes["NumberOfSeriesRelatedInstances"]) == (source.id, 2)
     assert bring.members(source) == expected[:2]
     assert bring.members(before) == bring.members(twin)[:2]
     assert bring(late).unchanged == 2

@@ -36,7 +36,7 @@ def test_a_series_becomes_an_original_and_a_twin(bring: Importer, tmp_path: Path
         assert item.attributes["PatientAge"] == 45.0
         assert item.attributes["PatientSex"] == "F"
         assert item.attributes["Modality"] == "MR"
-        assert item.attributes["NumberOfInstances"] == 3
+        assert item.attributes["NumberOfSeriesRelatedInstances"] == 3
         assert (item.owner, item.review, item.version) == ("", Review.NONE, 1)
     assert (twin.data_class, twin.original) == (DataClass.IMAGE, original.id)
     assert (original.data_class, original.original) == (DataClass.NOMINATIVE, None)

@@ -58,6 +58,32 @@ def test_stat(any_data: DataGrid) -> None:
     assert (document["made_by"], document["made_into"]) == (None, [])
 
 
+def test_stat_says_what_differs_in_a_series(data: DataGrid) -> None:
+    several = {
+        "EchoTime": [5, 10.25],
+        "ImageType": [["ORIGINAL", "M"], ["ORIGINAL", "P"]],
+        "XRayTubeCurrent": [100, 289],
+        "PixelSpacing": [0.5, 1 / 3],
+        "MTState": True,
+        "Varies": ["EchoTime", "ImageType", "XRayTubeCurrent"],
+        "VariesWidely": ["XRayTubeCurrent"],
+    }
+    data.put("/trial/T1w", attributes=several)
+    lines = data.ok("stat", "/trial/T1w").lines
+    for line in (
+        "  EchoTime: 5, 10.25 (2 values)",
+        r"  ImageType: ORIGINAL\M, ORIGINAL\P (2 values)",
+        "  XRayTubeCurrent: 100, 289 (least and greatest of many values)",
+        "  PixelSpacing: 0.5, 0.3333333333333333",
+        "  MTState: true",
+    ):
+        assert line in lines
+    (document,) = data.ok("stat", "--json", "/trial/T1w").documents
+    assert document["attributes"] == several
+    shown = data.ok("query", "EchoTime=5", "--columns", "EchoTime,ImageType").rows
+    assert shown == [["/trial/T1w", "5,10.25", r"ORIGINAL\M,ORIGINAL\P"]]
+
+
 def test_stat_of_many_of_which_one_is_missing(data: DataGrid) -> None:
     data.put("/a")
     data.put("/b")

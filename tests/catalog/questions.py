@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -31,6 +31,7 @@ LFNS = [f"/{top}/P-{n}/{leaf}" for top in ("trial", "a_b", "é%") for n in (1, 2
 TEXT_NAMES = ["Modality", "ImageType", "note", "SeriesDescription", "EchoText"]
 NUMBER_NAMES = ["PatientAge", "EchoTime", "FlipAngle", "volume", "Rows"]
 DATE_NAMES = ["StudyDate", "scanned", "AcquisitionDate"]
+LISTS = ["ImageType", "EchoTime", "FlipAngle"]  # of which one value may be a list itself
 SEVERAL = ["ImageType", "EchoTime", "volume", "note", "FlipAngle"]  # may have several values
 
 
@@ -111,8 +112,7 @@ def holds(node: Node, lfn: str, attributes: Mapping[str, Any]) -> bool:
     if isinstance(node, Path):
         return _path(node.pattern.text, lfn)
     assert not isinstance(node, Patients)
-    found = attributes.get(node.name)
-    values = found if isinstance(found, list) else [] if found is None else [found]
+    values = list(_each(attributes.get(node.name)))
     if isinstance(node, Known):
         return bool(values) == node.known
     if isinstance(node, Between):
@@ -128,6 +128,15 @@ def holds(node: Node, lfn: str, attributes: Mapping[str, Any]) -> bool:
     operator = {"!=": "=", "!~": "~"}.get(node.op, node.op)
     some = any(_compare(node.name, value, operator, node.value.text) for value in values)
     return bool(values) and not some if node.op in ("!=", "!~") else some
+
+
+def _each(found: Any) -> Iterator[Any]:
+    """All values of an attribute, of which one may be a list itself."""
+    if isinstance(found, list):
+        for one in found:
+            yield from _each(one)
+    elif found is not None:
+        yield found
 
 
 def _compare(name: str, value: Any, operator: str, text: str) -> bool:
@@ -199,7 +208,9 @@ def random_attributes(rng: Any) -> dict[str, Any]:
             fitting: list[Any] = [one for one in pool if name != "Rows" or isinstance(one, int)]
             if choice < 0.3:
                 continue
-            if choice < 0.5 and name in SEVERAL:
+            if choice < 0.37 and name in LISTS:
+                found[name] = [rng.sample(fitting, 2), rng.sample(fitting, 1)]
+            elif choice < 0.5 and name in SEVERAL:
                 found[name] = rng.sample(fitting, 2)
             else:
                 found[name] = rng.choice(fitting)

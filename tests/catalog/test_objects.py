@@ -225,6 +225,21 @@ def test_folders(grid: Catalog) -> None:
         grid.objects.get(LFN("/q"))
 
 
+def test_several_values_of_a_column_are_set_and_taken_away(grid: Catalog) -> None:
+    new = registration("/a", EchoTime=[4.6, 9.2])
+    grid.objects.register([new, registration("/b", EchoTime=2)])
+    for value, asked in ((5.0, "EchoTime=5"), ([1, 2], "EchoTime=1"), ([3], "EchoTime=3")):
+        grid.objects.set_attributes(new.object.id, {"EchoTime": value})
+        shown = value[0] if value == [3] else value
+        assert grid.objects.get(LFN("/a")).attributes["EchoTime"] == shown
+        assert list(grid.objects.lfns(parse(asked))) == ["/a"]
+        assert list(grid.objects.lfns(parse("EchoTime in (4.6, 9.2)"))) == []
+    grid.objects.set_attributes(new.object.id, {"EchoTime": None})
+    assert list(grid.objects.lfns(parse("EchoTime is known"))) == ["/b"]
+    (row,) = grid.objects.select(parse("/b"), ["EchoTime"])
+    assert row == (2,)
+
+
 def test_each_entry_of_a_folder_is_listed_once(grid: Catalog) -> None:
     names = ("a", "a b", "a-", "a0", "b", "ab", "é", "\U0001f9e0", "\uffee", "~")
     lfns = {f"/f/{name}/{below}" for name in names[::2] for below in ("x/y", "z")}

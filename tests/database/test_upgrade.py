@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sqlite3
 import threading
@@ -79,6 +80,31 @@ def test_older_releases_are_brought_up_to_date(
         assert _only(columns, found[table]) == _only(columns, many)
     with closing(kind.open(empty_url)) as db:
         check(db, kind.schema)
+
+
+def test_numbers_of_instances_come_to_their_column(empty_url: str) -> None:
+    load(empty_url, "catalog", "0001")
+    statement = (
+        "UPDATE object SET number_of_instances = NULL, attributes = :said WHERE id {} 'id 1'"
+    )
+    with closing(CATALOG_KIND.open(empty_url)) as db, db.write() as connection:
+        connection.execute(
+            text("INSERT INTO attribute_name VALUES ('NumberOfInstances', 'number', 'json', NULL)")
+        )
+        for which, said in (("=", {"FlipAngle": 12}), ("!=", {"NumberOfInstances": 192, "x": 9})):
+            connection.execute(text(statement.format(which)), {"said": json.dumps(said)})
+
+    CATALOG_KIND.upgrade(empty_url)
+
+    rows = rows_of(empty_url)
+    assert "NumberOfInstances" not in {row["name"] for row in rows["attribute_name"]}
+    found = {row["id"]: (row["number_of_instances"], row["attributes"]) for row in rows["object"]}
+    said = {
+        key: (number, json.loads(document) if isinstance(document, str) else document)
+        for key, (number, document) in found.items()
+    }
+    assert said.pop("id 1") == (None, {"FlipAngle": 12})
+    assert list(said.values()) == [(192, {"x": 9})] * 2
 
 
 def _only(columns: Collection[str], rows: Sequence[Mapping[str, object]]) -> list[str]:

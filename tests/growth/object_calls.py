@@ -50,6 +50,8 @@ _FIXED_QUESTIONS = (
     "not Modality=MR and PatientID=P-0000000003",
     "class=nominative and PatientID=P-0000000003",
     "StudyInstanceUID=1.2.7 or StudyInstanceUID=1.2.8",
+    "ProtocolName='protocol 7'",
+    "ProtocolName between 'late 51' and 'late 52'",
     "created>2040",
     "visits>6",
 )

@@ -177,6 +177,7 @@ def _object(
         "modality": None,
         "patient_age": None,
         "series_description": None,
+        "protocol_name": None,
         "attributes": {},
         **more,
     }
@@ -198,13 +199,17 @@ def _image(world: World, number: int) -> _Row:
         modality=("MR", "CT", "PT")[number % 3],
         patient_age=float(20 + number % 60),
         series_description=f"T1w {number % 50}",
+        protocol_name=f"protocol {number}",
         attributes={"FlipAngle": number % 90},
     )
 
 
 def _fill_objects(connection: Connection, world: World) -> None:
     _put(connection, tables.patient, ({"pseudonym": one, "visits": 5} for one in world.patients))
-    names = [("FlipAngle", "number", "json"), ("vol", "number", "user"), ("note", "text", "user")]
+    names = [
+        *(("FlipAngle", "number", "json"), ("vol", "number", "user"), ("note", "text", "user")),
+        ("ProtocolName", "text", "list"),
+    ]
     _put(
         connection,
         tables.attribute_name,
@@ -256,6 +261,10 @@ def _fill_objects(connection: Connection, world: World) -> None:
             row = {"object_id": id_, "position": 0, "num": None, "text": None}
             values.append({**row, "name": "vol", "num": float(number % 977)})
             values.append({**row, "name": "note", "text": f"word{number % 97}"})
+        if number % 50 == 1:
+            for position, what in enumerate(("protocol", "late")):
+                row = {"object_id": id_, "position": position, "num": None}
+                values.append({**row, "name": "ProtocolName", "text": f"{what} {number}"})
     _put(connection, tables.attribute, values)
     _put(
         connection,

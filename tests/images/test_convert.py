@@ -10,7 +10,7 @@ import nibabel
 import pytest
 
 from medgrid.images.convert import convert, converter_version
-from tests.lab.dicoms import pydicom_file, write_series
+from tests.lab.dicoms import encoded, instance, pydicom_file, write_series
 
 
 @pytest.fixture
@@ -32,7 +32,12 @@ def test_a_series_becomes_one_volume(tmp_path: Path, target: Path) -> None:
         SpacingBetweenSlices=1.0,
         SliceThickness=1.0,
     )
-    known = {"PatientID": "P-1", "Rows": 64, "NumberOfInstances": 5, "Manufacturer": "M"}
+    known = {
+        "PatientID": "P-1",
+        "Rows": 64,
+        "NumberOfSeriesRelatedInstances": 5,
+        "Manufacturer": "M",
+    }
     (found,) = convert(tmp_path / "in", target, known)
     assert found.postfix == ""
     assert found.gradients == {}
@@ -45,7 +50,34 @@ def test_a_series_becomes_one_volume(tmp_path: Path, target: Path) -> None:
     assert found.attributes["NumberOfSlices"] == 5
     assert found.attributes["EchoTime"] == 240.0
     assert found.attributes["Manufacturer"] == "M"
-    assert "NumberOfInstances" not in found.attributes
+    assert "NumberOfSeriesRelatedInstances" not in found.attributes
+
+
+def test_each_volume_of_a_series_says_its_own(tmp_path: Path, target: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(1, 9):
+        slice_, echo = (number + 1) // 2, 2 - number % 2
+        ds = instance(
+            number,
+            EchoTime=10 * echo,
+            EchoNumbers=echo,
+            ImagePositionPatient=[0, 0, 2.0 * slice_],
+            SliceThickness=2,
+            SpacingBetweenSlices=2,
+        )
+        (folder / f"IM{number}.dcm").write_bytes(encoded(ds))
+    known = {
+        "EchoTime": [10, 20],
+        "ImageComments": [1, 2],
+        "StudyDate": ["2020-01-01"] * 2,
+        "Varies": ["EchoTime", "ImageComments", "StudyDate"],
+    }
+    found = convert(folder, target, known)
+    assert [one.attributes["EchoTime"] for one in found] == [10.0, 20.0]
+    for one in found:
+        assert one.attributes["StudyDate"] == ["2020-01-01"] * 2
+        assert not {"Varies", "ImageComments"} & one.attributes.keys()
 
 
 def test_what_is_no_volume_gives_none(tmp_path: Path, target: Path) -> None:

@@ -20,11 +20,11 @@ from medgrid.images.deidentify import (
     clean_text,
     keyed,
     label,
-    metadata,
     person_words,
     scrubber_of,
     segment,
 )
+from medgrid.images.metadata import SeriesMetadata
 from medgrid.images.patient import PatientKeys
 from tests.lab.dicoms import instance, pydicom_file
 
@@ -35,7 +35,9 @@ KEYS = PatientKeys.of(b"k" * 32, "P-1")
 
 
 def known(ds: Dataset) -> dict[str, Any]:
-    return metadata(ds, scrubber_of(ds), KEYS)
+    found = SeriesMetadata()
+    found.add(ds)
+    return found.attributes(KEYS)
 
 
 def test_a_name_in_every_attribute_comes_out_of_none() -> None:
