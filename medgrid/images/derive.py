@@ -151,11 +151,11 @@ def derive(source: BinaryIO, keys: PatientKeys, words: Iterable[str] = ()) -> De
         all_words = words_of(ds).union(words)
     except ValueError as exc:
         raise NoDerivative(str(exc)) from None
-    return derive_header(ds, source, stream, keys, all_words)
+    return derive_header(ds, source, stream, keys, Scrubber(all_words))
 
 
 def derive_header(
-    ds: Dataset, source: BinaryIO, stream: BinaryIO, keys: PatientKeys, words: Iterable[str]
+    ds: Dataset, source: BinaryIO, stream: BinaryIO, keys: PatientKeys, scrub: Scrubber
 ) -> Derivative:
     """De-identify one DICOM file whose header was read.
 
@@ -169,8 +169,8 @@ def derive_header(
         What `medgrid.images.dicom.open_header` gave beside the header.
     keys : PatientKeys
         What stands for the patient.
-    words : iterable of str
-        All names and ids to cut out of text, also those that the header holds.
+    scrub : Scrubber
+        Cuts all names and ids, also those that the header holds.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def derive_header(
     """
     try:
         with quiet_pydicom():
-            return _derive(ds, source, stream, keys, Scrubber(words))
+            return _derive(ds, source, stream, keys, scrub)
     except (NoDerivative, MemoryError):
         raise
     except NoPixels as exc:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
-from medgrid.images.deidentify import words_of
+from medgrid.images.deidentify import Scrubber, words_of
 from medgrid.images.derive import Derivative, NoDerivative, derive_header
 from medgrid.images.dicom import open_header
 from medgrid.images.metadata import SeriesMetadata
@@ -42,7 +42,9 @@ class SeriesPass:
     ) -> None:
         self._members = members
         self._keys = keys
-        self._words = tuple(words)
+        self._words = frozenset(words)
+        self._cut: frozenset[str] = frozenset()
+        self._scrub = Scrubber(())
         self._has_twin = True
         self.review = ""
         self.metadata = SeriesMetadata()
@@ -113,9 +115,16 @@ class SeriesPass:
         try:
             if not has_twin:
                 return None
-            found = derive_header(ds, stream, pixels, self._keys, words.union(self._words))
+            found = derive_header(ds, stream, pixels, self._keys, self._scrubber(words))
         finally:
             self.metadata.add(ds, words)  # it decodes what the twin takes as it stands
         self._has_twin = True
         self.review = self.review or found.review
         return found
+
+    def _scrubber(self, words: frozenset[str]) -> Scrubber:
+        """What cuts the words of a header, which mostly are those of the one before."""
+        if words | self._words != self._cut:
+            self._cut = words | self._words
+            self._scrub = Scrubber(self._cut)
+        return self._scrub

@@ -12,6 +12,7 @@ of it changes from slice to slice, such as XRayTubeCurrent, is bounded by `MAX_D
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cache
@@ -65,7 +66,7 @@ class SeriesMetadata:
     def __init__(self) -> None:
         self.names: dict[str, str] = {}
         self._words: set[str] = set()
-        self._seen: dict[int, set[Hashable]] = {}
+        self._seen: defaultdict[int, set[Hashable]] = defaultdict(set)
         self._said: dict[str, _Said] = {}
 
     def __bool__(self) -> bool:
@@ -108,12 +109,12 @@ class SeriesMetadata:
     def _fresh(self, ds: Dataset) -> set[int]:
         """Tags of elements with a value that none had before."""
         watched, fresh = _watched(), set()
-        for one, element in list(ds.items()):
+        for one, element in ds.items():
             tag = int(one)
             if tag not in watched:
                 continue
             value = element.value if element.is_raw else str(element.value)
-            seen = self._seen.setdefault(tag, set())
+            seen = self._seen[tag]
             if value not in seen:
                 fresh.add(tag)
                 if len(seen) <= MAX_DISTINCT:
@@ -192,6 +193,8 @@ def _told(said: Mapping[str, _Said], scrub: Scrubber) -> Attributes:
 def _functional_groups(ds: Dataset) -> Iterator[Dataset]:
     """Macros of an enhanced object: those that all its frames share, then those of each."""
     sequences, groups = _tags(_FRAMES), _tags(allowed.FUNCTIONAL_GROUPS)
+    if not any(tag in ds for tag in sequences):
+        return
     for sequence in readable(ds, lambda tag, _: tag in sequences):
         for frame in sequence.value or ():
             for group in readable(frame, lambda tag, _: tag in groups):

@@ -13,7 +13,8 @@ from medgrid.actions.lfn import facts
 from medgrid.catalog.query import parse
 from medgrid.catalog.query_ast import Compare, Value
 from medgrid.cli.lfn import plain
-from medgrid.images import allowed, derive_series
+from medgrid.images import allowed
+from medgrid.images.dicom import open_header
 from medgrid.model import LFN
 from tests.lab.dicoms import encoded, instance
 from tests.lab.importer import Importer
@@ -86,7 +87,7 @@ def test_each_header_is_parsed_once(
 ) -> None:
     write(tmp_path / "in", ECHOES)
     parsed = []
-    before = derive_series.open_header
+    before = open_header
 
     def noted(stream: Any) -> Any:
         parsed.append(stream)
