@@ -13,7 +13,7 @@ from medgrid.catalog.rows import as_column
 from medgrid.catalog.schema import attribute, attribute_name, object_
 from medgrid.catalog.sight import Sight
 from medgrid.errors import UsageError
-from medgrid.model import AttributeType
+from medgrid.model import VARIES, VARIES_WIDELY, AttributeType
 
 __all__ = ["KnownName", "NameBook", "fit_column", "known_names", "seen_names"]
 
@@ -23,6 +23,7 @@ RESERVED = frozenset(
         *("lfn", "id", "kind", "size", "version", "sha256", "filename", "created", "dataset"),
         *("visits", "algorithm", "job", "worker", "derived_from", "se", "se_site", "replicas"),
         *("input", "and", "or", "not", "in", "between", "is", "known", "unknown"),
+        *(VARIES, VARIES_WIDELY),
     )
 )
 """Words of the question language and fields that are no attributes."""

@@ -6,6 +6,9 @@ its options retain or clean: patient characteristics (PatientSex, PatientSize, P
 age takes the birth date's place), full dates (StudyDate, SeriesDate), UIDs (StudyInstanceUID,
 SeriesInstanceUID, FrameOfReferenceUID) and descriptors (StudyDescription, SeriesDescription,
 ProtocolName, ContrastBolusAgent). Whoever adds a name looks it up in that table.
+
+What is named here is gathered from every instance of a series (`medgrid.images.metadata`): nothing
+that tells them apart by nature belongs here, such as their UIDs, numbers, positions and times.
 """
 
 from __future__ import annotations

@@ -162,6 +162,7 @@ def test_user_attributes_have_one_type_and_unit_in_a_grid(grid: Catalog) -> None
         ({"Rows": "x"}, {}, "Rows is a number, found 'x'"),
         ({"rows": 1}, {}, "attribute 'rows' differs from Rows by case only"),
         ({"lfn": 1}, {}, "'lfn' is a word of the question language, no attribute name"),
+        ({"Varies": 1}, {}, "'Varies' is a word of the question language, no attribute name"),
         ({"a b": 1}, {}, "'a b' is not an attribute name"),
     ):
         with pytest.raises(UsageError) as caught:
