@@ -210,7 +210,7 @@ class _Import:
         series = group(headers, self._failed)
         volumes = [one for one in images if one.volume]
         progress.total(len(series) + len(volumes))
-        drafts = self._seen(self._drafts(series, volumes, progress))
+        drafts = self._drafts(series, volumes, progress)
         if self.request.dry_run:
             for draft in drafts:
                 self._would_be_new(draft)
@@ -337,12 +337,6 @@ class _Import:
                 yield from self._volume(volume)
             progress.advance()
 
-    def _seen(self, drafts: Iterator[Draft]) -> Iterator[Draft]:
-        for draft in drafts:
-            if draft.patient is not None:
-                self._doubts.see(draft.patient, Facts.of(draft.attributes))
-            yield draft
-
     def _next_version(self, files: SeriesFiles, base: ObjectId) -> Iterator[Draft]:
         item = self.grid.whole.objects.by_ids([base])[base]
 
@@ -406,6 +400,8 @@ class _Import:
     # -- telling -----------------------------------------------------------------------------------
 
     def _is_new(self, item: GridObject, draft: Draft) -> None:
+        if draft.patient is not None:
+            self._doubts.see(draft.patient, Facts.of(item.attributes))
         self.summary.imported += len(draft.files)
         self.summary.new += 1
         self.summary.versions += draft.replaces is not None

@@ -24,7 +24,10 @@ __all__ = ["EASY_BYTES", "TooMuch", "parse"]
 EASY_BYTES: Final = 1024 * 1024
 MAX_INFLATED_BYTES: Final = 256 * 1024 * 1024
 _MAX_MEMORY_BYTES: Final = 512 * 1024 * 1024
-_PART_BYTES: Final = 832  # of an item without elements; an element takes half of it
+_ITEM_BYTES: Final = (
+    1536  # without elements; its attributes are a dict of its own in the worst case
+)
+_ELEMENT_BYTES: Final = 448  # one that says its representation; others look as items do
 _VALUE_BYTES: Final = 512  # of one of several values, such as a name
 _PER_NUMBER_BYTE: Final = 26  # of binary numbers, which become a list
 _NUMBERS: Final = frozenset("AT FD FL SL SS SV UL US UV".split())  # noqa: SIM905
@@ -82,8 +85,10 @@ class _Counted:
     def read(self, size: int = -1) -> bytes:
         """Read so many bytes; eight are the head of an element or an item."""
         if size == 8:
-            self._budget.spend(_PART_BYTES)
-            return self._read(8)
+            head = self._read(8)
+            is_element = head[4:6].isalpha() and head[4:6].isupper()
+            self._budget.spend(_ELEMENT_BYTES if is_element else _ITEM_BYTES)
+            return head
         if size < 0:
             raise _IsDeflated
         if size > _STEP_BYTES:  # it may be more than there is

@@ -86,7 +86,7 @@ def test_more_than_the_bound_is_refused(kind: str, monkeypatch: pytest.MonkeyPat
 
 def test_no_small_header_can_go_beyond_the_bound() -> None:
     dearest = max(
-        bounded._PART_BYTES / len(ITEM),
+        bounded._ITEM_BYTES / len(ITEM),
         bounded._VALUE_BYTES / len(b"a\\"),
         bounded._PER_NUMBER_BYTE,
     )
