@@ -22,6 +22,7 @@ from medgrid.actions.files import (
     make_folder,
     sync_files,
 )
+from medgrid.actions.geometry import without_geometry
 from medgrid.actions.grid import Grid
 from medgrid.actions.keys import readable
 from medgrid.actions.outcome import Failure, job_problem
@@ -38,12 +39,16 @@ _AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A file, or the folder of an unpacked series, that lies here now."""
+    """A file, or the folder of an unpacked series, that lies here now.
+
+    `lacking` are those of its LFNs that lack private numbers (`without_geometry`).
+    """
 
     path: Path
     source: str  # LFN or job id
     role: str | None = None
     size_bytes: int = 0
+    lacking: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +255,9 @@ class _Crew:
                 self._file(wanted.item, wanted.path)
         except MedgridError as error:
             return Failure(wanted.source, error)
-        return Fetched(wanted.path, wanted.source, wanted.role, wanted.item.size_bytes)
+        item = wanted.item
+        lacking = without_geometry([item])
+        return Fetched(wanted.path, wanted.source, wanted.role, item.size_bytes, lacking)
 
     def _file(self, item: GridObject, path: Path) -> None:
         try:

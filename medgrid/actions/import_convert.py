@@ -1,6 +1,6 @@
 """NIfTI volumes of series that are in the grid, with the record of how they were made.
 
-They are made of the series as they came: de-identified twins lack numbers that vendors keep in
+They are made of the series as they came: de-identified twins may lack numbers that vendors keep in
 private elements, and without these a volume may look right and be wrong.
 """
 
@@ -21,6 +21,7 @@ from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.scratch import scratch_folder
 from medgrid.actions.transfer import Uploads, fetch_series
 from medgrid.algorithms.descriptor import algorithm_digest
+from medgrid.catalog.attributes import GEOMETRY_COMPLETE
 from medgrid.catalog.objects import Registration
 from medgrid.catalog.provenance import Derivation
 from medgrid.crypto.vault import Sealing, Whose
@@ -144,7 +145,8 @@ def _convert_one(
     keys: list[Sealing] = []
     outputs: dict[str, list[ObjectId]] = {}
     with scratch_folder(grid.settings) as folder, Uploads(grid) as uploads:
-        volumes = _volumes(grid, original, files, folder, item.attributes)
+        known = {key: item.attributes[key] for key in item.attributes if key != GEOMETRY_COMPLETE}
+        volumes = _volumes(grid, original, files, folder, known)
         ended_s = time.time()
         for file in _files(lfn, volumes):
             whose = Whose(item.data_class, item.patient, () if item.patient else (item.owner,))

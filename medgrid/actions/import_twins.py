@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from medgrid.catalog.attributes import GEOMETRY_COMPLETE
 from medgrid.images.derive import NoDerivative
 from medgrid.images.derive_series import SeriesPass
 from medgrid.images.nifti import VolumeDerivative
@@ -29,13 +30,14 @@ class Pass:
     """Reads what is imported once.
 
     `pieces` gives the bytes of the original beside those of its twin, which research may see and
-    whose file is called `filename`; `review` says, when all were read, whether a person must look
-    at the twin.
+    whose file is called `filename`. When all were read, `review` says whether a person must look
+    at the twin, and `attributes` what the twin's metadata say besides.
     """
 
     filename: str
     pieces: Callable[[], Iterator[Piece]]
     review: Callable[[], Review]
+    attributes: Callable[[], Mapping[str, str]] = dict
 
 
 def series_pass(found: SeriesPass) -> Pass:
@@ -44,6 +46,7 @@ def series_pass(found: SeriesPass) -> Pass:
         SERIES_FILENAME,
         found.pieces,
         lambda: Review.NEEDED if found.review else Review.NONE,
+        lambda: {} if found.is_complete else {GEOMETRY_COMPLETE: "no"},
     )
 
 

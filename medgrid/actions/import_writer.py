@@ -79,6 +79,7 @@ class Stored(NamedTuple):
     twin: Sealed | None
     twin_filename: str
     review: Review
+    twin_attributes: Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -181,7 +182,15 @@ class Writer:
                 return None
 
         original, twin = feed_two(read.pieces(), seal_original, seal_twin)
-        return Stored(draft, draft.described(), original, twin, read.filename, read.review())
+        return Stored(
+            draft,
+            draft.described(),
+            original,
+            twin,
+            read.filename,
+            read.review(),
+            read.attributes(),
+        )
 
     def _register(self, stored: Sequence[Stored]) -> None:
         if not stored:
@@ -310,6 +319,7 @@ class Writer:
                 data_class=DataClass.IMAGE,
                 filename=one.twin_filename,
                 review=one.review,
+                attributes={**one.said.attributes, **one.twin_attributes},
                 original=original.id,
             )
             made.append((twin, one.twin.replica))

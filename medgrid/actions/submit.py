@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from medgrid.actions.geometry import without_geometry
 from medgrid.actions.grid import Grid
 from medgrid.algorithms.invocation import InputRef, compose, item_role
 from medgrid.algorithms.parameters import check_parameters
@@ -19,11 +20,15 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """What was written; `number` is None when there was nothing to do."""
+    """What was written; `number` is None when there was nothing to do.
+
+    `lacking` are LFNs of inputs that lack private numbers (`without_geometry`).
+    """
 
     number: int | None
     jobs: tuple[JobId, ...]
     algorithm: Algorithm
+    lacking: Sequence[str] = ()
 
 
 def submit(
@@ -118,7 +123,7 @@ def submit(
                     for job, group in zip(jobs, groups, strict=True)
                 },
             )
-    return Submitted(number, tuple(jobs), algorithm)
+    return Submitted(number, tuple(jobs), algorithm, without_geometry(objects.values()))
 
 
 def _shared_roles(

@@ -19,7 +19,16 @@ from typing import Any
 from medgrid.errors import UsageError
 from medgrid.model import AttributeType
 
-__all__ = ["COLUMNS", "ALIASES", "TAGS", "AttributeColumn", "check_name", "nearest", "type_of"]
+__all__ = [
+    "ALIASES",
+    "COLUMNS",
+    "GEOMETRY_COMPLETE",
+    "TAGS",
+    "AttributeColumn",
+    "check_name",
+    "nearest",
+    "type_of",
+]
 
 _TEXT, _NUMBER, _DATE = AttributeType.TEXT, AttributeType.NUMBER, AttributeType.DATE
 
@@ -94,6 +103,9 @@ ALIASES: dict[str, str] = {
     "hemi": "hemisphere",
     "NumberOfInstances": "NumberOfSeriesRelatedInstances",
 }
+
+GEOMETRY_COMPLETE = "GeometryComplete"
+"""``no`` at a de-identified series that lacks private numbers which its original has."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _DATE_TEXT = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")

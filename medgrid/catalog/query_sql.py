@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 
 from medgrid.catalog import query_values as values
-from medgrid.catalog.attributes import ALIASES, COLUMNS, TAGS, nearest
+from medgrid.catalog.attributes import ALIASES, COLUMNS, GEOMETRY_COMPLETE, TAGS, nearest
 from medgrid.catalog.names import KnownName, known_names, seen_names
 from medgrid.catalog.nominative import is_nominative
 from medgrid.catalog.query import Question, QuestionError, parse
@@ -240,10 +240,10 @@ class Compiler:
         return user_field(self.connection, name, type_, self._each)
 
     def _from_dictionary(self, name: str, at: int) -> Field:
-        """Field of a DICOM or BIDS name that no object has: asking for it is no error."""
+        """Field of a known name that no object has: asking for it is no error."""
         from medgrid.catalog.dictionary import dicom, keywords
 
-        if ALIASES.get(name, name) in ALIASES.values():
+        if name == GEOMETRY_COMPLETE or ALIASES.get(name, name) in ALIASES.values():
             return DocumentField(ALIASES.get(name, name), AttributeType.TEXT, self._dialect)
 
         found = dicom(name)

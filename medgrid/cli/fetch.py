@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from medgrid.cli.failures import finish
+from medgrid.cli.geometry import warn_of_geometry
 from medgrid.cli.output import emit_json, emit_lines, progress
 from medgrid.cli.params import Session, input_option, pass_session, read_words
 
@@ -40,7 +41,8 @@ def fetch(
     goes to the same path below DIR. Every file is verified before it appears; one that is there
     already with the same content is left as it is, another is not written over without --force.
 
-    Jobs that are not done are listed, and the exit code is 3.
+    Jobs that are not done are listed, and the exit code is 3. A warning names de-identified series
+    that lack private numbers (GeometryComplete=no).
 
     \b
     medgrid fetch -i ids --dir out
@@ -52,6 +54,7 @@ def fetch(
     names = read_words(words, input_file, "job id or LFN")
     bar = progress(session, "fetching")
     failures: list[Failure] = []
+    lacking: list[str] = []
     done = 0
     results = fetch_all(
         session.open_grid(),
@@ -66,6 +69,7 @@ def fetch(
         if isinstance(one, Failure):
             failures.append(one)
             continue
+        lacking += one.lacking
         done += one.role is not None or one.source.startswith("/")
         if session.as_json:
             document = {
@@ -77,4 +81,5 @@ def fetch(
             emit_json("fetched/1", document)
         else:
             emit_lines([str(one.path)])
+    warn_of_geometry(session, lacking)
     finish(session, failures, done)

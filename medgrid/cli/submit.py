@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from medgrid.cli.geometry import warn_of_geometry
 from medgrid.cli.output import emit_json, emit_lines, note, progress, warn
 from medgrid.cli.params import Session, input_option, pass_session, read_words
 from medgrid.cli.status import report_end, see_to_broker
@@ -104,6 +105,7 @@ def submit(
     finally:
         try:
             _show(session, done.number, done.jobs, str(done.algorithm))
+            warn_of_geometry(session, done.lacking)
         finally:
             see_to_broker(session, grid, is_news=False)
     if not wait_:

@@ -93,6 +93,25 @@ MODALITIES = frozenset(  # PS3.3 C.7.3.1.1.1
     RTSTRUCT RWV SEG SM SMR SR SRF STAIN TEXTUREMAP TG US VA XA XAPROTOCOL XC
     """.split()  # noqa: SIM905
 )
+_MAKERS = frozenset(
+    (
+        "SIEMENS",
+        "SIEMENS HEALTHINEERS",
+        "GE MEDICAL SYSTEMS",
+        "GE HEALTHCARE",
+        "PHILIPS",
+        "PHILIPS MEDICAL SYSTEMS",
+        "PHILIPS HEALTHCARE",
+        "TOSHIBA",
+        "TOSHIBA_MEC",
+        "CANON_MEC",
+        "CANON MEDICAL SYSTEMS",
+        "UIH",
+        "HITACHI",
+        "HITACHI MEDICAL CORPORATION",
+    )
+)
+"""Manufacturers as they call themselves: who does, names nobody, and what reads images needs it."""
 
 
 class Scrubber:
@@ -321,7 +340,12 @@ def allowed_value(keyword: str, values: list[Any], scrub: Scrubber) -> Any:
         clean = [str(value).strip() for value in values]
         clean = [value for value in clean if _CODE.fullmatch(value) and not scrub.finds(value)]
     elif keyword in allowed.FREE_TEXT:
-        clean = [text for value in values if (text := clean_text(str(value), scrub))]
+        texts = [str(value) for value in values]
+        clean = [
+            text
+            for one in texts
+            if (text := one.strip() if is_maker(keyword, one) else clean_text(one, scrub))
+        ]
     else:
         return None
     if len(clean) != len(values) and len(values) > 1 and keyword in allowed.NUMBERS:
@@ -329,6 +353,11 @@ def allowed_value(keyword: str, values: list[Any], scrub: Scrubber) -> Any:
     if not clean or len(clean) > (MAX_NUMBERS if keyword in allowed.NUMBERS else _MAX_VALUES):
         return None
     return clean[0] if len(clean) == 1 else clean
+
+
+def is_maker(keyword: str, text: str) -> bool:
+    """Whether a value names a known manufacturer, and so stays whatever a patient is called."""
+    return keyword == "Manufacturer" and text.strip().upper() in _MAKERS
 
 
 def clean_text(text: str, scrub: Scrubber) -> str:

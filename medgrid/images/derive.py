@@ -1,8 +1,7 @@
 """The de-identified twin of a DICOM file: the same pixels under a header that names nobody.
 
-The header is written anew from what the allow-list keeps (`medgrid.images.kept`), cleaned
-(`medgrid.images.clean`), at every depth; the pixel data is copied bit for bit. One file gives the
-same bytes always, so that a further import makes nothing new.
+The header is written anew (`medgrid.images.rewrite`); the pixel data is copied bit for bit. One
+file gives the same bytes always, so that a further import makes nothing new.
 
 Source: DICOM PS3.15 annex E, Basic Application Level Confidentiality Profile with the options that
 `medgrid.images.stamp` declares. ``tests/images/test_derive_oracle.py`` puts something telling into
@@ -12,21 +11,19 @@ every attribute of table E.1-1.
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
-from medgrid.images.clean import BINARY_BYTES, Cleaner
+from medgrid.images.clean import Cleaner
 from medgrid.images.deidentify import Scrubber, age_years, first_value, words_of
 from medgrid.images.dicom import open_header, quiet_pydicom
-from medgrid.images.encode import EXPLICIT_LITTLE, Element, Syntax, elements, file_meta, item
-from medgrid.images.kept import CODE_SCHEMES, DUMMIES, EMPTIED, is_kept, is_text
+from medgrid.images.encode import EXPLICIT_LITTLE, Element, Syntax, elements, file_meta
 from medgrid.images.patient import PatientKeys, is_standard_uid
 from medgrid.images.pixels import NoPixels, Pixels, find_pixels
-from medgrid.images.private import DIRECTIONS, SAFE_PRIVATE
+from medgrid.images.private.complete import is_complete
 from medgrid.images.review import review_reason
+from medgrid.images.rewrite import Rewriter, undecoded
 from medgrid.images.stamp import stamp
 
 if TYPE_CHECKING:
@@ -34,11 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Derivative", "NoDerivative", "derive", "derive_header", "derive_instance"]
 
-_MAX_DEPTH: Final = 16
-_PER_FRAME: Final = 0x52009230
-_PACKED: Final = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
 _PATIENT_AGE: Final = 0x00101010
-_CODE: Final = (0x00080100, 0x00080119, 0x00080102, 0x00080104)
+_IMAGE_TYPE: Final = 0x00080008
 _IMAGES: Final = frozenset(
     """
     1.2.840.10008.5.1.4.1.1.66.4 1.2.840.10008.5.1.4.1.1.66.7 1.2.840.10008.5.1.4.1.1.30
@@ -64,11 +58,15 @@ class Derivative:
     size_bytes : int
     review : str
         Why a person must look at its pixels before others may; empty: nobody need.
+    is_complete : bool
+        Whether it still says all of where it lies and how it was taken that its source says in
+        private elements.
     """
 
     sop_uid: str
     size_bytes: int
     review: str
+    is_complete: bool
     _header: bytes
     _pixels: Pixels
     _stream: BinaryIO
@@ -192,7 +190,7 @@ def _derive(
     ds: Dataset, source: BinaryIO, stream: BinaryIO, keys: PatientKeys, scrub: Scrubber
 ) -> Derivative:
     sop_class = _image_class(ds)
-    sop_uid = keys.uid(_undecoded(ds, 0x00080018))
+    sop_uid = keys.uid(undecoded(ds, 0x00080018))
     if not sop_uid:
         raise NoDerivative("no SOPInstanceUID")
     declared = str(getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", ""))
@@ -204,16 +202,17 @@ def _derive(
     if pixels.is_encapsulated != _is_compressed(syntax):
         raise NoDerivative("pixel data contradict the transfer syntax")
     _check_names(ds)
-    writer = _Writer(Cleaner(keys, scrub), syntax, _is_signed(ds))
+    writer = Rewriter(Cleaner(keys, scrub), syntax, _is_signed(ds))
     found = _age(ds, writer.dataset(ds))
-    has = {tag for tag, _, _ in found}
+    has = {tag: value for tag, _, value in found}
+    is_whole = not writer.is_lossy and is_complete(undecoded(ds, _IMAGE_TYPE), has, writer.private)
     found += [one for one in stamp(keys, syntax) if one[0] not in has]
     if writer.is_unicode:
         found.append((0x00080005, "CS", b"ISO_IR 192"))
     header = file_meta(sop_class, sop_uid, syntax) + elements(found, syntax)
     review = review_reason(ds) or _pixel_reason(ds, pixels)
     size_bytes = len(header) + pixels.size_bytes
-    return Derivative(sop_uid, size_bytes, review, header, pixels, stream, is_inflated)
+    return Derivative(sop_uid, size_bytes, review, is_whole, header, pixels, stream, is_inflated)
 
 
 def _check_names(ds: Dataset) -> None:
@@ -230,7 +229,7 @@ def _check_names(ds: Dataset) -> None:
 def _image_class(ds: Dataset) -> str:
     from pydicom.uid import UID
 
-    uid = _undecoded(ds, 0x00080016)
+    uid = undecoded(ds, 0x00080016)
     if not uid:
         raise NoDerivative("no SOPClassUID")
     if not is_standard_uid(uid):
@@ -262,13 +261,6 @@ def _is_signed(ds: Dataset) -> bool:
     return first_value(ds, "PixelRepresentation") == "1"
 
 
-def _undecoded(ds: Dataset, tag: int) -> str:
-    """Plain text of an element, which stays as the file has it."""
-    raw = ds.get_item(tag)
-    data: bytes = getattr(raw, "value", b"") if getattr(raw, "is_raw", False) else b""
-    return (data or b"").decode("ascii", "replace").strip("\0 ")
-
-
 def _pixel_reason(ds: Dataset, pixels: Pixels) -> str:
     """Why the pixels may hold more than pixels."""
     if pixels.has_text:
@@ -294,140 +286,3 @@ def _age(ds: Dataset, found: list[Element]) -> list[Element]:
     text = f"{int(years):03d}Y" if years >= 2 else f"{int(years * 12):03d}M"
     others = [one for one in found if one[0] != _PATIENT_AGE]
     return [*others, (_PATIENT_AGE, "AS", text.encode("ascii"))]
-
-
-class _Writer:
-    """Cleans and encodes the elements of one dataset."""
-
-    def __init__(self, clean: Cleaner, syntax: Syntax, is_signed: bool) -> None:
-        self._clean = clean
-        self._syntax = syntax
-        self._is_signed = is_signed
-        self.is_unicode = False
-
-    def dataset(self, ds: Dataset, depth: int = 0) -> list[Element]:
-        """Elements that stay of a dataset or an item."""
-        found: list[Element] = []
-        blocks: dict[int, Element] = {}
-        for tag, raw in list(ds.items()):
-            try:
-                one = self._element(ds, int(tag), raw, depth)
-            except MemoryError:
-                raise
-            except Exception:  # noqa: S112 - a broken element is dropped
-                continue
-            if one is not None:
-                found.append(one)
-                if one[0] >> 16 & 1:
-                    creator = _creator_tag(one[0])
-                    blocks[creator] = (creator, "LO", _undecoded(ds, creator).encode("ascii"))
-        found += blocks.values()
-        if any(tag in _CODE for tag, _, _ in found) and not self._is_public_code(found):
-            found = [one for one in found if one[0] not in _CODE]
-        return found
-
-    def _element(self, ds: Dataset, tag: int, raw: Any, depth: int) -> Element | None:
-        if tag >> 16 & 1:
-            return self._private(ds, tag, raw)
-        if not is_kept(tag):
-            return _placeholder(tag, depth)
-        keyword, vr = _of_dictionary(tag)
-        if vr == "SQ":
-            return self._sequence(ds, tag, depth)
-        if is_text(tag):
-            return self._text(ds, tag, vr)
-        vr = self._resolved(vr, raw.VR)
-        data = self._encoded(raw, vr)
-        if data is None:
-            return None
-        value = self._clean.value(keyword, vr, data)
-        return None if value is None else (tag, vr, value)
-
-    def _private(self, ds: Dataset, tag: int, raw: Any) -> Element | None:
-        """One of the few numbers of vendors that are known to be safe."""
-        if tag & 0xFFFF < 0x1000:
-            return None
-        creator = SAFE_PRIVATE.get(_undecoded(ds, _creator_tag(tag)), {})
-        vr = creator.get(tag >> 16 << 8 | tag & 0xFF)
-        if vr is None or raw.VR not in (vr, "UN", None):
-            return None
-        data = self._encoded(raw, vr)
-        value = None if data is None else self._clean.value("", vr, data)
-        if value is None or (vr == "CS" and value.decode("ascii") not in DIRECTIONS):
-            return None
-        return tag, vr, value
-
-    def _encoded(self, one: Any, vr: str) -> bytes | None:
-        """Value as a file has it; pydicom decodes a few elements for its own use."""
-        if one.is_raw:
-            if vr in BINARY_BYTES and one.is_little_endian != (self._syntax.order == "<"):
-                return None
-            return bytes(one.value or b"")
-        values = list(one.value) if one.VM > 1 else [one.value] if one.VM else []
-        if vr in _PACKED:
-            return struct.pack(f"{self._syntax.order}{len(values)}{_PACKED[vr]}", *values)
-        return "\\".join(map(str, values)).encode("ascii") if vr not in BINARY_BYTES else None
-
-    def _resolved(self, vr: str, found: str | None) -> str:
-        """One of the representations a tag may have."""
-        if " or " not in vr:
-            if found not in (None, "UN", vr) and (vr in BINARY_BYTES or found in BINARY_BYTES):
-                raise ValueError("another representation than the dictionary's")
-            return vr
-        known = vr.split(" or ")
-        if found in known:
-            return str(found)
-        if found not in (None, "UN"):
-            raise ValueError("another representation than the dictionary's")
-        if "OW" in known:
-            return "OW"
-        return "SS" if self._is_signed else "US"
-
-    def _text(self, ds: Dataset, tag: int, vr: str) -> Element | None:
-        value: Any = ds[tag].value
-        many = [value] if isinstance(value, str) or value is None else list(value)
-        before = [str(one) for one in many if one is not None]
-        after = [self._clean.text(one) for one in before]
-        if any(before) and not any(after):
-            return None
-        text = "\\".join(after)
-        self.is_unicode |= not text.isascii()
-        return tag, vr, text.encode("utf-8")
-
-    def _sequence(self, ds: Dataset, tag: int, depth: int) -> Element | None:
-        if depth >= _MAX_DEPTH:
-            return None
-        items = list(ds[tag].value or ())
-        kept = []
-        for one in items:
-            content = self.dataset(one, depth + 1)
-            if content or tag == _PER_FRAME:
-                kept.append(item(elements(content, self._syntax), self._syntax))
-        return None if items and not kept else (tag, "SQ", b"".join(kept))
-
-    def _is_public_code(self, found: list[Element]) -> bool:
-        said = {tag: value.decode("utf-8") for tag, _, value in found if tag in _CODE}
-        code = said.get(0x00080100) or said.get(0x00080119)
-        return bool(code) and said.get(0x00080102) in CODE_SCHEMES
-
-
-def _creator_tag(tag: int) -> int:
-    """Tag of the element that says whose a private element is (PS3.5 7.8.1)."""
-    return tag & 0xFFFF0000 | tag >> 8 & 0xFF
-
-
-@lru_cache(1 << 14)  # of the tags there are
-def _of_dictionary(tag: int) -> tuple[str, str]:
-    """Keyword and value representation of an element."""
-    from pydicom.datadict import dictionary_VR, keyword_for_tag
-
-    return keyword_for_tag(tag), dictionary_VR(tag)
-
-
-def _placeholder(tag: int, depth: int) -> Element | None:
-    """What stands for an element that objects of some classes must have."""
-    if tag in EMPTIED:
-        return tag, EMPTIED[tag], b""
-    if tag in DUMMIES and depth == 0:
-        return (tag, *DUMMIES[tag])
-    return None

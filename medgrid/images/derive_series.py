@@ -35,6 +35,8 @@ class SeriesPass:
     metadata : SeriesMetadata
         What its headers say; they are read once, whether for this or for the twin. It is whole when
         all bytes were read, or `look` did.
+    is_complete : bool
+        Whether each instance of the twin is, so far (`Derivative.is_complete`).
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class SeriesPass:
         self._has_twin = True
         self.review = ""
         self.metadata = SeriesMetadata()
+        self.is_complete = True
 
     def look(self) -> None:
         """Read the headers only.
@@ -120,6 +123,7 @@ class SeriesPass:
             self.metadata.add(ds, words)  # it decodes what the twin takes as it stands
         self._has_twin = True
         self.review = self.review or found.review
+        self.is_complete &= found.is_complete
         return found
 
     def _scrubber(self, words: frozenset[str]) -> Scrubber:

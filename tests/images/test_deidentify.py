@@ -289,3 +289,15 @@ def test_dates_and_uids_of_a_side_car_are_the_patients_own_or_none() -> None:
         "FlipAngle": 9,
     }
     assert keyed(said, None) == {"session": "20210304", "FlipAngle": 9}
+
+
+def test_a_known_manufacturer_is_metadata_whatever_the_patient_is_called() -> None:
+    ds = instance(PatientName="Phantom^GE", Manufacturer="GE MEDICAL SYSTEMS")
+    ds.ManufacturerModelName = "GE Signa"
+    series = SeriesMetadata()
+    series.add(ds)
+    found = series.attributes(KEYS)
+    assert (found["Manufacturer"], found["ManufacturerModelName"]) == (
+        "GE MEDICAL SYSTEMS",
+        "Signa",
+    )

@@ -160,6 +160,16 @@ def test_text_is_scrubbed_at_any_depth_and_in_any_script() -> None:
     assert "SpecificCharacterSet" not in twin(instance())
 
 
+def test_a_known_manufacturer_stays_whatever_the_patient_is_called() -> None:
+    ds = instance(
+        PatientName="Phantom^GE", Manufacturer="GE MEDICAL SYSTEMS", SeriesDescription="GE"
+    )
+    found = twin(ds)
+    assert found.Manufacturer == "GE MEDICAL SYSTEMS"
+    assert "SeriesDescription" not in found
+    assert "Manufacturer" not in twin(instance(PatientName="A^Acme", Manufacturer="Acme"))
+
+
 def test_codes_of_a_private_scheme_are_dropped() -> None:
     ds = instance()
     regions = []

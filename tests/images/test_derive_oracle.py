@@ -52,6 +52,7 @@ SYNTAXES = [
 ]
 IN_SEQUENCE = 0x00180050  # SliceThickness, which the allow-list keeps
 _FRAME_CONTENT, _SHARED, _REGION, _NESTED_PRIVATE = 0x00209111, 0x52009229, 0x00082218, 0x00291001
+_VENDOR = 0x2005140F  # a private sequence whose items are kept
 
 
 class Canaries:
@@ -167,10 +168,12 @@ def places(syntax: Syntax, inner: list[Element]) -> Iterator[tuple[str, list[Ele
     yield "top", inner
     yield "frame", within(_SHARED, within(_FRAME_CONTENT, inner))
     yield "code", within(_REGION, inner)
+    creator = (_VENDOR & 0xFFFF0000 | 0x14, "LO", b"Philips MR Imaging DD 005")
+    yield "vendor", [creator, *within(_VENDOR, inner)]
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=["explicit", "implicit", "big"])
-@pytest.mark.parametrize("place", ["top", "frame", "code"])
+@pytest.mark.parametrize("place", ["top", "frame", "code", "vendor"])
 def test_nothing_of_the_table_survives_but_what_options_keep(syntax: Syntax, place: str) -> None:
     canaries = Canaries(syntax)
     inner = dict(places(syntax, canary_elements(canaries, table())))[place]
@@ -182,7 +185,7 @@ def test_nothing_of_the_table_survives_but_what_options_keep(syntax: Syntax, pla
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=["explicit", "implicit", "big"])
-@pytest.mark.parametrize("place", ["top", "frame", "code"])
+@pytest.mark.parametrize("place", ["top", "frame", "code", "vendor"])
 def test_nothing_survives_that_is_not_on_the_allow_list(syntax: Syntax, place: str) -> None:
     tags = {
         tag: keyword

@@ -65,32 +65,41 @@ def write_series(folder: Path, slices: int = 3, **values: Any) -> list[Path]:
     return paths
 
 
-def csa_header(tags: Mapping[str, Sequence[str]]) -> bytes:
+def csa_header(tags: Mapping[str, Sequence[str]], junk: bytes = b"") -> bytes:
     """A Siemens CSA header, which keeps what no public element says.
+
+    `junk`, of less than 60 bytes, stands wherever nothing is looked for.
 
     Source: nibabel's documentation, "Siemens format DICOM with CSA header", type 2.
     """
-    data = b"SV10\4\3\2\1" + struct.pack("<2I", len(tags), 77)
+    fill = junk or b"\0"
+    data = b"SV10" + (junk + b"\4\3\2\1")[:4] + struct.pack("<2I", len(tags), 77)
     for name, values in tags.items():
-        data += name.encode().ljust(64, b"\0")
-        texts = [f"{value}\0".encode() for value in values]
+        field = name.encode() + b"\0"
+        data += field + (fill * 64)[: 64 - len(field)]
+        texts = [f"{value}\0".encode() + junk for value in values]
         texts += [b""] * (6 - len(texts))  # as a scanner pads them
-        data += struct.pack("<i4s3i", len(values), b"FD", 0, len(texts), 77)
+        data += struct.pack("<i4s3i", len(values), b"FD" + junk[:2], 0, len(texts), 77)
         for text in texts:
             data += struct.pack("<4i", len(text), len(text), 77, len(text))
-            data += text + bytes(-len(text) % 4)
-    return data
+            data += text + (fill * 4)[: -len(text) % 4]
+    return data + junk
 
 
-def write_mosaic(folder: Path) -> None:
-    """Write two time points of four coronal slices each, whose normal only a CSA header tells."""
-    tags = {
-        "NumberOfImagesInMosaic": ["4"],
-        "SliceNormalVector": ["0", "-1", "0"],
-        "MosaicRefAcqTimes": ["0", "500", "250", "750"],
-        "PhaseEncodingDirectionPositive": ["1"],
-        "BandwidthPerPixelPhaseEncode": ["20"],
-    }
+MOSAIC_TAGS: Mapping[str, Sequence[str]] = {
+    "NumberOfImagesInMosaic": ["4"],
+    "SliceNormalVector": ["0", "-1", "0"],
+    "MosaicRefAcqTimes": ["0", "500", "250", "750"],
+    "PhaseEncodingDirectionPositive": ["1"],
+    "BandwidthPerPixelPhaseEncode": ["20"],
+}
+
+
+def write_mosaic(folder: Path, csa: bytes | None = None) -> None:
+    """Write two time points of four coronal slices each, whose normal only a CSA header tells.
+
+    `csa` stands in place of a header of `MOSAIC_TAGS`.
+    """
     folder.mkdir(parents=True)
     for number in (1, 2):
         ds = instance(
@@ -111,5 +120,5 @@ def write_mosaic(folder: Path) -> None:
         pixels = np.random.default_rng(number).integers(0, 900, (128, 128), np.int16)
         ds.PixelData = pixels.tobytes()
         block = ds.private_block(0x0029, "SIEMENS CSA HEADER", create=True)
-        block.add_new(0x10, "OB", csa_header(tags))
+        block.add_new(0x10, "OB", csa_header(MOSAIC_TAGS) if csa is None else csa)
         (folder / f"IM{number}.dcm").write_bytes(encoded(ds))
