@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import secrets
 import shutil
-import stat
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -24,6 +22,7 @@ from medgrid.actions.files import (
 )
 from medgrid.actions.geometry import without_geometry
 from medgrid.actions.grid import Grid
+from medgrid.actions.held import is_fetched, is_unpacked
 from medgrid.actions.keys import readable
 from medgrid.actions.outcome import Failure, job_problem
 from medgrid.actions.progress import SILENT, Progress
@@ -271,15 +270,21 @@ class _Crew:
                 advance=self.advance,
             )
         except AlreadyExists:
-            if not _is_there(self._grid, item, path):
+            if not is_fetched(self._grid, item, path):
                 raise
             self.advance(item.size_bytes)
 
     def _unpacked(self, wanted: _Wanted) -> None:
         """Bring a series as a folder: made beside its place, then renamed."""
         folder = wanted.path
-        if not self._force:
-            free_path(folder, force=False)
+        if not self._force and folder.is_dir():
+            if not is_unpacked(self._grid, wanted.item, folder):
+                raise AlreadyExists(
+                    f"{folder} exists already and has other content",
+                    hint="say --force to write into it",
+                )
+            self.advance(wanted.item.size_bytes)
+            return
         make_folder(folder.parent)
         work = folder.with_name(f".medgrid-{secrets.token_hex(8)}")
         try:
@@ -299,21 +304,6 @@ class _Crew:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 shutil.rmtree(work)
-
-
-def _is_there(grid: Grid, item: GridObject, path: Path) -> bool:
-    """Whether a file here holds an object already; what cannot be compared does not count."""
-    try:
-        found = path.lstat()
-        if not stat.S_ISREG(found.st_mode) or found.st_size != item.size_bytes:
-            return False
-        with path.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-        if item.is_protected:
-            return item.digest is not None and grid.keyed(sha256) == item.digest
-        return sha256 == item.sha256
-    except OSError:
-        return False
 
 
 def _write_text(path: Path, content: bytes, force: bool) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from medgrid.actions.grid import Grid
+from medgrid.actions.held import is_packed
 from medgrid.actions.import_drafts import group
-from medgrid.actions.import_merge import is_packed
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.scratch import scratch_folder
 from medgrid.actions.transfer import Uploads, fetch_series
@@ -219,7 +219,7 @@ def _linked(grid: Grid, original: GridObject, files: Sequence[str], folder: Path
     """Make `folder` with links to the files of a series, when they are all of it."""
     images = scan([(path, path) for path in files], os.cpu_count() or 1)
     series = group((one for one in images if one.header), lambda _: None)
-    if len(series) != 1 or not is_packed(grid, series[0], original):
+    if len(series) != 1 or not is_packed(grid, original, series[0].members):
         return False
     folder.mkdir()
     for number, one in enumerate(series[0].instances):

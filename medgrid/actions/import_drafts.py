@@ -74,6 +74,11 @@ class SeriesFiles:
         """All files whose content is in the series."""
         return [*self.instances, *self.twins]
 
+    @property
+    def members(self) -> list[Member]:
+        """What is packed."""
+        return [Member(one.path, one.stamp) for one in self.instances]
+
 
 class Description(NamedTuple):
     """What is known of an object to be made.
@@ -271,7 +276,7 @@ def same_bytes(one: Instance, other: Instance) -> bool:
 
 def series_draft(files: SeriesFiles, namer: Namer) -> Draft:
     """Make the draft of a series; its headers describe it when they are read, all of them."""
-    members = [Member(one.path, one.stamp) for one in files.instances]
+    members = files.members
     keys = namer.keys(namer.of_series(files.key))
     patient = keys.pseudonym
     study_uid, series_uid = keys.uid(files.key.study_uid), keys.uid(files.key.series_uid)

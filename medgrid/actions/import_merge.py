@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from tarfile import RECORDSIZE
 
 from medgrid.actions.grid import Grid
+from medgrid.actions.held import is_packed
 from medgrid.actions.import_drafts import (
     Draft,
     Instance,
@@ -20,10 +19,10 @@ from medgrid.actions.import_drafts import (
 from medgrid.actions.transfer import fetch_series
 from medgrid.errors import IntegrityError
 from medgrid.images.dicom import header_of
-from medgrid.images.pack import FileStamp, Member, pack, packed_size
+from medgrid.images.pack import FileStamp
 from medgrid.model import GridObject
 
-__all__ = ["is_packed", "merged_draft"]
+__all__ = ["merged_draft"]
 
 
 def merged_draft(
@@ -56,7 +55,7 @@ def merged_draft(
     Changed
         A file is no more what it was when it was scanned.
     """
-    if is_packed(grid, files, base):
+    if is_packed(grid, base, files.members):
         return None
     held = _unpacked(grid, base, folder)
     new: list[Instance] = []
@@ -66,7 +65,7 @@ def merged_draft(
             new.append(one)
         elif not same_bytes(twin, one):
             files.instances.remove(one)
-            failed(one, "differs from the instance with its SOPInstanceUID that the grid holds")
+            failed(one, f"differs from the instance with its SOPInstanceUID in {base.lfn}")
     if not new:
         return None
     union = sorted([*held.values(), *new], key=lambda one: (one.number, one.sop_uid))
@@ -75,20 +74,6 @@ def merged_draft(
     draft.replaces = base.lfn
     draft.base = base.id
     return draft
-
-
-def is_packed(grid: Grid, files: SeriesFiles, base: GridObject) -> bool:
-    """Whether `files` pack to the very bytes of `base`."""
-    members = [Member(one.path, one.stamp) for one in files.instances]
-    # what was packed by an older medgrid ends with zeros up to a whole record
-    padding_bytes = base.size_bytes - packed_size([one.stamp.size_bytes for one in members])
-    if not 0 <= padding_bytes < RECORDSIZE:
-        return False
-    digest = hashlib.sha256()
-    for chunk in pack(members):
-        digest.update(chunk)
-    digest.update(bytes(padding_bytes))
-    return grid.keyed(digest.hexdigest()) == base.digest
 
 
 def _unpacked(grid: Grid, base: GridObject, folder: Path) -> dict[str, Instance]:

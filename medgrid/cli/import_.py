@@ -60,7 +60,9 @@ def import_(
     file becomes one, described by its BIDS name and side-car. Patients get pseudonyms, and no
     metadata names them; the original bytes are kept in the object alone. Files unchanged since
     the last import are not read again. What cannot be imported is listed with its reason, the
-    rest goes in (exit status 3); unchanged, it is counted alone the next time, until --again.
+    rest goes in (exit status 3); unchanged, it is counted alone the next time, until --again. An
+    instance that the grid has otherwise, from a file that was not whole yet, say, is refused with
+    the LFN: when the new one is right, remove that with 'medgrid rm', and import with --again.
 
     Where images of one patient differ in sex, birth date or age, or two patients have one series,
     a warning says so (exit status 3): two people may have become one patient, or one person two.

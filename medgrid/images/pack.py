@@ -21,6 +21,7 @@ __all__ = [
     "SERIES_FILENAME",
     "member_end",
     "member_head",
+    "member_name",
     "open_unchanged",
     "pack",
     "packed_size",
@@ -139,9 +140,14 @@ def pack(members: Sequence[Member]) -> Iterator[bytes]:
     yield PACKED_END
 
 
+def member_name(number: int) -> str:
+    """What instance `number`, counted from 1, is called in the tar."""
+    return f"IM{number:06d}.dcm"
+
+
 def member_head(number: int, size_bytes: int) -> bytes:
     """What stands before the content of instance `number`, counted from 1."""
-    info = tarfile.TarInfo(f"IM{number:06d}.dcm")
+    info = tarfile.TarInfo(member_name(number))
     info.size = size_bytes
     info.mode = 0o644
     return info.tobuf(tarfile.GNU_FORMAT)  # which has no limit of size

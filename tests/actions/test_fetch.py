@@ -70,18 +70,26 @@ class TestLfns:
         assert data.ok("fetch", "/t/T1w", "--dir", out, "--packed").lines == [f"{out}/t/T1w.tar"]
         assert (out / "t/T1w.tar").read_bytes() == tar
 
-        ran = data.run("fetch", "/t/T1w", "--dir", out)
-        assert (ran.code, ran.err.splitlines()[0]) == (
-            2,
-            f"medgrid: error: {out}/t/T1w exists already and is a folder",
-        )
+        before = (out / "t/T1w").stat()
+        assert data.ok("fetch", "/t/T1w", "--dir", out).lines == [f"{out}/t/T1w"]
+        assert (out / "t/T1w").stat() == before, "it was there"
+        for name in ("IM000001.dcm", "notes"):
+            (out / "t/T1w" / name).write_bytes(b"mine"[:3])
+            ran = data.run("fetch", "/t/T1w", "--dir", out)
+            assert (ran.code, ran.err.splitlines()) == (
+                2,
+                [
+                    f"medgrid: error: {out}/t/T1w exists already and has other content",
+                    "medgrid: hint: say --force to write into it",
+                ],
+            )
+            (out / "t/T1w/IM000001.dcm").write_bytes(b"one")
         (out / "t/T1w/IM000001.dcm").write_bytes(b"mine")
-        (out / "t/T1w/notes").write_bytes(b"mine")
         data.ok("fetch", "/t/T1w", "--dir", out, "--force")
         assert files(out / "t/T1w") == {
             "IM000001.dcm": b"one",
             "IM000002.dcm": b"two",
-            "notes": b"mine",
+            "notes": b"min",
         }
 
     def test_a_series_that_is_no_tar_leaves_nothing(self, data: DataGrid, out: Path) -> None:

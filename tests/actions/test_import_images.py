@@ -109,10 +109,11 @@ def test_contradictions_are_listed(bring: Importer, tmp_path: Path) -> None:
     assert (summary.imported, summary.failed) == (2, 1)
     reason = "its SOPInstanceUID is that of another file with other content"
     assert bring.reasons == [("IM9.dcm", reason)]
+    (lfn,) = bring.lfns
     for again in (False, True):
         summary = bring(tmp_path / "in", again=again)
         assert (summary.new, summary.failed) == (0, 1)
-        reason = "differs from the instance with its SOPInstanceUID that the grid holds"
+        reason = f"differs from the instance with its SOPInstanceUID in {lfn}.original"
         assert bring.reasons == [("IM9.dcm", reason)]
 
 
