@@ -51,6 +51,18 @@ def run_of(tmp_path: Path, text: str, *words: str) -> subprocess.CompletedProces
     )
 
 
+def test_what_python_ends_by_itself_is_not_left(tmp_path: Path) -> None:
+    text = """
+import multiprocessing
+
+def test_a_pool():
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(abs, (-1,)) == 1
+"""
+    ran = run_of(tmp_path, text, "-n0")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
 def test_what_is_left_is_told_and_ended(tmp_path: Path) -> None:
     number = unique_number()
     ran = run_of(tmp_path, UNTIDY.format(number=number), "-n2")

@@ -86,11 +86,21 @@ def processes_of(folders: Sequence[Path]) -> list[Process]:
         one
         for one in _processes()
         if one.pid not in own
+        and not _is_pythons(one)
         and (
             inherited.search(one.environ)
             or (one.terminal in terminals and paths.search(f"{one.words}\n{one.folder}"))
         )
     ]
+
+
+def _is_pythons(one: Process) -> bool:
+    """Whether Python started a process for this one, with which it ends."""
+    if "multiprocessing.resource_tracker" not in one.words:
+        return False
+    with contextlib.suppress(OSError):
+        return _stat(one.pid)[1] == str(os.getpid())
+    return True
 
 
 def _own_and_parents() -> set[int]:
