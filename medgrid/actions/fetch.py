@@ -195,10 +195,12 @@ class _Plan:
 def _path_of(lfn: LFN, item: GridObject, packed: bool) -> PurePosixPath:
     """LFN as a relative path, with the extension that says what the file is."""
     path = PurePosixPath(lfn.removeprefix("/"))
-    suffix = "".join(PurePosixPath(item.filename).suffixes)
-    if (item.kind is ObjectKind.SERIES and not packed) or path.name.endswith(suffix):
+    if item.kind is ObjectKind.SERIES and not packed:
         return path
-    return path.with_name(path.name + suffix)
+    endings = PurePosixPath(item.filename).suffixes
+    whole = "".join(endings)
+    said = next((one for one in (whole, *endings[:1]) if path.name.endswith(one)), "")
+    return path.with_name(path.name.removesuffix(said) + whole)
 
 
 class _Stopped(Exception):

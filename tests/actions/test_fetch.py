@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -44,6 +45,11 @@ def series(folder: Path, *contents: bytes) -> bytes:
 class TestLfns:
     def test_an_lfn_becomes_the_file_of_that_path(self, any_data: DataGrid, out: Path) -> None:
         any_data.put("/trial/P-1/T1w", b"voxels", filename="image.nii.gz")
+        for name in ("FLAIR.nii", "DWI.nii.gz"):
+            any_data.put(f"/named/{name}", b"voxels", filename="image.nii.gz")
+        ran = any_data.ok("fetch", "/named/FLAIR.nii", "/named/DWI.nii.gz", "--dir", out)
+        assert sorted(files(out / "named")) == ["DWI.nii.gz", "FLAIR.nii.gz"]
+        shutil.rmtree(out)
         any_data.put("/notes/table.csv", b"a,b", filename="table.csv")
         ran = any_data.ok(
             "fetch", "--dir", out, "-i", "-", stdin="/trial/P-1/T1w\n/notes/table.csv\n"
