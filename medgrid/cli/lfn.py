@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +10,7 @@ import click
 from medgrid.cli.failures import finish
 from medgrid.cli.output import emit, emit_done, emit_json, emit_lines, human_bytes
 from medgrid.cli.params import Session, input_option, pass_session, read_words
+from medgrid.cli.times import shown_time
 
 if TYPE_CHECKING:
     from medgrid.actions.lfn import Entry, Facts
@@ -43,16 +43,9 @@ def _entry(entry: Entry) -> Mapping[str, Any]:
         "kind": str(entry.item.kind),
         "size_bytes": entry.item.size_bytes,
         "size": human_bytes(entry.item.size_bytes),
-        "created": when(entry.item.created_s),
+        "created": shown_time(entry.item.created_s),
         "replicas": entry.replica_count,
     }
-
-
-def when(time_s: float | None) -> str | None:
-    """Time for people and programs: ISO 8601, UTC."""
-    if time_s is None:
-        return None
-    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 @click.command()
@@ -100,7 +93,7 @@ def _document(found: Facts) -> dict[str, Any]:
         "filename": item.filename,
         "size_bytes": item.size_bytes,
         "sha256": item.sha256,
-        "created": when(item.created_s),
+        "created": shown_time(item.created_s),
         "class": str(item.data_class),
         "owner": item.owner or None,
         "review": str(item.review) or None,
@@ -117,7 +110,7 @@ def _made(one: Derivation) -> dict[str, Any]:
     return {
         "algorithm": one.algorithm_label,
         "job": str(one.job) if one.job else None,
-        "ended": when(one.ended_s),
+        "ended": shown_time(one.ended_s),
     }
 
 

@@ -109,7 +109,7 @@ def _ahead(outlook: Outlook | None) -> list[tuple[str, str]]:
     """What a job waits for, until when, and what comes then."""
     if outlook is None:
         return []
-    until = "nobody knows" if outlook.until_s is None else shown_time(outlook.until_s)
+    until = shown_time(outlook.until_s) or "nobody knows"
     if outlook.is_estimate:
         until = f"about {until}, at the speed of late"
     return [("waits for", outlook.waits_for), ("until", until), ("then", outlook.then)]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from medgrid.cli.failures import finish
-from medgrid.cli.lfn import when
 from medgrid.cli.output import emit_json, emit_lines
 from medgrid.cli.params import Session, input_option, pass_session, read_words
+from medgrid.cli.times import shown_time
 
 if TYPE_CHECKING:
     from medgrid.actions.outcome import Failure
@@ -89,8 +89,8 @@ def _run(one: Derivation) -> dict[str, Any]:
         "parameters": dict(one.parameters),
         "job": str(one.job) if one.job else None,
         "worker": one.worker,
-        "started": when(one.started_s),
-        "ended": when(one.ended_s),
+        "started": shown_time(one.started_s),
+        "ended": shown_time(one.ended_s),
         "exit_code": one.exit_code,
     }
 
@@ -135,7 +135,7 @@ def _run_text(one: Derivation) -> str:
     parts = [one.algorithm_label]
     parts += [f"job {one.job}"] if one.job else []
     parts += [f"on {one.worker}"] if one.worker else []
-    ended = when(one.ended_s)
+    ended = shown_time(one.ended_s)
     parts += [ended] if ended else []
     parts += [f"{name}={value}" for name, value in sorted(one.parameters.items())]
     return ", ".join(parts)

@@ -11,6 +11,7 @@ import click
 
 from medgrid.cli.output import emit_json, emit_lines, emit_table, note
 from medgrid.cli.params import Session, pass_session
+from medgrid.cli.times import shown_time
 from medgrid.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def query(
         lfns = actions.find(grid, question, limit)
         rows: Iterator[tuple[Any, ...]] = ((lfn,) for lfn in lfns)
     else:
-        rows = actions.ask(grid, question, ["lfn", *names], sort, limit)
+        rows = _dated(actions.ask(grid, question, ["lfn", *names], sort, limit), names)
     first = next(rows, None)
     _print(session, [] if first is None else chain([first], rows), names, null)
     _check_found(first is not None, fail_empty)
@@ -115,6 +116,14 @@ def query(
 def _columns(text: str | None, wanted: Sequence[str]) -> list[str]:
     named = [name.strip() for name in (text or "").split(",") if name.strip()]
     return [name for name in dict.fromkeys([*named, *wanted]) if name != "lfn"]
+
+
+def _dated(rows: Iterator[tuple[Any, ...]], names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Rows whose seconds since the epoch are dates, in words that a question understands."""
+    if "created" not in names:
+        return rows
+    at = 1 + names.index("created")
+    return ((*row[:at], shown_time(row[at]), *row[at + 1 :]) for row in rows)
 
 
 def _print(

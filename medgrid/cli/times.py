@@ -61,6 +61,8 @@ def shown_day(time_s: float | None) -> str | None:
     return None if time_s is None else datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d")
 
 
-def shown_time(time_s: float) -> str:
+def shown_time(time_s: float | None) -> str | None:
     """Date and time of day, to the second (UTC)."""
+    if time_s is None:
+        return None
     return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,14 @@ def test_columns_and_json(ask: Prompt) -> None:
     assert ask.ok("query", "Rows>9000", "--count", "--json").documents == [
         {"schema": "medgrid.count/1", "question": "Rows>9000", "count": 0}
     ]
+
+
+def test_what_says_when_finds_it_again(ask: Prompt) -> None:
+    for _, moment in ask.ok("query", "/", "-c", "created").rows:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", moment)
+        assert ask.ok("query", f"created={moment}").lines
+    for one in ask.ok("query", "/", "-c", "created", "--json").documents:
+        assert one["created"].endswith("Z")
 
 
 def test_keys_as_findscu_has_them(ask: Prompt) -> None:
