@@ -20,7 +20,7 @@ _HEADER_BYTES = 540  # of NIfTI-2, without extensions; NIfTI-1 has 348
 _HEADER_STEP_BYTES = 4096
 _GZIP = 16 + zlib.MAX_WBITS
 _GZIP_STEP_BYTES = 32 * 1024
-_MAX_BEHIND_BYTES = 1024 * 1024  # what may follow the voxels in a gzip file
+_MAX_BEHIND_BYTES = 1024 * 1024  # what may follow the voxels
 _EASY_BYTES = 2 * 1024**3  # what any gzip file may expand to, however small it is
 _MAX_RATIO = 100  # to its size, beyond that
 _MAX_SMALL_MEMBERS = 1000
@@ -72,6 +72,8 @@ def geometry(
         needed = _needed_bytes(header)
         if size_bytes < needed:
             raise ValueError(f"voxels end early: {size_bytes} of {needed} bytes")
+        if size_bytes > needed + _MAX_BEHIND_BYTES:
+            raise ValueError(f"holds {size_bytes} bytes, more than the {needed} of its header")
         return _describe(header)
     inflate = _Inflate()
     for chunk in _plain(stream, _CHUNK_BYTES if whole else _HEADER_STEP_BYTES):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import shutil
 import struct
 import tracemalloc
 from pathlib import Path
@@ -85,6 +86,18 @@ def test_broken_files_say_why() -> None:
     broken = bytearray(data)
     broken[70:72] = b"\xff\x7f"
     assert refused(bytes(broken)).startswith("header cannot be read (")
+
+
+def test_what_goes_on_and_on_behind_its_voxels_is_refused(tmp_path: Path) -> None:
+    """A sparse file costs its maker nothing, and whoever stores it a disk."""
+    path = tmp_path / "sparse.nii"
+    shutil.copyfile(nibabel_file("anatomical.nii"), path)
+    whole = path.stat().st_size
+    os.truncate(path, whole + 1000)
+    assert read(path) == read(nibabel_file("anatomical.nii"))
+    os.truncate(path, 1 << 40)
+    with pytest.raises(ValueError, match=rf"holds {1 << 40} bytes, more than the {whole} of"):
+        read(path)
 
 
 def test_broken_compression_says_why() -> None:
