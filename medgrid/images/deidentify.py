@@ -114,6 +114,15 @@ _MAKERS = frozenset(
 """Manufacturers as they call themselves: who does, names nobody, and what reads images needs it."""
 
 
+_GROUPED = r"[\s._/-]?"
+_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()  # noqa: SIM905
+_PLAIN = str.maketrans("øłđðħŧŋ\u0131", "olddhtni") | str.maketrans(
+    {"æ": "ae", "œ": "oe", "þ": "th"}
+)
+"""Letters that are not made of a plain one and an accent."""
+_SPELLED = str.maketrans({"ä": "ae", "ö": "oe", "ø": "oe", "ü": "ue", "å": "aa"})
+
+
 class Scrubber:
     """Cuts the words that name a patient out of text.
 
@@ -121,22 +130,29 @@ class Scrubber:
     ----------
     words : iterable of str
         Names and ids. One of four or more letters or digits, or of another script than ASCII, is
-        cut wherever it stands; a shorter one only where it stands alone. Accents and case do not
-        matter.
+        cut wherever it stands; a shorter one only where it stands alone. A number of five or more
+        digits is cut where no others stand beside it, from six on also when it is written in
+        groups. Accents and case do not matter, nor does ue for ü.
     """
 
     def __init__(self, words: Iterable[str]) -> None:
         inside: set[str] = set()
         alone: set[str] = set()
+        numbers: set[str] = set()
         for word in words:
-            folded = _fold(word).strip(" .,;:^=-_")
-            if len(folded) >= 4 or (folded and not folded.isascii()):
-                inside.add(folded)
-            elif len(folded) >= 2:
-                alone.add(folded)
-        parts = [re.escape(word) for word in sorted(inside, key=lambda w: (-len(w), w))]
+            for folded in _spellings(word):
+                if len(folded) >= 5 and folded.isascii() and folded.isdigit():
+                    numbers.add(folded)
+                elif len(folded) >= 4 or (folded and not folded.isascii()):
+                    inside.add(folded)
+                elif len(folded) >= 2:
+                    alone.add(folded)
+        parts = [re.escape(word) for word in _longest_first(inside)]
+        for word in _longest_first(numbers):
+            digits = (_GROUPED if len(word) > 5 else "").join(word)
+            parts.append(rf"(?<!\d){digits}(?!\d)")
         if alone:
-            short = "|".join(re.escape(word) for word in sorted(alone, key=lambda w: (-len(w), w)))
+            short = "|".join(re.escape(word) for word in _longest_first(alone))
             parts.append(rf"(?<![^\W_])(?:{short})(?![^\W_])")
         self._pattern = re.compile("|".join(parts)) if parts else None
 
@@ -162,6 +178,17 @@ class Scrubber:
         return " ".join(rest.split())
 
 
+def _longest_first(words: Iterable[str]) -> list[str]:
+    return sorted(words, key=lambda word: (-len(word), word))
+
+
+def _spellings(word: str) -> set[str]:
+    """A word without case and accents, and as those write it who have no such letters."""
+    spelled = word.casefold().translate(_SPELLED)
+    ways = {word, spelled, re.sub(r"([aou])e", r"\1", spelled)}
+    return {_fold(way).strip(" .,;:^=-_") for way in ways}
+
+
 def _fold(text: str) -> str:
     return _fold_with_places(text)[0]
 
@@ -173,7 +200,7 @@ def _fold_with_places(text: str) -> tuple[str, list[int]]:
     folded: list[str] = []
     places: list[int] = []
     for place, char in enumerate(text):
-        for part in unicodedata.normalize("NFKD", char).casefold():
+        for part in unicodedata.normalize("NFKD", char).casefold().translate(_PLAIN):
             if not unicodedata.combining(part):
                 folded.append(part)
                 places.append(place)
@@ -229,12 +256,12 @@ def _words_of(ds: Dataset, depth: int) -> Iterator[str]:
 def person_words(name: str) -> Iterator[str]:
     """Words of a DICOM person name (PS3.5 6.2.1.2), of its family, given and middle names."""
     for group in name.split("="):
-        words = [
-            word
-            for part in group.split("^")[:3]
-            for word in re.split(r"[\s,.;'\u2019()-]+", part)
-            if len(word) >= 2 or (word and not word.isascii())
-        ]
+        words = []
+        for part in group.split("^")[:3]:
+            some = [one for one in re.split(r"[\s,.;'\u2019()-]+", part) if one]
+            words += [one for one in some if len(one) >= 2 or not one.isascii()]
+            if len(some) > 1:  # van der Berg, Al-Hassan
+                yield "".join(some)
         yield from words
         if len(words) > 1:
             yield "".join(words)
@@ -242,23 +269,41 @@ def person_words(name: str) -> Iterator[str]:
 
 
 def id_words(value: str) -> Iterator[str]:
-    """An id and those of its parts that are long enough to tell somebody."""
+    """An id, as it is and without what holds it together, and parts long enough to tell somebody.
+
+    A number in it may be written without its leading zeros.
+    """
     value = value.strip("\0 ")
     if len(value) >= 2:
         yield value
-    for part in re.split(r"[^\w]+|_", value):
+    parts = re.split(r"[^\w]+|_", value)
+    for part in (*parts, "".join(parts)):
         if len(part) >= 4 and part != value:
             yield part
+    for number in re.findall(r"[0-9]{5,}", value):
+        for one in (number, number.lstrip("0")):
+            if len(one) >= 5:
+                yield one
 
 
 def _date_words(value: str) -> Iterator[str]:
+    """Ways to write a day: all are cut, also with other signs between (`Scrubber`)."""
     day = dicom_day(value)
-    if day is not None:
-        y, m, d = day.split("-")
-        for sep in ("", "-", ".", "/", "_"):
-            yield sep.join((y, m, d))
-            yield sep.join((d, m, y))
-            yield sep.join((m, d, y))
+    if day is None:
+        return
+    y, m, d = day.split("-")
+    short_m, short_d = m.lstrip("0"), d.lstrip("0")
+    month = _MONTHS[int(m) - 1]
+    for year in (y, y[2:]):
+        yield from (year + m + d, d + m + year, m + d + year)
+        for sep in "-./_ ":
+            for order in ((year, short_m, short_d), (short_d, short_m, year)):
+                yield sep.join(order)
+            yield sep.join((short_m, short_d, year))
+        for sep in ("", *"-. "):
+            for one in dict.fromkeys((d, short_d)):
+                yield sep.join((one, month, year))
+                yield sep.join((month, one, year))
 
 
 def _is_telling(tag: int, found: DataElement | RawDataElement) -> bool:
@@ -324,6 +369,8 @@ def keyed(attributes: Mapping[str, Any], keys: PatientKeys | None) -> Attributes
 def allowed_value(keyword: str, values: list[Any], scrub: Scrubber) -> Any:
     """Value of an attribute as metadata, None when it must not or cannot be one."""
     clean: list[Any]
+    if any(isinstance(value, bytes) for value in values):
+        return None  # its representation is not known
     if keyword in allowed.NUMBERS:
         clean = [found for value in values if (found := number(value)) is not None]
     elif keyword in allowed.DATES:
@@ -364,6 +411,8 @@ def clean_text(text: str, scrub: Scrubber) -> str:
     """Text without the patient's words, dates, control characters and excess length."""
     if len(text) > _MAX_SCRUBBED:
         return ""
+    # what is not seen parts no word: a soft hyphen, a joiner
+    text = "".join(c for c in text if unicodedata.category(c) != "Cf")
     text = "".join(c if unicodedata.category(c)[0] not in "CZ" else " " for c in text)
     return " ".join(_A_DATE.sub(" ", scrub(text)).split())[:_MAX_TEXT]
 

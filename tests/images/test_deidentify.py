@@ -17,6 +17,7 @@ from medgrid.images import allowed
 from medgrid.images.deidentify import (
     Scrubber,
     age_years,
+    allowed_value,
     clean_text,
     keyed,
     label,
@@ -206,6 +207,37 @@ def test_ages(age: str, born: str, seen: str, years: float | None) -> None:
 def test_free_text_is_scrubbed(text: str, clean: str) -> None:
     ds = instance(PatientName="Meier^Anna^Li^Mr", PatientBirthDate="19610203")
     assert clean_text(text, scrubber_of(ds)) == clean
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("Sorensen Bjorn T1", "T1"),
+        ("Soerensen T1", "T1"),
+        ("SØRENSEN_BJØRN T1", "T1"),
+        ("Lukasik Muller MUELLER M\u00fcller T2", "T2"),
+        ("vanderBerg alhassan AL-HASSAN T1", "T1"),
+        ("S\u00adorensen So\u200brensen T1", "T1"),
+        ("\uff33\uff4f\uff52\uff45\uff4e\uff53\uff45\uff4e T1", "T1"),
+        ("MRN 123456 00123456 1234-56 12 34 56", "MRN"),
+        ("1234567 T1", "1234567 T1"),
+        ("778899 ID778899X ID-778899-X", "ID X"),
+        ("geb 03.02.61", "geb"),
+        ("geb 3.2.61 3/2/1961 1961-2-3", "geb"),
+        ("030261 61-02-03 1961 02 03 610203", ""),
+        ("3 Feb 1961 03-FEB-61 Feb 3 1961 3feb1961", ""),
+    ],
+)
+def test_other_spellings_of_the_same_are_scrubbed(text: str, clean: str) -> None:
+    ds = instance(PatientName="Sørensen^Bjørn", PatientBirthDate="19610203")
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    ds.PatientID, ds.OtherPatientIDs = "00123456", "ID778899X"
+    ds.OtherPatientNames = ["Łukasik^Anna", "Müller", "van der Berg", "AL-HASSAN^X"]
+    assert clean_text(text, scrubber_of(ds)) == clean
+
+
+def test_text_of_an_unknown_representation_is_no_text() -> None:
+    assert allowed_value("SeriesDescription", [b"T1"], Scrubber([])) is None
 
 
 def test_a_prefix_is_no_name() -> None:
