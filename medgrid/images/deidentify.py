@@ -84,7 +84,10 @@ _PHRASES = (
     "StationName",
     "DeviceSerialNumber",
 )
-_TELLING = frozenset((*_PERSON_IDS, *_PHRASES, "PatientBirthDate"))
+_OWN_DATES = frozenset(
+    ("PatientBirthDate", "StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate")
+)
+_TELLING = _OWN_DATES.union(_PERSON_IDS, _PHRASES)
 MODALITIES = frozenset(  # PS3.3 C.7.3.1.1.1
     """
     AR ASMT AU BDUS BI BMD CFM CR CT CTPROTOCOL DG DMS DOC DX ECG EEG EMG EOG EPS ES FID GM HC HD
@@ -249,8 +252,9 @@ def _words_of(ds: Dataset, depth: int) -> Iterator[str]:
             for value in values_of(element):
                 if len(str(value)) >= 4:
                     yield str(value)
-        elif keyword == "PatientBirthDate":
-            yield from _date_words(str(element.value))
+        elif keyword in _OWN_DATES:  # a true date beside a moved one tells how far all are moved
+            for value in values_of(element):
+                yield from _date_words(str(value))
 
 
 def person_words(name: str) -> Iterator[str]:

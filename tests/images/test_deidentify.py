@@ -223,6 +223,7 @@ def test_free_text_is_scrubbed(text: str, clean: str) -> None:
         ("1234567 T1", "1234567 T1"),
         ("778899 ID778899X ID-778899-X", "ID X"),
         ("geb 03.02.61", "geb"),
+        ("T1 10.03.20 200310 10 Mar 2020", "T1"),
         ("geb 3.2.61 3/2/1961 1961-2-3", "geb"),
         ("030261 61-02-03 1961 02 03 610203", ""),
         ("3 Feb 1961 03-FEB-61 Feb 3 1961 3feb1961", ""),
@@ -232,6 +233,7 @@ def test_other_spellings_of_the_same_are_scrubbed(text: str, clean: str) -> None
     ds = instance(PatientName="Sørensen^Bjørn", PatientBirthDate="19610203")
     ds.SpecificCharacterSet = "ISO_IR 192"
     ds.PatientID, ds.OtherPatientIDs = "00123456", "ID778899X"
+    ds.StudyDate = "20200310"
     ds.OtherPatientNames = ["Łukasik^Anna", "Müller", "van der Berg", "AL-HASSAN^X"]
     assert clean_text(text, scrubber_of(ds)) == clean
 
