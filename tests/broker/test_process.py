@@ -160,9 +160,8 @@ def test_a_broker_of_an_older_medgrid_is_stopped_before_the_upgrade(field: Field
     assert broker.stderr is not None
     assert " starts" in broker.stderr.readline()
     with closing(sqlite3.connect(field.prompt.home / "catalog.db")) as file:
-        for name in ("object_patient_session", "dataset_member_lfn", "scanned_file_object_id"):
-            file.execute(f"DROP INDEX ix_{name}")
-        file.execute("UPDATE alembic_version SET version_num = '0001'")
+        # the step from there moves rows, of which there are none
+        file.execute("UPDATE alembic_version SET version_num = '0003'")
         file.commit()
     refused = field.prompt("catalog", "upgrade")
     assert (refused.code, refused.err.splitlines()) == (
