@@ -116,6 +116,10 @@ class Draft:
     replaces: LFN | None = None
     base: ObjectId | None = None
 
+    def forget(self) -> None:
+        """Let go what was read, which is large, when all of it is known."""
+        del self.read, self.look, self.described
+
     @property
     def series(self) -> SeriesName | None:
         """Name of the series it packs, None when it is something else."""

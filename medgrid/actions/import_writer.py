@@ -31,7 +31,7 @@ from medgrid.model import (
 
 __all__ = ["Names", "Writer", "remembered"]
 
-_MAX_BATCH = 64
+_MAX_BATCH = 512
 _MAX_BATCH_S = 5.0
 _TRIES = 5
 
@@ -182,9 +182,11 @@ class Writer:
                 return None
 
         original, twin = feed_two(read.pieces(), seal_original, seal_twin)
+        said = draft.described()
+        draft.forget()
         return Stored(
             draft,
-            draft.described(),
+            said,
             original,
             twin,
             read.filename,
