@@ -117,6 +117,7 @@ _MAKERS = frozenset(
 """Manufacturers as they call themselves: who does, names nobody, and what reads images needs it."""
 
 
+_ISO_DAY = re.compile(r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])", re.ASCII)
 _GROUPED = r"[\s._/-]?"
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()  # noqa: SIM905
 _PLAIN = str.maketrans("øłđðħŧŋ\u0131", "olddhtni") | str.maketrans(
@@ -132,10 +133,10 @@ class Scrubber:
     Parameters
     ----------
     words : iterable of str
-        Names and ids. One of four or more letters or digits, or of another script than ASCII, is
-        cut wherever it stands; a shorter one only where it stands alone. A number of five or more
-        digits is cut where no others stand beside it, from six on also when it is written in
-        groups. Accents and case do not matter, nor does ue for ü.
+        Names, ids, and days as ``YYYY-MM-DD``. One of four or more letters or digits, or of another
+        script than ASCII, is cut wherever it stands; a shorter one only where it stands alone. A
+        number of six or more digits is cut when it is written in groups, too, and a day however
+        people write it. Accents and case do not matter, nor does ue for ü, nor what is not seen.
     """
 
     def __init__(self, words: Iterable[str]) -> None:
@@ -144,16 +145,14 @@ class Scrubber:
         numbers: set[str] = set()
         for word in words:
             for folded in _spellings(word):
-                if len(folded) >= 5 and folded.isascii() and folded.isdigit():
+                if len(folded) >= 6 and folded.isascii() and folded.isdigit():
                     numbers.add(folded)
-                elif len(folded) >= 4 or (folded and not folded.isascii()):
+                if len(folded) >= 4 or (folded and not folded.isascii()):
                     inside.add(folded)
                 elif len(folded) >= 2:
                     alone.add(folded)
         parts = [re.escape(word) for word in _longest_first(inside)]
-        for word in _longest_first(numbers):
-            digits = (_GROUPED if len(word) > 5 else "").join(word)
-            parts.append(rf"(?<!\d){digits}(?!\d)")
+        parts += [rf"(?<!\d){_GROUPED.join(word)}(?!\d)" for word in _longest_first(numbers)]
         if alone:
             short = "|".join(re.escape(word) for word in _longest_first(alone))
             parts.append(rf"(?<![^\W_])(?:{short})(?![^\W_])")
@@ -186,10 +185,28 @@ def _longest_first(words: Iterable[str]) -> list[str]:
 
 
 def _spellings(word: str) -> set[str]:
-    """A word without case and accents, and as those write it who have no such letters."""
+    """A word without case and accents, and as those write it who have no such letters; or a day."""
+    if _ISO_DAY.fullmatch(word):
+        return {way.casefold() for way in _ways_of_day(*word.split("-"))}
     spelled = word.casefold().translate(_SPELLED)
     ways = {word, spelled, re.sub(r"([aou])e", r"\1", spelled)}
     return {_fold(way).strip(" .,;:^=-_") for way in ways}
+
+
+def _ways_of_day(y: str, m: str, d: str) -> Iterator[str]:
+    """Ways to write a day; those of digits alone are cut with signs between them, too."""
+    short_m, short_d = m.lstrip("0"), d.lstrip("0")
+    month = _MONTHS[int(m) - 1]
+    for year in (y, y[2:]):
+        yield from (year + m + d, d + m + year, m + d + year)
+        for sep in "-./_ ":
+            yield sep.join((year, short_m, short_d))
+            yield sep.join((short_d, short_m, year))
+            yield sep.join((short_m, short_d, year))
+        for sep in ("", *"-. "):
+            for one in (d, short_d):
+                yield sep.join((one, month, year))
+                yield sep.join((month, one, year))
 
 
 def _fold(text: str) -> str:
@@ -204,7 +221,7 @@ def _fold_with_places(text: str) -> tuple[str, list[int]]:
     places: list[int] = []
     for place, char in enumerate(text):
         for part in unicodedata.normalize("NFKD", char).casefold().translate(_PLAIN):
-            if not unicodedata.combining(part):
+            if not unicodedata.combining(part) and unicodedata.category(part) != "Cf":
                 folded.append(part)
                 places.append(place)
     return "".join(folded), places
@@ -253,8 +270,7 @@ def _words_of(ds: Dataset, depth: int) -> Iterator[str]:
                 if len(str(value)) >= 4:
                     yield str(value)
         elif keyword in _OWN_DATES:  # a true date beside a moved one tells how far all are moved
-            for value in values_of(element):
-                yield from _date_words(str(value))
+            yield from filter(None, (dicom_day(str(value)) for value in values_of(element)))
 
 
 def person_words(name: str) -> Iterator[str]:
@@ -288,26 +304,6 @@ def id_words(value: str) -> Iterator[str]:
         for one in (number, number.lstrip("0")):
             if len(one) >= 5:
                 yield one
-
-
-def _date_words(value: str) -> Iterator[str]:
-    """Ways to write a day: all are cut, also with other signs between (`Scrubber`)."""
-    day = dicom_day(value)
-    if day is None:
-        return
-    y, m, d = day.split("-")
-    short_m, short_d = m.lstrip("0"), d.lstrip("0")
-    month = _MONTHS[int(m) - 1]
-    for year in (y, y[2:]):
-        yield from (year + m + d, d + m + year, m + d + year)
-        for sep in "-./_ ":
-            for order in ((year, short_m, short_d), (short_d, short_m, year)):
-                yield sep.join(order)
-            yield sep.join((short_m, short_d, year))
-        for sep in ("", *"-. "):
-            for one in dict.fromkeys((d, short_d)):
-                yield sep.join((one, month, year))
-                yield sep.join((month, one, year))
 
 
 def _is_telling(tag: int, found: DataElement | RawDataElement) -> bool:
@@ -415,9 +411,9 @@ def clean_text(text: str, scrub: Scrubber) -> str:
     """Text without the patient's words, dates, control characters and excess length."""
     if len(text) > _MAX_SCRUBBED:
         return ""
+    kinds = ((char, unicodedata.category(char)) for char in text)
     # what is not seen parts no word: a soft hyphen, a joiner
-    text = "".join(c for c in text if unicodedata.category(c) != "Cf")
-    text = "".join(c if unicodedata.category(c)[0] not in "CZ" else " " for c in text)
+    text = "".join(" " if kind[0] in "CZ" else char for char, kind in kinds if kind != "Cf")
     return " ".join(_A_DATE.sub(" ", scrub(text)).split())[:_MAX_TEXT]
 
 

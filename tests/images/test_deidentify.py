@@ -220,7 +220,8 @@ def test_free_text_is_scrubbed(text: str, clean: str) -> None:
         ("S\u00adorensen So\u200brensen T1", "T1"),
         ("\uff33\uff4f\uff52\uff45\uff4e\uff53\uff45\uff4e T1", "T1"),
         ("MRN 123456 00123456 1234-56 12 34 56", "MRN"),
-        ("1234567 T1", "1234567 T1"),
+        ("MRN0000123456 T1", "MRN00 T1"),
+        ("9912345678 T1", "99 78 T1"),
         ("778899 ID778899X ID-778899-X", "ID X"),
         ("geb 03.02.61", "geb"),
         ("T1 10.03.20 200310 10 Mar 2020", "T1"),
@@ -236,6 +237,18 @@ def test_other_spellings_of_the_same_are_scrubbed(text: str, clean: str) -> None
     ds.StudyDate = "20200310"
     ds.OtherPatientNames = ["Łukasik^Anna", "Müller", "van der Berg", "AL-HASSAN^X"]
     assert clean_text(text, scrubber_of(ds)) == clean
+
+
+def test_signs_that_nobody_sees_are_not_there_in_names_either() -> None:
+    scrub = Scrubber(["Tes\u200bta"])
+    assert scrub("T1 TESTA") == clean_text("T1 TES\u00adTA", scrub) == "T1"
+    assert scrub.finds("TES\u200bTA")
+
+
+def test_a_header_of_many_days_is_no_header_of_many_names() -> None:
+    ds = instance()
+    ds.ReferencedStudySequence = [instance(StudyDate=f"2020{n:04d}") for n in range(101, 129)]
+    assert clean_text("T1 27 Jan 2020", scrubber_of(ds)) == "T1"
 
 
 def test_text_of_an_unknown_representation_is_no_text() -> None:
