@@ -16,7 +16,7 @@ from medgrid.images.encode import Element, Syntax, elements, item
 from medgrid.images.kept import CODE_SCHEMES, DUMMIES, EMPTIED, is_kept, is_text
 from medgrid.images.private import SAFE_PRIVATE
 from medgrid.images.private.canon import IMAGE_COMMENTS, direction
-from medgrid.images.private.values import Kept
+from medgrid.images.private.values import Items, Value
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -100,7 +100,7 @@ class Rewriter:
         if kept is None or not raw.value:
             return None
         try:
-            if kept.vr == "SQ":
+            if isinstance(kept, Items):
                 found = self._sequence(ds, tag, depth)
                 value = found[2] if found else b""
             else:
@@ -115,7 +115,7 @@ class Rewriter:
         self.private[creator, key] = value
         return tag, kept.vr, value
 
-    def _rebuilt(self, raw: Any, kept: Kept) -> bytes:
+    def _rebuilt(self, raw: Any, kept: Value) -> bytes:
         """Value of a private element; empty when there is nothing in it to keep."""
         data = self._encoded(raw, kept.vr) if raw.VR in (kept.vr, "UN", None) else None
         value = data and kept.rebuilt(data, self._syntax.order, self._clean.is_clean)

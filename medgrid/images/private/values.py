@@ -26,6 +26,7 @@ __all__ = [
     "Kept",
     "Numbers",
     "Rebuilt",
+    "Value",
     "Words",
     "fitted",
     "number_text",
@@ -44,8 +45,8 @@ _LEAST: Final = 1e-9
 _MAX_BYTES: Final = 64 * 1024
 
 
-class Kept(Protocol):
-    """How one private element is kept; `vr` is its value representation."""
+class Value(Protocol):
+    """How the value of a private element is kept; `vr` is its representation."""
 
     @property
     def vr(self) -> str:
@@ -140,13 +141,13 @@ class Codes:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """A sequence: its items are cleaned as any dataset is."""
+    """A sequence is kept: its items are cleaned as any dataset is."""
 
     vr: str = "SQ"
 
-    def rebuilt(self, data: bytes, order: str, is_clean: IsClean) -> bytes | None:
-        """Nothing: a sequence has no value of its own."""
-        raise NotImplementedError
+
+Kept = Value | Items
+"""How one private element is kept."""
 
 
 @dataclass(frozen=True, slots=True)
