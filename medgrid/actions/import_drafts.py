@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from medgrid.actions.import_twins import Pass, series_pass, volume_pass
 from medgrid.catalog.scanned import SeriesName
 from medgrid.crypto.pseudonym import keyed_digest, neutral_label, pseudonym
-from medgrid.images.deidentify import Scrubber, first, id_words, keyed, label
+from medgrid.images.deidentify import first, id_words, keyed, label
 from medgrid.images.derive_series import SeriesPass
 from medgrid.images.dicom import SeriesKey, series_key
 from medgrid.images.pack import (
@@ -22,6 +22,7 @@ from medgrid.images.pack import (
 )
 from medgrid.images.patient import PatientKeys
 from medgrid.images.scan import Scanned
+from medgrid.images.scrub import Scrubber
 from medgrid.images.volume import Volume, long_words
 from medgrid.model import LFN, ObjectId, ObjectKind
 

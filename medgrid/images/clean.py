@@ -13,8 +13,9 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from medgrid.images.deidentify import MODALITIES, Scrubber, clean_text, dicom_day
+from medgrid.images.deidentify import MODALITIES, clean_text, dicom_day
 from medgrid.images.patient import PatientKeys, is_standard_uid
+from medgrid.images.scrub import Scrubber
 
 __all__ = ["BINARY_BYTES", "Cleaner", "pad"]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from medgrid.images.clean import Cleaner
-from medgrid.images.deidentify import Scrubber, age_years, first_value, words_of
+from medgrid.images.deidentify import age_years, first_value, words_of
 from medgrid.images.dicom import open_header, quiet_pydicom
 from medgrid.images.encode import EXPLICIT_LITTLE, Element, Syntax, elements, file_meta
 from medgrid.images.patient import PatientKeys, is_standard_uid
@@ -24,6 +24,7 @@ from medgrid.images.pixels import NoPixels, Pixels, find_pixels
 from medgrid.images.private.complete import is_complete
 from medgrid.images.review import review_reason
 from medgrid.images.rewrite import Rewriter, undecoded
+from medgrid.images.scrub import Scrubber
 from medgrid.images.stamp import stamp
 
 if TYPE_CHECKING:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
-from medgrid.images.deidentify import Scrubber, words_of
+from medgrid.images.deidentify import words_of
 from medgrid.images.derive import Derivative, NoDerivative, derive_header
 from medgrid.images.dicom import open_header
 from medgrid.images.metadata import SeriesMetadata
 from medgrid.images.pack import PACKED_END, Member, member_end, member_head
 from medgrid.images.patient import PatientKeys
+from medgrid.images.scrub import Scrubber
 
 __all__ = ["SeriesPass"]
 

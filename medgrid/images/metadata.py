@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Final
 from medgrid.images import allowed
 from medgrid.images.deidentify import (
     Attributes,
-    Scrubber,
     age_years,
     allowed_value,
     first_value,
@@ -33,6 +32,7 @@ from medgrid.images.deidentify import (
 from medgrid.images.dicom import quiet_pydicom
 from medgrid.images.nominative import NOMINATIVE, nominative
 from medgrid.images.patient import PatientKeys
+from medgrid.images.scrub import Scrubber
 from medgrid.model import VARIES, VARIES_WIDELY
 
 if TYPE_CHECKING:

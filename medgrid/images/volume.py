@@ -17,7 +17,6 @@ from medgrid.images.bids import (
 )
 from medgrid.images.deidentify import (
     MAX_NUMBERS,
-    Scrubber,
     age_years,
     allowed_value,
     clean_text,
@@ -29,6 +28,7 @@ from medgrid.images.deidentify import (
 )
 from medgrid.images.nifti import geometry
 from medgrid.images.nominative import nominative_fields
+from medgrid.images.scrub import Scrubber
 
 __all__ = ["Volume", "long_words", "read_volume", "side_car_attributes"]
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from medgrid.images import bounded
-from medgrid.images.deidentify import Scrubber, clean_text, scrubber_of
+from medgrid.images.deidentify import clean_text, scrubber_of
 from medgrid.images.derive import NoDerivative, derive
 from medgrid.images.dicom import full_header, header_of
 from medgrid.images.patient import PatientKeys
+from medgrid.images.scrub import Scrubber
 from tests.images.test_tags import sequences
 from tests.lab.dicoms import instance
 from tests.lab.hostile import element, with_element

@@ -15,7 +15,6 @@ from pydicom.sequence import Sequence
 
 from medgrid.images import allowed
 from medgrid.images.deidentify import (
-    Scrubber,
     age_years,
     allowed_value,
     clean_text,
@@ -27,6 +26,7 @@ from medgrid.images.deidentify import (
 )
 from medgrid.images.metadata import SeriesMetadata
 from medgrid.images.patient import PatientKeys
+from medgrid.images.scrub import Scrubber
 from tests.lab.dicoms import instance, pydicom_file
 
 TEXT_VRS = {"AE", "CS", "DS", "IS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT", "AS", "DT"}
