@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from medgrid.actions.grid import Grid
-from medgrid.actions.import_doubts import BIRTH_DATE
+from medgrid.actions.importing.doubts import BIRTH_DATE
 from medgrid.actions.permission import asker
 from medgrid.catalog.access import Member
 from medgrid.crypto.policy import Care, Role, Verb, may

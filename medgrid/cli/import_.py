@@ -15,9 +15,9 @@ from medgrid.cli.say import printable
 from medgrid.errors import PartlyDone
 
 if TYPE_CHECKING:
-    from medgrid.actions.import_doubts import Doubt
-    from medgrid.actions.import_drafts import Failure
-    from medgrid.actions.import_images import Summary
+    from medgrid.actions.importing.doubts import Doubt
+    from medgrid.actions.importing.drafts import Failure
+    from medgrid.actions.importing.telling import Summary
     from medgrid.model import GridObject
 
 
@@ -67,7 +67,7 @@ def import_(
     Where images of one patient differ in sex, birth date or age, or two patients have one series,
     a warning says so (exit status 3): two people may have become one patient, or one person two.
     """
-    from medgrid.actions.import_images import ImportRequest, import_images
+    from medgrid.actions.importing.images import ImportRequest, import_images
     from medgrid.model import LFN
 
     request = ImportRequest(

@@ -17,7 +17,7 @@ from sqlalchemy import event
 
 from medgrid.actions.clear import clear
 from medgrid.actions.grid import Grid
-from medgrid.actions.import_writer import Names
+from medgrid.actions.importing.writer import Names
 from medgrid.actions.lfn import list_folder, move, named, remove
 from medgrid.actions.provenance import backward, forward
 from medgrid.actions.query import ask, find

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from medgrid.actions.import_drafts import Draft
+from medgrid.actions.importing.drafts import Draft
 from medgrid.images.derive_series import SeriesPass
 from medgrid.images.pack import PACKED_END
 from medgrid.model import GridObject
@@ -147,7 +147,7 @@ def test_a_volume_that_ends_early_is_not_read_again(
     def never(*_: object) -> Draft:
         raise AssertionError("it was read")
 
-    monkeypatch.setattr("medgrid.actions.import_images.volume_draft", never)
+    monkeypatch.setattr("medgrid.actions.importing.images.volume_draft", never)
     assert bring(tmp_path / "in").failed_before == 1
     assert bring.reasons == []
 

@@ -20,7 +20,7 @@ from sqlalchemy import event
 from medgrid.actions.fsck import Finding, Orders, check_grid
 from medgrid.actions.grid import Grid
 from medgrid.actions.identity_init import make_grid_identities
-from medgrid.actions.import_images import Summary
+from medgrid.actions.importing.telling import Summary
 from medgrid.actions.lfn import remove
 from medgrid.actions.patients import Patients
 from medgrid.catalog.query import parse
@@ -152,7 +152,7 @@ def at_once(*brings: Importer, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     with monkeypatch.context() as patch:
         patch.setattr(Patients, "meet", meet_at_once)
-        patch.setattr("medgrid.actions.import_writer._MAX_BATCH_S", PATIENCE_S)  # all in one
+        patch.setattr("medgrid.actions.importing.writer._MAX_BATCH_S", PATIENCE_S)  # all in one
         threads = [threading.Thread(target=run, args=(one,)) for one in brings]
         for thread in threads:
             thread.start()

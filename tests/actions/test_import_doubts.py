@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from medgrid.actions.import_doubts import Facts, contradictions
+from medgrid.actions.importing.doubts import Facts, contradictions
 from medgrid.crypto.pseudonym import load_key, neutral_label
 from medgrid.images.nominative import spellings
 from tests.lab.datagrid import DataGrid
@@ -136,7 +136,7 @@ def test_a_patient_whom_the_grid_has_keeps_their_pseudonym(
 ) -> None:
     """Older grids knew patients without an id by the name as it was written."""
     with monkeypatch.context() as patch:
-        patch.setattr("medgrid.actions.import_doubts.spellings", lambda name: (name,))
+        patch.setattr("medgrid.actions.importing.doubts.spellings", lambda name: (name,))
         write_series(tmp_path / "a", 1, study="1", PatientID="", PatientName="Roe^Rita")
         bring(tmp_path)
     (item,) = bring.new

@@ -11,7 +11,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from medgrid.actions.import_twins import ORIGINAL_SUFFIX
+from medgrid.actions.importing.twins import ORIGINAL_SUFFIX
 from medgrid.actions.lfn import remove
 from medgrid.errors import ConfigError, MedgridError, NotFound, UsageError
 from medgrid.model import (

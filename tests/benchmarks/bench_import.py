@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pydicom
 
-from medgrid.actions.import_drafts import Namer, group, series_draft
+from medgrid.actions.importing.drafts import Namer, group, series_draft
 from medgrid.images.scan import scan
 from medgrid.model import LFN
 from tests.benchmarks.figures import Figure, Row, command

@@ -14,10 +14,11 @@ import pytest
 
 from medgrid.actions.grid import Grid
 from medgrid.actions.identity_init import make_grid_identities
-from medgrid.actions.import_doubts import Doubt
-from medgrid.actions.import_drafts import Failure
-from medgrid.actions.import_images import ImportRequest, Summary, import_images
-from medgrid.actions.import_twins import ORIGINAL_SUFFIX
+from medgrid.actions.importing.doubts import Doubt
+from medgrid.actions.importing.drafts import Failure
+from medgrid.actions.importing.images import ImportRequest, import_images
+from medgrid.actions.importing.telling import Summary
+from medgrid.actions.importing.twins import ORIGINAL_SUFFIX
 from medgrid.actions.init import initialise
 from medgrid.actions.transfer import read_small
 from medgrid.config import Settings

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from medgrid.actions.import_twins import Pass, series_pass, volume_pass
+from medgrid.actions.importing.twins import Pass, series_pass, volume_pass
 from medgrid.catalog.scanned import SeriesName
 from medgrid.crypto.pseudonym import keyed_digest, neutral_label, pseudonym
 from medgrid.images.deidentify import first, id_words, keyed, label

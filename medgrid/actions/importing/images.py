@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePath
-from typing import Protocol
 
 from medgrid.actions.grid import Grid
-from medgrid.actions.import_convert import convert_series
-from medgrid.actions.import_doubts import Doubt, Doubts, Facts, spelled
-from medgrid.actions.import_drafts import (
+from medgrid.actions.importing.convert import convert_series
+from medgrid.actions.importing.doubts import Doubts, Facts, spelled
+from medgrid.actions.importing.drafts import (
     Description,
     Draft,
     Failure,
@@ -26,9 +24,10 @@ from medgrid.actions.import_drafts import (
     series_draft,
     volume_draft,
 )
-from medgrid.actions.import_merge import merged_draft
-from medgrid.actions.import_twins import ORIGINAL_SUFFIX
-from medgrid.actions.import_writer import Names, Writer, remembered
+from medgrid.actions.importing.merge import merged_draft
+from medgrid.actions.importing.telling import Listener, Summary, Telling
+from medgrid.actions.importing.twins import ORIGINAL_SUFFIX
+from medgrid.actions.importing.writer import Names, Writer
 from medgrid.actions.patients import Patients
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.scratch import scratch_folder, sweep_scratch
@@ -43,11 +42,10 @@ from medgrid.images.scan import Scanned, scan
 from medgrid.images.walk import Entry, walk
 from medgrid.model import LFN, GridObject, ObjectId, Sha256
 
-__all__ = ["ImportRequest", "Listener", "Summary", "import_images"]
+__all__ = ["ImportRequest", "import_images"]
 
 _LOOK_FILES = 2000
 _MAX_PARTS = 12  # of a file's own path that go into its LFN
-_READER = "2"  # another one read files that this one refuses, or the other way round
 _OF_OTHERS = "only the care team of its patient, or a registrar, can add to what the grid has"
 
 
@@ -91,35 +89,6 @@ class ImportRequest:
     team: Sequence[str] = ()
 
 
-class Listener(Protocol):
-    """Who is told what happens, as it happens."""
-
-    def new(self, item: GridObject) -> None:
-        """An object is in the catalog; in a dry run, it would be."""
-
-    def failed(self, failure: Failure) -> None:
-        """A file could not be imported."""
-
-    def doubted(self, doubt: Doubt) -> None:
-        """Two people may have become one patient, or one person two."""
-
-
-@dataclass(slots=True)
-class Summary:
-    """What an import did; all counts but `new`, `doubts` and `versions` are files."""
-
-    files: int = 0
-    imported: int = 0  # whose content is in a new object
-    unchanged: int = 0  # imported before, and not read again
-    known: int = 0  # read, and in the grid already
-    failed: int = 0
-    failed_before: int = 0  # told then, and not read again
-    left_out: Counter[str] = field(default_factory=Counter)  # by reason
-    new: int = 0  # objects
-    doubts: int = 0  # whether patients are who they seem to be
-    versions: int = 0  # objects that are a new version of an LFN
-
-
 def import_images(
     grid: Grid, request: ImportRequest, listener: Listener, progress: Progress = SILENT
 ) -> Summary:
@@ -149,7 +118,7 @@ def import_images(
     work.run(roots, progress)
     if request.nifti and not request.dry_run:
         work.convert(progress)
-    summary = work.summary
+    summary = work.telling.summary
     found = summary.imported or summary.unchanged or summary.known
     if not (found or summary.failed or summary.failed_before):
         where = ", ".join(map(repr, request.paths))
@@ -181,13 +150,11 @@ class _Import:
         self.grid = grid
         self.request = request
         self.namer = namer
-        self.listener = listener
-        self.summary = Summary()
+        self.telling = Telling(grid, namer, listener, is_dry=request.dry_run)
         self.before: dict[str, ObjectId] = {}  # changed files -> object of their old content
         self._files: dict[ObjectId, list[str]] = {}  # of originals that may be converted
-        self._notes: list[ScannedFile] = []
         self._names = Names(grid)
-        self._doubts = Doubts(grid, namer, self._doubted)
+        self._doubts = Doubts(grid, namer, self.telling.doubted)
         self._patients = Patients(grid, request.team, self._doubts.contradict)
         self._writer = Writer(
             grid,
@@ -196,18 +163,18 @@ class _Import:
             self._patients,
             self._is_new,
             self._is_known,
-            self._failed,
-            self._is_broken,
+            self.telling.failed,
+            self.telling.broken,
         )
 
     def run(self, roots: list[str], progress: Progress) -> None:
         files = list(self._changed(walk(roots, self._is_home())))
         progress.total(len(files))
         images = list(self._read(files, progress))
-        self._flush_notes()
+        self.telling.flush()
         progress.note("storing")
         headers = spelled(self.grid, self.namer, [one for one in images if one.header])
-        series = group(headers, self._failed)
+        series = group(headers, self.telling.failed)
         volumes = [one for one in images if one.volume]
         progress.total(len(series) + len(volumes))
         drafts = self._drafts(series, volumes, progress)
@@ -216,27 +183,21 @@ class _Import:
                 self._would_be_new(draft)
         else:
             self._writer.write(drafts)
-        self._flush_notes()
+        self.telling.flush()
 
     def convert(self, progress: Progress) -> None:
         """Make volumes of all series that were found."""
-
-        def is_new(item: GridObject) -> None:
-            self.summary.new += 1
-            self.summary.versions += item.version > 1
-            self.listener.new(item)
-
         progress.note("converting")
         empty = convert_series(
             self.grid,
             self._files,
             self._writer.se,
-            is_new,
-            lambda lfn, reason: self._failed(Failure(lfn, reason)),
+            lambda item: self.telling.new(item, is_version=item.version > 1),
+            lambda lfn, reason: self.telling.failed(Failure(lfn, reason)),
             progress,
         )
         if empty:
-            self.summary.left_out["series that makes no volume"] += empty
+            self.telling.summary.left_out["series that makes no volume"] += empty
 
     # -- looking -----------------------------------------------------------------------------------
 
@@ -255,12 +216,12 @@ class _Import:
                     if key not in seen:
                         stamps[key] = entry, entry.stamp
                 elif entry.is_failure:
-                    self._failed(Failure(entry.path, entry.reason))
+                    self.telling.failed(Failure(entry.path, entry.reason))
                 else:
-                    self.summary.left_out[entry.reason] += 1
+                    self.telling.summary.left_out[entry.reason] += 1
             if len(self.request.paths) > 1:
                 seen |= stamps.keys()
-            self.summary.files += len(stamps)
+            self.telling.summary.files += len(stamps)
             known = self.grid.whole.scanned.known(stamps, self.grid.settings.user)
             for key, (entry, stamp) in stamps.items():
                 if not self._is_unchanged(entry.path, stamp, known.get(key)):
@@ -274,18 +235,11 @@ class _Import:
                 self.before[path] = before.object_id
             return False
         if not before.outcome:
-            self.summary.unchanged += 1
+            self.telling.summary.unchanged += 1
             if before.object_id is not None:
                 self._holds(before.object_id, path)
             return True
-        reader, is_failure, reason = before.outcome.split(" ", 2)
-        if reader != _READER or self.request.again:
-            return False
-        if is_failure == "failed":
-            self.summary.failed_before += 1
-        else:
-            self.summary.left_out[reason] += 1
-        return True
+        return not self.request.again and self.telling.is_refused(before)
 
     def _read(self, files: list[tuple[str, str]], progress: Progress) -> Iterator[Scanned]:
         """Scan files and give the images among them."""
@@ -295,11 +249,11 @@ class _Import:
                 yield one
                 continue
             if one.is_failure:
-                self._failed(Failure(one.path, one.reason))
+                self.telling.failed(Failure(one.path, one.reason))
             else:
-                self.summary.left_out[one.reason] += 1
+                self.telling.summary.left_out[one.reason] += 1
             if one.is_lasting:
-                self._refuse(one.path, one.stamp, one.reason, is_failure=one.is_failure)
+                self.telling.refuse(one.path, one.stamp, one.reason, is_failure=one.is_failure)
 
     # -- drafting ----------------------------------------------------------------------------------
 
@@ -318,21 +272,21 @@ class _Import:
                 base = held.get(name)
                 if name.patient in strange:
                     for one in files.files:
-                        self._failed(Failure(one.path, _OF_OTHERS))
+                        self.telling.failed(Failure(one.path, _OF_OTHERS))
                 elif base is None:
                     yield series_draft(files, self.namer)
                 else:
                     yield from self._next_version(files, base)
             except Changed as exc:
-                self._failed(Failure(exc.path, str(exc)))
+                self.telling.failed(Failure(exc.path, str(exc)))
             except Denied:
                 for one in files.files:
                     reason = "the grid has its series; only the patient's care team can add to it"
-                    self._failed(Failure(one.path, reason))
+                    self.telling.failed(Failure(one.path, reason))
             progress.advance()
         for volume, patient in zip(volumes, whose, strict=True):
             if patient in strange:
-                self._failed(Failure(volume.path, _OF_OTHERS))
+                self.telling.failed(Failure(volume.path, _OF_OTHERS))
             else:
                 yield from self._volume(volume)
             progress.advance()
@@ -341,19 +295,16 @@ class _Import:
         item = self.grid.whole.objects.by_ids([base])[base]
 
         def contradicts(one: Instance, reason: str) -> None:
-            self._failed(Failure(one.path, reason))
-            self._refuse(one.path, one.stamp, reason, is_failure=True, object_id=base)
+            self.telling.failed(Failure(one.path, reason))
+            self.telling.refuse(one.path, one.stamp, reason, is_failure=True, object_id=base)
 
         with scratch_folder(self.grid.settings) as folder:
             draft = merged_draft(self.grid, files, item, self.namer, folder, contradicts)
             if draft is not None:
                 yield draft
                 return
-        self.summary.known += len(files.files)
         self._holds(base, *(one.path for one in files.files))
-        self._notes += [
-            remembered(self.namer.file_key(one.path), one.stamp, base) for one in files.files
-        ]
+        self.telling.known(base, ((one.path, one.stamp) for one in files.files))
 
     def _volume(self, one: Scanned) -> Iterator[Draft]:
         assert one.volume is not None  # noqa: S101 - asked for volumes only
@@ -373,10 +324,10 @@ class _Import:
             if said.label and self._is_held(draft, said, file):
                 return
         except Changed as exc:
-            self._failed(Failure(exc.path, str(exc)))
+            self.telling.failed(Failure(exc.path, str(exc)))
             return
         except ValueError as exc:
-            self._is_broken(one.path, one.stamp, str(exc))
+            self.telling.broken(one.path, one.stamp, str(exc))
             return
         yield draft
 
@@ -386,9 +337,8 @@ class _Import:
         held = self.grid.whole.imported.held(spot, file.stamp.size_bytes)
         known = held.get(self.grid.keyed(_sha256(file)) or "") if held else None
         if known is not None:
-            self._is_known(known, draft)
-            key = self.namer.file_key(file.path)
-            self._notes.append(remembered(key, file.stamp, known))
+            self._holds(known, file.path)
+            self.telling.known(known, [(file.path, file.stamp)])
             return True
         if (before := self.before.get(file.path)) is not None:
             item = self.grid.whole.objects.by_ids([before]).get(before)
@@ -397,34 +347,27 @@ class _Import:
                 draft.replaces, draft.base = item.lfn, before
         return False
 
-    # -- telling -----------------------------------------------------------------------------------
+    # -- what became of drafts ---------------------------------------------------------------------
 
     def _is_new(self, item: GridObject, draft: Draft) -> None:
         if draft.patient is not None:
             self._doubts.see(draft.patient, Facts.of(item.attributes))
-        self.summary.imported += len(draft.files)
-        self.summary.new += 1
-        self.summary.versions += draft.replaces is not None
         self._holds(item.original or item.id, *(path for path, _ in draft.files))
-        self.listener.new(item)
+        self.telling.new(item, len(draft.files), is_version=draft.replaces is not None)
 
     def _is_known(self, held: ObjectId, draft: Draft) -> None:
-        self.summary.known += len(draft.files)
+        self.telling.summary.known += len(draft.files)
         self._holds(held, *(path for path, _ in draft.files))
-
-    def _is_broken(self, path: str, stamp: FileStamp, reason: str) -> None:
-        self._failed(Failure(path, reason))
-        self._refuse(path, stamp, reason, is_failure=True)
 
     def _would_be_new(self, draft: Draft) -> None:
         try:
             draft.look()
         except Changed as exc:
-            self._failed(Failure(exc.path, str(exc)))
+            self.telling.failed(Failure(exc.path, str(exc)))
             return
         except ValueError as exc:
             for path, stamp in draft.files:
-                self._is_broken(path, stamp, str(exc))
+                self.telling.broken(path, stamp, str(exc))
             return
         said = draft.described()
         if draft.replaces:
@@ -446,34 +389,6 @@ class _Import:
         """Note that an original has the content of files."""
         if self.request.nifti:
             self._files.setdefault(object_id, []).extend(paths)
-
-    def _doubted(self, doubt: Doubt) -> None:
-        self.summary.doubts += 1
-        self.listener.doubted(doubt)
-
-    def _failed(self, failure: Failure) -> None:
-        self.summary.failed += 1
-        self.listener.failed(failure)
-
-    def _refuse(
-        self,
-        path: str,
-        stamp: FileStamp,
-        reason: str,
-        *,
-        is_failure: bool,
-        object_id: ObjectId | None = None,
-    ) -> None:
-        """Remember that a file is not imported as long as it stays as it is."""
-        outcome = f"{_READER} {'failed' if is_failure else 'left'} {reason}"
-        self._notes.append(remembered(self.namer.file_key(path), stamp, object_id, outcome))
-        if len(self._notes) >= _LOOK_FILES:
-            self._flush_notes()
-
-    def _flush_notes(self) -> None:
-        if not self.request.dry_run:
-            self.grid.whole.scanned.note(self._notes, self.grid.settings.user)
-        self._notes.clear()
 
 
 def _sha256(file: Member) -> str:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from medgrid.actions.grid import Grid
 from medgrid.actions.held import is_packed
-from medgrid.actions.import_drafts import group
+from medgrid.actions.importing.drafts import group
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.scratch import scratch_folder
 from medgrid.actions.transfer import Uploads, fetch_series

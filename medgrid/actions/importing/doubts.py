@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from medgrid.actions.grid import Grid
-from medgrid.actions.import_drafts import Namer
+from medgrid.actions.importing.drafts import Namer
 from medgrid.catalog.scanned import SeriesName
 from medgrid.images.dicom import SeriesKey
 from medgrid.images.nominative import spellings

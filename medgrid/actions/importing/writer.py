@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from medgrid.actions.feed_two import feed_two
 from medgrid.actions.grid import Grid
-from medgrid.actions.import_drafts import Description, Draft, Failure, Namer
-from medgrid.actions.import_twins import ORIGINAL_SUFFIX, NoDerivative
+from medgrid.actions.importing.drafts import Description, Draft, Failure, Namer
+from medgrid.actions.importing.twins import ORIGINAL_SUFFIX, NoDerivative
 from medgrid.actions.patients import Patients
 from medgrid.actions.transfer import Sealed, Uploads
 from medgrid.catalog.imported import Content, Spot

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from medgrid.actions.grid import Grid
 from medgrid.actions.held import is_packed
-from medgrid.actions.import_drafts import (
+from medgrid.actions.importing.drafts import (
     Draft,
     Instance,
     Namer,

@@ -1,0 +1,1 @@
+"""Images come into the grid: read, drafted, written, converted; what happens is told."""
