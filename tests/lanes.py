@@ -47,6 +47,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=0, help="draws the samples of exhaustive tests")
 
 
+@pytest.hookimpl(tryfirst=True)  # before Hypothesis looks
+def pytest_configure(config: pytest.Config) -> None:
+    """Let one seed draw all examples that are drawn."""
+    if getattr(config.option, "hypothesis_seed", "") is None:
+        config.option.hypothesis_seed = str(config.option.seed)
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     lane = "nightly" if config.getoption("--nightly") else "slow" if _slow(config) else "first"
     return f"lane: {lane}, seed {config.getoption('--seed')}"

@@ -103,6 +103,29 @@ def test_a_seed_draws_the_same_and_another_one_others(suite: Suite) -> None:
     assert drawn("--seed=1") == drawn("--seed=1") != drawn("--seed=2")
 
 
+EXAMPLES = """
+from hypothesis import given, settings
+from hypothesis.strategies import integers
+
+@settings(database=None, max_examples=3)
+@given(integers())
+def test_any(number): print("any", number)
+"""
+
+
+def test_a_seed_draws_examples_too(suite: Suite) -> None:
+    (suite.folder / "test_it.py").write_text(EXAMPLES)
+
+    def drawn(*words: str) -> list[str]:
+        found = suite.run("-p", "_hypothesis_pytestplugin", *words).splitlines()
+        return [line for line in found if "any" in line]
+
+    assert drawn() == drawn("--seed=0") != drawn("--seed=2")
+    assert "1 passed" in suite.run(
+        *("-p", "_hypothesis_pytestplugin", "-m", "sampled or hypothesis")
+    )
+
+
 class Checks:
     """The run of all checks, of one that has only a small suite of tests."""
 

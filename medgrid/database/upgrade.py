@@ -75,6 +75,7 @@ def upgrade(db: Database, schema: Schema, first: Callable[[], None] | None = Non
     if before == schema.revision:
         return Upgraded(before, before, copies_of(db))
     backup = None
+    held = copies_of(db)
     try:
         with db.rebuild() as connection:
             hold(connection, schema)
@@ -91,7 +92,7 @@ def upgrade(db: Database, schema: Schema, first: Callable[[], None] | None = Non
                     backup = back_up(db, db.path, before)
                 broken = run.all()
     except BaseException as error:
-        if backup is not None:
+        if backup is not None and backup not in held:
             with contextlib.suppress(MedgridError, OSError):
                 if revision(db, schema) == before:
                     backup.unlink()

@@ -104,7 +104,6 @@ def test_a_storage_element_that_takes_nothing_is_the_trouble_of_its_own_jobs(
     assert end.message == "its outputs cannot be stored: bad: it does not answer"
 
 
-@pytest.mark.timeout(120)  # else whoever reads on where nothing comes waits for long
 def test_a_part_that_is_too_large_is_begun_anew(
     place: Place, storages: Storages, element: StorageElement, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ directory is kept. Exit code 1 when anything was.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -42,6 +43,7 @@ def campaign(
 def _lab(hosts: int) -> Iterator[Lab | None]:
     reason = why_no_hosts() if hosts else "none are wanted"
     if reason:
+        _say(f"without lab hosts: {reason}")
         yield None
         return
     lab = Lab()
@@ -54,6 +56,7 @@ def _lab(hosts: int) -> Iterator[Lab | None]:
 @contextmanager
 def _server() -> Iterator[PostgresServer | None]:
     if binaries() is None:
+        _say("without PostgreSQL: no server programs")
         yield None
         return
     server = new_server(durable=True)
@@ -82,6 +85,8 @@ def main(argv: list[str]) -> int:
     for outcome in campaign(options.runs, options.seed, options.hosts, options.minutes, directory):
         _tell(outcome, directory, options.verbose)
         total += Counter(runs=1, faults=outcome.faults, violations=len(outcome.violations))
+    if options.dir is None and not total["violations"]:
+        shutil.rmtree(directory)
     _say(f"{total['runs']} runs, {total['faults']} faults, {total['violations']} violations")
     return 1 if total["violations"] else 0
 

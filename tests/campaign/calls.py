@@ -31,7 +31,7 @@ _JOBS = (
 )
 _SEALED = (JobKind("d", "ok", 0.0, 1000, 0),)
 _TRIES = 3
-_TIDY_S = 10.0
+_TIDY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from tests.lab.postgres import PostgresServer
 
 __all__ = ["Outcome", "run"]
 
-_END_S = 180.0
-_TIDY_S = 10.0
+_END_S = 900.0
+_TIDY_S = 60.0
 
 
 @dataclass(slots=True)

@@ -11,7 +11,12 @@ from tests.lab.durable import broken_rules, calls_of, too_early
 
 _WRITE = """
 import sys
-from medgrid.database import Database
+from medgrid.database import Database, connections
+prepare = connections._prepare_sqlite
+def as_elsewhere(connection, record):
+    connection.execute("PRAGMA synchronous=OFF")  # Debian's SQLite flushes by itself
+    prepare(connection, record)
+connections._prepare_sqlite = as_elsewhere
 db = Database(sys.argv[1], create=True)
 with db.connect() as connection:
     connection.exec_driver_sql("PRAGMA journal_mode=WAL")

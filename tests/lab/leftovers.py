@@ -32,7 +32,7 @@ TO_ITS_END = (0, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTE
 """Exit codes of pytest when it did all that it was asked for."""
 
 _EXPECTED = ("home", "pytest-of-")  # of the directory of the run
-_GONE_SOON_S = 5.0
+_GONE_SOON_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)

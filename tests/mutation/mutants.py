@@ -19,6 +19,7 @@ ROOMS = (
     *(f"medgrid/{room}/*.py" for room in ("agent", "broker", "crypto", "images", "storage")),
     *(f"medgrid/catalog/{name}.py" for name in ("job_*", "jobs", "leases", "custody", "quotas")),
     "medgrid/catalog/worker_health.py",
+    "medgrid/images/private/*.py",
 )
 
 

@@ -2,19 +2,22 @@
 
 Each part is a program of its own with a log of its own, below ``.nightly/COMMIT-SEED``, where a
 digest of uncommitted changes follows the commit. A part that ended well is not run again there:
-after an interruption the same words go on where it was. ``--again`` starts anew; ``--list`` shows
-the parts and how they ended. No part is started after the given hours, and those that were not are
-named. Exit code 1 when a part failed, 3 when some were not run.
+after an interruption the same words go on where it was (on another day with ``--seed`` and what was
+said then). ``--again`` starts anew; ``--list`` shows the parts and how they ended. No part is
+started after the given hours, and those that were not are named. Exit code 1 when a part failed, 3 when some were not run.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
+import os
 import shutil
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 
 from tests.lab import json_lines
@@ -46,7 +49,7 @@ class Ended:
 def parts(seed: int, directory: Path) -> list[Part]:
     """All parts, those that find most first; what they keep goes to `directory`."""
     tests = ("-m", "pytest", "-n6", "--dist=worksteal", "--durations=20")
-    chosen = ("--nightly", f"--seed={seed}", "-m", "sampled")
+    chosen = ("--nightly", f"--seed={seed}", "-m", "sampled or hypothesis")
     found = [Part("exhaustive", (*tests, *chosen))]
     for number in range(CAMPAIGNS):
         first = 1000 * seed + CAMPAIGN_RUNS * number
@@ -62,13 +65,15 @@ def parts(seed: int, directory: Path) -> list[Part]:
 def main(argv: Sequence[str]) -> int:
     """Run parts; an exit code."""
     parser = argparse.ArgumentParser(prog="bin/test --nightly", description=__doc__)
-    parser.add_argument("--seed", type=int, default=1, help="what is drawn at random [1]")
+    today = int(f"{date.today():%Y%m%d}")
+    parser.add_argument("--seed", type=int, default=today, help="what is drawn [the day's date]")
     parser.add_argument("--part", action="append", help="run this one alone; repeatable")
     parser.add_argument("--hours", type=float, default=4, help="start no part after so long [4]")
     parser.add_argument("--again", action="store_true", help="forget what was run before")
     parser.add_argument("--list", action="store_true", help="show the parts and how they ended")
     options = parser.parse_args(argv)
-    directory = ROOT / ".nightly" / f"{state_of(ROOT)}-{options.seed}"
+    whose = "" if os.geteuid() == 0 else "-user"  # who leaves out what takes root
+    directory = ROOT / ".nightly" / f"{state_of(ROOT)}-{options.seed}{whose}"
     every = parts(options.seed, directory)
     unknown = set(options.part or ()) - {part.name for part in every}
     if unknown:
@@ -81,12 +86,18 @@ def main(argv: Sequence[str]) -> int:
             _say(_line(known[part.name]) if part.name in known else f"{part.name}: not run")
         return 0
     wanted = [part for part in every if not options.part or part.name in options.part]
-    return run(wanted, directory, options.hours)
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            parser.error(f"another run is at it; its logs are in {directory}")
+        _say(f"seed {options.seed}")
+        return run(wanted, directory, options.hours)
 
 
 def run(wanted: Sequence[Part], directory: Path, hours: float) -> int:
     """Run those that have not ended well; an exit code."""
-    directory.mkdir(parents=True, exist_ok=True)
     deadline_s = time.monotonic() + 3600 * hours
     left = []
     for part in wanted:

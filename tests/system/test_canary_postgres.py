@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.lab.patient import write_patient
-from tests.lab.postgres import PostgresServer, binaries
+from tests.lab.postgres import PostgresServer, new_server, remove_server
 from tests.lab.prompt import Prompt
 from tests.lab.searching import Search
 from tests.lab.waiting import wait_for
@@ -21,17 +19,13 @@ pytestmark = pytest.mark.postgres
 @pytest.fixture
 def nosy_server() -> Iterator[PostgresServer]:
     """A server of this test's own, whose log has all statements with their values."""
-    bin_dir = binaries()
-    assert bin_dir is not None
-    folder = Path(tempfile.mkdtemp(prefix="mg-pg-"))
-    server = PostgresServer(folder, bin_dir)
+    server = new_server()
     with server.admin() as connection:
         for name in ("log_statement = 'all'", "log_parameter_max_length = -1"):
             connection.execute(f"ALTER SYSTEM SET {name}".encode())
         connection.execute("SELECT pg_reload_conf()")
     yield server
-    server.stop()
-    shutil.rmtree(folder)
+    remove_server(server)
 
 
 def test_the_servers_disk_and_log_name_nobody(nosy_server: PostgresServer, tmp_path: Path) -> None:

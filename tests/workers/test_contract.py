@@ -147,8 +147,10 @@ def test_bytes_on_the_host_are_read_there(place: Place) -> None:
     name = f"/tmp/there-{os.getpid()}"
     place.shell(f"printf there > {name}; chmod 644 {name}")
     digest = Sha256(hashlib.sha256(b"there").hexdigest())
-    link.stage([StageItem(digest, 5, path=name)])
-    place.shell(f"rm {name}")
+    try:
+        link.stage([StageItem(digest, 5, path=name)])
+    finally:
+        place.shell(f"rm {name}")
     assert link.missing([digest]) == set()
     with pytest.raises(NotFound, match="bytes to stage cannot be read there: No such file"):
         link.stage([StageItem(Sha256("0" * 64), 5, path="/tmp/nowhere")])
