@@ -255,6 +255,18 @@ def test_ctrl_c_on_a_terminal(grid_prompt: Prompt, tmp_path: Path) -> None:
     assert len(grid_prompt.ok("worker", "ls").rows) == 1
 
 
+def test_ctrl_c_before_anything_can_be_told() -> None:
+    code = """
+import medgrid.cli.main as command
+from medgrid.__main__ import main
+def interrupted(): raise KeyboardInterrupt
+command._set_up_process = interrupted
+main()
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "")
+
+
 @pytest.mark.parametrize("delay_s", [0.01, 0.03, 0.06, 0.1, 0.2])
 def test_ctrl_c_at_any_moment(grid_prompt: Prompt, delay_s: float) -> None:
     """From the start of Python on: never a traceback of ours, never a wrong success."""

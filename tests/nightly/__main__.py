@@ -4,7 +4,8 @@ Each part is a program of its own with a log of its own, below ``.nightly/COMMIT
 digest of uncommitted changes follows the commit. A part that ended well is not run again there:
 after an interruption the same words go on where it was (on another day with ``--seed`` and what was
 said then). ``--again`` starts anew; ``--list`` shows the parts and how they ended. No part is
-started after the given hours, and those that were not are named. Exit code 1 when a part failed, 3 when some were not run.
+started after the given hours, and those that were not are named. Exit code 1 when a part failed, 3
+when some were not run.
 """
 
 from __future__ import annotations
