@@ -34,6 +34,9 @@ __all__ = ["Derivative", "NoDerivative", "derive", "derive_header", "derive_inst
 
 _PATIENT_AGE: Final = 0x00101010
 _IMAGE_TYPE: Final = 0x00080008
+_STUDY_UID: Final = 0x0020000D
+_NUMBER_OF_FRAMES: Final = 0x00280008
+_OF_FRAMES: Final = (0x00280009, 0x0028000A, 0x3004000C)
 _IMAGES: Final = frozenset(
     """
     1.2.840.10008.5.1.4.1.1.66.4 1.2.840.10008.5.1.4.1.1.66.7 1.2.840.10008.5.1.4.1.1.30
@@ -204,10 +207,11 @@ def _derive(
         raise NoDerivative("pixel data contradict the transfer syntax")
     _check_names(ds)
     writer = Rewriter(Cleaner(keys, scrub), syntax, _is_signed(ds))
-    found = _age(ds, writer.dataset(ds))
+    found = _with_frames(_age(ds, writer.dataset(ds)))
     has = {tag: value for tag, _, value in found}
     is_whole = not writer.is_lossy and is_complete(undecoded(ds, _IMAGE_TYPE), has, writer.private)
-    found += [one for one in stamp(keys, syntax) if one[0] not in has]
+    study_uid = has.get(_STUDY_UID, b"").decode("ascii").strip("\0 ")
+    found += [one for one in stamp(keys, study_uid, syntax) if one[0] not in has]
     if writer.is_unicode:
         found.append((0x00080005, "CS", b"ISO_IR 192"))
     header = file_meta(sop_class, sop_uid, syntax) + elements(found, syntax)
@@ -275,6 +279,13 @@ def _pixel_reason(ds: Dataset, pixels: Pixels) -> str:
     except ValueError:
         return "pixel data cannot be measured"
     return "pixel data are longer than their frames" if pixels.value_bytes > needed + 1 else ""
+
+
+def _with_frames(found: list[Element]) -> list[Element]:
+    """Elements without what orders frames, where nothing says how many these are."""
+    if any(tag == _NUMBER_OF_FRAMES for tag, _, _ in found):
+        return found
+    return [one for one in found if one[0] not in _OF_FRAMES]
 
 
 def _age(ds: Dataset, found: list[Element]) -> list[Element]:

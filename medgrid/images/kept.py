@@ -16,7 +16,7 @@ from typing import Final
 
 from medgrid.images.allowed import FREE_TEXT
 
-__all__ = ["CODE_SCHEMES", "DUMMIES", "EMPTIED", "is_kept", "is_text"]
+__all__ = ["CODE_SCHEMES", "DUMMIES", "DUMMIES_WITHIN", "EMPTIED", "is_kept", "is_text"]
 
 
 def _words(text: str) -> frozenset[str]:
@@ -31,6 +31,7 @@ _PATIENT_AND_STUDY: Final = _words(
     Modality PatientSex PatientAge PatientSize PatientWeight PatientPosition
     AnatomicalOrientationType PatientOrientation BodyPartExamined Laterality
     SeriesNumber AcquisitionNumber InstanceNumber AcquisitionUID IrradiationEventUID
+    IrradiationEventIdentificationSequence
     PresentationIntentType SyntheticData PositionReferenceIndicator
     Manufacturer ManufacturerModelName SoftwareVersions SpatialResolution ProtocolName
     """
@@ -317,7 +318,9 @@ _DERIVED: Final = _words(
     SegmentedPropertyTypeModifierCodeSequence SegmentIdentificationSequence
     RecommendedDisplayGrayscaleValue RecommendedDisplayCIELabValue TrackingUID
     DoseUnits DoseType DoseSummationType DoseGridScaling GridFrameOffsetVector
-    ReferencedRTPlanSequence NormalizationPoint TissueHeterogeneityCorrection SpatialTransformOfDose
+    ReferencedRTPlanSequence ReferencedFractionGroupSequence ReferencedFractionGroupNumber
+    ReferencedBeamSequence ReferencedBeamNumber NormalizationPoint TissueHeterogeneityCorrection
+    SpatialTransformOfDose
     MeasurementUnitsCodeSequence PurposeOfReferenceCodeSequence DerivationCodeSequence
     ConceptNameCodeSequence ConceptCodeSequence ValueType NumericValue
     CodeValue LongCodeValue CodingSchemeDesignator CodeMeaning MappingResource ContextIdentifier
@@ -366,6 +369,14 @@ DUMMIES: Final = {
     0x00700080: ("CS", b"CONTENT"),  # ContentLabel
 }
 """Stay with a value that says nothing, for the same reason (type 1)."""
+
+DUMMIES_WITHIN: Final = {
+    0x00189252: ("LO", b"0"),  # ASLTechniqueDescription
+    0x00409210: ("SH", b"0"),  # LUTLabel
+    0x00480106: ("SH", b"0"),  # OpticalPathIdentifier
+    0x00620005: ("LO", b"0"),  # SegmentLabel
+}
+"""As `DUMMIES`, in items, and where nothing is left of their text."""
 
 CODE_SCHEMES: Final = _words(
     "DCM SCT SRT SNM3 UCUM LN FMA RADLEX UMLS NCIt NCIT MSH NEU ICDO3 I9C I10 BI ACR"

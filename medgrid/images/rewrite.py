@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from medgrid.images.clean import BINARY_BYTES, Cleaner
 from medgrid.images.deidentify import is_maker
 from medgrid.images.encode import Element, Syntax, elements, item
-from medgrid.images.kept import CODE_SCHEMES, DUMMIES, EMPTIED, is_kept, is_text
+from medgrid.images.kept import CODE_SCHEMES, DUMMIES, DUMMIES_WITHIN, EMPTIED, is_kept, is_text
 from medgrid.images.private import SAFE_PRIVATE
 from medgrid.images.private.canon import IMAGE_COMMENTS, direction
 from medgrid.images.private.values import Items, Value
@@ -83,7 +83,7 @@ class Rewriter:
         if vr == "SQ":
             return self._sequence(ds, tag, depth)
         if is_text(tag):
-            return self._text(ds, tag, vr)
+            return self._text(ds, tag, vr) or _placeholder(tag, depth)
         vr = self._resolved(vr, raw.VR)
         data = self._encoded(raw, vr)
         if data is None:
@@ -207,6 +207,8 @@ def _placeholder(tag: int, depth: int) -> Element | None:
         return tag, EMPTIED[tag], b""
     if tag in DUMMIES and depth == 0:
         return (tag, *DUMMIES[tag])
+    if tag in DUMMIES_WITHIN:
+        return (tag, *DUMMIES_WITHIN[tag])
     return None
 
 

@@ -20,22 +20,29 @@ _METHODS: Final = (
     ("113111", "Retain Safe Private Option"),
 )
 _EMPTY: Final = (
+    (0x00080020, "DA"),  # StudyDate
+    (0x00080030, "TM"),  # StudyTime
     (0x00080050, "SH"),  # AccessionNumber
     (0x00080090, "PN"),  # ReferringPhysicianName
     (0x00100030, "DA"),  # PatientBirthDate
     (0x00100040, "CS"),  # PatientSex
-    (0x00200010, "SH"),  # StudyID
+    (0x00200011, "IS"),  # SeriesNumber
+    (0x00200013, "IS"),  # InstanceNumber
 )
 """Elements that every image must have and that may be empty (type 2)."""
 
 
-def stamp(keys: PatientKeys, syntax: Syntax) -> list[Element]:
-    """Elements that every de-identified image gets, unless it has them."""
+def stamp(keys: PatientKeys, study_uid: str, syntax: Syntax) -> list[Element]:
+    """Elements that every de-identified image gets, unless it has them.
+
+    The end of its StudyInstanceUID is its StudyID, without which it could be in no DICOMDIR.
+    """
     pseudonym = keys.pseudonym.encode("ascii")
     return [
         *((tag, vr, b"") for tag, vr in _EMPTY),
-        (0x00100010, "PN", pseudonym),  # PatientName
+        (0x00100010, "PN", pseudonym + b"^"),  # PatientName
         (0x00100020, "LO", pseudonym),  # PatientID
+        (0x00200010, "SH", study_uid[-10:].encode("ascii")),  # StudyID
         (0x00120062, "CS", b"YES"),  # PatientIdentityRemoved
         (0x00120063, "LO", b"medgrid, DICOM PS3.15 annex E by allow-list"),
         (0x00120064, "SQ", _methods(syntax)),  # DeidentificationMethodCodeSequence

@@ -94,7 +94,8 @@ def test_who_it_is_and_how_it_was_made() -> None:
     data, _ = derived(encoded(ds))
     assert data.count(b"\x10\0\x10\x10AS") == 1
     found: Any = pydicom.dcmread(io.BytesIO(data))
-    assert (found.PatientName, found.PatientID) == (KEYS.pseudonym, KEYS.pseudonym)
+    assert (found.PatientName, found.PatientID) == (f"{KEYS.pseudonym}^", KEYS.pseudonym)
+    assert found.StudyID == found.StudyInstanceUID[-10:]
     assert (found.PatientBirthDate, found.PatientAge, found.PatientSex) == ("", "071Y", "F")
     assert found.LongitudinalTemporalInformationModified == "MODIFIED"
     codes = [one.CodeValue for one in found.DeidentificationMethodCodeSequence]
@@ -216,9 +217,9 @@ def test_broken_elements_are_dropped() -> None:
         ds.add_new(0x00180050, "LO", "thin")
         ds.add_new(0x00181314, "LO", "Meier")
         found = twin(ds)
-    for keyword in ("PatientAge", "StudyDate", "Modality", "SliceThickness"):
+    for keyword in ("PatientAge", "Modality", "SliceThickness"):
         assert keyword not in found
-    assert found.PatientSex == "", "which every image must have"
+    assert (found.PatientSex, found.StudyDate) == ("", ""), "which every image must have"
     assert "FlipAngle" not in found
     assert found.EchoTime == ds.EchoTime
 
@@ -228,6 +229,24 @@ def test_what_an_image_must_have_stays_and_says_nothing() -> None:
     found = twin(ds)
     kept = {name: (found[name].VR, found[name].value) for name in EMPTIED_OF_WORDS}
     assert kept == EMPTIED_OF_WORDS
+
+
+def test_text_that_must_stand_and_names_somebody_says_nothing() -> None:
+    mapping = Dataset()
+    mapping.LUTLabel = "Meier"
+    found = twin(instance(RealWorldValueMappingSequence=Sequence([mapping])))
+    assert found.RealWorldValueMappingSequence[0].LUTLabel == "0"
+
+
+def test_frames_are_not_ordered_where_nothing_says_how_many_they_are() -> None:
+    ds = instance(NumberOfFrames="10")
+    ds.add_new(0x00280009, "AT", 0x00181063)
+    ds.add_new(0x3004000C, "DS", ["0", "1"])
+    data = encoded(ds)
+    assert {"FrameIncrementPointer", "GridFrameOffsetVector"} <= {*twin(ds).dir()}
+    broken, _ = derived(data.replace(b"\x28\0\x08\0IS\2\x0010", b"\x28\0\x08\0IS\2\x001A"))
+    found = {*pydicom.dcmread(io.BytesIO(broken)).dir()}
+    assert not {"NumberOfFrames", "FrameIncrementPointer", "GridFrameOffsetVector"} & found
 
 
 @pytest.mark.parametrize(("is_signed", "vr", "value"), [(0, "US", 0xFFFE), (1, "SS", -2)])

@@ -1,0 +1,127 @@
+"""What programs of others say of twins: nothing that they did not say of the originals."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pydicom.data
+import pytest
+
+from medgrid.images.derive import NoDerivative, derive_instance
+from medgrid.images.nifti import clean_volume
+from medgrid.images.patient import PatientKeys
+from tests.lanes import Sample
+
+KEYS = PatientKeys.of(b"k" * 32, "P-7F3KQ2M9XA")
+FILES = sorted(Path(pydicom.data.__file__).parent.glob("test_files/**/*.dcm"))
+PACKAGES = {
+    "dciodvfy": "dicom3tools",
+    "dcmmkdir": "dcmtk",
+    "gdcminfo": "libgdcm-tools",
+    "nifti_tool": "nifti-bin",
+}
+MAY = {
+    r"</Laterality.*Conditional": "the original has its body part where the validator reads none",
+    r"</InstanceNumber.*DICOMDIR": "its number cannot be read as one",
+    r"</StudyDate.*DICOMDIR": "its date cannot be read as one",
+    r"</PatientPosition.*Conditional": "its code is of no code table",
+    r"</ICCProfile.*Required": "an ICC profile holds text of its own",
+}
+"""What a twin may have more, and why."""
+
+
+def need(program: str) -> str:
+    """The program, or a skipped test."""
+    if shutil.which(program) is None:
+        pytest.skip(f"no {program}; install it with 'apt install {PACKAGES[program]}'")
+    return program
+
+
+def twin_of(path: Path, folder: Path) -> Path | None:
+    target = folder / "TWIN"
+    try:
+        with path.open("rb") as source, target.open("wb") as stream:
+            derive_instance(source, stream, KEYS)
+    except NoDerivative:
+        return None
+    return target
+
+
+def objections(path: Path) -> set[str]:
+    """What dicom3tools' validator finds wrong, without the values that it quotes."""
+    ran = subprocess.run(["dciodvfy", "-new", path], capture_output=True, check=False)
+    lines = (ran.stderr + ran.stdout).decode(errors="replace").splitlines()
+    quoted = r"= <[^>]*>|Value is .*|`.*'|\"[^\"]*\""
+    return {
+        re.sub(r"\[\d+\]", "[]", re.sub(quoted, "", line)).strip()
+        for line in lines
+        if line.startswith(("Error", "Warning", "Abort"))
+    }
+
+
+def test_a_twin_has_no_error_that_its_original_had_not(sample: Sample, tmp_path: Path) -> None:
+    need("dciodvfy")
+    found = {}
+    for path in sample(FILES, 25):
+        twin = twin_of(path, tmp_path)
+        if twin is not None:
+            more = objections(twin) - objections(path)
+            found[path.name] = [one for one in more if not any(re.search(may, one) for may in MAY)]
+    assert {name: more for name, more in found.items() if more} == {}
+    assert len(found) > 10
+
+
+def test_a_twin_goes_into_a_dicomdir_where_its_original_does(
+    sample: Sample, tmp_path: Path
+) -> None:
+    need("dcmmkdir")
+
+    def enters(path: Path) -> bool:
+        folder = tmp_path / "disk"
+        folder.mkdir()
+        shutil.copy(path, folder / "IMAGE")
+        words = ["dcmmkdir", "+id", folder, "+D", folder / "DICOMDIR", "IMAGE"]
+        code = subprocess.run(words, capture_output=True, check=False).returncode
+        shutil.rmtree(folder)
+        return code == 0
+
+    both = [
+        (path.name, enters(twin))
+        for path in sample(FILES, 40)
+        if (twin := twin_of(path, tmp_path)) is not None and enters(path)
+    ]
+    assert [name for name, is_in in both if not is_in] == []
+    assert both
+
+
+def test_gdcm_reads_a_twin_where_it_reads_its_original(sample: Sample, tmp_path: Path) -> None:
+    need("gdcminfo")
+
+    def reads(path: Path) -> bool:
+        return subprocess.run(["gdcminfo", path], capture_output=True, check=False).returncode == 0
+
+    both = [
+        (path.name, reads(twin))
+        for path in sample(FILES, 40)
+        if (twin := twin_of(path, tmp_path)) is not None and reads(path)
+    ]
+    assert [name for name, is_read in both if not is_read] == []
+    assert both
+
+
+def test_a_cleaned_volume_is_whole_to_the_reference_library(tmp_path: Path) -> None:
+    need("nifti_tool")
+    image = nibabel.Nifti1Image(np.arange(24, dtype=np.int16).reshape(2, 3, 4), np.eye(4))
+    image.header["descrip"] = b"DOE^JANE"
+    image.to_filename(tmp_path / "in.nii")
+    clean_volume(tmp_path / "in.nii", tmp_path / "out.nii.gz")
+    for check in ("-check_hdr", "-check_nim"):
+        words = ["nifti_tool", check, "-infiles", tmp_path / "out.nii.gz"]
+        ran = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert "BAD" not in ran.stdout + ran.stderr
+        assert "GOOD" in ran.stdout + ran.stderr
