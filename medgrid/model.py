@@ -28,8 +28,10 @@ __all__ = [
     "ObjectKind",
     "DataClass",
     "Review",
+    "PACKED_SUFFIX",
     "SEGMENT_BYTES",
     "body_bytes",
+    "is_tar",
     "GridObject",
     "Replica",
     "AttributeValue",
@@ -213,7 +215,7 @@ class ObjectKind(StrEnum):
     """What an object's bytes are."""
 
     SERIES = "series"  # tar of the DICOM instances of one series
-    VOLUME = "volume"  # NIfTI, with its extension kept in `filename`
+    VOLUME = "volume"  # NIfTI, with its extension kept in `filename`; a tar with its companions
     TABLE = "table"  # CSV, TSV or JSON
     FILE = "file"  # anything else
 
@@ -232,6 +234,21 @@ class Review(StrEnum):
     NONE = ""
     NEEDED = "needed"
     RELEASED = "released"
+
+
+PACKED_SUFFIX = ".tar"
+"""Ends the filename of a series, and of a volume that has companions."""
+
+
+def is_tar(kind: ObjectKind, filename: str) -> bool:
+    """Whether an object is a tar of files that are one thing.
+
+    Of a series these are its instances, and become a folder; of a volume the image, called as
+    `filename` says without its end, and its companions, which come to lie beside it.
+    """
+    return kind is ObjectKind.SERIES or (
+        kind is ObjectKind.VOLUME and filename.endswith(PACKED_SUFFIX)
+    )
 
 
 SEGMENT_BYTES = 65536

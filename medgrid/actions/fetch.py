@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
+import re
 import secrets
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
@@ -19,6 +21,7 @@ from medgrid.actions.files import (
     local_error,
     make_folder,
     sync_files,
+    take_name,
 )
 from medgrid.actions.geometry import without_geometry
 from medgrid.actions.grid import Grid
@@ -26,10 +29,19 @@ from medgrid.actions.held import is_fetched, is_unpacked
 from medgrid.actions.keys import readable
 from medgrid.actions.outcome import Failure, job_problem
 from medgrid.actions.progress import SILENT, Progress
-from medgrid.actions.transfer import BadReplica, fetch_file, fetch_series
+from medgrid.actions.transfer import BadReplica, fetch_file, fetch_packed
 from medgrid.config import sync_folder
 from medgrid.errors import AlreadyExists, MedgridError
-from medgrid.model import LFN, GridObject, Job, ObjectId, ObjectKind, Replica
+from medgrid.model import (
+    LFN,
+    PACKED_SUFFIX,
+    GridObject,
+    Job,
+    ObjectId,
+    ObjectKind,
+    Replica,
+    is_tar,
+)
 
 __all__ = ["Fetched", "fetch"]
 
@@ -40,7 +52,8 @@ _AT_ONCE = 4
 class Fetched:
     """A file, or the folder of an unpacked series, that lies here now.
 
-    `lacking` are those of its LFNs that lack private numbers (`without_geometry`).
+    `lacking` are those of its LFNs that lack private numbers (`without_geometry`), `companions`
+    files of an image that lie beside it.
     """
 
     path: Path
@@ -48,6 +61,7 @@ class Fetched:
     role: str | None = None
     size_bytes: int = 0
     lacking: Sequence[str] = ()
+    companions: Sequence[Path] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +88,8 @@ def fetch(
 
     Outputs of job 42.7 become ``42.7/FILENAME`` (``42.7/ROLE/FILENAME`` where two have one name),
     its last words ``42.7/stdout.txt`` and ``stderr.txt``; an LFN becomes the file of that path. A
-    series is unpacked into a folder unless `packed`.
+    series is unpacked into a folder unless `packed`, and an image's companions come to lie beside
+    it (`T1w.json` beside `T1w.nii.gz`, `task-rest_events.tsv` beside `task-rest_bold.nii.gz`).
 
     Nothing that is there is written over unless `force`, but a file that is there with the same
     content counts as fetched. Each file appears when it is whole and verified.
@@ -197,7 +212,10 @@ def _path_of(lfn: LFN, item: GridObject, packed: bool) -> PurePosixPath:
     path = PurePosixPath(lfn.removeprefix("/"))
     if item.kind is ObjectKind.SERIES and not packed:
         return path
-    endings = PurePosixPath(item.filename).suffixes
+    name = item.filename
+    if is_tar(item.kind, name) and not packed:
+        name = name.removesuffix(PACKED_SUFFIX)
+    endings = PurePosixPath(name).suffixes
     whole = "".join(endings)
     said = next((one for one in (whole, *endings[:1]) if path.name.endswith(one)), "")
     return path.with_name(path.name.removesuffix(said) + whole)
@@ -248,9 +266,13 @@ class _Crew:
         self._progress.advance(amount)
 
     def _fetch(self, wanted: _Wanted) -> Fetched | Failure:
+        companions: list[Path] = []
         try:
-            if wanted.item.kind is ObjectKind.SERIES and not self._packed:
-                self._unpacked(wanted)
+            if is_tar(wanted.item.kind, wanted.item.filename) and not self._packed:
+                if wanted.item.kind is ObjectKind.SERIES:
+                    self._unpacked(wanted)
+                else:
+                    companions = self._with_companions(wanted)
             else:
                 make_folder(wanted.path.parent)
                 self._file(wanted.item, wanted.path)
@@ -258,7 +280,9 @@ class _Crew:
             return Failure(wanted.source, error)
         item = wanted.item
         lacking = without_geometry([item])
-        return Fetched(wanted.path, wanted.source, wanted.role, item.size_bytes, lacking)
+        return Fetched(
+            wanted.path, wanted.source, wanted.role, item.size_bytes, lacking, companions
+        )
 
     def _file(self, item: GridObject, path: Path) -> None:
         try:
@@ -287,25 +311,64 @@ class _Crew:
                 )
             self.advance(wanted.item.size_bytes)
             return
-        make_folder(folder.parent)
-        work = folder.with_name(f".medgrid-{secrets.token_hex(8)}")
+        with self._unpacking(wanted) as parts:
+            _put_folder(parts[0].parent, folder, force=self._force)
+
+    def _with_companions(self, wanted: _Wanted) -> list[Path]:
+        """Bring an image and its companions, which get their names before it has its own."""
+        with self._unpacking(wanted) as parts:
+            names = [_name_beside(wanted, one.name) for one in parts[1:]]
+            targets = [wanted.path, *(wanted.path.with_name(name) for name in names)]
+            new = [
+                (part, target)
+                for part, target in zip(parts, targets, strict=True)
+                if self._force or not _is_same(part, target)
+            ]
+            for _, target in new:
+                free_path(target, force=self._force)
+            sync_files(parts[0].parent)
+            for part, target in reversed(new):
+                take_name(part, target, self._force)
+            sync_folder(wanted.path.parent)
+        return targets[1:]
+
+    @contextlib.contextmanager
+    def _unpacking(self, wanted: _Wanted) -> Iterator[list[Path]]:
+        """Unpack an object into a folder beside its place, which goes when the block ends."""
+        place = wanted.path
+        make_folder(place.parent)
+        work = place.with_name(f".medgrid-{secrets.token_hex(8)}")
         try:
             work.mkdir(mode=0o700)
-            parts = work / "instances"
-            fetch_series(
+            yield fetch_packed(
                 self._grid,
                 wanted.item,
                 self._replicas[wanted.item.id],
-                parts,
+                work / "parts",
                 on_bad=self._on_bad,
                 advance=self.advance,
             )
-            _put_folder(parts, folder, force=self._force)
         except OSError as exc:
-            raise local_error(exc, folder, "written") from exc
+            raise local_error(exc, place, "written") from exc
         finally:
             with contextlib.suppress(FileNotFoundError):
                 shutil.rmtree(work)
+
+
+def _name_beside(wanted: _Wanted, name: str) -> str:
+    """What a companion is called beside its image: its BIDS suffix takes that of the image."""
+    stem = re.sub(r"\.nii(\.gz)?$", "", wanted.path.name)
+    if name.startswith("image."):
+        return stem + name.removeprefix("image")
+    suffix = str(wanted.item.attributes.get("suffix", ""))
+    start = stem.removesuffix(suffix)
+    is_bids = start != stem and (not start or start.endswith("_"))
+    return (start if is_bids else f"{stem}_") + name
+
+
+def _is_same(part: Path, target: Path) -> bool:
+    """Whether a file is there already with this content."""
+    return target.is_file() and not target.is_symlink() and filecmp.cmp(part, target, shallow=False)
 
 
 def _write_text(path: Path, content: bytes, force: bool) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "local_error",
     "make_folder",
     "sync_files",
+    "take_name",
 ]
 
 
@@ -100,7 +101,7 @@ def atomic_file(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
-            _take_name(temporary, path, force)
+            take_name(temporary, path, force)
             sync_folder(path.parent)
         except OSError as exc:
             raise local_error(exc, path, "written") from exc
@@ -111,7 +112,16 @@ def atomic_file(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
         raise
 
 
-def _take_name(temporary: Path, path: Path, force: bool) -> None:
+def take_name(temporary: Path, path: Path, force: bool) -> None:
+    """Call a file `path`, over another one only by `force`.
+
+    Raises
+    ------
+    AlreadyExists
+        `path` exists and `force` is not given.
+    OSError
+        The disk reports an error.
+    """
     if force:
         temporary.replace(path)
         return

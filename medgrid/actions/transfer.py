@@ -28,7 +28,7 @@ __all__ = [
     "Uploads",
     "delete_bytes",
     "fetch_file",
-    "fetch_series",
+    "fetch_packed",
     "ignore_bad",
     "label",
     "nearest",
@@ -196,7 +196,7 @@ def fetch_file(
     _first_good(grid, item, replicas, use, on_bad, key)
 
 
-def fetch_series(
+def fetch_packed(
     grid: Grid,
     item: GridObject,
     replicas: Sequence[Replica],
@@ -205,7 +205,7 @@ def fetch_series(
     on_bad: OnBad = ignore_bad,
     advance: Callable[[int], None] = SILENT.advance,
 ) -> list[Path]:
-    """Make `folder`, unpack a series into it while it comes, and give the paths in order.
+    """Make `folder`, unpack a tar into it while it comes, and give the paths in order.
 
     Until this returns the bytes are not verified: nobody else may see `folder`. When it raises,
     there is no `folder`. Parameters and errors are those of `fetch_file`; what the disk says comes

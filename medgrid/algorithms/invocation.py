@@ -18,7 +18,7 @@ from medgrid.algorithms.template import (
     command_template,
 )
 from medgrid.errors import UsageError
-from medgrid.model import ObjectKind
+from medgrid.model import PACKED_SUFFIX, ObjectKind, is_tar
 
 __all__ = [
     "InputRef",
@@ -86,7 +86,8 @@ class Invocation:
     argv : tuple
         Arguments as `medgrid.workers.base.Launch` takes them.
     paths : mapping of role to relative paths
-        Where each input is staged; a DICOM series becomes a directory.
+        Where each input is staged; a DICOM series becomes a directory, and so does a volume that
+        has companions: it lies there beside them.
     unpack : frozenset of str
         Those of the paths whose bytes are a tar, unpacked into the directory of that name.
     texts : mapping of relative path to text
@@ -129,19 +130,15 @@ def compose(
     entries = {entry["id"]: entry for entry in descriptor["inputs"]}
     paths: dict[str, tuple[str, ...]] = {}
     unpack: set[str] = set()
+    values: dict[str, Value] = dict(typed)
     for role, refs in inputs.items():
         is_list = bool(entries[role].get("list"))
-        staged = [
-            _staged(role, number if is_list else None, ref) for number, ref in enumerate(refs, 1)
-        ]
+        staged = [_staged(role, at if is_list else None, ref) for at, ref in enumerate(refs, 1)]
         if staged:
-            paths[role] = tuple(staged)
-        unpack.update(
-            path for path, ref in zip(staged, refs, strict=True) if ref.kind is ObjectKind.SERIES
-        )
-    values: dict[str, Value] = dict(typed)
-    for role, staged_paths in paths.items():
-        values[role] = staged_paths if entries[role].get("list") else staged_paths[0]
+            paths[role] = tuple(one.path for one in staged)
+            named = tuple(one.named for one in staged)
+            values[role] = named if is_list else named[0]
+        unpack.update(one.path for one in staged if one.is_tar)
 
     outputs: list[Output] = []
     texts: dict[str, str] = {}
@@ -259,10 +256,22 @@ def _image(container: Mapping[str, Any] | None) -> str | None:
     return f"{scheme}://{host}/{image}" if host else f"{scheme}://{image}"
 
 
-def _staged(role: str, number: int | None, ref: InputRef) -> str:
+class _Staged(NamedTuple):
+    """Where the bytes of an input go, and what the program is told."""
+
+    path: str
+    named: str
+    is_tar: bool
+
+
+def _staged(role: str, number: int | None, ref: InputRef) -> _Staged:
     """Where an input lies; `number` is its place in a list, whose names may be alike."""
-    name = ref.filename.removesuffix(".tar") if ref.kind is ObjectKind.SERIES else ref.filename
-    return f"in/{role}/{name}" if number is None else f"in/{role}/{number:04d}/{name}"
+    folder = f"in/{role}" if number is None else f"in/{role}/{number:04d}"
+    if not is_tar(ref.kind, ref.filename):
+        path = f"{folder}/{ref.filename}"
+        return _Staged(path, path, is_tar=False)
+    path = f"{folder}/{ref.filename.removesuffix(PACKED_SUFFIX)}"
+    return _Staged(path if ref.kind is ObjectKind.SERIES else folder, path, is_tar=True)
 
 
 def _put(

@@ -46,6 +46,11 @@ class ScannedFile:
     object_id: ObjectId | None
     outcome: str
 
+    @property
+    def stamp(self) -> tuple[int, int, int]:
+        """What says that the file is still the one that was read."""
+        return self.size_bytes, self.mtime_ns, self.inode
+
 
 _NAMES = tuple(field.name for field in fields(ScannedFile))
 

@@ -32,6 +32,9 @@ def add(session: Session, file: Path, se: str | None) -> None:
     Prints NAME@VERSION. Adding the same again changes nothing; a change of the descriptor, of the
     code or of the lock file that the descriptor names needs a new tool-version.
 
+    What belongs to an input image lies beside it in the job's directory: image.json, image.bval and
+    image.bvec, events.tsv, physio.tsv.gz beside image.nii.gz. A DICOM series is a folder.
+
     \b
     medgrid algorithm add config/algorithms/similarity.json
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,7 +25,11 @@ __all__ = ["fetch"]
     required=True,
     help="Folder to write to; made when it is missing.",
 )
-@click.option("--packed", is_flag=True, help="Keep a series as one tar file.")
+@click.option(
+    "--packed",
+    is_flag=True,
+    help="Keep a series as one tar file, and an image with its companions.",
+)
 @click.option("--force", is_flag=True, help="Write over files that exist.")
 @pass_session
 def fetch(
@@ -38,8 +43,9 @@ def fetch(
     """Bring outputs of jobs, and objects by LFN, to a local folder; prints their paths.
 
     Outputs of job 42.7 go to DIR/42.7/, the last words of its stdout and stderr beside them; an LFN
-    goes to the same path below DIR. Every file is verified before it appears; one that is there
-    already with the same content is left as it is, another is not written over without --force.
+    goes to the same path below DIR, and the companions of an image (side-car, gradient tables,
+    events) lie beside it. Every file is verified before it appears; one that is there already with
+    the same content is left as it is, another is not written over without --force.
 
     Jobs that are not done are listed, and the exit code is 3. A warning names de-identified series
     that lack private numbers (GeometryComplete=no).
@@ -72,12 +78,14 @@ def fetch(
         lacking += one.lacking
         done += one.role is not None or one.source.startswith("/")
         if session.as_json:
-            document = {
+            document: dict[str, Any] = {
                 "path": str(one.path),
                 "source": one.source,
                 "role": one.role,
                 "size_bytes": one.size_bytes,
             }
+            if one.companions:
+                document["companions"] = [str(path) for path in one.companions]
             emit_json("fetched/1", document)
         else:
             emit_lines([str(one.path)])

@@ -15,10 +15,14 @@ from medgrid.cli.say import printable
 from medgrid.errors import PartlyDone
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from medgrid.actions.importing.doubts import Doubt
     from medgrid.actions.importing.drafts import Failure
     from medgrid.actions.importing.telling import Summary
     from medgrid.model import GridObject
+
+_FEW = 10
 
 
 @click.command("import")
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 )
 @click.option("--again", is_flag=True, help="Also read files that could not be imported before.")
 @click.option("--dry-run", is_flag=True, help="Say what would be imported, change nothing.")
+@click.option("-v", "--verbose", is_flag=True, help="Name all that is left out.")
 @pass_session
 def import_(
     session: Session,
@@ -53,16 +58,23 @@ def import_(
     team: tuple[str, ...],
     again: bool,
     dry_run: bool,
+    verbose: bool,
 ) -> None:
     """Bring DICOM and NIfTI images into the grid, and print the LFNs of what is new.
 
     Folders are searched to their ends. The instances of one DICOM series become one object; a NIfTI
-    file becomes one, described by its BIDS name and side-car. Patients get pseudonyms, and no
+    file becomes one with its companions: side-cars, gradient tables (.bval, .bvec), events, physio
+    and what else BIDS names beside it. Where these change or come later, the image gets a new
+    version. Patients get pseudonyms, and no
     metadata names them; the original bytes are kept in the object alone. Files unchanged since
     the last import are not read again. What cannot be imported is listed with its reason, the
     rest goes in (exit status 3); unchanged, it is counted alone the next time, until --again. An
     instance that the grid has otherwise, from a file that was not whole yet, say, is refused with
     the LFN: when the new one is right, remove that with 'medgrid rm', and import with --again.
+
+    What is neither an image nor a companion of one is left out: up to ten are named, more are
+    counted and named by --verbose or --json. A companion that does not fit its image (b-values of
+    another number than its volumes, say) goes in with a warning (exit status 3).
 
     Where images of one patient differ in sex, birth date or age, or two patients have one series,
     a warning says so (exit status 3): two people may have become one patient, or one person two.
@@ -73,15 +85,20 @@ def import_(
     request = ImportRequest(
         paths, LFN(to), se, issuer, nifti, keep_names, jobs or 0, dry_run, again, team
     )
-    telling = _Telling(session)
+    telling = _Telling(session, verbose)
     summary = import_images(
         session.open_grid(), request, telling, progress(session, "reading headers")
     )
-    _print_summary(session, summary, dry_run)
+    _print_summary(session, summary, telling.few, dry_run)
     if summary.failed:
         raise PartlyDone(
             f"{_count(summary.failed, 'file')} could not be imported",
             hint="the reasons stand above",
+        )
+    if summary.warnings:
+        raise PartlyDone(
+            f"{_count(summary.warnings, 'companion')} may be wrong",
+            hint="the warnings stand above; all images are in the grid",
         )
     if summary.doubts:
         raise PartlyDone(
@@ -91,26 +108,46 @@ def import_(
 
 
 class _Telling:
-    """Prints what is new on stdout, and what failed on stderr."""
+    """Prints what is new on stdout, and what failed on stderr.
 
-    def __init__(self, session: Session) -> None:
+    `few` holds what was left out and is not named yet, as long as it is little.
+    """
+
+    def __init__(self, session: Session, verbose: bool) -> None:
+        self.few: list[tuple[str, str]] = []
         self._session = session
+        self._is_verbose = verbose
 
-    def new(self, item: GridObject) -> None:
+    def new(self, item: GridObject, files: Sequence[str]) -> None:
         if not self._session.as_json:
             emit_lines([str(item.lfn)])
             return
-        emit_json(
-            "import/1",
-            {
-                "lfn": item.lfn,
-                "id": item.id or None,
-                "kind": item.kind,
-                "size_bytes": item.size_bytes,
-                "sha256": item.sha256 or None,
-                "attributes": dict(item.attributes),
-            },
-        )
+        document: dict[str, Any] = {
+            "lfn": item.lfn,
+            "id": item.id or None,
+            "kind": item.kind,
+            "size_bytes": item.size_bytes,
+            "sha256": item.sha256 or None,
+            "attributes": dict(item.attributes),
+        }
+        if item.kind == "volume" and files:
+            document["files"] = [_shown(path) for path in files]
+        emit_json("import/1", document)
+
+    def left_out(self, path: str, reason: str) -> None:
+        if self._session.as_json:
+            _json_err("import-left-out/1", {"path": _shown(path), "reason": reason})
+        elif self._is_verbose and not self._session.quiet:
+            _say(f"left out: {_shown(path)}: {reason}")
+        elif len(self.few) <= _FEW:
+            self.few.append((path, reason))
+
+    def warned(self, failure: Failure) -> None:
+        path = _shown(failure.path)
+        if not self._session.as_json:
+            warn(self._session, f"{path}: {failure.reason}", is_trouble=True)
+            return
+        _json_err("import-warning/1", {"path": path, "reason": failure.reason})
 
     def failed(self, failure: Failure) -> None:
         path = _shown(failure.path)
@@ -137,7 +174,9 @@ def _say(line: str) -> None:
     sys.stderr.write(line + "\n")
 
 
-def _print_summary(session: Session, summary: Summary, dry_run: bool) -> None:
+def _print_summary(
+    session: Session, summary: Summary, few: Sequence[tuple[str, str]], dry_run: bool
+) -> None:
     if session.as_json:
         _json_err(
             "import-summary/1",
@@ -150,6 +189,7 @@ def _print_summary(session: Session, summary: Summary, dry_run: bool) -> None:
                 "known": summary.known,
                 "failed": summary.failed,
                 "failed_before": summary.failed_before,
+                "warnings": summary.warnings,
                 "doubts": summary.doubts,
                 "left_out": dict(summary.left_out),
             },
@@ -172,8 +212,12 @@ def _print_summary(session: Session, summary: Summary, dry_run: bool) -> None:
         if count:
             parts.append(f"{text}: {_count(count, 'file')}")
     _say("; ".join(parts))
+    if len(few) <= _FEW:
+        for path, reason in few:
+            _say(f"left out: {_shown(path)}: {reason}")
+        return
     for reason, count in sorted(summary.left_out.items()):
-        _say(f"left out: {_count(count, 'file')}: {reason}")
+        _say(f"left out: {_count(count, 'file')}: {reason} (--verbose names them)")
 
 
 def _count(count: int, what: str) -> str:

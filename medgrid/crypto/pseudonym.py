@@ -16,7 +16,7 @@ from medgrid.config import private_dir
 from medgrid.crypto.private_file import create_private, read_private
 from medgrid.errors import ConfigError
 
-__all__ = ["keyed_digest", "load_key", "neutral_label", "pseudonym"]
+__all__ = ["file_key", "keyed_digest", "load_key", "neutral_label", "pseudonym"]
 
 _KEY_FILE = "pseudonym.key"
 _KEY_BYTES = 32
@@ -82,3 +82,16 @@ def pseudonym(key: bytes, patient_id: str, issuer: str = "") -> str:
         Who gave the id; the same id from two issuers is two patients.
     """
     return "P-" + neutral_label(key, "patient", issuer, patient_id)
+
+
+def file_key(key: bytes, path: str) -> str:
+    """What a file that was imported is known by in the catalog: 32 hexadecimal digits.
+
+    Parameters
+    ----------
+    key : bytes
+        The grid's key.
+    path : str
+        Its real path, which may name a patient.
+    """
+    return keyed_digest(key, "file", path)[:16].hex()

@@ -15,7 +15,16 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["BIDS_NUMBERS", "BIDS_TEXTS", "CODES", "DATES", "FREE_TEXT", "NUMBERS", "UIDS"]
+__all__ = [
+    "BIDS_NUMBERS",
+    "BIDS_REFERENCES",
+    "BIDS_TEXTS",
+    "CODES",
+    "DATES",
+    "FREE_TEXT",
+    "NUMBERS",
+    "UIDS",
+]
 
 
 def _words(text: str) -> frozenset[str]:
@@ -171,3 +180,6 @@ BIDS_TEXTS: Final = _words(
     """
 )
 """Side-car fields that hold words and codes, not DICOM keywords."""
+
+BIDS_REFERENCES: Final = frozenset(("IntendedFor", "Sources", "RawSources"))
+"""Side-car fields that name other images of the subject."""

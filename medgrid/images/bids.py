@@ -1,4 +1,4 @@
-"""BIDS: what the name of a NIfTI file says, and the side-cars that describe it.
+"""BIDS: what the name of a NIfTI file says, and the files that belong to it.
 
 Source: Brain Imaging Data Structure 1.11, "File name structure" and "The Inheritance Principle".
 """
@@ -7,24 +7,34 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from medgrid.documents import MAX_BYTES, Unreadable, read_json, read_table
+from medgrid.images.pack import FileStamp
 
 __all__ = [
     "ENTITIES",
+    "SIDE_CAR",
     "BidsName",
+    "Companion",
     "Participant",
     "SideCar",
+    "companions",
+    "companions_above",
     "dataset_name",
     "dataset_root",
+    "may_be_companion",
     "participant",
     "side_car",
     "whole_dataset",
 ]
+
+SIDE_CAR = "image.json"
+"""What the side-car is called beside ``image.nii.gz``."""
 
 _MAX_LEVELS = 12
 _MAX_KEPT_BYTES = 64 * 1024  # of one of many files; what is made of it takes twenty times that
@@ -73,6 +83,25 @@ _DATATYPES = frozenset(
     anat func dwi fmap perf pet meg eeg ieeg emg beh micr nirs mrs motion phenotype
     """.split()  # noqa: SIM905
 )
+_GRADIENTS = ("bval", "bvec")
+_OF_ITS_SUFFIX = ("json", *_GRADIENTS, "tsv")
+_TABLES = ("json", "tsv", "tsv.gz")
+_TABLES_OF = {
+    "bold": ("events", "physio", "physioevents", "stim"),
+    "cbv": ("events", "physio", "physioevents", "stim"),
+    "asl": ("aslcontext", "events", "physio"),
+    "pet": ("blood", "events", "physio"),
+    "dwi": ("physio",),
+}
+"""Suffixes of the files that go with images of a suffix."""
+
+_RECORDINGS = frozenset(
+    """
+    cardiac respiratory pulse ppg ecg trigger eye1 eye2 eyetrack manual autosampler plasma
+    """.split()  # noqa: SIM905
+)
+"""Labels of recordings that may stand in a name: any other could say anything."""
+
 _MODALITIES = {"anat": "MR", "func": "MR", "dwi": "MR", "fmap": "MR", "perf": "MR", "pet": "PT"}
 
 
@@ -126,6 +155,17 @@ def _parse(name: str) -> _Parsed | None:
     pairs = [pair.split("-", 1) for pair in match[1].split("_") if pair]
     entities = dict(pairs)
     return _Parsed(entities, match[2]) if len(entities) == len(pairs) else None
+
+
+class Companion(NamedTuple):
+    """A file that belongs to an image; several side-cars may have one name.
+
+    `name` is what it is called beside ``image.nii.gz``: ``image.bval``, ``events.tsv``.
+    """
+
+    name: str
+    path: str
+    stamp: FileStamp
 
 
 @dataclass(slots=True)
@@ -182,32 +222,93 @@ def _is_dataset(folder: str, _at: tuple[int, int]) -> bool:
     return os.path.isfile(os.path.join(folder, "dataset_description.json"))
 
 
-def side_car(path: str, root: str | None) -> SideCar:
-    """Collect the side-cars of a NIfTI file.
+def may_be_companion(path: str) -> bool:
+    """Whether a file is called as one that may belong to an image."""
+    name = path.lower()
+    return name.endswith((".json", ".tsv", ".tsv.gz", ".bval", ".bvec", ".bvals", ".bvecs"))
+
+
+def companions(path: str, root: str | None) -> list[Companion]:
+    """Find the files that belong to a NIfTI file, by name; side-cars from the farthest one on.
+
+    Of other files the nearest counts; what is no regular file is passed over, but for side-cars:
+    an image must not be described by half of them.
 
     Parameters
     ----------
     path : str
         The NIfTI file.
     root : str, optional
-        Its dataset's folder; without one only the JSON file of the same name counts.
+        Its dataset's folder; without one only files of the same name count.
     """
-    found = SideCar()
     target = _parse(os.path.basename(path))
     if root is None or target is None:
-        beside = re.sub(r"\.nii(\.gz)?$", ".json", path, flags=re.IGNORECASE)
-        if beside != path and os.path.lexists(beside):
-            found.add(beside)
-        return found
-    for folder in _levels(root, os.path.dirname(path)):
-        applying = [
-            (len(car.entities), name)
-            for name, car in _side_cars_in(folder, _stamp(folder))
-            if car.suffix == target.suffix and car.entities.items() <= target.entities.items()
+        found = _of_one_name(path)
+    else:
+        found = [
+            (name, os.path.join(folder, file))
+            for folder in _levels(root, os.path.dirname(path))
+            for _, name, file in sorted(_applying(folder, target))
         ]
-        for _, name in sorted(applying):
-            found.add(os.path.join(folder, name))
-    return found
+    kept: dict[tuple[str, str], Companion] = {}
+    for name, file in found:
+        try:
+            at = os.lstat(file)
+        except OSError:
+            continue
+        is_side_car = name.endswith(".json")
+        key = name, file if is_side_car else ""
+        kept.pop(key, None)
+        if stat.S_ISREG(at.st_mode) or is_side_car:
+            kept[key] = Companion(name, file, FileStamp.of(at))
+    return sorted(kept.values(), key=lambda one: one.name)
+
+
+def _of_one_name(path: str) -> list[tuple[str, str]]:
+    stem = re.sub(r"\.nii(\.gz)?$", "", path, flags=re.IGNORECASE)
+    if stem == path:
+        return []
+    plural = [(f"image.{ending}", f"{stem}.{ending}s") for ending in _GRADIENTS]
+    return [*plural, *((f"image.{one}", f"{stem}.{one}") for one in ("json", *_GRADIENTS))]
+
+
+def _applying(folder: str, target: _Parsed) -> Iterator[tuple[int, str, str]]:
+    """Files of a folder that apply to an image: how many entities each has, its names."""
+    for file, one, ending in _described(folder, _stamp(folder)):
+        name, entities = f"image.{ending}", one.entities
+        if one.suffix in _TABLES_OF.get(target.suffix, ()) and ending in _TABLES:
+            entities = dict(entities)
+            recording = entities.pop("recording", "")
+            if recording and recording not in _RECORDINGS:
+                continue
+            name = f"recording-{recording}_" * bool(recording) + f"{one.suffix}.{ending}"
+        elif one.suffix != target.suffix or ending not in _OF_ITS_SUFFIX:
+            continue
+        if entities.items() <= target.entities.items():
+            yield len(one.entities), name, file
+
+
+def companions_above(path: str) -> list[str]:
+    """Files of the dataset around a file or folder that may apply to it, or to what is in it."""
+    if not os.path.isdir(path):
+        return [one.path for one in companions(path, dataset_root(path))]
+    root = dataset_root(os.path.join(path, "x"))
+    if root is None or root == path:
+        return []
+    return [
+        os.path.join(folder, name)
+        for folder in _levels(root, os.path.dirname(path))
+        for name, _, _ in _described(folder, _stamp(folder))
+    ]
+
+
+def side_car(found: Iterable[Companion]) -> SideCar:
+    """Read the side-cars among the companions of a NIfTI file."""
+    car = SideCar()
+    for one in found:
+        if one.name == SIDE_CAR:
+            car.add(one.path)
+    return car
 
 
 def _levels(root: str, folder: str) -> Iterator[str]:
@@ -229,12 +330,17 @@ def _stamp(path: str) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=256)
-def _side_cars_in(folder: str, _at: tuple[int, int]) -> tuple[tuple[str, _Parsed], ...]:
+def _described(folder: str, _at: tuple[int, int]) -> tuple[tuple[str, _Parsed, str], ...]:
+    """Files of a folder that may belong to images: name, what it says, its ending."""
     try:
-        names = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
+        names = [name for name in os.listdir(folder) if may_be_companion(name)]
     except OSError:
         return ()
-    return tuple((name, parsed) for name in names if (parsed := _parse(name)) is not None)
+    return tuple(
+        (name, parsed, name.partition(".")[2])
+        for name in names
+        if (parsed := _parse(name)) is not None
+    )
 
 
 def _read_json(path: str, at: tuple[int, int]) -> tuple[dict[str, Any], str]:

@@ -18,11 +18,13 @@ from typing import Any
 from medgrid.documents import Unreadable, read_file, read_json
 from medgrid.errors import ConfigError, MedgridError
 from medgrid.images import allowed
+from medgrid.images.bids import SIDE_CAR
+from medgrid.images.companions import json_bytes
 from medgrid.images.deidentify import keyed, number, scrubber_of
 from medgrid.images.dicom import full_header
 from medgrid.images.metadata import distinct
 from medgrid.images.nifti import clean_volume
-from medgrid.images.volume import side_car_attributes
+from medgrid.images.volume import clean_side_car, side_car_attributes
 from medgrid.model import VARIES, VARIES_WIDELY
 
 __all__ = ["Converted", "convert", "converter", "converter_version"]
@@ -40,13 +42,13 @@ class Converted:
     """One volume made of a series.
 
     `postfix` tells the volumes of one series apart (``""``, ``_e2``, ``_ph``); `path` is a gzipped
-    NIfTI file; `gradients` are the contents of its ``bval`` and ``bvec`` files.
+    NIfTI file; `companions` are the contents of the files beside it, by name (``image.bval``).
     """
 
     postfix: str
     path: Path
     attributes: dict[str, Any]
-    gradients: dict[str, bytes] = field(default_factory=dict)
+    companions: dict[str, bytes] = field(default_factory=dict)
 
 
 @cache
@@ -123,15 +125,18 @@ def convert(instances: Path, target: Path, known: Mapping[str, Any]) -> list[Con
         packed = path.with_name(f"{path.name}.gz")
         shape = clean_volume(path, packed)
         path.unlink()
-        said = keyed(side_car_attributes(_side_car(path.with_suffix(".json")), scrub), None)
+        fields = _side_car(path.with_suffix(".json"))
+        said = keyed(side_car_attributes(fields, scrub), None)
         of_series = {name: value for name, value in known.items() if name not in left_out}
         own = {name: value for name, value in said.items() if not isinstance(value, str)}
-        gradients = _gradients(path)
-        b_values = map(number, gradients.get("bval", b"").split())
+        beside = _gradients(path)
+        b_values = map(number, beside.get("image.bval", b"").split())
         own |= distinct("DiffusionBValue", (one for one in b_values if one is not None))
         attributes = said | of_series | own | shape  # dcm2niix alters texts
         postfix = path.stem.removeprefix(_STEM)
-        found.append(Converted(postfix, packed, attributes, gradients))
+        if clean := keyed(clean_side_car(fields, scrub), None):
+            beside[SIDE_CAR] = json_bytes(clean)
+        found.append(Converted(postfix, packed, attributes, beside))
     return found
 
 
@@ -149,5 +154,5 @@ def _gradients(volume: Path) -> dict[str, bytes]:
     for kind in ("bval", "bvec"):
         path = volume.with_suffix(f".{kind}")
         if path.is_file() and _NUMBERS.fullmatch(data := path.read_bytes()):
-            found[kind] = data
+            found[f"image.{kind}"] = data
     return found

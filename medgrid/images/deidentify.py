@@ -250,9 +250,11 @@ def keyed(attributes: Mapping[str, Any], keys: PatientKeys | None) -> Attributes
             found[name] = own if len(own) > 1 else own[0]
         else:
             del found[name]
-    for name in ENTITIES & found.keys():
+    for name in (ENTITIES | allowed.BIDS_REFERENCES) & found.keys():
         if keys is not None and isinstance(found[name], str):
             found[name] = keys.text(found[name])
+        elif keys is not None and isinstance(found[name], list):
+            found[name] = [keys.text(str(one)) for one in found[name]]
     return found
 
 

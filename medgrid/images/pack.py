@@ -1,4 +1,7 @@
-"""A series as one object: a tar of its instances, the same bytes for the same instances always."""
+"""Several files as one object: a tar of them, the same bytes for the same files always.
+
+A series is a tar of its instances, an image with companions one of the image and these.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import os
 import re
 import stat
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -18,12 +21,14 @@ __all__ = [
     "FileStamp",
     "Member",
     "PACKED_END",
+    "Part",
     "SERIES_FILENAME",
     "member_end",
     "member_head",
     "member_name",
     "open_unchanged",
     "pack",
+    "packed",
     "packed_size",
     "unpack",
 ]
@@ -125,19 +130,40 @@ def packed_size(sizes_bytes: Sequence[int]) -> int:
     return sum(_BLOCK + _padded(size) for size in sizes_bytes) + len(PACKED_END)
 
 
+class Part(NamedTuple):
+    """One file of a tar: what it is called there, its size, and what gives its bytes."""
+
+    name: str
+    size_bytes: int
+    chunks: Callable[[], Iterable[bytes]]
+
+    @classmethod
+    def of(cls, name: str, content: bytes) -> Part:
+        """A file whose content is here."""
+        return cls(name, len(content), lambda: (content,))
+
+
+def packed(parts: Iterable[Part]) -> Iterator[bytes]:
+    """Bytes of a tar of `parts`, in their order, without times and owners."""
+    for part in parts:
+        yield _head(part.name, part.size_bytes)
+        yield from part.chunks()
+        yield member_end(part.size_bytes)
+    yield PACKED_END
+
+
 def pack(members: Sequence[Member]) -> Iterator[bytes]:
-    """Bytes of a tar of `members`, in their order, under neutral names and without times.
+    """Bytes of a tar of `members`, in their order, under neutral names.
 
     Raises
     ------
     Changed
         A file is no more what its stamp says.
     """
-    for number, member in enumerate(members, start=1):
-        yield member_head(number, member.stamp.size_bytes)
-        yield from member.chunks()
-        yield member_end(member.stamp.size_bytes)
-    yield PACKED_END
+    return packed(
+        Part(member_name(number), member.stamp.size_bytes, member.chunks)
+        for number, member in enumerate(members, start=1)
+    )
 
 
 def member_name(number: int) -> str:
@@ -147,7 +173,11 @@ def member_name(number: int) -> str:
 
 def member_head(number: int, size_bytes: int) -> bytes:
     """What stands before the content of instance `number`, counted from 1."""
-    info = tarfile.TarInfo(member_name(number))
+    return _head(member_name(number), size_bytes)
+
+
+def _head(name: str, size_bytes: int) -> bytes:
+    info = tarfile.TarInfo(name)
     info.size = size_bytes
     info.mode = 0o644
     return info.tobuf(tarfile.GNU_FORMAT)  # which has no limit of size
@@ -184,7 +214,7 @@ def open_unchanged(path: str, stamp: FileStamp) -> io.FileIO:
 
 
 def unpack(chunks: Iterable[bytes], folder: Path) -> list[Path]:
-    """Write the members of a packed series into `folder`; give their paths, in order.
+    """Write the members of what `packed` made into `folder`; give their paths, in order.
 
     Only plain files with plain names are accepted: nothing can be written outside `folder`, nothing
     in it is replaced.
@@ -192,7 +222,7 @@ def unpack(chunks: Iterable[bytes], folder: Path) -> list[Path]:
     Parameters
     ----------
     chunks : iterable of bytes
-        The packed series; all of it is taken, so that an error at its end is not missed.
+        The tar; all of it is taken, so that an error at its end is not missed.
     folder : Path
 
     Raises
@@ -206,9 +236,7 @@ def unpack(chunks: Iterable[bytes], folder: Path) -> list[Path]:
         with tarfile.open(fileobj=source, mode="r|", bufsize=_CHUNK_BYTES) as tar:
             for info in tar:
                 if not info.isreg() or not _NAME.fullmatch(info.name):
-                    raise IntegrityError(
-                        "the packed series holds a member that is not a plain file"
-                    )
+                    raise IntegrityError("the packed files hold a member that is not a plain file")
                 content = tar.extractfile(info)
                 assert content is not None  # noqa: S101 - a regular file has content
                 path = folder / info.name
@@ -217,9 +245,7 @@ def unpack(chunks: Iterable[bytes], folder: Path) -> list[Path]:
                         target.write(chunk)
                 written.append(path)
     except (tarfile.TarError, FileExistsError, EOFError) as exc:
-        raise IntegrityError(
-            f"the packed series cannot be unpacked ({type(exc).__name__})"
-        ) from exc
+        raise IntegrityError(f"the packed files cannot be unpacked ({type(exc).__name__})") from exc
     while source.read(_CHUNK_BYTES):
         pass
     return written

@@ -99,7 +99,8 @@ def draw(path: Path, tiles: int = 16, *, equalise: bool = False) -> Preview:
     Parameters
     ----------
     path : Path
-        A DICOM file, a packed series or a NIfTI volume, plain or gzip; its content says which.
+        A DICOM file, a packed series or a NIfTI volume, plain or gzip, alone or packed with its
+        companions; its content says which.
     tiles : int
         Frames to show at most.
     equalise : bool
@@ -116,6 +117,8 @@ def draw(path: Path, tiles: int = 16, *, equalise: bool = False) -> Preview:
         with quiet_pydicom():
             if head[:2] == b"\x1f\x8b" or head[344:347] == b"n+1" or head[4:7] == b"n+2":
                 frames, total = _of_volume(path, head[:2] == b"\x1f\x8b", tiles)
+            elif head[257:262] == b"ustar" and head[:100].rstrip(b"\0").endswith((b".nii", b".gz")):
+                frames, total = _of_packed_volume(path, tiles)
             elif head[257:262] == b"ustar":
                 frames, total = _of_series(path, tiles)
             else:
@@ -141,10 +144,23 @@ def _spread(total: int, tiles: int) -> list[int]:
 
 
 def _of_volume(path: Path, is_gzip: bool, tiles: int) -> tuple[list[Any], int]:
+    with path.open("rb") as stream:
+        return _of_nifti(stream, is_gzip, tiles)
+
+
+def _of_packed_volume(path: Path, tiles: int) -> tuple[list[Any], int]:
+    with tarfile.open(path, "r:") as tar:
+        image = tar.next()
+        stream: Any = image and tar.extractfile(image)
+        assert image is not None and stream is not None  # noqa: S101 - it has a name
+        return _of_nifti(stream, image.name.endswith(".gz"), tiles)
+
+
+def _of_nifti(file: BinaryIO, is_gzip: bool, tiles: int) -> tuple[list[Any], int]:
     import nibabel
     import numpy as np
 
-    with gzip.open(path, "rb") if is_gzip else path.open("rb") as stream:
+    with gzip.open(file, "rb") if is_gzip else file as stream:
         data = stream.read(_MAX_BYTES)
     nifti: Any = nibabel
     kind = nifti.Nifti2Image if data[4:7] == b"n+2" else nifti.Nifti1Image

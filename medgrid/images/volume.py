@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 from medgrid.images import allowed
 from medgrid.images.bids import (
     BidsName,
+    Companion,
     Participant,
+    companions,
     dataset_name,
     dataset_root,
     participant,
@@ -30,13 +32,14 @@ from medgrid.images.nifti import geometry
 from medgrid.images.nominative import nominative_fields
 from medgrid.images.scrub import Scrubber
 
-__all__ = ["Volume", "long_words", "read_volume", "side_car_attributes"]
+__all__ = ["Volume", "clean_side_car", "long_words", "read_volume", "side_car_attributes"]
 
 _MS_FIELDS = frozenset(
     ("RepetitionTime", "EchoTime", "EchoTime1", "EchoTime2", "InversionTime", "ExposureTime")
 )
 _SAME = {"ManufacturersModelName": "ManufacturerModelName"}
 _MAX_VALUES = 64
+_MAX_LISTED = 65536  # numbers of one field of a side-car that goes with its image
 
 
 class Volume(NamedTuple):
@@ -47,9 +50,10 @@ class Volume(NamedTuple):
     but the file's name could be one. `problem` says why a side-car, or the
     table of participants, could not be read.
 
-    `nominative` is what names the patient (`medgrid.images.nominative`), to be sealed.
-    `attributes` hold the dates and UIDs of the side-car: `medgrid.images.deidentify.keyed` replaces
-    them before they go anywhere.
+    `nominative` is what names the patient (`medgrid.images.nominative`), to be sealed, and `words`
+    those that no companion may hold.
+    `attributes` and `side_car` hold the dates and UIDs of the side-car:
+    `medgrid.images.deidentify.keyed` replaces them before they go anywhere.
     """
 
     filename: str
@@ -61,6 +65,9 @@ class Volume(NamedTuple):
     attributes: dict[str, Any]
     problem: str
     nominative: dict[str, str]
+    words: tuple[str, ...]
+    side_car: dict[str, Any]  # what of it may be known, as it says it
+    companions: tuple[Companion, ...]
 
 
 def read_volume(path: str, descriptor: int, size_bytes: int, compressed: bool) -> Volume:
@@ -88,10 +95,12 @@ def read_volume(path: str, descriptor: int, size_bytes: int, compressed: bool) -
         shape = geometry(stream, size_bytes, compressed=compressed, whole=False)
     name = BidsName.parse(path)
     dataset = dataset_root(path) if name else None
-    car = side_car(path, dataset)
+    beside = companions(path, dataset)
+    car = side_car(beside)
     whose = _Whose.of(car.fields, name, dataset)
     scrub = Scrubber(whose.words)
-    attributes = shape | side_car_attributes(car.fields, scrub)
+    references = _references(car.fields, whose)
+    attributes = shape | side_car_attributes(car.fields, scrub) | references
     if name:
         attributes |= _entities(name, whose)
     known = participant(dataset, name.subject) if name and dataset else Participant()
@@ -106,6 +115,9 @@ def read_volume(path: str, descriptor: int, size_bytes: int, compressed: bool) -
         attributes=attributes,
         problem=car.problem or known.problem,
         nominative=nominative_fields(car.fields) | whose.ids,
+        words=whose.words,
+        side_car=clean_side_car(car.fields, scrub) | references,
+        companions=tuple(beside),
     )
 
 
@@ -172,8 +184,18 @@ def _label(name: BidsName | None, attributes: Mapping[str, Any], whose: _Whose) 
     return ""
 
 
+def clean_side_car(fields: Mapping[str, Any], scrub: Scrubber) -> dict[str, Any]:
+    """What of a side-car may be known, under its own names and in its own units."""
+    found: dict[str, Any] = {}
+    for field, value in fields.items():
+        clean = _clean(_SAME.get(field, field), value, scrub, _MAX_LISTED)
+        if clean is not None:
+            found[field] = clean
+    return found
+
+
 def side_car_attributes(fields: Mapping[str, Any], scrub: Scrubber) -> dict[str, Any]:
-    """What of a side-car may be known.
+    """What of a side-car may be known, as attributes.
 
     BIDS gives times in seconds; those that DICOM gives in ms become ms, so that one attribute has
     one unit.
@@ -181,7 +203,7 @@ def side_car_attributes(fields: Mapping[str, Any], scrub: Scrubber) -> dict[str,
     found: dict[str, Any] = {}
     for field, value in fields.items():
         name = _SAME.get(field, field)
-        clean = _clean(name, value, scrub)
+        clean = _clean(name, value, scrub, MAX_NUMBERS)
         if clean is None:
             continue
         if name in _MS_FIELDS and isinstance(clean, int | float):
@@ -202,16 +224,31 @@ def side_car_attributes(fields: Mapping[str, Any], scrub: Scrubber) -> dict[str,
     return found
 
 
-def _clean(name: str, value: Any, scrub: Scrubber) -> Any:
+def _clean(name: str, value: Any, scrub: Scrubber, most_numbers: int) -> Any:
     values = value if isinstance(value, list) else [value]
     known = allowed_value(name, [one for one in values if one is not None], scrub)
     if known is not None:
         return known
     clean: list[Any] = []
-    if name in allowed.BIDS_NUMBERS and len(values) <= MAX_NUMBERS:
+    if name in allowed.BIDS_NUMBERS and len(values) <= most_numbers:
         clean = [found for one in values if (found := number(one)) is not None]
     elif name in allowed.BIDS_TEXTS and len(values) <= _MAX_VALUES:
         clean = [clean_text(str(one), scrub) for one in values if not isinstance(one, list | dict)]
     if not any(one != "" for one in clean) or len(clean) != len(values):
         return None
     return clean if isinstance(value, list) else clean[0]
+
+
+def _references(fields: Mapping[str, Any], whose: _Whose) -> dict[str, Any]:
+    """Images of the same subject that a side-car names, as the grid calls them."""
+    scrub = Scrubber(long_words(whose.words))
+    found: dict[str, Any] = {}
+    for field in allowed.BIDS_REFERENCES & fields.keys():
+        value = fields[field]
+        names = [
+            BidsName.parse(str(one)) for one in (value if isinstance(value, list) else [value])
+        ]
+        inner = [(_session(name) + "/" + segment(name.label)).lstrip("/") for name in names if name]
+        if inner and len(inner) == len(names) <= _MAX_VALUES and not any(map(scrub.finds, inner)):
+            found[field] = inner
+    return found

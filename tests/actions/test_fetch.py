@@ -102,7 +102,7 @@ class TestLfns:
         data.put("/s", b"no tar at all" * 100, kind=ObjectKind.SERIES, filename="series.tar")
         ran = data.run("fetch", "/s", "--dir", out)
         assert ran.code == 6
-        assert ran.err.startswith("medgrid: error: the packed series cannot be unpacked")
+        assert ran.err.startswith("medgrid: error: the packed files cannot be unpacked")
         assert list(out.iterdir()) == []
 
     def test_nothing_is_written_over_but_by_force(self, data: DataGrid, out: Path) -> None:

@@ -49,6 +49,7 @@ def folder(tmp_path: Path) -> Path:
     for seed, subject in enumerate(SUBJECTS):
         write_nifti(root / f"sub-{subject}" / "anat" / f"sub-{subject}_T1w.nii.gz", seed=seed)
     write_nifti(root / "of_nobody.nii", seed=9)
+    write_json(root / "of_nobody.json", {"FlipAngle": 9})
     write_series(root / "dicom", 2)
     return root
 

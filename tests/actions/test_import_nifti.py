@@ -25,7 +25,7 @@ def test_a_series_gets_a_volume_and_its_derivation(bring: Importer, tmp_path: Pa
     assert volume == f"{series}.nii"
     objects = bring.grid.catalog.objects.get_many([series, volume])
     item = objects[volume]
-    assert (item.kind, item.filename) == (ObjectKind.VOLUME, "image.nii.gz")
+    assert (item.kind, item.filename) == (ObjectKind.VOLUME, "image.nii.gz.tar")
     assert item.attributes["PatientID"] == bring.patient()
     assert item.attributes["StudyDate"] == bring.day()
     assert item.attributes["NumberOfSlices"] == 4
@@ -42,7 +42,7 @@ def test_a_series_gets_a_volume_and_its_derivation(bring: Importer, tmp_path: Pa
         None,
     )
     assert len(bring.stored(item)) == item.stored_bytes
-    voxels = gzip.decompress(bring.content(item))
+    voxels = gzip.decompress(bring.parts(item)["image.nii.gz"])
     assert len(voxels) == 352 + 64 * 64 * 4 * 2
     assert list(bring.grid.settings.cache_dir.iterdir()) == []
 
@@ -57,7 +57,9 @@ def test_a_mosaic_is_what_dcm2niix_makes_of_the_original(bring: Importer, tmp_pa
     said = json.loads((tmp_path / "out" / "x.json").read_text())
     bring(tmp_path / "in", nifti=True)
     (_, item) = bring.new
-    found: Any = nibabel.nifti1.Nifti1Image.from_bytes(gzip.decompress(bring.content(item)))
+    parts = bring.parts(item)
+    assert list(parts) == ["image.nii.gz", "image.json"]
+    found: Any = nibabel.nifti1.Nifti1Image.from_bytes(gzip.decompress(parts["image.nii.gz"]))
     assert np.array_equal(found.dataobj, wanted.dataobj)
     assert np.array_equal(found.affine, wanted.affine)
     assert nibabel.aff2axcodes(found.affine) == ("L", "S", "A")
@@ -68,6 +70,7 @@ def test_a_mosaic_is_what_dcm2niix_makes_of_the_original(bring: Importer, tmp_pa
         "TotalReadoutTime",
     ):
         assert item.attributes[name] == said[name]
+        assert json.loads(parts["image.json"])[name] == said[name]
 
 
 def test_the_grid_gives_what_is_not_at_hand(bring: Importer, tmp_path: Path) -> None:

@@ -150,7 +150,10 @@ def test_a_volume_becomes_an_original_and_a_twin(bring: Importer, tmp_path: Path
     assert (twin.data_class, twin.original) == (DataClass.IMAGE, original.id)
     assert original.data_class is DataClass.NOMINATIVE
     assert twin.patient == original.patient == bring.patient()
-    assert bring.content(original) == source.read_bytes()
+    assert bring.parts(original) == {
+        "image.nii": source.read_bytes(),
+        "image.json": (folder / "a.json").read_bytes(),
+    }
     assert not any(b"Meier" in bring.stored(item) for item in (twin, original))
     voxels = gzip.decompress(bring.content(twin))
     assert b"Meier" not in voxels

@@ -27,6 +27,7 @@ from tests.algorithms.sample import minimal, with_inputs
 CONFIG = Path(__file__).parents[2] / "config" / "algorithms"
 VOLUME = InputRef("image.nii.gz", ObjectKind.VOLUME)
 SERIES = InputRef("series.tar", ObjectKind.SERIES)
+WITH_COMPANIONS = InputRef("image.nii.gz.tar", ObjectKind.VOLUME)
 
 
 def sample(name: str) -> dict[str, Any]:
@@ -74,6 +75,20 @@ def test_similarity() -> None:
     assert found.environment.kind == "python"
     assert "nibabel==5.3.3" in found.environment.requirements
     assert found.texts == {}
+
+
+def test_an_image_lies_beside_its_companions() -> None:
+    given = {"source": [WITH_COMPANIONS], "targets": [WITH_COMPANIONS, VOLUME]}
+    found = composed(sample("similarity"), given, {})
+    assert found.argv[3] == "in/source/image.nii.gz"
+    assert found.argv[-2:] == ("in/targets/0001/image.nii.gz", "in/targets/0002/image.nii.gz")
+    assert found.paths == {
+        "source": ("in/source",),
+        "targets": ("in/targets/0001", "in/targets/0002/image.nii.gz"),
+    }
+    assert found.unpack == {"in/source", "in/targets/0001"}
+    tar = InputRef("code.tar", ObjectKind.FILE)
+    assert composed(sample("checksum"), {"file": [tar]}, {}).unpack == set()
 
 
 def test_checksum_runs_through_a_shell() -> None:

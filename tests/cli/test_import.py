@@ -57,7 +57,7 @@ def test_broken_files_are_listed_and_the_rest_goes_in(grid_prompt: Prompt, tmp_p
             f"medgrid: error: {folder}/bad\\xe9.dcm: not a DICOM file",
             f"medgrid: error: {folder}/cut off\\n.dcm: ends within its pixel data",
             "new: 1 object from 1 file; failed: 2 files",
-            "left out: 1 file: no pixel data (Comprehensive SR Storage)",
+            f"left out: {folder}/test-SR.dcm: no pixel data (Comprehensive SR Storage)",
             "medgrid: error: 2 files could not be imported",
             "medgrid: hint: the reasons stand above",
         ]
@@ -89,6 +89,7 @@ def test_json(grid_prompt: Prompt, tmp_path: Path) -> None:
         "known": 0,
         "failed": 1,
         "failed_before": 0,
+        "warnings": 0,
         "doubts": 0,
         "left_out": {},
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +41,17 @@ def test_a_series_becomes_one_volume(tmp_path: Path, target: Path) -> None:
     }
     (found,) = convert(tmp_path / "in", target, known)
     assert found.postfix == ""
-    assert found.gradients == {}
+    assert list(found.companions) == ["image.json"]
     image: Any = nibabel.loadsave.load(found.path)
     assert image.shape == (64, 64, 5)
     content = gzip.decompress(found.path.read_bytes()) + repr(found.attributes).encode()
+    content += found.companions["image.json"]
     for word in (b"Zweistein", b"Albert", b"Elsewhere"):
         assert word not in content
     assert found.attributes["PatientID"] == "P-1"
     assert found.attributes["NumberOfSlices"] == 5
     assert found.attributes["EchoTime"] == 240.0
+    assert json.loads(found.companions["image.json"])["EchoTime"] == 0.24
     assert found.attributes["Manufacturer"] == "M"
     assert "NumberOfSeriesRelatedInstances" not in found.attributes
 

@@ -111,7 +111,7 @@ def test_other_tars_are_refused(tar: io.BytesIO, tmp_path: Path) -> None:
     folder.mkdir()
     with pytest.raises(IntegrityError) as caught:
         unpack([tar.getvalue()], folder)
-    assert caught.value.message == "the packed series holds a member that is not a plain file"
+    assert caught.value.message == "the packed files hold a member that is not a plain file"
     assert list(folder.iterdir()) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 

@@ -10,7 +10,7 @@ import PIL.Image
 import pydicom
 import pytest
 
-from medgrid.images.pack import FileStamp, Member, pack
+from medgrid.images.pack import FileStamp, Member, Part, pack, packed
 from medgrid.images.png import png
 from medgrid.images.preview import NoPreview, draw, preview
 from tests.lab.dicoms import encoded, instance, pydicom_file, write_series
@@ -61,6 +61,15 @@ def test_a_packed_series_is_shown(tmp_path: Path) -> None:
     found = draw(tar, tiles=3)
     assert (found.shown, found.total) == (3, 5)
     assert picture(found.png).size == (2 * 64 + 4, 2 * 64 + 4)
+
+
+@pytest.mark.parametrize("name", ["image.nii", "image.nii.gz"])
+def test_a_volume_with_companions_is_shown(tmp_path: Path, name: str) -> None:
+    path = write_nifti(tmp_path / name)
+    tar = tmp_path / "a.tar"
+    parts = [Part.of(name, path.read_bytes()), Part.of("image.json", b"{}")]
+    tar.write_bytes(b"".join(packed(parts)))
+    assert draw(tar) == draw(path)
 
 
 def test_gray_frames_beside_coloured_ones_are_shown_in_colour(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from medgrid.images.bids import BidsName, dataset_root, side_car
+from medgrid.images.bids import BidsName, companions, dataset_root, side_car
 from medgrid.images.volume import Volume, read_volume
 from tests.lab.niftis import write_bids, write_json, write_nifti
 
@@ -113,7 +113,7 @@ def test_a_side_car_beside_a_file_of_any_name_counts(tmp_path: Path) -> None:
         "PatientName": "Meier^Anna",
         "PatientBirthDate": "1950-01-01",
     }
-    assert "Meier" not in str(found._replace(nominative={}))
+    assert "Meier" not in str(found._replace(nominative={}, words=()))
     assert "StationName" not in found.attributes
 
 
@@ -208,6 +208,6 @@ def test_a_side_car_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
 def test_a_changed_side_car_is_read_again(tmp_path: Path) -> None:
     path = write_nifti(tmp_path / "x.nii")
     write_json(tmp_path / "x.json", {"FlipAngle": 9})
-    assert side_car(str(path), None).fields == {"FlipAngle": 9}
+    assert side_car(companions(str(path), None)).fields == {"FlipAngle": 9}
     write_json(tmp_path / "x.json", {"FlipAngle": 10, "EchoTime": 1})
-    assert side_car(str(path), None).fields == {"FlipAngle": 10, "EchoTime": 1}
+    assert side_car(companions(str(path), None)).fields == {"FlipAngle": 10, "EchoTime": 1}

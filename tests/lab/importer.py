@@ -6,7 +6,7 @@ import contextlib
 import io
 import shutil
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -36,9 +36,13 @@ class Importer:
     new: list[GridObject] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     doubts: list[Doubt] = field(default_factory=list)
+    warnings: list[Failure] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    files: dict[str, list[str]] = field(default_factory=dict)
 
     def __call__(self, *paths: Path, to: str = "/trial", **options: object) -> Summary:
         self.new, self.failures, self.doubts = [], [], []
+        self.warnings, self.left_out, self.files = [], [], {}
         listener = _Listener(self)
         request = ImportRequest([str(path) for path in paths], LFN(to), **options)  # type: ignore[arg-type]
         return import_images(self.grid, request, listener)
@@ -80,10 +84,14 @@ class Importer:
         replicas = self.grid.catalog.objects.replicas([item.id])[item.id]
         return read_small(self.grid, item, replicas)
 
+    def parts(self, item: GridObject) -> dict[str, bytes]:
+        """Files that an object is a tar of, by name."""
+        with tarfile.open(fileobj=io.BytesIO(self.content(item))) as tar:
+            return {info.name: tar.extractfile(info).read() for info in tar}  # type: ignore[union-attr]
+
     def members(self, item: GridObject) -> list[bytes]:
         """Content of the instances of a series."""
-        with tarfile.open(fileobj=io.BytesIO(self.content(item))) as tar:
-            return [tar.extractfile(info).read() for info in tar]  # type: ignore[union-attr]
+        return list(self.parts(item).values())
 
     @contextlib.contextmanager
     def acting_as(self, name: str) -> Iterator[Grid]:
@@ -111,8 +119,15 @@ class _Listener:
     def __init__(self, importer: Importer) -> None:
         self._importer = importer
 
-    def new(self, item: GridObject) -> None:
+    def new(self, item: GridObject, files: Sequence[str]) -> None:
         self._importer.new.append(item)
+        self._importer.files[str(item.lfn)] = list(files)
+
+    def left_out(self, path: str, reason: str) -> None:
+        self._importer.left_out.append((path, reason))
+
+    def warned(self, failure: Failure) -> None:
+        self._importer.warnings.append(failure)
 
     def failed(self, failure: Failure) -> None:
         self._importer.failures.append(failure)

@@ -10,6 +10,9 @@ from typing import Any
 import nibabel
 import numpy as np
 
+B_VALUES = b"0 1000 1000 2000\n"
+B_VECTORS = b"0 1 0 0\n0 0 1 0\n0 0 0 1\n"
+
 NIBABEL_FILES = Path(nibabel.__file__).parent / "tests" / "data"
 
 
@@ -64,3 +67,15 @@ def write_bids(root: Path) -> Path:
         {"FlipAngle": 80, "PatientName": "Meier^Anna", "SeriesDescription": "rest Meier"},
     )
     return root
+
+
+def write_dwi(root: Path) -> Path:
+    """Write a dataset of one diffusion image with gradients and inherited side-cars; gives it."""
+    folder = root / "sub-01" / "ses-pre" / "dwi"
+    image = write_nifti(folder / "sub-01_ses-pre_dwi.nii.gz", (4, 5, 6, 4))
+    write_json(root / "dataset_description.json", {"Name": "Trial", "BIDSVersion": "1.10.0"})
+    write_json(root / "dwi.json", {"EchoTime": 0.09, "FlipAngle": 90, "InstitutionName": "St E"})
+    write_json(folder / "sub-01_ses-pre_dwi.json", {"EchoTime": 0.08, "PatientName": "Meier^Anna"})
+    (folder / "sub-01_ses-pre_dwi.bval").write_bytes(B_VALUES)
+    (root / "sub-01" / "sub-01_dwi.bvec").write_bytes(B_VECTORS)
+    return image

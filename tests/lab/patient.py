@@ -242,6 +242,7 @@ def _write_bids(root: Path, canaries: Canaries) -> None:
     write(_gzipped(_nifti(canaries), canaries.word("name inside gzip"), canaries.word("comment")))
     fields: dict[str, Any] = {
         "EchoTime": 0.03,
+        "IntendedFor": f"ses-{day}/func/sub-{label}_ses-{day}_task-rest_bold.nii",
         "PatientName": canaries.name("the patient in a side-car"),
         "PatientID": canaries.word("id in a side-car"),
         "PatientBirthDate": canaries.date("birth date in a side-car"),
@@ -267,6 +268,7 @@ def _write_bids(root: Path, canaries: Canaries) -> None:
     plain = folder.parent / "func" / f"sub-{label}_ses-{day}_task-rest_bold.nii"
     plain.parent.mkdir()
     plain.write_bytes(_nifti(canaries))
+    _write_companions(plain.parent / f"sub-{label}_ses-{day}_task-rest", canaries)
     columns = {"participant_id": f"sub-{label}", "sex": "F", "age": "71"}
     for name in ("name", "address", "birth_date", "comment"):
         columns[name] = canaries.word(f"{name} of a participant")
@@ -283,6 +285,21 @@ def _write_bids(root: Path, canaries: Canaries) -> None:
         )
     )
     (root / "README").write_text(canaries.word("text of a README"))
+
+
+def _write_companions(stem: Path, canaries: Canaries) -> None:
+    rows = [
+        ["onset", "duration", "trial_type", canaries.word("name of a column"), "day"],
+        ["0.5", "1", "go", canaries.word("cell of a table"), canaries.date("day in a table")],
+        ["2", canaries.word("no number in a table"), f"go {canaries.word('trial type')}", "", ""],
+    ]
+    Path(f"{stem}_events.tsv").write_text("\n".join("\t".join(row) for row in rows) + "\n")
+    levels = {"trial_type": {"Levels": {"go": canaries.word("level of a table")}}}
+    Path(f"{stem}_events.json").write_text(json.dumps(levels))
+    recording = f"0.5\t{canaries.word('cell of a recording')}\n"
+    Path(f"{stem}_physio.tsv.gz").write_bytes(gzip.compress(recording.encode()))
+    columns = {"Columns": ["cardiac", canaries.word("column of a recording")]}
+    Path(f"{stem}_physio.json").write_text(json.dumps(columns))
 
 
 def _nifti(canaries: Canaries) -> bytes:

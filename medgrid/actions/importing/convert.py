@@ -10,16 +10,17 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from medgrid.actions.grid import Grid
 from medgrid.actions.held import is_packed
 from medgrid.actions.importing.drafts import group
+from medgrid.actions.importing.twins import VOLUME_FILENAME, beside_parts
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.scratch import scratch_folder
-from medgrid.actions.transfer import Uploads, fetch_series
+from medgrid.actions.transfer import Uploads, fetch_packed
 from medgrid.algorithms.descriptor import algorithm_digest
 from medgrid.catalog.attributes import GEOMETRY_COMPLETE
 from medgrid.catalog.objects import Registration
@@ -27,15 +28,24 @@ from medgrid.catalog.provenance import Derivation
 from medgrid.crypto.vault import Sealing, Whose
 from medgrid.errors import Denied, MedgridError
 from medgrid.images.convert import Converted, convert, converter, converter_version
+from medgrid.images.pack import Part, packed
 from medgrid.images.scan import scan
-from medgrid.model import LFN, Algorithm, GridObject, ObjectId, ObjectKind, Sha256, new_object_id
+from medgrid.model import (
+    LFN,
+    PACKED_SUFFIX,
+    Algorithm,
+    GridObject,
+    ObjectId,
+    ObjectKind,
+    Sha256,
+    new_object_id,
+)
 from medgrid.storage.base import read_chunks
 
 __all__ = ["convert_series"]
 
 _NAME = "dcm2niix"
 _WHOSE = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID")
-_INHERITED = (*_WHOSE, "StudyDate")
 
 
 def convert_series(
@@ -44,9 +54,10 @@ def convert_series(
     se: str,
     on_new: Callable[[GridObject], None],
     on_failed: Callable[[LFN, str], None],
+    on_empty: Callable[[LFN], None],
     progress: Progress = SILENT,
-) -> int:
-    """Convert series that were not converted yet; give how many of them make no volume.
+) -> None:
+    """Convert series that were not converted yet.
 
     Parameters
     ----------
@@ -61,6 +72,8 @@ def convert_series(
         Told of each new object.
     on_failed : callable
         Told of each series that could not be converted, and why.
+    on_empty : callable
+        Told of each series that makes no volume.
 
     Raises
     ------
@@ -73,11 +86,10 @@ def convert_series(
     made_from = grid.whole.provenance.made_from_many([item.id for item in named])
     series = [item for item in named if not any(map(_is_converter, made_from.get(item.id, ())))]
     if not series:
-        return 0
+        return
     grid.catalog.algorithms.add(program)
     originals = grid.whole.objects.by_ids([item.original for item in series if item.original])
     progress.total(len(series))
-    empty = 0
     for item in sorted(series, key=lambda one: str(one.lfn)):
         assert item.lfn is not None  # noqa: S101 - chosen above
         try:
@@ -90,10 +102,10 @@ def convert_series(
             continue
         finally:
             progress.advance()
-        empty += made == []
+        if made == []:
+            on_empty(item.lfn)
         for volume in made or ():
             on_new(volume)
-    return empty
 
 
 def _is_converter(made: Derivation) -> bool:
@@ -143,34 +155,31 @@ def _convert_one(
     names: list[Any] = [item.attributes.get(name) for name in _WHOSE]
     new: list[Registration] = []
     keys: list[Sealing] = []
-    outputs: dict[str, list[ObjectId]] = {}
     with scratch_folder(grid.settings) as folder, Uploads(grid) as uploads:
         known = {key: item.attributes[key] for key in item.attributes if key != GEOMETRY_COMPLETE}
         volumes = _volumes(grid, original, files, folder, known)
         ended_s = time.time()
-        for file in _files(lfn, volumes):
+        for volume in volumes:
             whose = Whose(item.data_class, item.patient, () if item.patient else (item.owner,))
-            sealed = uploads.seal(new_object_id(), se, file.chunks, whose)
-            place, version = _place(grid, file.name, earlier)
-            object_id = sealed.replica.object_id
+            sealed = uploads.seal(new_object_id(), se, _chunks(volume), whose)
+            place, version = _place(grid, f"{lfn}{volume.postfix}.nii", earlier)
             keys.append(sealed.sealing)
             made = GridObject(
-                id=object_id,
+                id=sealed.replica.object_id,
                 lfn=place,
                 version=version,
-                kind=ObjectKind.VOLUME if file.role == "volume" else ObjectKind.FILE,
-                filename=file.filename,
+                kind=ObjectKind.VOLUME,
+                filename=VOLUME_FILENAME + PACKED_SUFFIX * bool(volume.companions),
                 size_bytes=sealed.size_bytes,
                 sha256=sealed.replica.sha256,
                 created_s=ended_s,
-                attributes=file.attributes,
+                attributes=volume.attributes,
                 data_class=item.data_class,
                 owner=item.owner,
                 patient=item.patient,
                 digest=sealed.digest,
                 review=item.review,
             )
-            outputs.setdefault(file.role, []).append(object_id)
             new.append(Registration(made, (sealed.replica,), *names))
         grid.keep(keys)
         with grid.catalog.transaction():
@@ -184,7 +193,7 @@ def _convert_one(
                     algorithm=program.digest,
                     algorithm_label=str(program),
                     inputs={"series": [item.id], "original": [original.id]},
-                    outputs=outputs,
+                    outputs={"volume": [one.object.id for one in new]} if new else {},
                     started_s=started_s,
                     ended_s=ended_s,
                     exit_code=0,
@@ -205,7 +214,7 @@ def _volumes(
     if not _linked(grid, original, files, instances):
         replicas = grid.whole.objects.replicas([original.id])[original.id]
         try:
-            fetch_series(grid, original, replicas, instances)
+            fetch_packed(grid, original, replicas, instances)
         except Denied as exc:
             raise Denied(
                 f"{len(files)} of its files are here, and only the patient's care team can read "
@@ -227,30 +236,15 @@ def _linked(grid: Grid, original: GridObject, files: Sequence[str], folder: Path
     return True
 
 
-class _File(NamedTuple):
-    """One file that comes of a series."""
+def _chunks(volume: Converted) -> Iterator[bytes]:
+    """Bytes of a volume, with its companions when it has any."""
 
-    role: str
-    name: str  # the LFN it would have
-    filename: str
-    chunks: Iterable[bytes]
-    attributes: dict[str, Any]
+    def image() -> Iterator[bytes]:
+        with volume.path.open("rb") as stream:
+            yield from read_chunks(stream)
 
-
-def _files(lfn: LFN, volumes: Iterable[Converted]) -> Iterator[_File]:
-    for volume in volumes:
-        name = f"{lfn}{volume.postfix}"
-        yield _File(
-            "volume", f"{name}.nii", "image.nii.gz", _chunks(volume.path), volume.attributes
-        )
-        whose = {key: value for key, value in volume.attributes.items() if key in _INHERITED}
-        for kind, data in volume.gradients.items():
-            yield _File(kind, f"{name}.{kind}", f"image.{kind}", [data], whose)
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as stream:
-        yield from read_chunks(stream)
+    part = Part(VOLUME_FILENAME, volume.path.stat().st_size, image)
+    return packed([part, *beside_parts(volume.companions)]) if volume.companions else image()
 
 
 def _place(grid: Grid, name: str, earlier: set[ObjectId]) -> tuple[LFN, int]:

@@ -4,27 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from medgrid.actions.importing.twins import Pass, series_pass, volume_pass
+from medgrid.actions.importing.twins import (
+    Pass,
+    beside_parts,
+    packed_pass,
+    series_pass,
+    volume_pass,
+)
 from medgrid.catalog.scanned import SeriesName
-from medgrid.crypto.pseudonym import keyed_digest, neutral_label, pseudonym
+from medgrid.crypto.pseudonym import file_key, keyed_digest, neutral_label, pseudonym
+from medgrid.images.companions import Trouble, read_companions
 from medgrid.images.deidentify import first, id_words, keyed, label
 from medgrid.images.derive_series import SeriesPass
 from medgrid.images.dicom import SeriesKey, series_key
+from medgrid.images.metadata import distinct
 from medgrid.images.pack import (
     SERIES_FILENAME,
     Changed,
     FileStamp,
     Member,
+    Part,
     open_unchanged,
+    packed,
     packed_size,
 )
 from medgrid.images.patient import PatientKeys
 from medgrid.images.scan import Scanned
 from medgrid.images.scrub import Scrubber
 from medgrid.images.volume import Volume, long_words
-from medgrid.model import LFN, ObjectId, ObjectKind
+from medgrid.model import LFN, PACKED_SUFFIX, ObjectId, ObjectKind
 
 __all__ = [
     "Description",
@@ -99,7 +110,9 @@ class Draft:
     """An object to be made, the bytes as they came, and its de-identified twin.
 
     `read` makes a pass over its files, which gives both; `look` reads their headers only.
-    `described` is known when either is over. `files` are the files whose content it holds.
+    `described` is known when either is over. `files` are the files whose content it holds, and
+    `beside` their companions, which it holds, too, some of them `doubtful`; others are `refused`.
+    `content` gives the bytes of the original alone.
     `replaces` is the LFN it becomes a new version of, `base` the object that names it now.
     """
 
@@ -110,6 +123,10 @@ class Draft:
     read: Callable[[], Pass]
     look: Callable[[], None]
     described: Callable[[], Description]
+    content: Callable[[], Iterable[bytes]] = tuple
+    beside: Sequence[tuple[str, FileStamp]] = ()
+    doubtful: Sequence[Trouble] = ()
+    refused: Sequence[Trouble] = ()
     patient: str | None = None
     study_uid: str | None = None
     series_uid: str | None = None
@@ -119,7 +136,12 @@ class Draft:
 
     def forget(self) -> None:
         """Let go what was read, which is large, when all of it is known."""
-        del self.read, self.look, self.described
+        del self.read, self.look, self.described, self.content
+
+    @property
+    def all_files(self) -> list[tuple[str, FileStamp]]:
+        """Its files and their companions."""
+        return [*self.files, *self.beside]
 
     @property
     def series(self) -> SeriesName | None:
@@ -189,9 +211,13 @@ class Namer:
         """Label of a volume that nothing names, the same for the same content."""
         return f"volume-{neutral_label(self._key, 'volume', sha256)}"
 
+    def word(self, text: str) -> str:
+        """What stands for a word of a table that is not known, the same in the whole grid."""
+        return f"word-{neutral_label(self._key, 'word', text)}"
+
     def file_key(self, path: str) -> str:
         """What a file is known by in the catalog."""
-        return keyed_digest(self._key, "file", path)[:16].hex()
+        return file_key(self._key, path)
 
     def keys(self, patient: str) -> PatientKeys:
         """What stands for a patient's dates and UIDs."""
@@ -312,14 +338,34 @@ def series_draft(files: SeriesFiles, namer: Namer) -> Draft:
     )
 
 
-def volume_draft(file: Member, volume: Volume, namer: Namer, own_name: Sequence[str] = ()) -> Draft:
-    """Make the draft of a NIfTI file.
+def volume_draft(
+    file: Member,
+    volume: Volume,
+    namer: Namer,
+    own_name: Sequence[str],
+    cache: Path,
+) -> Draft:
+    """Make the draft of a NIfTI file and its companions.
 
-    `own_name` are folders and a label, for a volume that nothing else names.
+    Parameters
+    ----------
+    file : Member
+    volume : Volume
+    namer : Namer
+    own_name : sequence of str
+        Folders and a label, for a volume that nothing else names.
+    cache : Path
+        Folder for what is too large for memory.
+
+    Raises
+    ------
+    Changed
+        A companion is no more what it was when it was found.
     """
     patient = namer.of_volume(volume)
     keys = namer.keys(patient) if patient else None
-    attributes = keyed(volume.attributes, keys)
+    beside = read_companions(volume, keys, namer.word)
+    attributes = keyed(volume.attributes, keys) | distinct("DiffusionBValue", beside.b_values)
     session = namer.session(volume, keys)
     label = keys.text(volume.label) if keys else volume.label
     if session:
@@ -331,7 +377,7 @@ def volume_draft(file: Member, volume: Volume, namer: Namer, own_name: Sequence[
     if patient is not None:
         attributes["PatientID"] = patient
     description = Description(folder, label, attributes, volume.nominative)
-    return Draft(
+    draft = Draft(
         kind=ObjectKind.VOLUME,
         filename=volume.filename,
         size_bytes=file.stamp.size_bytes,
@@ -339,7 +385,23 @@ def volume_draft(file: Member, volume: Volume, namer: Namer, own_name: Sequence[
         read=lambda: volume_pass(file, attributes),
         look=lambda: None,
         described=lambda: description,
+        content=file.chunks,
+        doubtful=beside.doubtful,
+        refused=beside.refused,
         patient=patient,
         study_uid=attributes.get("StudyInstanceUID"),
         series_uid=attributes.get("SeriesInstanceUID"),
     )
+    if beside.originals:
+        parts = [
+            Part(volume.filename, file.stamp.size_bytes, file.chunks),
+            *beside_parts(beside.originals),
+        ]
+        draft.filename += PACKED_SUFFIX
+        draft.size_bytes = packed_size([one.size_bytes for one in parts])
+        draft.read = lambda: packed_pass(
+            file, volume.filename, attributes, beside.originals, beside.twins, cache
+        )
+        draft.content = lambda: packed(parts)
+        draft.beside = [(one.path, one.stamp) for one in beside.files]
+    return draft

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import PurePath
 
 from medgrid.actions.grid import Grid
+from medgrid.actions.importing.beside import Companions
 from medgrid.actions.importing.convert import convert_series
 from medgrid.actions.importing.doubts import Doubts, Facts, spelled
 from medgrid.actions.importing.drafts import (
@@ -31,6 +32,7 @@ from medgrid.actions.importing.writer import Names, Writer
 from medgrid.actions.patients import Patients
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.scratch import scratch_folder, sweep_scratch
+from medgrid.catalog.imported import Spot
 from medgrid.catalog.scanned import ScannedFile
 from medgrid.crypto.pseudonym import load_key
 from medgrid.errors import Denied, NotFound, UsageError
@@ -152,6 +154,7 @@ class _Import:
         self.namer = namer
         self.telling = Telling(grid, namer, listener, is_dry=request.dry_run)
         self.before: dict[str, ObjectId] = {}  # changed files -> object of their old content
+        self._companions = Companions(grid, namer, self.telling)
         self._files: dict[ObjectId, list[str]] = {}  # of originals that may be converted
         self._names = Names(grid)
         self._doubts = Doubts(grid, namer, self.telling.doubted)
@@ -169,6 +172,10 @@ class _Import:
 
     def run(self, roots: list[str], progress: Progress) -> None:
         files = list(self._changed(walk(roots, self._is_home())))
+        for path, root, held in self._companions.gaining(roots, files):
+            self.telling.summary.unchanged -= 1
+            self.before[path] = held
+            files.append((path, root))
         progress.total(len(files))
         images = list(self._read(files, progress))
         self.telling.flush()
@@ -183,21 +190,21 @@ class _Import:
                 self._would_be_new(draft)
         else:
             self._writer.write(drafts)
+        self._companions.leave_out(one.path for one in volumes)
         self.telling.flush()
 
     def convert(self, progress: Progress) -> None:
         """Make volumes of all series that were found."""
         progress.note("converting")
-        empty = convert_series(
+        convert_series(
             self.grid,
             self._files,
             self._writer.se,
             lambda item: self.telling.new(item, is_version=item.version > 1),
             lambda lfn, reason: self.telling.failed(Failure(lfn, reason)),
+            lambda lfn: self.telling.left_out(lfn, "series that makes no volume"),
             progress,
         )
-        if empty:
-            self.telling.summary.left_out["series that makes no volume"] += empty
 
     # -- looking -----------------------------------------------------------------------------------
 
@@ -218,19 +225,20 @@ class _Import:
                 elif entry.is_failure:
                     self.telling.failed(Failure(entry.path, entry.reason))
                 else:
-                    self.telling.summary.left_out[entry.reason] += 1
+                    self.telling.left_out(entry.path, entry.reason)
             if len(self.request.paths) > 1:
                 seen |= stamps.keys()
             self.telling.summary.files += len(stamps)
             known = self.grid.whole.scanned.known(stamps, self.grid.settings.user)
             for key, (entry, stamp) in stamps.items():
-                if not self._is_unchanged(entry.path, stamp, known.get(key)):
+                if not self._is_unchanged(entry, stamp, known.get(key)):
                     yield entry.path, entry.root
 
-    def _is_unchanged(self, path: str, stamp: FileStamp, before: ScannedFile | None) -> bool:
+    def _is_unchanged(self, entry: Entry, stamp: FileStamp, before: ScannedFile | None) -> bool:
+        path = entry.path
         if before is None:
             return False
-        if (before.size_bytes, before.mtime_ns, before.inode) != stamp:
+        if before.stamp != stamp:
             if before.object_id is not None:
                 self.before[path] = before.object_id
             return False
@@ -238,8 +246,17 @@ class _Import:
             self.telling.summary.unchanged += 1
             if before.object_id is not None:
                 self._holds(before.object_id, path)
+                self._companions.rest(path, entry.root, before.object_id)
             return True
-        return not self.request.again and self.telling.is_refused(before)
+        refused = None if self.request.again else self.telling.refused(before)
+        if refused is None:
+            return False
+        one = Scanned(path, entry.root, stamp, reason=refused.reason, is_lasting=False)
+        if refused.is_failure:
+            self.telling.summary.failed_before += 1
+        elif not self._companions.is_aside(one):
+            self.telling.left_out(path, refused.reason)
+        return True
 
     def _read(self, files: list[tuple[str, str]], progress: Progress) -> Iterator[Scanned]:
         """Scan files and give the images among them."""
@@ -247,13 +264,8 @@ class _Import:
             progress.advance()
             if not one.reason:
                 yield one
-                continue
-            if one.is_failure:
-                self.telling.failed(Failure(one.path, one.reason))
-            else:
-                self.telling.summary.left_out[one.reason] += 1
-            if one.is_lasting:
-                self.telling.refuse(one.path, one.stamp, one.reason, is_failure=one.is_failure)
+            elif not (one.is_lasting and self._companions.is_aside(one)):
+                self.telling.not_imported(one)
 
     # -- drafting ----------------------------------------------------------------------------------
 
@@ -304,7 +316,8 @@ class _Import:
                 yield draft
                 return
         self._holds(base, *(one.path for one in files.files))
-        self.telling.known(base, ((one.path, one.stamp) for one in files.files))
+        self.telling.summary.known += len(files.files)
+        self.telling.note(base, ((one.path, one.stamp) for one in files.files))
 
     def _volume(self, one: Scanned) -> Iterator[Draft]:
         assert one.volume is not None  # noqa: S101 - asked for volumes only
@@ -316,10 +329,11 @@ class _Import:
                     compressed = one.volume.filename.endswith(".gz")
                     geometry(stream, one.stamp.size_bytes, compressed=compressed)
             file = file.held()
-            draft = volume_draft(file, one.volume, self.namer, own_name)
+            cache = self.grid.settings.cache_dir
+            draft = volume_draft(file, one.volume, self.namer, own_name, cache)
             said = draft.described()
-            if not said.label and (file.content is not None or self.request.dry_run):
-                said = said._replace(label=self.namer.neutral(_sha256(file)))
+            if not said.label and (file.content or draft.beside or self.request.dry_run):
+                said = said._replace(label=self.namer.neutral(_sha256(file.chunks())))
                 draft.described = lambda: said
             if said.label and self._is_held(draft, said, file):
                 return
@@ -334,29 +348,39 @@ class _Import:
     def _is_held(self, draft: Draft, said: Description, file: Member) -> bool:
         """Whether the grid has a volume at its spot; else `draft` says what it replaces."""
         spot = self._writer.spot(draft, said.folder, said.label)
-        held = self.grid.whole.imported.held(spot, file.stamp.size_bytes)
-        known = held.get(self.grid.keyed(_sha256(file)) or "") if held else None
+        known = self._held(spot, draft.size_bytes, draft.content)
         if known is not None:
-            self._holds(known, file.path)
-            self.telling.known(known, [(file.path, file.stamp)])
+            self._is_known(known, draft)
+            self.telling.note(known, draft.all_files)
             return True
-        if (before := self.before.get(file.path)) is not None:
+        before = self.before.get(file.path)
+        if before is None and draft.beside:  # it may have come without them, from elsewhere
+            before = self._held(spot, file.stamp.size_bytes, file.chunks)
+        if before is not None:
             item = self.grid.whole.objects.by_ids([before]).get(before)
             numbered = re.escape(spot.lfn) + r"(-\d+)?" + re.escape(ORIGINAL_SUFFIX)
             if item is not None and re.fullmatch(numbered, item.lfn or ""):
                 draft.replaces, draft.base = item.lfn, before
         return False
 
+    def _held(
+        self, spot: Spot, size_bytes: int, content: Callable[[], Iterable[bytes]]
+    ) -> ObjectId | None:
+        """Original at a spot that holds this content."""
+        held = self.grid.whole.imported.held(spot, size_bytes)
+        return held.get(self.grid.keyed(_sha256(content())) or "") if held else None
+
     # -- what became of drafts ---------------------------------------------------------------------
 
     def _is_new(self, item: GridObject, draft: Draft) -> None:
         if draft.patient is not None:
             self._doubts.see(draft.patient, Facts.of(item.attributes))
+        files = self._companions.take(draft)
         self._holds(item.original or item.id, *(path for path, _ in draft.files))
-        self.telling.new(item, len(draft.files), is_version=draft.replaces is not None)
+        self.telling.new(item, files, draft.all_files, is_version=draft.replaces is not None)
 
     def _is_known(self, held: ObjectId, draft: Draft) -> None:
-        self.telling.summary.known += len(draft.files)
+        self.telling.summary.known += self._companions.take(draft)
         self._holds(held, *(path for path, _ in draft.files))
 
     def _would_be_new(self, draft: Draft) -> None:
@@ -391,9 +415,9 @@ class _Import:
             self._files.setdefault(object_id, []).extend(paths)
 
 
-def _sha256(file: Member) -> str:
+def _sha256(chunks: Iterable[bytes]) -> str:
     digest = hashlib.sha256()
-    for chunk in file.chunks():
+    for chunk in chunks:
         digest.update(chunk)
     return digest.hexdigest()
 

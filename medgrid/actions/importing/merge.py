@@ -16,7 +16,7 @@ from medgrid.actions.importing.drafts import (
     same_bytes,
     series_draft,
 )
-from medgrid.actions.transfer import fetch_series
+from medgrid.actions.transfer import fetch_packed
 from medgrid.errors import IntegrityError
 from medgrid.images.dicom import header_of
 from medgrid.images.pack import FileStamp
@@ -79,7 +79,7 @@ def merged_draft(
 def _unpacked(grid: Grid, base: GridObject, folder: Path) -> dict[str, Instance]:
     """Instances of a series the grid holds, by SOPInstanceUID."""
     replicas = grid.whole.objects.replicas([base.id])[base.id]
-    paths = fetch_series(grid, base, replicas, folder / "instances")
+    paths = fetch_packed(grid, base, replicas, folder / "instances")
     held: dict[str, Instance] = {}
     for path in paths:
         with path.open("rb") as stream:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from medgrid.actions.grid import Grid
 from medgrid.actions.importing.doubts import Doubt
@@ -13,30 +13,47 @@ from medgrid.actions.importing.drafts import Failure, Namer
 from medgrid.actions.importing.writer import remembered
 from medgrid.catalog.scanned import ScannedFile
 from medgrid.images.pack import FileStamp
+from medgrid.images.scan import Scanned
 from medgrid.model import GridObject, ObjectId
 
-__all__ = ["Listener", "Summary", "Telling"]
+__all__ = ["Listener", "Refused", "Summary", "Telling"]
 
 _MANY_NOTES = 2000
-_READER = "2"  # another one read files that this one refuses, or the other way round
+_READER = "3"  # another one read files that this one refuses, or the other way round
 
 
 class Listener(Protocol):
     """Who is told what happens, as it happens."""
 
-    def new(self, item: GridObject) -> None:
-        """An object is in the catalog; in a dry run, it would be."""
+    def new(self, item: GridObject, files: Sequence[str]) -> None:
+        """An object is in the catalog, with the content of files; in a dry run, it would be."""
 
     def failed(self, failure: Failure) -> None:
         """A file could not be imported."""
+
+    def left_out(self, path: str, reason: str) -> None:
+        """Something is no part of any image, or cannot become one, and that is no failure."""
+
+    def warned(self, failure: Failure) -> None:
+        """A companion of an image is not as it should be; the image is in the catalog."""
 
     def doubted(self, doubt: Doubt) -> None:
         """Two people may have become one patient, or one person two."""
 
 
+class Refused(NamedTuple):
+    """Why a file was not imported."""
+
+    reason: str
+    is_failure: bool
+
+
 @dataclass(slots=True)
 class Summary:
-    """What an import did; all counts but `new`, `doubts` and `versions` are files."""
+    """What an import did; all counts but `new`, `doubts` and `versions` are files.
+
+    Companions are files, too.
+    """
 
     files: int = 0
     imported: int = 0  # whose content is in a new object
@@ -46,6 +63,7 @@ class Summary:
     failed_before: int = 0  # told then, and not read again
     left_out: Counter[str] = field(default_factory=Counter)  # by reason
     new: int = 0  # objects
+    warnings: int = 0  # companions that do not fit their images
     doubts: int = 0  # whether patients are who they seem to be
     versions: int = 0  # objects that are a new version of an LFN
 
@@ -73,12 +91,29 @@ class Telling:
         self._is_dry = is_dry
         self._notes: list[ScannedFile] = []
 
-    def new(self, item: GridObject, files: int = 0, *, is_version: bool) -> None:
-        """An object is in the catalog, or would be, with the content of so many files."""
-        self.summary.imported += files
+    def new(
+        self,
+        item: GridObject,
+        count: int = 0,
+        files: Sequence[tuple[str, FileStamp]] = (),
+        *,
+        is_version: bool,
+    ) -> None:
+        """An object is in the catalog, or would be, with `files`; `count` of them are new."""
+        self.summary.imported += count
         self.summary.new += 1
         self.summary.versions += is_version
-        self._listener.new(item)
+        self._listener.new(item, [path for path, _ in files])
+
+    def left_out(self, path: str, reason: str) -> None:
+        """Something is not imported, and need not be."""
+        self.summary.left_out[reason] += 1
+        self._listener.left_out(path, reason)
+
+    def warned(self, failure: Failure) -> None:
+        """A companion is not as it should be."""
+        self.summary.warnings += 1
+        self._listener.warned(failure)
 
     def doubted(self, doubt: Doubt) -> None:
         """Patients may not be who they seem to be."""
@@ -95,10 +130,9 @@ class Telling:
         self.failed(Failure(path, reason))
         self.refuse(path, stamp, reason, is_failure=True)
 
-    def known(self, object_id: ObjectId, files: Iterable[tuple[str, FileStamp]]) -> None:
-        """The grid holds the content of these files."""
+    def note(self, object_id: ObjectId, files: Iterable[tuple[str, FileStamp]]) -> None:
+        """Remember that an object holds the content of files."""
         for path, stamp in files:
-            self.summary.known += 1
             self._note(remembered(self._namer.file_key(path), stamp, object_id))
 
     def refuse(
@@ -114,16 +148,23 @@ class Telling:
         outcome = f"{_READER} {'failed' if is_failure else 'left'} {reason}"
         self._note(remembered(self._namer.file_key(path), stamp, object_id, outcome))
 
-    def is_refused(self, before: ScannedFile) -> bool:
-        """Whether a file that is unchanged was refused by this reader; it is counted then."""
-        reader, is_failure, reason = before.outcome.split(" ", 2)
-        if reader != _READER:
-            return False
-        if is_failure == "failed":
-            self.summary.failed_before += 1
+    def not_imported(self, one: Scanned) -> None:
+        """A file could not be imported, or need not be; its reason says why."""
+        if one.is_failure:
+            self.failed(Failure(one.path, one.reason))
         else:
-            self.summary.left_out[reason] += 1
-        return True
+            self.left_out(one.path, one.reason)
+        if one.is_lasting:
+            self.refuse(one.path, one.stamp, one.reason, is_failure=one.is_failure)
+
+    def used(self, path: str, stamp: FileStamp) -> None:
+        """Remember a file that says something of images and is held by none."""
+        self._note(remembered(self._namer.file_key(path), stamp, None))
+
+    def refused(self, before: ScannedFile) -> Refused | None:
+        """Why a file that is unchanged was not imported; None when another reader said so."""
+        reader, outcome, reason = before.outcome.split(" ", 2)
+        return Refused(reason, outcome == "failed") if reader == _READER else None
 
     def flush(self) -> None:
         """Keep the notes in the catalog."""

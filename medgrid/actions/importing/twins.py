@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import Any, BinaryIO, cast
 
 from medgrid.catalog.attributes import GEOMETRY_COMPLETE
 from medgrid.images.derive import NoDerivative
 from medgrid.images.derive_series import SeriesPass
 from medgrid.images.nifti import VolumeDerivative
-from medgrid.images.pack import SERIES_FILENAME, Member
+from medgrid.images.pack import SERIES_FILENAME, Member, Part, packed
 from medgrid.images.review import volume_review_reason
-from medgrid.model import Review
+from medgrid.model import PACKED_SUFFIX, Review
+from medgrid.storage.base import read_chunks
 
-__all__ = ["ORIGINAL_SUFFIX", "NoDerivative", "Pass", "Piece", "series_pass", "volume_pass"]
+__all__ = [
+    "ORIGINAL_SUFFIX",
+    "VOLUME_FILENAME",
+    "NoDerivative",
+    "Pass",
+    "Piece",
+    "beside_parts",
+    "packed_pass",
+    "series_pass",
+    "volume_pass",
+]
 
 ORIGINAL_SUFFIX = ".original"
 """Ends the LFN of the bytes as they came; without it, that of their de-identified twin."""
@@ -22,7 +35,8 @@ ORIGINAL_SUFFIX = ".original"
 Piece = tuple[bytes, bytes | NoDerivative]
 """Bytes of an original and of its twin; NoDerivative says that there is no twin."""
 
-_VOLUME_FILENAME = "image.nii.gz"
+VOLUME_FILENAME = "image.nii.gz"
+_SPOOL_BYTES = 16 * 1024 * 1024  # in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,4 +78,56 @@ def volume_pass(file: Member, attributes: Mapping[str, Any]) -> Pass:
         yield b"", derived.end()
 
     review = Review.NEEDED if volume_review_reason(attributes) else Review.NONE
-    return Pass(_VOLUME_FILENAME, pieces, lambda: review)
+    return Pass(VOLUME_FILENAME, pieces, lambda: review)
+
+
+def packed_pass(
+    file: Member,
+    filename: str,
+    attributes: Mapping[str, Any],
+    originals: Mapping[str, bytes],
+    twins: Mapping[str, bytes],
+    cache: Path,
+) -> Pass:
+    """Do what `volume_pass` does with a file that has companions, and pack them with it.
+
+    Parameters
+    ----------
+    file : Member
+    filename : str
+        What it is called in its tar.
+    attributes : mapping
+        Its metadata.
+    originals, twins : mapping of str to bytes
+        Content of the companions by name.
+    cache : Path
+        Folder for a file without a name: a tar says how large the twin is before it comes.
+    """
+
+    def pieces() -> Iterator[Piece]:
+        with SpooledTemporaryFile(_SPOOL_BYTES, dir=str(cache)) as spooled:
+            spool = cast(BinaryIO, spooled)
+
+            def read() -> Iterator[bytes]:
+                derived = VolumeDerivative()
+                for chunk in file.chunks():
+                    spool.writelines(derived(chunk))
+                    yield chunk
+                spool.write(derived.end())
+
+            image = Part(filename, file.stamp.size_bytes, read)
+            for chunk in packed([image, *beside_parts(originals)]):
+                yield chunk, b""
+            size_bytes = spool.tell()
+            spool.seek(0)
+            twin = Part(VOLUME_FILENAME, size_bytes, lambda: read_chunks(spool))
+            clean = packed([twin, *beside_parts(twins)]) if twins else twin.chunks()
+            yield from ((b"", chunk) for chunk in clean)
+
+    made = volume_pass(file, attributes)
+    return replace(made, filename=VOLUME_FILENAME + PACKED_SUFFIX * bool(twins), pieces=pieces)
+
+
+def beside_parts(contents: Mapping[str, bytes]) -> list[Part]:
+    """Companions as they lie behind their image in a tar."""
+    return [Part.of(name, content) for name, content in sorted(contents.items())]

@@ -229,7 +229,7 @@ class Writer:
         done = Done()
         versions: list[Registration] = []
         firsts: list[Registration] = []
-        files: list[ScannedFile] = []
+        files: dict[str, ScannedFile] = {}
         series: dict[ObjectId, str] = {}
         with catalog.transaction():
             others = self._claim(stored)
@@ -255,14 +255,13 @@ class Writer:
                     done.new.append((made[-1][0], draft))
                     if draft.series_id:
                         series[object_id] = draft.series_id
-                files += [
-                    remembered(self.namer.file_key(path), stamp, object_id)
-                    for path, stamp in draft.files
-                ]
+                for path, stamp in draft.all_files:
+                    key = self.namer.file_key(path)
+                    files[key] = remembered(key, stamp, object_id)
             catalog.objects.register(firsts, uploaded=True)
             catalog.objects.register(versions, replace=True, uploaded=True)
             catalog.imported.note_series(series)
-            catalog.scanned.note(files, self.grid.settings.user)
+            catalog.scanned.note(list(files.values()), self.grid.settings.user)
         return done
 
     def _claim(self, stored: Sequence[Stored]) -> dict[ObjectId, ObjectId | None]:

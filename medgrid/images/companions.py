@@ -1,0 +1,267 @@
+"""Files that belong to an image: read within bounds, and what of them the twin has beside it.
+
+The original has them as they came. Of the twin's, gradient tables are numbers; a table keeps its
+numbers and known words, and has keyed codes for all other words, so that equal ones stay equal;
+a side-car is made anew of the fields that may be known.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from medgrid.documents import MAX_BYTES, Unreadable, read_json
+from medgrid.images.bids import SIDE_CAR, Companion
+from medgrid.images.deidentify import keyed, number
+from medgrid.images.pack import Member
+from medgrid.images.patient import PatientKeys
+from medgrid.images.scrub import Scrubber
+from medgrid.images.volume import Volume
+
+__all__ = ["Beside", "Trouble", "is_known", "json_bytes", "read_companions"]
+
+_MAX_FILE_BYTES: Final = 16 * 1024 * 1024
+_MAX_TABLE_BYTES: Final = 64 * 1024 * 1024  # of one that was compressed
+_MAX_LINE_BYTES: Final = 1024 * 1024
+_MAX_CELLS: Final = 8_000_000
+_MAX_NUMBER: Final = 1e7  # a day as one number is more, and so are seconds since 1970
+_MAX_GRADIENT: Final = 1e6
+_ID_DIGITS: Final = 4  # numbers of so many may be a patient's
+_NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_SMALL_NUMBERS: Final = re.compile(rb"(?:[+-]?\d{1,7}(?:\.\d*)?(?:\t|\r?\n|$))+")
+_COLOUR: Final = re.compile(r"#[0-9a-f]{6}", re.ASCII | re.IGNORECASE)
+_NO_VALUE: Final = "n/a"
+_WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+|[^A-Za-z\d]+")
+_SIGNS: Final = re.compile(r"[ _.,/+-]+")
+_KNOWN: Final = frozenset(
+    """
+    x y z abbreviation amplitude angle auditory average baseline blank blink block blood
+    break button cardiac catch cbf channel checkerboard choice class code color colour column
+    condition congruent contrast control correct count cross cue deltam difficulty direction
+    distractor down duration easy effect emotional end error event events eye face faces false
+    feedback file finger fixation flip foot fraction frequency go gain group hand hard high hit hold
+    house houses image images in incongruent incorrect index instruction interval iti jitter key
+    label left letter level listening load loss low match mapping mean memory metabolite miss
+    mismatch motion motor movement music name natural negative neutral no nogo noise norf novel
+    null number object objects odd off old on onset out outcome parent pause phase picture pictures
+    plasma position positive press probe pulse pupil question radioactivity rate rating reaction
+    reading recovery reference reject repeat respiratory response rest reward right run sample scan
+    scanner scene scenes score scrambled sentence session shape signal silence size slice sound
+    space speech speed standard start stim stimulus stop story subtraction switch tap tapping target
+    task test text time tone tongue trial trigger true two type unit up value velocity video view
+    viewing visual volume wait whole win word words yes zero
+    """.split()  # noqa: SIM905
+)
+"""Words that columns and cells of tables may hold; each names no person."""
+
+
+class Trouble(NamedTuple):
+    """What is wrong with a companion, in words that quote nothing of it."""
+
+    file: Companion
+    reason: str
+
+
+@dataclass(slots=True)
+class Beside:
+    """Companions of one image: content by name.
+
+    `originals` are as they came, `twins` what the twin has. `doubtful` are those to look at,
+    `refused` those that are left out.
+    """
+
+    originals: dict[str, bytes] = field(default_factory=dict)
+    twins: dict[str, bytes] = field(default_factory=dict)
+    files: list[Companion] = field(default_factory=list)
+    b_values: list[float] = field(default_factory=list)
+    doubtful: list[Trouble] = field(default_factory=list)
+    refused: list[Trouble] = field(default_factory=list)
+
+
+def read_companions(volume: Volume, keys: PatientKeys | None, code: Callable[[str], str]) -> Beside:
+    """Read the companions of a volume.
+
+    Parameters
+    ----------
+    volume : Volume
+    keys : PatientKeys, optional
+        Of its patient.
+    code : callable
+        What stands for words that are not known.
+
+    Raises
+    ------
+    Changed
+        One of them is no more what it was.
+    """
+    found = Beside()
+    several: dict[str, list[dict[str, Any]]] = {}
+    cells = _Cells(code, Scrubber(volume.words))
+    for one in volume.companions:
+        if one.stamp.size_bytes > _MAX_FILE_BYTES:
+            found.refused.append(
+                Trouble(one, f"larger than {_MAX_FILE_BYTES // 1024**2} MiB, and left out")
+            )
+            continue
+        content = b"".join(Member(one.path, one.stamp).chunks())
+        try:
+            if one.name.endswith(".json"):
+                fields = read_json(content)
+                if not isinstance(fields, dict):
+                    raise Unreadable("no JSON object")
+                several.setdefault(one.name, []).append(fields)
+            elif one.name.endswith((".bval", ".bvec")):
+                rows = _numbers(content)
+                found.twins[one.name] = content
+                _check_gradients(found, one, rows, int(volume.attributes["NumberOfTimepoints"]))
+            else:
+                is_packed = one.name.endswith(".gz")
+                found.twins[one.name] = _clean_table(content, cells, is_packed)
+        except ValueError as exc:
+            reason = f"stays with the original alone: {exc}"
+            found.doubtful.append(Trouble(one, reason))
+        found.originals[one.name] = content
+        found.files.append(one)
+    for name, many in several.items():
+        if len(many) > 1:
+            merged = {key: value for fields in many for key, value in fields.items()}
+            found.originals[name] = json_bytes(merged)
+        clean = keyed(volume.side_car, keys) if name == SIDE_CAR else cells.columns(many)
+        if clean:
+            found.twins[name] = json_bytes(clean)
+    return found
+
+
+def is_known(text: str) -> bool:
+    """Whether text consists of known words, and numbers that name nobody."""
+    return len(text) <= 64 and all(
+        part.lower() in _KNOWN or (part.isdigit() and len(part) < _ID_DIGITS)
+        for part in _WORD.findall(text)
+        if not _SIGNS.fullmatch(part)
+    )
+
+
+class _Cells:
+    """Cleans texts of tables, each once."""
+
+    def __init__(self, code: Callable[[str], str], scrub: Scrubber) -> None:
+        self._code = code
+        self._scrub = scrub
+        self._words: dict[str, str] = {}
+
+    def word(self, text: str) -> str:
+        """A name of a column, or a word in a cell."""
+        if text not in self._words:
+            self._words[text] = text if is_known(text) else self._code(text)
+        return self._words[text]
+
+    def cell(self, text: str, may_be_id: bool) -> str:
+        """A cell; numbers of a recording are no ids."""
+        text = text.strip()
+        if _NUMBER.fullmatch(text):
+            is_long = len(text) >= _ID_DIGITS and text.isdigit()
+            is_id = may_be_id and is_long and self._scrub.finds(text)
+            return text if abs(float(text)) < _MAX_NUMBER and not is_id else _NO_VALUE
+        if not text or text.lower() in (_NO_VALUE, "nan") or _COLOUR.fullmatch(text):
+            return text
+        return self.word(text)
+
+    def columns(self, side_cars: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """What may be known of the side-cars of a table."""
+        found: dict[str, Any] = {}
+        for fields in side_cars:
+            for name in ("SamplingFrequency", "StartTime"):
+                if (value := number(fields.get(name))) is not None:
+                    found[name] = value
+            names = fields.get("Columns")
+            if isinstance(names, list) and all(isinstance(one, str) for one in names):
+                found["Columns"] = [self.word(one) for one in names]
+        return found
+
+
+def _clean_table(data: bytes, cells: _Cells, is_packed: bool) -> bytes:
+    """A table without words that are not known; one that is compressed has no line of names.
+
+    Raises
+    ------
+    ValueError
+        It is damaged, or beyond the bounds.
+    """
+    target = io.BytesIO()
+    source: Any = gzip.GzipFile(fileobj=io.BytesIO(data)) if is_packed else io.BytesIO(data)
+    sink: Any = gzip.GzipFile("", "wb", 6, target, mtime=0) if is_packed else target
+    seen_bytes = seen_cells = 0
+    is_first = not is_packed
+    try:
+        while line := source.readline(_MAX_LINE_BYTES + 1):
+            seen_bytes += len(line)
+            seen_cells += line.count(b"\t") + 1
+            if len(line) > _MAX_LINE_BYTES or seen_bytes > _MAX_TABLE_BYTES:
+                raise ValueError("a line of it, or all of it, is too long")
+            if seen_cells > _MAX_CELLS:
+                raise ValueError(f"it has more than {_MAX_CELLS} cells")
+            if is_packed and _SMALL_NUMBERS.fullmatch(line):
+                sink.write(line)
+                continue
+            texts = line.decode("utf-8-sig", "replace").rstrip("\r\n").split("\t")
+            clean = [
+                cells.word(text.strip()) if is_first else cells.cell(text, not is_packed)
+                for text in texts
+            ]
+            is_first = False
+            sink.write(("\t".join(clean) + "\n").encode())
+    except (OSError, EOFError, zlib.error):
+        raise ValueError("compressed data are damaged") from None
+    if is_packed:
+        sink.close()
+    return target.getvalue()
+
+
+def _numbers(data: bytes) -> list[list[float]]:
+    """Rows of numbers.
+
+    Raises
+    ------
+    ValueError
+        It holds anything else.
+    """
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"larger than {MAX_BYTES // 1024**2} MiB")
+    rows: list[list[float]] = []
+    for line in data.decode("ascii", "replace").splitlines():
+        words = line.replace(",", " ").split()
+        if not all(_NUMBER.fullmatch(word) or word.lower() == "nan" for word in words):
+            raise ValueError("it holds something else than numbers")
+        if words:
+            rows.append([float(word) for word in words])
+    if any(abs(one) >= _MAX_GRADIENT for row in rows for one in row):
+        raise ValueError("it holds numbers that are no gradients")
+    return rows
+
+
+def _check_gradients(
+    found: Beside, one: Companion, rows: Sequence[Sequence[float]], volumes: int
+) -> None:
+    """Compare a gradient table with the volumes it is for, and note b-values."""
+    count = sum(map(len, rows))
+    if one.name.endswith(".bval"):
+        values = (number(value) for row in rows for value in row)
+        found.b_values = [value for value in values if value is not None]
+        expected, is_right = f"{volumes}", count == volumes
+    else:
+        shape = len(rows), {len(row) for row in rows}
+        expected, is_right = f"3 x {volumes}", shape in ((3, {volumes}), (volumes, {3}))
+    if not is_right:
+        reason = f"holds {count} numbers, expected {expected}, as its image has {volumes} volumes"
+        found.doubtful.append(Trouble(one, reason))
+
+
+def json_bytes(fields: Mapping[str, Any]) -> bytes:
+    """A side-car of these fields."""
+    return json.dumps(fields, indent=2).encode() + b"\n"

@@ -1,0 +1,150 @@
+"""What belongs to an image by its name, and what of it a de-identified image may have beside it."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+
+from medgrid.images.bids import companions, companions_above, dataset_root
+from medgrid.images.companions import Beside, is_known, read_companions
+from medgrid.images.volume import read_volume
+from tests.lab.niftis import write_json, write_nifti
+
+SMALL = 4096  # bounds of a test
+
+
+def names(image: Path) -> list[tuple[str, str]]:
+    """Companions of an image: what they are called beside it, and where they are."""
+    root = dataset_root(str(image))
+    top = root or str(image.parent)
+    return [(one.name, os.path.relpath(one.path, top)) for one in companions(str(image), root)]
+
+
+def read(image: Path) -> Beside:
+    with image.open("rb") as stream:
+        volume = read_volume(str(image), stream.fileno(), image.stat().st_size, compressed=False)
+    return read_companions(volume, None, lambda text: f"word-{len(text)}")
+
+
+def reasons(found: Beside) -> list[str]:
+    return [one.reason for one in (*found.doubtful, *found.refused)]
+
+
+def test_the_nearest_file_counts_and_all_side_cars(tmp_path: Path) -> None:
+    func = tmp_path / "sub-1" / "func"
+    image = write_nifti(func / "sub-1_task-x_run-2_bold.nii", (4, 5, 6, 3))
+    for path in (
+        *("task-x_bold.json", "task-y_bold.json", "bold.json", "task-x_events.tsv"),
+        *("sub-1/sub-1_task-x_events.tsv", "sub-1/sub-1_task-x_run-1_events.tsv"),
+        *("sub-1/func/sub-1_task-x_run-2_bold.json", "sub-1/func/sub-1_task-x_run-2_physio.tsv.gz"),
+        "sub-1/func/sub-1_task-x_run-2_recording-cardiac_physio.tsv.gz",
+        "sub-1/func/sub-1_task-x_run-2_recording-MrSmith_physio.tsv.gz",
+        "sub-1/func/sub-1_task-x_run-2_blood.tsv",
+        "sub-1/func/sub-1_task-x_run-2_bold.txt",
+    ):
+        (tmp_path / path).write_text("{}")
+    assert names(image) == [
+        ("events.tsv", "sub-1/sub-1_task-x_events.tsv"),
+        ("image.json", "bold.json"),
+        ("image.json", "task-x_bold.json"),
+        ("image.json", "sub-1/func/sub-1_task-x_run-2_bold.json"),
+        ("physio.tsv.gz", "sub-1/func/sub-1_task-x_run-2_physio.tsv.gz"),
+        (
+            "recording-cardiac_physio.tsv.gz",
+            "sub-1/func/sub-1_task-x_run-2_recording-cardiac_physio.tsv.gz",
+        ),
+    ]
+    above = {os.path.relpath(path, tmp_path) for path in companions_above(str(func))}
+    assert {"bold.json", "sub-1/sub-1_task-x_events.tsv"} <= above
+    assert not any("func" in path for path in above)
+
+
+@pytest.mark.parametrize(
+    ("image", "companion", "name"),
+    [
+        ("perf/sub-1_asl.nii", "perf/sub-1_aslcontext.tsv", "aslcontext.tsv"),
+        ("pet/sub-1_pet.nii", "pet/sub-1_recording-manual_blood.tsv", "recording-manual_blood.tsv"),
+        ("anat/sub-1_desc-x_dseg.nii", "anat/sub-1_desc-x_dseg.tsv", "image.tsv"),
+        ("dwi/sub-1_dir-AP_dwi.nii", "sub-1_dwi.bval", "image.bval"),
+    ],
+)
+def test_what_bids_names_beside_an_image(
+    tmp_path: Path, image: str, companion: str, name: str
+) -> None:
+    path = write_nifti(tmp_path / "sub-1" / image)
+    (tmp_path / "sub-1" / companion).write_text("x\n")
+    assert names(path) == [(name, f"sub-1/{companion}")]
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("go", True),
+        ("NoGo_left-2", True),
+        ("trialType", True),
+        ("Anna", False),
+        ("go Anna", False),
+        ("go Ünal", False),
+        ("run 4711", False),
+        ("20210304", False),
+        ("", True),
+    ],
+)
+def test_known_words(text: str, known: bool) -> None:
+    assert is_known(text) is known
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"no gzip", "stays with the original alone: compressed data are damaged"),
+        (
+            gzip.compress(b"1\n2\n")[:-4],
+            "stays with the original alone: compressed data are damaged",
+        ),
+        (
+            gzip.compress(b"1\t" * SMALL),
+            "stays with the original alone: a line of it, or all of it, is too long",
+        ),
+        (
+            gzip.compress(b"11.2500\n" * SMALL),
+            "stays with the original alone: a line of it, or all of it, is too long",
+        ),
+        (
+            gzip.compress(b"1\n" * (SMALL + 1)),
+            f"stays with the original alone: it has more than {SMALL} cells",
+        ),
+    ],
+    ids=["no gzip", "cut off", "one line", "long", "many cells"],
+)
+def test_a_recording_that_cannot_be_cleaned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, reason: str
+) -> None:
+    for name, bound in (("TABLE_BYTES", 4 * SMALL), ("LINE_BYTES", SMALL), ("CELLS", SMALL)):
+        monkeypatch.setattr(f"medgrid.images.companions._MAX_{name}", bound)
+    image = write_nifti(tmp_path / "sub-1" / "func" / "sub-1_task-x_bold.nii", (4, 5, 6, 3))
+    image.with_name("sub-1_task-x_physio.tsv.gz").write_bytes(content)
+    found = read(image)
+    assert found.originals == {"physio.tsv.gz": content}
+    assert (found.twins, reasons(found)) == ({}, [reason])
+
+
+def test_a_side_car_of_a_table_that_cannot_be_read(tmp_path: Path) -> None:
+    image = write_nifti(tmp_path / "sub-1" / "func" / "sub-1_task-x_bold.nii", (4, 5, 6, 3))
+    image.with_name("sub-1_task-x_events.json").write_text("[1]")
+    found = read(image)
+    assert reasons(found) == ["stays with the original alone: no JSON object"]
+    assert (list(found.originals), found.twins) == (["events.json"], {})
+
+
+def test_tables_of_dosing_and_labels(tmp_path: Path) -> None:
+    image = write_nifti(tmp_path / "sub-1" / "anat" / "sub-1_dseg.nii")
+    image.with_suffix(".tsv").write_text("index\tname\tcolor\n3\tWhite-Matter\t#ff00aa\n")
+    assert read(image).twins == {"image.tsv": b"index\tname\tcolor\n3\tword-12\t#ff00aa\n"}
+    pet = write_nifti(tmp_path / "sub-1" / "pet" / "sub-1_pet.nii")
+    pet.with_name("sub-1_blood.tsv").write_text("time\tplasma_radioactivity\n1e2\tNaN\n")
+    write_json(pet.with_name("sub-1_blood.json"), {"time": {"Units": "s"}})
+    assert read(pet).twins == {"blood.tsv": b"time\tplasma_radioactivity\n1e2\tNaN\n"}
