@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from medgrid.actions.outcome import Failure
 from medgrid.actions.transfer import delete_bytes
 from medgrid.catalog.objects import ObjectStore
 from medgrid.catalog.provenance import Derivation
+from medgrid.crypto.pseudonym import file_key, load_key
 from medgrid.errors import NotFound, UsageError
 from medgrid.model import LFN, GridObject, ObjectId, Replica
 
@@ -22,6 +24,7 @@ __all__ = [
     "list_folder",
     "move",
     "named",
+    "of_file",
     "remove",
 ]
 
@@ -106,6 +109,27 @@ def facts(grid: Grid, lfn: LFN, version: int | None = None) -> Facts:
         tuple(catalog.provenance.made_from(item.id)),
         original,
     )
+
+
+def of_file(grid: Grid, path: str) -> LFN:
+    """LFN of what was imported from a file of this host, by this user with this home's key.
+
+    Raises
+    ------
+    NotFound
+        Nothing was, or it has no LFN any more.
+    """
+    key = file_key(load_key(grid.settings.keys_dir), os.path.realpath(path))
+    before = grid.whole.scanned.known([key], grid.settings.user).get(key)
+    held = before.object_id if before and before.object_id and not before.outcome else None
+    objects = grid.catalog.objects
+    seen = [*objects.twins([held]), *objects.by_ids([held]).values()] if held else []
+    lfns = [one.lfn for one in seen if one.lfn is not None]
+    if not lfns:
+        raise NotFound(
+            f"no object that you see was imported from {path}", hint="import it, or its folder"
+        )
+    return lfns[0]
 
 
 def move(grid: Grid, source: str, target: str) -> list[tuple[LFN, LFN]]:

@@ -52,15 +52,23 @@ def _entry(entry: Entry) -> Mapping[str, Any]:
 @click.argument("lfns", nargs=-1, metavar="[LFN]...")
 @input_option("LFNs")
 @click.option("--version", type=click.IntRange(1), help="An older content of the LFN.")
+@click.option(
+    "--file", "files", multiple=True, metavar="PATH", help="What you imported from a file; repeat."
+)
 @pass_session
 def stat(
-    session: Session, lfns: tuple[str, ...], input_file: str | None, version: int | None
+    session: Session,
+    lfns: tuple[str, ...],
+    input_file: str | None,
+    version: int | None,
+    files: tuple[str, ...],
 ) -> None:
     """Show all that is known of LFNs: object, metadata, copies, what made them and what from them.
 
-    LFNs come from the command line, '-i FILE' or stdin ('-').
+    LFNs come from the command line, '-i FILE' or stdin ('-'). The catalog has no names of files;
+    --file finds the object of one that this home's key and user imported.
     """
-    from medgrid.actions.lfn import facts
+    from medgrid.actions.lfn import facts, of_file
     from medgrid.actions.outcome import Failure
     from medgrid.errors import MedgridError
     from medgrid.model import LFN
@@ -68,9 +76,10 @@ def stat(
     grid = session.open_grid()
     failures: list[Failure] = []
     done = 0
-    for word in read_words(lfns, input_file, "LFN"):
+    words = read_words(lfns, input_file, "LFN", required=not files)
+    for word, is_file in [*((one, True) for one in files), *((one, False) for one in words)]:
         try:
-            found = facts(grid, LFN(word), version)
+            found = facts(grid, of_file(grid, word) if is_file else LFN(word), version)
         except MedgridError as error:
             failures.append(Failure(word, error))
             continue

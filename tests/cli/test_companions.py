@@ -59,3 +59,22 @@ def test_a_damaged_one_ends_an_import_with_3(grid_prompt: Prompt, tmp_path: Path
     assert f"medgrid: warning: {tmp_path}/x.bval: {reason}" in ran.err.splitlines()
     assert len(ran.lines) == 1
     assert grid_prompt("import", tmp_path, "--to", "/trial").code == 0
+
+
+def test_the_owner_finds_the_object_of_a_file(grid_prompt: Prompt, tmp_path: Path) -> None:
+    image = write_nifti(tmp_path / "in" / "b_left.nii.gz")
+    write_nifti(tmp_path / "in" / "a.nii.gz", seed=1)
+    companion = image.with_name("b_left.json")
+    companion.write_text("{}")
+    documents = grid_prompt.ok("import", tmp_path / "in", "--to", "/trial", "--json").documents
+    (lfn,) = (one["lfn"] for one in documents if str(image) in one["files"])
+    for file in (image, companion):
+        (found,) = grid_prompt.ok("stat", "--file", file, "--json").documents
+        assert found["lfn"] == lfn
+    (tmp_path / "other").touch()
+    ran = grid_prompt("stat", "--file", tmp_path / "other")
+    assert ran.code == 4
+    assert ran.err == (
+        f"medgrid: error: no object that you see was imported from {tmp_path}/other\n"
+        "medgrid: hint: import it, or its folder\n"
+    )
