@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from medgrid.actions.fetch import Fetched, fetch
+from medgrid.actions.lfn import move
 from medgrid.actions.transfer import ignore_bad
 from medgrid.images.nifti import geometry
 from medgrid.model import GridObject
@@ -177,6 +178,25 @@ def test_a_companion_that_changes_or_comes_late_makes_a_version(
     summary = bring(tmp_path / "in")
     assert (summary.new, summary.versions) == (1, 1), "a side-car higher up"
     assert bring.twin(lfn).attributes["EchoTime"] == 80
+
+
+def test_an_image_that_was_moved_gets_its_version_there(bring: Importer, tmp_path: Path) -> None:
+    image = write_nifti(tmp_path / "sub-01" / "dwi" / "sub-01_dwi.nii", (4, 5, 6, VOLUMES))
+    bring(tmp_path)
+    move(bring.grid, "/trial", "/moved")
+    image.with_suffix(".bval").write_bytes(B_VALUES)
+    summary = bring(tmp_path)
+    assert (summary.new, summary.versions) == (1, 1)
+    (lfn,) = bring.lfns
+    assert lfn.startswith("/moved/")
+    # whose it is, a side-car may say otherwise
+    write_json(image.with_suffix(".json"), {"FlipAngle": 9})
+    plain = write_nifti(tmp_path / "x.nii")
+    bring(tmp_path)
+    write_json(plain.with_suffix(".json"), {"PatientID": "PAT-4711"})
+    summary = bring(tmp_path)
+    assert (summary.new, summary.versions) == (1, 0)
+    assert bring.new[0].patient == bring.patient()
 
 
 def test_an_image_that_came_without_them_from_elsewhere(bring: Importer, tmp_path: Path) -> None:

@@ -154,6 +154,7 @@ class _Import:
         self.namer = namer
         self.telling = Telling(grid, namer, listener, is_dry=request.dry_run)
         self.before: dict[str, ObjectId] = {}  # changed files -> object of their old content
+        self._same: set[str] = set()  # those of them whose companions alone changed
         self._companions = Companions(grid, namer, self.telling)
         self._files: dict[ObjectId, list[str]] = {}  # of originals that may be converted
         self._names = Names(grid)
@@ -175,6 +176,7 @@ class _Import:
         for path, root, held in self._companions.gaining(roots, files):
             self.telling.summary.unchanged -= 1
             self.before[path] = held
+            self._same.add(path)
             files.append((path, root))
         progress.total(len(files))
         images = list(self._read(files, progress))
@@ -359,7 +361,9 @@ class _Import:
         if before is not None:
             item = self.grid.whole.objects.by_ids([before]).get(before)
             numbered = re.escape(spot.lfn) + r"(-\d+)?" + re.escape(ORIGINAL_SUFFIX)
-            if item is not None and re.fullmatch(numbered, item.lfn or ""):
+            if item is None or item.lfn is None or item.patient != draft.patient:
+                return False
+            if file.path in self._same or re.fullmatch(numbered, item.lfn):
                 draft.replaces, draft.base = item.lfn, before
         return False
 
