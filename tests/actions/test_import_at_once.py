@@ -127,9 +127,9 @@ def test_another_import_at_any_moment(bring: Importer, folder: Path, sample: Sam
         assert set(contents(grid).values()) == {1}
         assert sum(one.new for one in story.summaries) == OBJECTS // 2
         for one in story.summaries:
-            assert one.imported + one.known + one.unchanged == len(SUBJECTS) + 3
+            assert one.imported + one.known + one.unchanged == len(SUBJECTS) + 4
         sound(grid)
-        assert bring(folder).unchanged == len(SUBJECTS) + 3
+        assert bring(folder).unchanged == len(SUBJECTS) + 4
         empty(grid)
 
 
@@ -170,7 +170,7 @@ def test_who_is_second_is_told_that_it_is_there(
 ) -> None:
     with again(bring).grid as mine, again(bring).grid as other:
         told = at_once(Importer(mine), Importer(other), folder=folder, monkeypatch=monkeypatch)
-    files = len(SUBJECTS) + 3
+    files = len(SUBJECTS) + 4
     assert sorted((one.new, one.imported, one.known, one.failed) for one in told) == [
         (0, 0, files, 0),
         (OBJECTS // 2, files, 0, 0),

@@ -245,8 +245,8 @@ class _Import:
                 self.before[path] = before.object_id
             return False
         if not before.outcome:
-            self.telling.summary.unchanged += 1
-            if before.object_id is not None:
+            if before.object_id is not None:  # else it says something of a dataset
+                self.telling.summary.unchanged += 1
                 self._holds(before.object_id, path)
                 self._companions.rest(path, entry.root, before.object_id)
             return True
