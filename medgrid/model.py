@@ -17,6 +17,7 @@ from medgrid.errors import UsageError
 
 __all__ = [
     "LFN",
+    "ORIGINAL_SUFFIX",
     "JobId",
     "ObjectId",
     "new_object_id",
@@ -63,6 +64,10 @@ VARIES = "Varies"
 
 VARIES_WIDELY = "VariesWidely"
 """Attribute that names those of which they have more values than are kept."""
+
+
+ORIGINAL_SUFFIX = ".original"
+"""Ends the LFN of the bytes as they came; without it, that of their de-identified twin."""
 
 
 def new_object_id() -> ObjectId:

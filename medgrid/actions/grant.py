@@ -113,9 +113,23 @@ def _ends(grid: Grid, new: Sequence[Grant]) -> list[Ends]:
 
 
 def list_grants(grid: Grid, identity: str | None = None) -> list[Granted]:
-    """Grants that the user gave, got, or that are on data of their patients; ended ones too."""
+    """Grants that the user gave, got, or that are on data of their patients; ended ones too.
+
+    Of one that was handed on to new versions, the newest alone.
+    """
+    objects = grid.catalog.objects
     grants = grid.catalog.access.grants(identity)
-    items = grid.catalog.objects.by_ids({one.object_id for one in grants})
+    items = objects.by_ids({one.object_id for one in grants})
+    lfns = {one.id: one.lfn for one in items.values() if one.lfn is not None}
+    older = objects.version_lfns(items.keys() - lfns.keys())
+    handed_on = {_key(one, lfns[one.object_id]) for one in grants if one.object_id in lfns}
     return [
-        Granted(one, items[one.object_id].lfn if one.object_id in items else None) for one in grants
+        Granted(one, lfns.get(one.object_id))
+        for one in grants
+        if one.object_id not in older or _key(one, older[one.object_id]) not in handed_on
     ]
+
+
+def _key(one: Grant, lfn: LFN) -> tuple[str, str, str, str | None]:
+    """What tells the grants of an LFN apart."""
+    return lfn, one.identity, one.granted_by, one.dataset

@@ -15,7 +15,7 @@ from medgrid.crypto.keystore_values import GrantRow
 from medgrid.errors import Denied, IntegrityError, MedgridError, NotFound
 from medgrid.model import GridObject, ObjectId
 
-__all__ = ["Ends", "ends_of", "opened", "seal_grants"]
+__all__ = ["Ends", "ends_of", "follow_grants", "granted", "opened", "seal_grants"]
 
 Ends = Mapping[str, float]
 """Until when an object is granted, by identity; seconds since 1970."""
@@ -84,3 +84,18 @@ def seal_grants(grid: Grid, wanted: Sequence[tuple[GridObject, Ends]]) -> dict[s
     if rows:
         vault.store.put_grant_headers(rows)
     return refused
+
+
+def granted(grid: Grid, items: Iterable[GridObject]) -> dict[ObjectId, dict[str, float]]:
+    """To whom objects are granted now, and until when."""
+    return ends_of(grid.whole.access.grants(ids=[one.id for one in items]))
+
+
+def follow_grants(grid: Grid, item: GridObject, sealed: Ends) -> None:
+    """Follow grants that were given or taken back since an object's key was `sealed`."""
+    now = granted(grid, [item]).get(item.id, {})
+    for gone in sealed.keys() - now.keys():
+        grid.vault.store.drop_grants(gone, [item.key_id])
+    new = {name: end_s for name, end_s in now.items() if sealed.get(name) != end_s}
+    if new:
+        seal_grants(grid, [(item, new)])

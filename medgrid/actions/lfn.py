@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from medgrid.actions.grid import Grid
 from medgrid.actions.outcome import Failure
 from medgrid.actions.transfer import delete_bytes
+from medgrid.catalog.attributes import TWIN_MISSING, TWIN_REMOVED
 from medgrid.catalog.objects import ObjectStore
 from medgrid.catalog.provenance import Derivation
 from medgrid.crypto.pseudonym import file_key, load_key
 from medgrid.errors import NotFound, UsageError
-from medgrid.model import LFN, GridObject, ObjectId, Replica
+from medgrid.model import LFN, ORIGINAL_SUFFIX, DataClass, GridObject, ObjectId, Replica
 
 __all__ = [
     "Entry",
@@ -44,7 +45,8 @@ class Facts:
 
     item: GridObject
     replicas: tuple[Replica, ...]
-    older: tuple[tuple[int, ObjectId], ...]
+    older: tuple[int, ...]  # versions
+    waiting: tuple[int, ...]  # versions that become what the LFN names when they are reviewed
     made_by: Derivation | None
     made_into: tuple[Derivation, ...]
     original: LFN | None = None  # whose de-identified twin it is, where one may see that
@@ -101,10 +103,13 @@ def facts(grid: Grid, lfn: LFN, version: int | None = None) -> Facts:
     if item.original is not None:
         seen = catalog.objects.by_ids([item.original]).get(item.original)
         original = seen.lfn if seen else None
+    current = catalog.objects.get_many([lfn]).get(lfn, item)
+    versions = [one for one, _ in catalog.objects.versions(lfn)]
     return Facts(
         item,
         tuple(catalog.objects.replicas([item.id])[item.id]),
-        tuple(catalog.objects.versions(lfn)),
+        tuple(one for one in versions if one < current.version),
+        tuple(one for one in versions if one > current.version),
         catalog.provenance.made_by(item.id),
         tuple(catalog.provenance.made_from(item.id)),
         original,
@@ -132,10 +137,11 @@ def of_file(grid: Grid, path: str) -> LFN:
     return lfns[0]
 
 
-def move(grid: Grid, source: str, target: str) -> list[tuple[LFN, LFN]]:
+def move(grid: Grid, source: str, target: str, *, only: bool = False) -> list[tuple[LFN, LFN]]:
     """Give an LFN, or all below a folder, another name; all or nothing.
 
-    A target that ends with ``/`` or is a folder keeps the last name of the source.
+    A target that ends with ``/`` or is a folder keeps the last name of the source. Original and
+    twin go together, unless `only` that which was named is meant.
 
     Returns
     -------
@@ -149,7 +155,7 @@ def move(grid: Grid, source: str, target: str) -> list[tuple[LFN, LFN]]:
     AlreadyExists
         A new name is taken.
     UsageError
-        A folder would go into itself.
+        A folder would go into itself, or an original get a name that is none.
     """
     objects = grid.catalog.objects
     old = as_folder(source)
@@ -161,6 +167,8 @@ def move(grid: Grid, source: str, target: str) -> list[tuple[LFN, LFN]]:
             new = LFN(f"{new.rstrip('/')}/{LFN(old).name}")
         if objects.exists(LFN(old)) and not source.endswith("/"):
             pairs = [(LFN(old), LFN(new))]
+            if not only:
+                pairs += _moved_along(objects, *pairs[0])
         else:
             if f"{new}/".startswith(f"{old}/"):
                 raise UsageError(f"{old} cannot go into itself")
@@ -169,13 +177,52 @@ def move(grid: Grid, source: str, target: str) -> list[tuple[LFN, LFN]]:
     return pairs
 
 
+def _moved_along(objects: ObjectStore, old: LFN, new: LFN) -> list[tuple[LFN, LFN]]:
+    """The other name of an image, and what it becomes."""
+    other = _others(objects, [old]).get(old)
+    if other is None:
+        return []
+    if not old.endswith(ORIGINAL_SUFFIX):
+        return [(other, LFN(new + ORIGINAL_SUFFIX))]
+    if not new.endswith(ORIGINAL_SUFFIX):
+        raise UsageError(
+            f"{old} has a twin, {other}: {new} does not end with {ORIGINAL_SUFFIX}",
+            hint=f"name the twin, or say --only to leave {other} where it is",
+        )
+    return [(other, LFN(new.removesuffix(ORIGINAL_SUFFIX)))]
+
+
+def _others(objects: ObjectStore, lfns: Iterable[LFN]) -> dict[LFN, LFN]:
+    """The originals of twins, and the twins of originals, that are called alike."""
+    pairs = {
+        lfn: LFN(lfn.removesuffix(ORIGINAL_SUFFIX))
+        if lfn.endswith(ORIGINAL_SUFFIX)
+        else LFN(lfn + ORIGINAL_SUFFIX)
+        for lfn in lfns
+    }
+    there = objects.get_many({*pairs, *pairs.values()})
+
+    def are_one(lfn: LFN, other: LFN) -> bool:
+        twin, original = sorted((lfn, other), key=len)
+        return (
+            lfn in there
+            and other in there
+            and there[twin].original is not None
+            and there[original].data_class is DataClass.NOMINATIVE
+        )
+
+    return {lfn: other for lfn, other in pairs.items() if are_one(lfn, other)}
+
+
 def is_folder(objects: ObjectStore, folder: str) -> bool:
     """Whether something lies below `folder`."""
     return not objects.exists(LFN(folder)) and objects.is_folder(folder)
 
 
-def named(grid: Grid, places: Sequence[str], *, recursive: bool) -> list[LFN]:
+def named(grid: Grid, places: Sequence[str], *, recursive: bool, only: bool = False) -> list[LFN]:
     """LFNs that `places` name, each once; folders stand for all below them when `recursive`.
+
+    The other name of an image, its original or its twin, is meant, too, unless `only` is given.
 
     Raises
     ------
@@ -202,11 +249,15 @@ def named(grid: Grid, places: Sequence[str], *, recursive: bool) -> list[LFN]:
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise NotFound(f"no LFN {missing[0]}{more}", hint="nothing was removed")
+    if not only:
+        found.update(dict.fromkeys(_others(objects, list(found)).values()))
     return list(found)
 
 
 def remove(grid: Grid, lfns: Sequence[LFN], *, force: bool = False) -> list[Failure]:
     """Remove LFNs, all or none, then their bytes; give the bytes that could not be deleted.
+
+    What an import brought is marked, so that the next one leaves it out.
 
     Raises
     ------
@@ -218,6 +269,7 @@ def remove(grid: Grid, lfns: Sequence[LFN], *, force: bool = False) -> list[Fail
         if not force:
             _refuse_needed(grid, lfns)
         keys = _keys(objects, lfns)
+        _mark(grid, lfns)
         gone = objects.remove_many(lfns)
     grid.forget_keys(keys)
     owners = {replica: lfn for lfn, replicas in gone.items() for replica in replicas}
@@ -225,6 +277,17 @@ def remove(grid: Grid, lfns: Sequence[LFN], *, force: bool = False) -> list[Fail
         Failure(f"bytes of {owners[replica]} at {replica.se}", error)
         for replica, error in delete_bytes(grid, owners).items()
     ]
+
+
+def _mark(grid: Grid, lfns: Collection[LFN]) -> None:
+    """Note what is removed of that which an import brought: originals, or twins alone."""
+    objects = grid.catalog.objects
+    gone = objects.get_many(lfns)
+    grid.catalog.removed.note([one.id for one in gone.values()])
+    originals = objects.by_ids({one.original for one in gone.values() if one.original is not None})
+    for original in originals.values():
+        if original.lfn is not None and original.lfn not in gone:
+            objects.set_attributes(original.id, {TWIN_MISSING: TWIN_REMOVED})
 
 
 def _keys(objects: ObjectStore, lfns: Sequence[LFN]) -> list[ObjectId]:

@@ -6,6 +6,7 @@ transaction makes everything known, or nothing.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.register_files import LocalFile, look_at
 from medgrid.actions.register_jobs import JobResult, results_of
 from medgrid.actions.transfer import OnBad, Sealed, Uploads, ignore_bad
+from medgrid.actions.versions import Loss, Succession
 from medgrid.catalog.attributes import check_name
 from medgrid.catalog.objects import Naming, Registration
 from medgrid.crypto.policy import Verb
@@ -122,6 +124,7 @@ def register(
     role: str | None = None,
     public: bool = False,
     on_bad: OnBad = ignore_bad,
+    on_lost: Callable[[Loss], None] = lambda _: None,
     progress: Progress = SILENT,
 ) -> tuple[list[Registered], list[Failure]]:
     """Register outputs of jobs (``42``, ``42.7``) and files of this host.
@@ -138,6 +141,8 @@ def register(
         Register only outputs of this role.
     public : bool
         The files are nobody's data: store them in the clear, for everybody to see.
+    on_lost : callable
+        Told of those who do not see a new version of what is granted to them.
 
     Returns
     -------
@@ -164,9 +169,15 @@ def register(
     home = target or (grid.default_se().name if files else "")
     whose = _whose(grid, meta, public)
     carrier = _Carrier(grid, on_bad, progress)
+    succession = Succession(grid)
     with Uploads(grid) as uploads:
         entries = carrier.store(uploads, files, home, meta, whose)
         copies = carrier.copy(uploads, results, target) if target else []
+        new = [
+            *(one.object for one in entries),
+            *(dataclasses.replace(one.item, lfn=one.lfn) for one in results),
+        ]
+        succession.prepare(new)
         with grid.catalog.transaction():
             objects = grid.catalog.objects
             objects.register(entries, replace, uploaded=True)
@@ -181,6 +192,9 @@ def register(
             )
             for copy in copies:
                 objects.add_replica(copy, uploaded=True)
+            succession.hand_on(grid.catalog, {one.id for one in new})
+    for loss in succession.settle():
+        on_lost(loss)
     done = [
         Registered(lfn, entry.object.id, str(file.path))
         for (lfn, file), entry in zip(files.items(), entries, strict=True)

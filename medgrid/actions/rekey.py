@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
-from medgrid.actions.grant_keys import Ends, ends_of, seal_grants
+from medgrid.actions.grant_keys import Ends, follow_grants, granted, seal_grants
 from medgrid.actions.grid import Grid
 from medgrid.actions.outcome import Failure
 from medgrid.actions.permission import choose, members_of, patients_allowed, sift
@@ -141,12 +141,12 @@ def _one(grid: Grid, item: GridObject, found: Rekeyed, warn: Callable[[str], Non
     key_id = new_object_id()
     with Uploads(grid) as uploads:
         new, failures = _bodies(grid, uploads, item, old, key_id, warn)
-        grants = _grants(grid, item)
+        grants: Ends = granted(grid, [item]).get(item.id, {})
         made = replace(item, rekeyed_as=key_id, sha256=new[0].sha256)
         found.left_out.update(seal_grants(grid, [(made, grants)]))
         vault.store.audit.append(Event("rekey", item.id, item.patient or "", f"as {key_id}"))
         objects.rekey(item, key_id, made.sha256, new)
-    _settle(grid, made, grants)
+    follow_grants(grid, made, grants)
     found.failures += failures
     _clear(grid, [made], found)
     return made
@@ -186,20 +186,6 @@ def _whose(grid: Grid, item: GridObject) -> Whose:
     """Who can open an object: the team of its patient, and those who have a key of their own."""
     known = grid.vault.store.readers([item.key_id]).get(item.key_id, [])
     return Whose(item.data_class, item.patient, tuple(one for one in known if one != RECOVERY))
-
-
-def _grants(grid: Grid, item: GridObject) -> Ends:
-    return ends_of(grid.whole.access.grants(ids=[item.id])).get(item.id, {})
-
-
-def _settle(grid: Grid, made: GridObject, sealed: Ends) -> None:
-    """Follow grants that were given or taken back while the object was encrypted."""
-    now = _grants(grid, made)
-    for gone in sealed.keys() - now.keys():
-        grid.vault.store.drop_grants(gone, [made.key_id])
-    new = {name: end_s for name, end_s in now.items() if sealed.get(name) != end_s}
-    if new:
-        seal_grants(grid, [(made, new)])
 
 
 def _clear(grid: Grid, items: Sequence[GridObject], found: Rekeyed) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from medgrid.actions.files import atomic_file
@@ -12,6 +12,7 @@ from medgrid.actions.outcome import Failure
 from medgrid.actions.permission import Chosen, choose, decide, sift
 from medgrid.actions.scratch import scratch_folder
 from medgrid.actions.transfer import fetch_file, label
+from medgrid.actions.versions import Loss, Succession
 from medgrid.catalog.query import parse
 from medgrid.crypto.audit_record import Event
 from medgrid.crypto.policy import Verb
@@ -35,10 +36,14 @@ class Picture:
 
 @dataclass(slots=True)
 class Judged:
-    """Objects that were released or rejected, and why others were not."""
+    """Objects that were released or rejected, and why others were not.
+
+    `losses` are those who do not see a version that waited and was released.
+    """
 
     items: list[GridObject] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
 
 
 def waiting(grid: Grid, words: Sequence[str] = ()) -> list[GridObject]:
@@ -47,8 +52,10 @@ def waiting(grid: Grid, words: Sequence[str] = ()) -> list[GridObject]:
         lfns = [LFN(word) for word in words]
     else:
         lfns = list(grid.catalog.objects.lfns(parse("review=needed")))
-    items = grid.catalog.objects.get_many(lfns)
-    found = [one for one in items.values() if one.review is Review.NEEDED]
+    objects = grid.catalog.objects
+    named = objects.get_many(lfns)
+    found = [one for one in named.values() if one.review is Review.NEEDED]
+    found += objects.waiting(lfns if words else None).values()
     mine = decide(grid, Verb.REVIEW, found)
     return sorted((one for one in found if mine[one.id]), key=label)
 
@@ -99,8 +106,9 @@ def pictures(
 def judge(grid: Grid, words: Sequence[str], verdict: Review, note: str = "") -> Judged:
     """Release objects, so that they can be granted, or hold them back.
 
-    Who held back what was released before takes its grants back: the key store gives nothing out
-    for them any more. The verdict is in the audit log.
+    A version that waited beside what its LFN names takes that place when it is released. Who holds
+    back what was released before takes back the grants of all its versions: the key store gives
+    nothing out for them any more. The verdict is in the audit log.
 
     Parameters
     ----------
@@ -127,12 +135,15 @@ def judge(grid: Grid, words: Sequence[str], verdict: Review, note: str = "") -> 
             found.items.append(item)
     if not found.items:
         return found
-    store, ids = grid.vault.store, [one.id for one in found.items]
+    store = grid.vault.store
+    if not releases:
+        found.items = _with_versions(grid, found.items)
+    ids = [one.id for one in found.items]
     what = "release-review" if releases else "reject-review"
     # said before it is done, so that nothing is released in silence
     store.audit.append(*(Event(what, one.id, one.patient or "", note) for one in found.items))
     if releases:
-        grid.catalog.objects.set_review(ids, verdict)
+        found.losses = _release(grid, found.items)
         return found
     with grid.catalog.transaction():
         grid.catalog.objects.set_review(ids, verdict)
@@ -142,7 +153,36 @@ def judge(grid: Grid, words: Sequence[str], verdict: Review, note: str = "") -> 
     return found
 
 
+def _release(grid: Grid, items: Sequence[GridObject]) -> list[Loss]:
+    """Release objects; those that wait beside what their LFNs name become what these name."""
+    objects = grid.catalog.objects
+    waits = objects.waiting(one.lfn for one in items if one.lfn is not None)
+    promoted = [one for one in items if one.lfn in waits and waits[one.lfn].id == one.id]
+    succession = Succession(grid)
+    if promoted:
+        grid.keys(promoted, "release")
+        succession.prepare(replace(one, review=Review.RELEASED) for one in promoted)
+    with grid.catalog.transaction():
+        objects.set_review([one.id for one in items], Review.RELEASED)
+        objects.promote([one.lfn for one in promoted if one.lfn is not None])
+        succession.hand_on(grid.catalog, {one.id for one in promoted})
+    return succession.settle()
+
+
+def _with_versions(grid: Grid, items: Sequence[GridObject]) -> list[GridObject]:
+    """Objects, and the other versions of what LFNs name."""
+    objects = grid.catalog.objects
+    chosen = {one.id for one in items}
+    named = objects.get_many(one.lfn for one in items if one.lfn is not None)
+    lfns = [lfn for lfn, one in named.items() if one.id in chosen]
+    ids = [one for many in objects.contents(lfns).values() for one in many]
+    return list({one.id: one for one in [*items, *objects.by_ids(ids).values()]}.values())
+
+
 def _choose(grid: Grid, words: Sequence[str]) -> Chosen:
+    """What LFNs name, or the version that waits for a look beside it."""
     chosen = choose(grid, words)
+    waits = grid.catalog.objects.waiting(one.lfn for one in chosen.items if one.lfn is not None)
+    chosen.items = [waits.get(one.lfn, one) if one.lfn else one for one in chosen.items]
     allowed = sift(grid, Verb.REVIEW, chosen.items)
     return Chosen(allowed.items, chosen.failures + allowed.failures)

@@ -63,7 +63,9 @@ def revoke(
     if words:
         chosen = choose(grid, words)
         found.failures = chosen.failures
-        ids = [one.id for one in chosen.items]
+        lfns = [one.lfn for one in chosen.items if one.lfn is not None]
+        # a grant is on all versions of its LFN
+        ids = [one for many in grid.catalog.objects.contents(lfns).values() for one in many]
     giver = grid.settings.user if dataset is not None else None
     with grid.catalog.transaction():
         found.grants = access.revoke(identity, granted_by=giver, dataset=dataset, ids=ids)

@@ -50,6 +50,23 @@ class Grant:
         return self.until_s is None or self.until_s > now_s
 
 
+_INHERIT = """
+INSERT INTO access_grant (object_id, identity, granted_by, dataset, until_s, created_s)
+SELECT n.id, g.identity, g.granted_by, g.dataset, g.until_s, g.created_s
+FROM object n JOIN access_grant g ON g.object_id = (
+    SELECT o.id FROM object o WHERE o.id = (
+        SELECT b.id FROM object_version v JOIN object b ON b.id = v.object_id
+        WHERE v.lfn = n.lfn AND v.version < n.version AND b.review <> 'needed'
+        ORDER BY v.version DESC LIMIT 1)
+    AND o.data_class = 'image' AND o.owner = n.owner
+    AND coalesce(o.patient, '') = coalesce(n.patient, ''))
+WHERE n.id = :object_id AND n.data_class = 'image' AND n.review <> 'needed'
+    AND (g.until_s IS NULL OR g.until_s > :now_s)
+ON CONFLICT DO NOTHING
+"""
+"""Copies the open grants of what an LFN named before to what it names; as `row_policies` does."""
+
+
 class AccessStore:
     """Care teams and grants. Each method is one transaction.
 
@@ -199,6 +216,30 @@ class AccessStore:
                     for one in grants
                 ],
             )
+
+    def inherit(self, ids: Collection[ObjectId]) -> None:
+        """Grant new versions of LFNs as what these named before is granted, to the same ends.
+
+        The grants stay those of who gave them. What has ended, and what is of another patient or
+        owner, is not handed on.
+
+        Raises
+        ------
+        Denied
+            The viewer may not grant one.
+        NotFound
+            There is no such object.
+        """
+        if not ids:
+            return
+        with self._db.write() as connection:
+            if self._sight.is_guarded:
+                handed = text("SELECT medgrid.inherit_grants(:ids)")
+                connection.execute(handed, {"ids": list(ids)})
+                return
+            self._require_grantable(connection, [Grant(one, "", self._sight.owner) for one in ids])
+            now_s = time.time()
+            connection.execute(text(_INHERIT), [{"object_id": one, "now_s": now_s} for one in ids])
 
     def revoke(
         self,

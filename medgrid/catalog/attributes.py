@@ -23,6 +23,8 @@ __all__ = [
     "ALIASES",
     "COLUMNS",
     "GEOMETRY_COMPLETE",
+    "TWIN_MISSING",
+    "TWIN_REMOVED",
     "TAGS",
     "AttributeColumn",
     "check_name",
@@ -106,6 +108,11 @@ ALIASES: dict[str, str] = {
 
 GEOMETRY_COMPLETE = "GeometryComplete"
 """``no`` at a de-identified series that lacks private numbers which its original has."""
+
+TWIN_MISSING = "TwinMissing"
+"""Why an original has no de-identified twin; one of these may be:"""
+
+TWIN_REMOVED = "removed"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _DATE_TEXT = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, not_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    delete,
+    exists,
+    not_,
+    select,
+    update,
+)
 
 from medgrid.catalog.attributes import COLUMNS
+from medgrid.catalog.registering import replace_many
 from medgrid.catalog.replicas import ReplicaBook
 from medgrid.catalog.rows import objects, select_objects
 from medgrid.catalog.schema import (
@@ -20,13 +31,14 @@ from medgrid.catalog.schema import (
     object_,
     object_version,
     patient,
+    removed,
     replica,
     scanned_file,
     upload,
 )
 from medgrid.database.many import among
 from medgrid.errors import Busy, Denied, NotFound
-from medgrid.model import GridObject, ObjectId, ObjectKind, Replica, Review, Sha256
+from medgrid.model import LFN, GridObject, ObjectId, ObjectKind, Replica, Review, Sha256
 
 __all__ = ["Custody"]
 
@@ -69,6 +81,83 @@ class Custody(ReplicaBook):
             if not all(row.may for row in rows):
                 raise Denied("only a physician of the patient reviews data")
             connection.execute(update(object_).where(chosen).values(review=str(review)))
+
+    def waiting(self, lfns: Iterable[LFN] | None = None) -> dict[LFN, GridObject]:
+        """The newest version that waits for a review beside what an LFN names, by LFN.
+
+        Parameters
+        ----------
+        lfns : iterable of LFN, optional
+            Only these; else all that the viewer sees.
+        """
+        named = object_.alias()
+        with self._db.read() as connection:
+            conditions = [
+                object_.c.review == str(Review.NEEDED),
+                object_version.c.version > named.c.version,
+                self._sight.objects(),
+            ]
+            if lfns is not None:
+                conditions.append(among(connection, object_version.c.lfn, lfns))
+            versions = connection.execute(
+                select(object_version.c.lfn, object_.c.id)
+                .select_from(object_version)
+                .join(object_, object_.c.id == object_version.c.object_id)
+                .join(named, named.c.lfn == object_version.c.lfn)
+                .where(*conditions)
+                .order_by(object_version.c.version)
+            ).all()
+            newest = {LFN(lfn): object_id for lfn, object_id in versions}
+            rows = connection.execute(
+                select_objects().where(among(connection, object_.c.id, newest.values()))
+            ).all()
+            found = {item.id: item for item in objects(connection, rows)}
+        return {lfn: replace(found[one], lfn=lfn) for lfn, one in newest.items() if one in found}
+
+    def promote(self, lfns: Collection[LFN]) -> None:
+        """Let LFNs name the versions of them that waited, and were released.
+
+        Raises
+        ------
+        Denied
+            The viewer may not change one.
+        """
+        waits, named = object_.alias(), object_.alias()
+        with self._db.write() as connection:
+            rows = connection.execute(
+                select(
+                    object_version.c.lfn,
+                    waits.c.id,
+                    named.c.version.label("before"),
+                    named.c.id.label("named"),
+                )
+                .select_from(object_version)
+                .join(waits, waits.c.id == object_version.c.object_id)
+                .join(named, named.c.lfn == object_version.c.lfn)
+                .where(
+                    among(connection, object_version.c.lfn, lfns),
+                    waits.c.review == str(Review.RELEASED),
+                    object_version.c.version > named.c.version,
+                )
+                .order_by(object_version.c.version)
+            ).all()
+            newest = {row.lfn: row for row in rows}
+            if not newest:
+                return
+            ids = [one for row in newest.values() for one in (row.id, row.named)]
+            self._require_writable(connection, ids)
+            replace_many(connection, [(row.lfn, row.before, row.named) for row in newest.values()])
+            connection.execute(
+                delete(object_version).where(
+                    among(connection, object_version.c.object_id, [r.id for r in newest.values()])
+                )
+            )
+            connection.execute(
+                update(object_)
+                .where(object_.c.id == bindparam("which"))
+                .values(lfn=bindparam("to")),
+                [{"which": row.id, "to": row.lfn} for row in newest.values()],
+            )
 
     # -- keys --------------------------------------------------------------------------------------
 
@@ -141,7 +230,8 @@ class Custody(ReplicaBook):
         """Forget all that is known of objects, but where bytes of them lie, for a patient who goes.
 
         Names, older versions, metadata, grants, the places of datasets and the memory of imports
-        go; the objects become nameless ones of this patient, until `forget` ends them.
+        go, and marks of what was removed before; the objects become nameless ones of this patient,
+        until `forget` ends them.
         """
         wanted = set(ids)
         with self._db.write() as connection:
@@ -162,6 +252,7 @@ class Custody(ReplicaBook):
                 dataset_member,
             ):
                 connection.execute(delete(table).where(chosen(table.c.object_id)))
+            connection.execute(delete(removed).where(removed.c.patient == pseudonym))
             named = among(connection, dataset_member.c.lfn, lfns)
             connection.execute(delete(dataset_member).where(named))
             blank = dict.fromkeys((spec.column for spec in COLUMNS.values()), None)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from medgrid.catalog.places import PlaceStore
     from medgrid.catalog.provenance import ProvenanceStore
     from medgrid.catalog.quotas import QuotaStore
+    from medgrid.catalog.removed import RemovedStore
     from medgrid.catalog.scanned import ScannedStore
     from medgrid.catalog.sight import Sight
     from medgrid.catalog.worker_health import HealthStore
@@ -188,6 +189,13 @@ class Catalog:
         from medgrid.catalog.imported import ImportedStore
 
         return ImportedStore(self.db, self._sight)
+
+    @cached_property
+    def removed(self) -> RemovedStore:
+        """What was imported, and removed by somebody."""
+        from medgrid.catalog.removed import RemovedStore
+
+        return RemovedStore(self.db, self._sight)
 
 
 def _guarded_as(db: Database) -> str | None:

@@ -123,7 +123,7 @@ class ObjectStore(Registrar, Custody):
             return list({item.id: item for item in objects(connection, rows)}.values())
 
     def versions(self, lfn: LFN) -> _Versions:
-        """Older versions of an LFN and the objects they named, oldest first."""
+        """Other versions of an LFN and their objects, oldest first; one that waits comes last."""
         with self._db.read() as connection:
             rows = connection.execute(
                 select(object_version.c.version, object_version.c.object_id)
@@ -133,6 +133,17 @@ class ObjectStore(Registrar, Custody):
                 .order_by(object_version.c.version)
             )
             return [(version, ObjectId(object_id)) for version, object_id in rows]
+
+    def version_lfns(self, ids: Iterable[ObjectId]) -> dict[ObjectId, LFN]:
+        """LFNs that objects are other versions of than the one which is named; else absent."""
+        older = object_version.c
+        with self._db.read() as connection:
+            rows = connection.execute(
+                select(older.object_id, older.lfn).where(
+                    among(connection, older.object_id, ids), self._sight.object_id(older.object_id)
+                )
+            )
+            return {ObjectId(object_id): LFN(lfn) for object_id, lfn in rows}
 
     def contents(self, lfns: Collection[LFN]) -> dict[LFN, _Ids]:
         """Objects that LFNs name now, and named before; LFNs without any are absent."""

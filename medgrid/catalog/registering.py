@@ -7,27 +7,45 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, exc, insert, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    and_,
+    bindparam,
+    delete,
+    exc,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from medgrid.catalog.attributes import COLUMNS, AttributeColumn
 from medgrid.catalog.names import NameBook, fit_column
 from medgrid.catalog.replicas import ReplicaBook
 from medgrid.catalog.rows import split, user_rows
-from medgrid.catalog.schema import attribute, object_, object_version
+from medgrid.catalog.schema import access_grant, attribute, object_, object_version
 from medgrid.catalog.sight import Sight
 from medgrid.catalog.visits import count_visits, count_visits_of, hold_patients
 from medgrid.database.many import among, value_table
 from medgrid.errors import AlreadyExists, Denied, UsageError
-from medgrid.model import LFN, AttributeValue, GridObject, ObjectId, Replica
+from medgrid.model import LFN, AttributeValue, GridObject, ObjectId, Replica, Review
 
 __all__ = [
     "AFTER_SLASH",
     "Naming",
     "Registrar",
     "Registration",
+    "enter_versions",
     "refuse_folders",
+    "replace_many",
     "unseen_names",
 ]
 
@@ -61,8 +79,19 @@ class Naming:
     units: Mapping[str, str] = field(default_factory=dict)
 
 
+class _Place(NamedTuple):
+    """Which version of its LFN an object becomes, and whether that waits for a review."""
+
+    version: int
+    waits: bool = False
+
+
 class Registrar(ReplicaBook):
-    """Registers objects and their attributes; a part of `ObjectStore`."""
+    """Registers objects and their attributes; a part of `ObjectStore`.
+
+    A new version that needs a review waits while somebody is granted what its LFN names: the LFN
+    goes on naming that. What waits is a version above the one that is named; see `promote`.
+    """
 
     # -- registering -------------------------------------------------------------------------------
 
@@ -97,11 +126,17 @@ class Registrar(ReplicaBook):
             return
         with self._db.write() as connection:
             names = NameBook(connection)
-            versions = self._claim(connection, [item.object.lfn for item in new], replace)
+            _refuse_twice(item.object.lfn for item in new)
+            wanted = {
+                item.object.lfn: item.object.review is Review.NEEDED
+                for item in new
+                if item.object.lfn is not None
+            }
+            places = self._claim(connection, wanted, replace)
             rows: list[dict[str, Any]] = []
             values: list[dict[str, Any]] = []
             for item in new:
-                row, many = _row(item, versions, self._sight.owner)
+                row, many = _row(item, places, self._sight.owner)
                 rows.append(row)
                 names.note_document(row["attributes"])
                 for name, several in many.items():
@@ -117,6 +152,7 @@ class Registrar(ReplicaBook):
             hold_patients(connection, patients, self._sight)
             with _names_taken_meanwhile():
                 connection.execute(insert(object_), rows)
+            self._wait(connection, ((item.object.lfn, item.object.id) for item in new), places)
             if values:
                 connection.execute(insert(attribute), values)
             replicas = [found for item in new for found in item.replicas]
@@ -129,19 +165,23 @@ class Registrar(ReplicaBook):
             hold_patients(connection, sorted(set(pseudonyms)), self._sight)
 
     def _claim(
-        self, connection: Connection, lfns: Sequence[LFN | None], replace: bool
-    ) -> dict[str, int]:
-        """Check that LFNs are free and return the version each object gets, by LFN."""
-        wanted = [lfn for lfn in lfns if lfn is not None]
-        counts = Counter(wanted)
-        if len(counts) != len(wanted):
-            twice = next(lfn for lfn in wanted if counts[lfn] > 1)
-            raise UsageError(f"{twice} is given to two objects")
+        self, connection: Connection, wanted: Mapping[LFN, bool], replace: bool
+    ) -> dict[str, _Place]:
+        """Check that LFNs are free, and return the place each object gets, by LFN.
+
+        `wanted` says of each whether its object needs a review.
+        """
         if not wanted:
             return {}
         taken = connection.execute(
             select(
-                object_.c.lfn, object_.c.id, object_.c.version, self._sight.writes().label("may")
+                object_.c.lfn,
+                object_.c.id,
+                object_.c.version,
+                self._sight.writes().label("may"),
+                and_(object_.c.review != str(Review.NEEDED), _is_granted(object_.c.id)).label(
+                    "granted"
+                ),
             ).where(among(connection, object_.c.lfn, wanted))
         ).all()
         names = {row.lfn for row in taken}
@@ -153,29 +193,43 @@ class Registrar(ReplicaBook):
             raise AlreadyExists(
                 f"{min(names)} already exists{more}", hint=f"choose another LFN{new_version}"
             )
-        refuse_folders(connection, wanted, self._sight)
-        versions: dict[str, int] = dict.fromkeys(wanted, 1)
-        now = time.time()
+        refuse_folders(connection, list(wanted), self._sight)
+        places = dict.fromkeys(map(str, wanted), _Place(1))
         if taken:
-            versions.update((row.lfn, row.version + 1) for row in taken)
-            connection.execute(
-                update(object_)
-                .where(among(connection, object_.c.id, [row.id for row in taken]))
-                .values(lfn=None)
+            older = object_version.c
+            last = connection.execute(
+                select(older.lfn, func.max(older.version).label("number"))
+                .where(among(connection, older.lfn, names))
+                .group_by(older.lfn)
             )
-            connection.execute(
-                insert(object_version),
-                [
-                    {
-                        "lfn": row.lfn,
-                        "version": row.version,
-                        "object_id": row.id,
-                        "replaced_s": now,
-                    }
-                    for row in taken
-                ],
+            numbers: dict[str, int] = {row.lfn: row.number for row in last}
+            places |= {
+                row.lfn: _Place(
+                    max(row.version, numbers.get(row.lfn, 0)) + 1,
+                    bool(wanted[row.lfn] and row.granted),
+                )
+                for row in taken
+            }
+            replace_many(
+                connection,
+                [(row.lfn, row.version, row.id) for row in taken if not places[row.lfn].waits],
             )
-        return versions
+        return places
+
+    @staticmethod
+    def _wait(
+        connection: Connection,
+        objects: Iterable[tuple[LFN | None, ObjectId]],
+        places: Mapping[str, _Place],
+    ) -> None:
+        """Enter versions that wait."""
+        waiting = [
+            (lfn, places[lfn].version, object_id)
+            for lfn, object_id in objects
+            if lfn is not None and places[lfn].waits
+        ]
+        if waiting:
+            enter_versions(connection, waiting)
 
     def name(
         self,
@@ -214,16 +268,34 @@ class Registrar(ReplicaBook):
             for object_id, name in rows:
                 if name is not None:
                     raise AlreadyExists(f"object {object_id} is already named {name}")
-            versions = self._claim(connection, [one.lfn for one in namings], replace)
+            older = object_version.c
+            versions = select(older.object_id, older.lfn)
+            for object_id, name in connection.execute(
+                versions.where(among(connection, older.object_id, ids))
+            ):
+                raise AlreadyExists(f"object {object_id} is already a version of {name}")
+            _refuse_twice(one.lfn for one in namings)
+            needing = select(object_.c.id).where(
+                among(connection, object_.c.id, ids), object_.c.review == str(Review.NEEDED)
+            )
+            unseen = set(connection.scalars(needing))
+            places = self._claim(
+                connection, {one.lfn: one.object_id in unseen for one in namings}, replace
+            )
             connection.execute(
                 update(object_)
                 .where(object_.c.id == bindparam("which"))
                 .values(lfn=bindparam("to"), version=bindparam("number")),
                 [
-                    {"which": one.object_id, "to": one.lfn, "number": versions[one.lfn]}
+                    {
+                        "which": one.object_id,
+                        "to": None if places[one.lfn].waits else one.lfn,
+                        "number": places[one.lfn].version,
+                    }
                     for one in namings
                 ],
             )
+            self._wait(connection, ((one.lfn, one.object_id) for one in namings), places)
             _set_many(
                 connection,
                 [(one.object_id, one.attributes, one.units) for one in namings],
@@ -320,8 +392,48 @@ def _set_many(
         connection.execute(insert(attribute), new)
 
 
+def _refuse_twice(lfns: Iterable[LFN | None]) -> None:
+    """Refuse to give one LFN to two objects."""
+    counts = Counter(lfn for lfn in lfns if lfn is not None)
+    for lfn, count in counts.items():
+        if count > 1:
+            raise UsageError(f"{lfn} is given to two objects")
+
+
+def _is_granted(object_id: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether somebody has an open grant of an object."""
+    is_open = or_(
+        access_grant.c.until_s.is_(None), access_grant.c.until_s > literal(time.time(), Double)
+    )
+    return exists().where(access_grant.c.object_id == object_id, is_open)
+
+
+def replace_many(connection: Connection, named: Collection[tuple[str, int, str]]) -> None:
+    """Let LFNs name these objects no more: (LFN, version, object id) become older versions."""
+    if not named:
+        return
+    connection.execute(
+        update(object_)
+        .where(among(connection, object_.c.id, [object_id for _, _, object_id in named]))
+        .values(lfn=None)
+    )
+    enter_versions(connection, named)
+
+
+def enter_versions(connection: Connection, versions: Iterable[tuple[str, int, str]]) -> None:
+    """Enter versions of LFNs that these do not name: (LFN, version, object id)."""
+    now = time.time()
+    connection.execute(
+        insert(object_version),
+        [
+            {"lfn": lfn, "version": version, "object_id": object_id, "replaced_s": now}
+            for lfn, version, object_id in versions
+        ],
+    )
+
+
 def _row(
-    item: Registration, versions: Mapping[str, int], owner: str
+    item: Registration, places: Mapping[str, _Place], owner: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Columns of an object's row, and its column attributes that have several values."""
     found = item.object
@@ -333,10 +445,11 @@ def _row(
     ):
         if value is not None:
             parts.columns[column] = value
+    place = places.get(found.lfn or "", _Place(1))
     row = {
         "id": found.id,
-        "lfn": found.lfn,
-        "version": versions.get(found.lfn or "", 1),
+        "lfn": None if place.waits else found.lfn,
+        "version": place.version,
         "kind": str(found.kind),
         "filename": found.filename,
         "size_bytes": found.size_bytes,

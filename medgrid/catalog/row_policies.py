@@ -40,6 +40,8 @@ _SEES = (
 _WRITES = f"({{of}}.owner = {_ME} OR {_PHYSICIAN})"
 _ATTACHES = "(patient IS NULL OR medgrid.attaches(patient))"
 
+_MARKS = f"({_OWN} AND patient = '') OR (patient <> '' AND medgrid.brings(patient))"
+
 _CLAIMS = "(g.patient = '' OR medgrid.brings(g.patient))"
 _CLAIMANT = f"CASE g.patient WHEN '' THEN {_ME} ELSE '' END"
 _CLAIMED = f"(i.lfn, i.digest, i.patient) = (g.lfn, g.digest, g.patient) AND i.owner = {_CLAIMANT}"
@@ -131,6 +133,7 @@ GUARDED: dict[str, Guard] = {
         add=f"{_object('object_id', _WRITTEN)} OR medgrid.brought(object_id)",
         remove=_object("object_id", _WRITTEN),
     ),
+    "removed": Guard(see=_MARKS, add=_MARKS, remove=_MARKS),
     "derivation": Guard(see=f"{_OWN} OR medgrid.made_something(id)", add=_OWN),
     "derivation_input": Guard(
         see="medgrid.asked_for(derivation)"
@@ -260,6 +263,21 @@ SELECT g.place, i.object_id
 FROM unnest($1, $2, $3, $4) WITH ORDINALITY AS g(lfn, digest, patient, id, place)
 JOIN imported i ON {_CLAIMED}
 WHERE i.object_id <> g.id AND {_CLAIMS}
+""",
+    "inherit_grants(ids text[]) RETURNS void": """
+INSERT INTO access_grant (object_id, identity, granted_by, dataset, until_s, created_s)
+SELECT n.id, g.identity, g.granted_by, g.dataset, g.until_s, g.created_s
+FROM unnest($1) AS given(id) JOIN object n ON n.id = given.id
+    JOIN object o ON o.id = (
+        SELECT b.id FROM object_version v JOIN object b ON b.id = v.object_id
+        WHERE v.lfn = n.lfn AND v.version < n.version AND b.review <> 'needed'
+        ORDER BY v.version DESC LIMIT 1)
+    JOIN access_grant g ON g.object_id = o.id
+WHERE (medgrid.grants(n.id) OR medgrid.brought(n.id)) AND n.review <> 'needed'
+    AND n.data_class = 'image' AND o.data_class = 'image'
+    AND coalesce(n.patient, '') = coalesce(o.patient, '') AND n.owner = o.owner
+    AND (g.until_s IS NULL OR g.until_s > extract(epoch FROM clock_timestamp()))
+ON CONFLICT DO NOTHING
 """,
     "hold_patients(pseudonyms text[]) RETURNS void": """
 INSERT INTO patient (pseudonym, visits) SELECT one, 0 FROM unnest($1) AS given(one) ORDER BY one

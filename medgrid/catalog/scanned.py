@@ -13,7 +13,8 @@ from typing import NamedTuple
 from sqlalchemy import or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from medgrid.catalog.schema import object_, scanned_file
+from medgrid.catalog.attributes import TWIN_MISSING
+from medgrid.catalog.schema import attribute, object_, scanned_file
 from medgrid.catalog.sight import Sight
 from medgrid.database import Database
 from medgrid.database.many import among
@@ -115,6 +116,20 @@ class ScannedStore:
                     for file in files
                 ],
             )
+
+    def lacking(self, ids: Iterable[ObjectId]) -> dict[ObjectId, str]:
+        """Those of these originals that an LFN names and that have no twin, and why."""
+        with self._db.read() as connection:
+            rows = connection.execute(
+                select(attribute.c.object_id, attribute.c.text)
+                .join(object_, object_.c.id == attribute.c.object_id)
+                .where(
+                    among(connection, attribute.c.object_id, ids),
+                    unindexed(connection, attribute.c.name) == TWIN_MISSING,
+                    object_.c.lfn.is_not(None),
+                )
+            )
+            return {ObjectId(object_id): text or "" for object_id, text in rows}
 
     def series(self, series_uids: Iterable[str]) -> dict[SeriesName, ObjectId]:
         """Series that are in the grid, and the original of each, as it came, that is now named.

@@ -48,6 +48,7 @@ __all__ = [
     "object_",
     "object_version",
     "patient",
+    "removed",
     "replica",
     "scanned_file",
     "site",
@@ -430,4 +431,16 @@ imported_series = Table(
         primary_key=True,
         index=True,
     ),
+)
+
+removed = Table(
+    "removed",
+    metadata,
+    # what was imported and then removed by somebody: imports leave it out; see `removed.py`
+    Column("patient", Text, primary_key=True),  # empty when it is no patient's,
+    Column("owner", Text, primary_key=True),  # and else this one
+    Column("spot", Text, primary_key=True),  # LFN of `imported`; empty for a series
+    Column("content", Text, primary_key=True),  # keyed digest, or the UIDs of a series
+    Column("lfn", Text, nullable=False),  # that it had
+    Column("removed_s", Double, nullable=False),
 )

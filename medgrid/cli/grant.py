@@ -58,7 +58,8 @@ def to(
     does, if a physician. Objects that name the patient are never granted, nor those that wait for
     a review: they are listed, the others are granted, and the exit code is 3.
 
-    A grant is for the objects as they are now: what comes into a dataset later is not granted.
+    A grant is on an LFN: new versions of it are granted, too, to the same end, when their pixels
+    need no review. What comes into a dataset later is not granted.
     """
     from medgrid.actions.grant import grant as give
 

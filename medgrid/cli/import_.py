@@ -42,7 +42,9 @@ _FEW = 10
 @click.option(
     "--team", multiple=True, metavar="NAME", help="Who cares for patients who are new; repeat."
 )
-@click.option("--again", is_flag=True, help="Also read files that could not be imported before.")
+@click.option(
+    "--again", is_flag=True, help="Also what could not be imported before, or was removed."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be imported, change nothing.")
 @click.option("-v", "--verbose", is_flag=True, help="Name all that is left out.")
 @pass_session
@@ -71,6 +73,10 @@ def import_(
     rest goes in (exit status 3); unchanged, it is counted alone the next time, until --again. An
     instance that the grid has otherwise, from a file that was not whole yet, say, is refused with
     the LFN: when the new one is right, remove that with 'medgrid rm', and import with --again.
+    What was removed with 'medgrid rm' is named once and stays away until --again.
+
+    Where no de-identified twin can be made of a series, a warning says why (exit status 3); so it
+    does when somebody cannot see a new version of what is granted to them.
 
     What is neither an image nor a companion of one is left out: up to ten are named, more are
     counted and named by --verbose or --json. A companion that does not fit its image (b-values of
@@ -95,14 +101,10 @@ def import_(
             f"{_count(summary.failed, 'file')} could not be imported",
             hint="the reasons stand above",
         )
-    if summary.warnings:
+    if summary.doubts or summary.warnings:
+        what = "some patients may be others than they seem to be"
         raise PartlyDone(
-            f"{_count(summary.warnings, 'companion')} may be wrong",
-            hint="the warnings stand above; all images are in the grid",
-        )
-    if summary.doubts:
-        raise PartlyDone(
-            "some patients may be others than they seem to be",
+            what if summary.doubts else "not all is as it should be",
             hint="the warnings stand above; all images are in the grid",
         )
 
@@ -142,7 +144,7 @@ class _Telling:
         elif len(self.few) <= _FEW:
             self.few.append((path, reason))
 
-    def warned(self, failure: Failure) -> None:
+    def misfit(self, failure: Failure) -> None:
         path = _shown(failure.path)
         if not self._session.as_json:
             warn(self._session, f"{path}: {failure.reason}", is_trouble=True)
@@ -189,9 +191,11 @@ def _print_summary(
                 "known": summary.known,
                 "failed": summary.failed,
                 "failed_before": summary.failed_before,
-                "warnings": summary.warnings,
+                "removed": summary.removed,
                 "doubts": summary.doubts,
+                "warnings": summary.warnings,
                 "left_out": dict(summary.left_out),
+                "without_twin": dict(summary.lacking),
             },
         )
         return
@@ -208,10 +212,13 @@ def _print_summary(
         ("in the grid already", summary.known),
         ("failed", summary.failed),
         ("failed before (--again lists them)", summary.failed_before),
+        ("removed from the grid (--again brings them back)", summary.removed),
     ):
         if count:
             parts.append(f"{text}: {_count(count, 'file')}")
     _say("; ".join(parts))
+    for reason, count in sorted(summary.lacking.items()):
+        _say(f"for the care team alone: {count} without a twin: {reason}")
     if len(few) <= _FEW:
         for path, reason in few:
             _say(f"left out: {_shown(path)}: {reason}")

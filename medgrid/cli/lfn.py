@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["ls", "mv", "rm", "stat"]
 
 
+_only = click.option(
+    "--only", is_flag=True, help="Only what is named: of an image the twin, or the original."
+)
+
+
 @click.command()
 @click.argument("folder", default="/")
 @click.option("-l", "--long", "long_", is_flag=True, help="Kind, size, date and copies, too.")
@@ -109,7 +114,8 @@ def _document(found: Facts) -> dict[str, Any]:
         "original": found.original,
         "attributes": dict(sorted(item.attributes.items())),
         "replicas": [{"se": one.se, "pfn": one.pfn} for one in found.replicas],
-        "older_versions": [version for version, _ in found.older],
+        "older_versions": list(found.older),
+        "waiting_versions": list(found.waiting),
         "made_by": _made(found.made_by) if found.made_by else None,
         "made_into": [_made(one) for one in found.made_into],
     }
@@ -173,12 +179,16 @@ def plain(value: Any, between: str = ", ") -> str:
 @click.command()
 @click.argument("source")
 @click.argument("target")
+@_only
 @pass_session
-def mv(session: Session, source: str, target: str) -> None:
-    """Give the LFN or folder SOURCE the name TARGET; into TARGET when that is a folder."""
+def mv(session: Session, source: str, target: str, only: bool) -> None:
+    """Give the LFN or folder SOURCE the name TARGET; into TARGET when that is a folder.
+
+    Both names of an image change: that of the twin, LFN, and that of the original, LFN.original.
+    """
     from medgrid.actions.lfn import move
 
-    pairs = move(session.open_grid(), source, target)
+    pairs = move(session.open_grid(), source, target, only=only)
     for lfn, to in pairs:
         emit_done(session, "moved/1", {"lfn": lfn, "to": to})
 
@@ -187,6 +197,7 @@ def mv(session: Session, source: str, target: str) -> None:
 @click.argument("lfns", nargs=-1, metavar="[LFN]...")
 @input_option("LFNs")
 @click.option("-r", "--recursive", is_flag=True, help="Folders, with all that is below them.")
+@_only
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--force", is_flag=True, help="Even inputs of jobs that have not ended.")
 @pass_session
@@ -195,10 +206,14 @@ def rm(
     lfns: tuple[str, ...],
     input_file: str | None,
     recursive: bool,
+    only: bool,
     yes: bool,
     force: bool,
 ) -> None:
     """Remove LFNs, all their versions, and their bytes.
+
+    An image goes with both its names: the twin, LFN, and the original, LFN.original. Later imports
+    leave out what was removed: they name it once, and bring it back with --again.
 
     All are removed from the catalog, or none; none when a job that has not ended needs one of them
     and --force is not given. What was made from them, and how, stays known.
@@ -207,10 +222,11 @@ def rm(
     from medgrid.actions.lfn import named, remove
 
     grid = session.open_grid()
-    found = named(grid, read_words(lfns, input_file, "LFN"), recursive=recursive)
+    words = read_words(lfns, input_file, "LFN")
+    found = named(grid, words, recursive=recursive, only=only)
     if not found:
         return
-    what = found[0] if len(found) == 1 else f"{len(found)} LFNs"
+    what = " and ".join(found) if len(found) < 3 else f"{len(found)} LFNs"
     session.confirm(f"remove {what} and the bytes of all copies?", yes=yes)
     failures = remove(grid, found, force=force)
     for lfn in found:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from medgrid.cli.failures import finish
-from medgrid.cli.output import emit_json, emit_lines, progress
+from medgrid.cli.output import emit_json, emit_lines, progress, warn
 from medgrid.cli.params import Session, input_option, pass_session, read_words
+from medgrid.errors import PartlyDone
+
+if TYPE_CHECKING:
+    from medgrid.actions.versions import Loss
 
 __all__ = ["register"]
 
@@ -43,6 +49,9 @@ def register(
     alone; with --meta PatientID=P-..., for that patient's care team; a template, an atlas or a
     table of nobody's can be --public.
 
+    New versions are granted as those before, when you may grant them; else who cannot see them is
+    named, and the exit code is 3.
+
     Nothing is changed when a name is taken. Jobs that failed or are not done are listed, and the
     exit code is 3.
 
@@ -54,6 +63,7 @@ def register(
     from medgrid.actions.register import register as register_all
 
     words = read_words(sources, input_file, "source")
+    lost: list[Loss] = []
     bar = progress(session, "registering")
     done, failures = register_all(
         session.open_grid(),
@@ -65,6 +75,7 @@ def register(
         role=role,
         public=public,
         on_bad=lambda bad: bar.warn(str(bad)),
+        on_lost=lost.append,
         progress=bar,
     )
     if session.as_json:
@@ -78,4 +89,8 @@ def register(
             emit_json("registered/1", document)
     else:
         emit_lines(one.lfn for one in done)
+    for loss in lost:
+        warn(session, str(loss), hint=loss.hint, is_trouble=True)
     finish(session, failures, len(done))
+    if lost:
+        raise PartlyDone("some do not see new versions of what is granted to them")

@@ -10,6 +10,7 @@ from medgrid.cli.failures import finish
 from medgrid.cli.group import DefaultGroup
 from medgrid.cli.output import emit, emit_done, emit_json, emit_lines, warn
 from medgrid.cli.params import Session, input_option, pass_session, read_words
+from medgrid.errors import PartlyDone
 
 __all__ = ["review"]
 
@@ -24,7 +25,8 @@ def review() -> None:
     """Images with text in their pixels: look at them, then let them be granted.
 
     Ultrasound, secondary captures, scanned paper and the like come with names burned in. They
-    cannot be granted to anybody before a physician of the patient has looked at them.
+    cannot be granted to anybody before a physician of the patient has looked at them. A new version
+    of what is granted waits: its LFN names the one before until 'release'.
 
     \b
     medgrid review
@@ -142,5 +144,10 @@ def _judge(
     verdict = Review.RELEASED if released else Review.NEEDED
     found = judge(session.open_grid(), words, verdict, note)
     for item in found.items:
-        emit_done(session, "reviewed/1", {"lfn": item.lfn, "review": str(verdict)})
+        if item.lfn is not None:
+            emit_done(session, "reviewed/1", {"lfn": item.lfn, "review": str(verdict)})
+    for loss in found.losses:
+        warn(session, str(loss), hint=loss.hint, is_trouble=True)
     finish(session, found.failures, len(found.items))
+    if found.losses:
+        raise PartlyDone("some do not see new versions of what is granted to them")

@@ -29,9 +29,10 @@ def revoke(
 ) -> None:
     """Take back what was granted to somebody: no key of it is given out any more.
 
-    Keys that were lent to their open jobs are taken back, too; a job that runs has them already
-    ('medgrid status' shows it). What they have fetched stays fetched, and so do results made from
-    it. If they may have kept keys, 'medgrid rekey' encrypts the objects anew.
+    All versions of an LFN are meant. Keys that were lent to their open jobs are taken back, too; a
+    job that runs has them already ('medgrid status' shows it). What they have fetched stays
+    fetched, and so do results made from it. If they may have kept keys, 'medgrid rekey' encrypts
+    the objects anew.
     """
     from medgrid.actions.revoke import STAYS_FETCHED
     from medgrid.actions.revoke import revoke as take_back

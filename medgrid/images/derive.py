@@ -30,7 +30,17 @@ from medgrid.images.stamp import stamp
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["Derivative", "NoDerivative", "derive", "derive_header", "derive_instance"]
+__all__ = [
+    "NOT_AN_IMAGE",
+    "Derivative",
+    "NoDerivative",
+    "derive",
+    "derive_header",
+    "derive_instance",
+]
+
+NOT_AN_IMAGE: Final = "not an image"
+"""What begins the reason why there is no twin of a report, a plan and the like."""
 
 _PATIENT_AGE: Final = 0x00101010
 _IMAGE_TYPE: Final = 0x00080008
@@ -240,7 +250,7 @@ def _image_class(ds: Dataset) -> str:
     if not is_standard_uid(uid):
         raise NoDerivative("a private or unknown SOP class")
     if uid not in _IMAGES and "Image Storage" not in UID(uid).name:
-        raise NoDerivative(f"not an image ({UID(uid).name})")
+        raise NoDerivative(f"{NOT_AN_IMAGE} ({UID(uid).name})")
     return uid
 
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from medgrid.images.deidentify import words_of
-from medgrid.images.derive import Derivative, NoDerivative, derive_header
+from medgrid.images.derive import NOT_AN_IMAGE, Derivative, NoDerivative, derive_header
 from medgrid.images.dicom import open_header
 from medgrid.images.metadata import SeriesMetadata
 from medgrid.images.pack import PACKED_END, Member, member_end, member_head
 from medgrid.images.patient import PatientKeys
 from medgrid.images.scrub import Scrubber
 
-__all__ = ["SeriesPass"]
+__all__ = ["Lack", "SeriesPass"]
+
+
+class Lack(NamedTuple):
+    """Why a series has no twin, and whether it has images, which research then lacks."""
+
+    reason: str
+    has_images: bool
 
 
 class SeriesPass:
@@ -49,9 +56,18 @@ class SeriesPass:
         self._cut: frozenset[str] = frozenset()
         self._scrub = Scrubber(())
         self._has_twin = True
+        self._problem = ""
         self.review = ""
         self.metadata = SeriesMetadata()
         self.is_complete = True
+
+    @property
+    def lack(self) -> Lack | None:
+        """Why there is no twin, so far; None: there may be one."""
+        if not self._problem:
+            return None
+        is_other = len(self._members) == 1 and self._problem.startswith(NOT_AN_IMAGE)
+        return Lack(self._problem, not is_other)
 
     def look(self) -> None:
         """Read the headers only.
@@ -89,6 +105,8 @@ class SeriesPass:
                 try:
                     twin = self._header(stream)
                 except NoDerivative as exc:
+                    place = f" (instance {number} of {len(self._members)})"
+                    self._problem = f"{exc}{place if len(self._members) > 1 else ''}"
                     yield b"", exc
                     twin = None
                 stream.seek(0)

@@ -178,13 +178,13 @@ def test_one_series_uid_of_two_patients_makes_two_objects(bring: Importer, tmp_p
     assert bring(tmp_path).unchanged == 2
 
 
-def test_what_was_removed_comes_back(bring: Importer, tmp_path: Path) -> None:
+def test_what_was_removed_comes_back_when_asked_for(bring: Importer, tmp_path: Path) -> None:
     write_series(tmp_path / "a", 1)
     bring(tmp_path)
     (lfn,) = bring.lfns
     remove(bring.grid, [LFN(lfn), LFN(lfn + ORIGINAL_SUFFIX)])
     assert kept_keys(bring.grid.settings) == set()
-    assert bring(tmp_path).new == 1
+    assert bring(tmp_path, again=True).new == 1
     assert bring.lfns == [lfn]
     assert bring.content(bring.original(lfn))
 

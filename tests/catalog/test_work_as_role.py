@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,7 @@ from medgrid.catalog.objects import Naming, Registration
 from medgrid.catalog.provenance import Derivation
 from medgrid.catalog.query import parse
 from medgrid.catalog.row_security import DatabaseUser, apply
-from medgrid.catalog.scanned import ScannedFile
+from medgrid.catalog.scanned import ScannedFile, SeriesName
 from medgrid.crypto.policy import Care
 from medgrid.errors import AlreadyExists, Denied, NotFound
 from medgrid.model import (
@@ -25,6 +26,7 @@ from medgrid.model import (
     JobState,
     ObjectKind,
     Replica,
+    Review,
     Sha256,
 )
 from tests.catalog.worlds import World, make_world, object_id
@@ -218,6 +220,61 @@ def test_granting_and_revoking(view: View, world: World) -> None:
     assert [lfn.name for lfn in bob.objects.lfns(parse("PatientID=P-1"))] == ["one-image"]
     assert len(ada.access.revoke("bob", ids=[image])) == 1
     assert bob.objects.count(parse("PatientID=P-1")) == 0
+
+
+def test_new_versions_are_granted_as_the_one_before(view: View, world: World) -> None:
+    ada, bob, paul = view("ada"), view("bob"), view("paul")
+    lfn, first = world.lfn("one-image"), world.ids["one-image"]
+
+    def register(number: int, review: Review = Review.NONE) -> None:
+        one = _new(number, lfn, "P-1", "2020-01-01")
+        made = replace(one.object, owner="ada", review=review)
+        ada.objects.register([replace(one, object=made)], replace=True)
+
+    register(80)
+    ada.access.inherit([object_id(80)])
+    (before,) = bob.access.grants("bob", ids=[first])
+    (now,) = bob.access.grants("bob", ids=[object_id(80)])
+    assert now == replace(before, object_id=object_id(80))
+    assert (bob.objects.get(lfn).version, bob.objects.get(lfn, 1).id) == (2, first)
+    # one that needs a review waits, as somebody is granted what the LFN names
+    register(81, Review.NEEDED)
+    assert ada.objects.get(lfn).version == bob.objects.get(lfn).version == 2
+    assert ada.objects.waiting([lfn])[lfn].version == 3
+    assert ada.objects.waiting().keys() == {lfn}
+    assert bob.objects.waiting() == paul.objects.waiting([lfn]) == {}
+    ada.objects.promote([lfn])
+    assert ada.objects.get(lfn).version == 2
+    ada.objects.set_review([object_id(81)], Review.RELEASED)
+    ada.objects.promote([lfn])
+    with suppress(NotFound):
+        paul.access.inherit([object_id(81)])
+    assert ada.access.grants(ids=[object_id(81)]) == []
+    ada.access.inherit([object_id(81)])
+    assert (bob.objects.get(lfn).version, ada.objects.waiting([lfn])) == (3, {})
+    assert [version for version, _ in bob.objects.versions(lfn)] == [1, 2]
+    assert ada.objects.version_lfns([first, object_id(81)]) == {first: lfn}
+    # what is of another patient is not handed on
+    other = replace(_new(82, lfn, "P-9", "2020-01-01").object, owner="ada")
+    broker = view(None)
+    broker.objects.register(
+        [replace(_new(82, lfn, "P-9", "2020-01-01"), object=other)], replace=True
+    )
+    broker.access.inherit([object_id(82)])
+    assert broker.access.grants(ids=[object_id(82)]) == []
+
+
+def test_what_was_removed_leaves_a_mark(view: View, world: World) -> None:
+    ada, desk, paul = view("ada"), view("desk"), view("paul")
+    name = SeriesName("P-1", "1.1", "1.P-1")
+    assert ada.removed.series([name]) == {}
+    ada.removed.note([world.ids["one-orig"], world.ids["one-image"]])
+    ada.objects.remove(world.lfn("one-orig"))
+    assert ada.removed.series([name])[name].lfn == world.lfn("one-orig")
+    assert paul.removed.series([name]) == {}
+    assert ada.removed.contents("P-1", "") == desk.removed.contents(None, "desk") == {}
+    ada.removed.forget([name], [])
+    assert ada.removed.series([name]) == {}
 
 
 def test_a_researchers_day(view: View, world: World) -> None:

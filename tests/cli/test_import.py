@@ -89,9 +89,11 @@ def test_json(grid_prompt: Prompt, tmp_path: Path) -> None:
         "known": 0,
         "failed": 1,
         "failed_before": 0,
-        "warnings": 0,
+        "removed": 0,
         "doubts": 0,
+        "warnings": 0,
         "left_out": {},
+        "without_twin": {},
     }
     assert error["exit_code"] == 3
 

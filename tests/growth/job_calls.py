@@ -14,7 +14,7 @@ from medgrid.catalog.job_states import Event
 from medgrid.catalog.job_values import NewSubmission
 from medgrid.catalog.leases import Lease
 from medgrid.catalog.quotas import Quota
-from medgrid.catalog.scanned import ScannedFile
+from medgrid.catalog.scanned import ScannedFile, SeriesName
 from medgrid.catalog.worker_health import WorkerHealth
 from medgrid.crypto.policy import Care
 from medgrid.errors import MedgridError
@@ -228,6 +228,7 @@ _ACCESS: list[Call[Catalog]] = [
     _write(
         "access.revoke [nobody]", lambda c, w, n: c.access.revoke("bob", dataset="trial"), FIXED
     ),
+    _write("access.inherit", lambda c, w, n: c.access.inherit(w.some(w.ids[1::10], n))),
     Call("access.grants", lambda c, w, n: c.access.grants(ids=w.some(w.ids[1::10], n))),
     Call(
         "access.grants [identity]",
@@ -267,6 +268,7 @@ _SCANNED: list[Call[Catalog]] = [
         BOTH,
         EVERYBODY,
     ),
+    Call("scanned.lacking", lambda c, w, n: c.scanned.lacking(w.some(w.ids, n))),
     Call("scanned.series", lambda c, w, n: c.scanned.series(_series_uids(w, n))),
     Call("scanned.series [new]", lambda c, w, n: c.scanned.series(f"9.{i}" for i in range(n))),
 ]
@@ -305,4 +307,24 @@ _IMPORTED: list[Call[Catalog]] = [
     _write("imported.claim [new]", lambda c, w, n: c.imported.claim(_contents(w, n, "!"))),
 ]
 
-CALLS = [*_JOBS, *_DESK, *_LEASES, *_PLACES, *_ACCESS, *_SCANNED, *_IMPORTED]
+
+def _gone(world: World, count: int) -> list[SeriesName]:
+    """Series with a mark that they were removed."""
+    return [SeriesName(patient, "9.1", "9.2") for patient in world.some(world.patients, count)]
+
+
+def _gone_contents(world: World, count: int) -> list[Content]:
+    return [
+        Content(Spot(LFN(f"/gone/{patient}/T1w"), patient, ""), "9.1 9.2")
+        for patient in world.some(world.patients, count)
+    ]
+
+
+_REMOVED: list[Call[Catalog]] = [
+    _write("removed.note", lambda c, w, n: c.removed.note(w.some(w.ids[::2], n))),
+    Call("removed.series", lambda c, w, n: c.removed.series(_gone(w, n))),
+    Call("removed.contents", lambda c, w, n: c.removed.contents(w.patients[3], "doctor"), FIXED),
+    _write("removed.forget", lambda c, w, n: c.removed.forget(_gone(w, n), _gone_contents(w, n))),
+]
+
+CALLS = [*_JOBS, *_DESK, *_LEASES, *_PLACES, *_ACCESS, *_SCANNED, *_IMPORTED, *_REMOVED]

@@ -215,6 +215,9 @@ _READING: list[Call[Catalog]] = [
     Call("objects.by_ids", lambda c, w, n: c.objects.by_ids(w.some(w.ids, n))),
     Call("objects.twins", lambda c, w, n: c.objects.twins(w.some(w.ids[::2], n))),
     Call("objects.versions", lambda c, w, n: c.objects.versions(w.flat_lfns[0]), FIXED),
+    Call("objects.version_lfns", lambda c, w, n: c.objects.version_lfns(w.some(w.older, n))),
+    Call("objects.waiting", lambda c, w, n: c.objects.waiting(w.some(w.flat_lfns, n))),
+    Call("objects.waiting [all]", lambda c, w, n: c.objects.waiting(), SHARE),
     Call("objects.exists", lambda c, w, n: c.objects.exists(w.lfns[1]), FIXED),
     Call("objects.contents", lambda c, w, n: c.objects.contents(w.some(w.lfns[1::2], n))),
     Call("objects.is_folder", lambda c, w, n: c.objects.is_folder("/t"), FIXED),
@@ -304,6 +307,7 @@ _WRITING: list[Call[Catalog]] = [
     _write("objects.remove_many", lambda c, w, n: c.objects.remove_many(w.some(w.lfns[1::2], n))),
     _write("objects.remove", lambda c, w, n: _each(c.objects.remove, w.some(w.lfns, n)), FIXED),
     _write("objects.discard", lambda c, w, n: c.objects.discard(w.some(w.outputs, n))),
+    _write("objects.promote", lambda c, w, n: c.objects.promote(w.some(w.flat_lfns, n))),
     _write("objects.hold_patients", lambda c, w, n: c.objects.hold_patients(w.some(w.patients, n))),
     _write("objects.register", lambda c, w, n: c.objects.register(_new(w, n))),
     _write(

@@ -302,6 +302,22 @@ def _fill_objects(connection: Connection, world: World) -> None:
         tables.imported_series,
         ({"series": f"series {id_}", "object_id": id_} for id_ in world.ids[::2]),
     )
+    _put(
+        connection,
+        tables.removed,
+        (
+            {
+                "patient": patient,
+                "owner": "",
+                "spot": spot,
+                "content": "9.1 9.2",
+                "lfn": f"/gone/{patient}",
+                "removed_s": NOW_S,
+            }
+            for patient in world.patients
+            for spot in ("", f"/gone/{patient}/T1w")
+        ),
+    )
 
 
 def _fill_access(connection: Connection, world: World) -> None:

@@ -126,7 +126,7 @@ class _Listener:
     def left_out(self, path: str, reason: str) -> None:
         self._importer.left_out.append((path, reason))
 
-    def warned(self, failure: Failure) -> None:
+    def misfit(self, failure: Failure) -> None:
         self._importer.warnings.append(failure)
 
     def failed(self, failure: Failure) -> None:

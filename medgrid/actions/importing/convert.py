@@ -21,6 +21,7 @@ from medgrid.actions.importing.twins import VOLUME_FILENAME, beside_parts
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.scratch import scratch_folder
 from medgrid.actions.transfer import Uploads, fetch_packed
+from medgrid.actions.versions import Loss, Succession
 from medgrid.algorithms.descriptor import algorithm_digest
 from medgrid.catalog.attributes import GEOMETRY_COMPLETE
 from medgrid.catalog.objects import Registration
@@ -55,6 +56,7 @@ def convert_series(
     on_new: Callable[[GridObject], None],
     on_failed: Callable[[LFN, str], None],
     on_empty: Callable[[LFN], None],
+    on_lost: Callable[[Loss], None] = lambda _: None,
     progress: Progress = SILENT,
 ) -> None:
     """Convert series that were not converted yet.
@@ -74,6 +76,8 @@ def convert_series(
         Told of each series that could not be converted, and why.
     on_empty : callable
         Told of each series that makes no volume.
+    on_lost : callable
+        Told of those who do not see a new version of what is granted to them.
 
     Raises
     ------
@@ -95,7 +99,7 @@ def convert_series(
         try:
             original = originals[item.original or item.id]
             made = _convert_one(
-                grid, item, item.lfn, original, files.get(original.id, ()), se, program
+                grid, item, item.lfn, original, files.get(original.id, ()), se, program, on_lost
             )
         except (MedgridError, ValueError) as exc:
             on_failed(item.lfn, f"not converted: {exc}")
@@ -145,6 +149,7 @@ def _convert_one(
     files: Sequence[str],
     se: str,
     program: Algorithm,
+    on_lost: Callable[[Loss], None],
 ) -> list[GridObject] | None:
     """Convert one series and register what comes of it, in one transaction.
 
@@ -182,11 +187,14 @@ def _convert_one(
             )
             new.append(Registration(made, (sealed.replica,), *names))
         grid.keep(keys)
+        succession = Succession(grid)
+        succession.prepare(one.object for one in new)
         with grid.catalog.transaction():
             grid.catalog.objects.hold_patients([item.patient] if item.patient else [])
             if any(map(_is_converter, grid.whole.provenance.made_from(item.id))):
                 return None
             grid.catalog.objects.register(new, replace=True, uploaded=True)
+            succession.hand_on(grid.catalog, {one.object.id for one in new})
             grid.catalog.provenance.record(
                 Derivation(
                     id=secrets.token_hex(16),
@@ -199,6 +207,8 @@ def _convert_one(
                     exit_code=0,
                 )
             )
+    for loss in succession.settle():
+        on_lost(loss)
     return [one.object for one in new]
 
 

@@ -113,7 +113,9 @@ class Draft:
     `described` is known when either is over. `files` are the files whose content it holds, and
     `beside` their companions, which it holds, too, some of them `doubtful`; others are `refused`.
     `content` gives the bytes of the original alone.
-    `replaces` is the LFN it becomes a new version of, `base` the object that names it now.
+    `replaces` is the LFN it becomes a new version of, `twin_lfn` that of its twin, `base` what
+    `replaces` names now; `is_for_twin` says that this holds the same, and has no twin.
+    `was_removed` says that a mark of what was removed ends, `lacks_twin` why no twin is wanted.
     """
 
     kind: ObjectKind
@@ -132,7 +134,11 @@ class Draft:
     series_uid: str | None = None
     series_id: str = ""  # the same for whichever patient
     replaces: LFN | None = None
+    twin_lfn: LFN | None = None
     base: ObjectId | None = None
+    was_removed: bool = False
+    lacks_twin: str = ""
+    is_for_twin: bool = False
 
     def forget(self) -> None:
         """Let go what was read, which is large, when all of it is known."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePath
@@ -25,19 +25,22 @@ from medgrid.actions.importing.drafts import (
     series_draft,
     volume_draft,
 )
-from medgrid.actions.importing.merge import merged_draft
+from medgrid.actions.importing.merge import merged_draft, twin_lfn
 from medgrid.actions.importing.telling import Listener, Summary, Telling
 from medgrid.actions.importing.twins import ORIGINAL_SUFFIX
 from medgrid.actions.importing.writer import Names, Writer
 from medgrid.actions.patients import Patients
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.scratch import scratch_folder, sweep_scratch
-from medgrid.catalog.imported import Spot
+from medgrid.catalog.attributes import TWIN_REMOVED
+from medgrid.catalog.imported import Content, Spot
+from medgrid.catalog.removed import Mark
 from medgrid.catalog.scanned import ScannedFile
 from medgrid.crypto.pseudonym import load_key
 from medgrid.errors import Denied, NotFound, UsageError
 from medgrid.images.convert import converter
 from medgrid.images.deidentify import segment
+from medgrid.images.derive import NOT_AN_IMAGE
 from medgrid.images.nifti import geometry
 from medgrid.images.pack import Changed, FileStamp, Member
 from medgrid.images.scan import Scanned, scan
@@ -74,7 +77,8 @@ class ImportRequest:
     dry_run : bool
         Change nothing.
     again : bool
-        Read files, too, that could not be imported before and have not changed since.
+        Read files, too, that could not be imported before and have not changed since; bring back
+        what was removed.
     team : sequence of str
         Identities that care for the patients who are new; empty is as the settings say.
     """
@@ -121,7 +125,7 @@ def import_images(
     if request.nifti and not request.dry_run:
         work.convert(progress)
     summary = work.telling.summary
-    found = summary.imported or summary.unchanged or summary.known
+    found = summary.imported or summary.unchanged or summary.known or summary.removed
     if not (found or summary.failed or summary.failed_before):
         where = ", ".join(map(repr, request.paths))
         what = f"{summary.files} files, none DICOM or NIfTI" if summary.files else "no files"
@@ -156,6 +160,9 @@ class _Import:
         self.before: dict[str, ObjectId] = {}  # changed files -> object of their old content
         self._same: set[str] = set()  # those of them whose companions alone changed
         self._companions = Companions(grid, namer, self.telling)
+        self._looked_at: set[ObjectId] = set()  # originals of files that were seen before
+        self._lacking: set[ObjectId] = set()  # those of them that should have a twin
+        self._marks: dict[str | None, Mapping[Content, Mark]] = {}  # of patients' volumes
         self._files: dict[ObjectId, list[str]] = {}  # of originals that may be converted
         self._names = Names(grid)
         self._doubts = Doubts(grid, namer, self.telling.doubted)
@@ -167,6 +174,8 @@ class _Import:
             self._patients,
             self._is_new,
             self._is_known,
+            self.telling.lost,
+            self.telling.lacking,
             self.telling.failed,
             self.telling.broken,
         )
@@ -205,6 +214,7 @@ class _Import:
             lambda item: self.telling.new(item, is_version=item.version > 1),
             lambda lfn, reason: self.telling.failed(Failure(lfn, reason)),
             lambda lfn: self.telling.left_out(lfn, "series that makes no volume"),
+            self.telling.lost,
             progress,
         )
 
@@ -232,6 +242,7 @@ class _Import:
                 seen |= stamps.keys()
             self.telling.summary.files += len(stamps)
             known = self.grid.whole.scanned.known(stamps, self.grid.settings.user)
+            self._look_for_twins(one.object_id for one in known.values())
             for key, (entry, stamp) in stamps.items():
                 if not self._is_unchanged(entry, stamp, known.get(key)):
                     yield entry.path, entry.root
@@ -245,6 +256,8 @@ class _Import:
                 self.before[path] = before.object_id
             return False
         if not before.outcome:
+            if self.request.again and before.object_id in self._lacking:
+                return False
             if before.object_id is not None:  # else it says something of a dataset
                 self.telling.summary.unchanged += 1
                 self._holds(before.object_id, path)
@@ -254,11 +267,22 @@ class _Import:
         if refused is None:
             return False
         one = Scanned(path, entry.root, stamp, reason=refused.reason, is_lasting=False)
-        if refused.is_failure:
+        if refused.kind == "failed":
             self.telling.summary.failed_before += 1
+        elif refused.kind == "removed":
+            self.telling.summary.removed += 1
         elif not self._companions.is_aside(one):
             self.telling.left_out(path, refused.reason)
         return True
+
+    def _look_for_twins(self, ids: Iterable[ObjectId | None]) -> None:
+        """Say of originals that files are in, and that have no twin, why that is."""
+        new = {one for one in ids if one is not None} - self._looked_at
+        self._looked_at |= new
+        lacking = self.grid.whole.scanned.lacking(new)
+        self._lacking |= {one for one, lack in lacking.items() if not lack.startswith(NOT_AN_IMAGE)}
+        if not self.request.again:
+            self.telling.summary.lacking.update(lacking.values())
 
     def _read(self, files: list[tuple[str, str]], progress: Progress) -> Iterator[Scanned]:
         """Scan files and give the images among them."""
@@ -281,14 +305,19 @@ class _Import:
         self._doubts.recall(patients - strange)
         self._doubts.compare((files.key, name) for files, name in zip(series, names, strict=True))
         held = self.grid.whole.scanned.series(name.series_uid or "" for name in names)
+        marks = self.grid.whole.removed.series([one for one in names if one not in held])
         for files, name in zip(series, names, strict=True):
             try:
                 base = held.get(name)
                 if name.patient in strange:
                     for one in files.files:
                         self.telling.failed(Failure(one.path, _OF_OTHERS))
+                elif base is None and name in marks and not self.request.again:
+                    self.telling.removed(marks[name], [(x.path, x.stamp) for x in files.files])
                 elif base is None:
-                    yield series_draft(files, self.namer)
+                    draft = series_draft(files, self.namer)
+                    draft.was_removed = name in marks
+                    yield draft
                 else:
                     yield from self._next_version(files, base)
             except Changed as exc:
@@ -312,11 +341,17 @@ class _Import:
             self.telling.failed(Failure(one.path, reason))
             self.telling.refuse(one.path, one.stamp, reason, is_failure=True, object_id=base)
 
+        lack = self.grid.whole.scanned.lacking([base]).get(base, "")
+        anew = self.request.again and bool(lack) and not lack.startswith(NOT_AN_IMAGE)
         with scratch_folder(self.grid.settings) as folder:
-            draft = merged_draft(self.grid, files, item, self.namer, folder, contradicts)
+            draft = merged_draft(self.grid, files, item, self.namer, folder, contradicts, anew=anew)
             if draft is not None:
+                draft.lacks_twin = lack if lack == TWIN_REMOVED and not anew else ""
                 yield draft
                 return
+        if base not in self._looked_at:
+            self._looked_at.add(base)
+            self.telling.summary.lacking.update([lack] if lack else [])
         self._holds(base, *(one.path for one in files.files))
         self.telling.summary.known += len(files.files)
         self.telling.note(base, ((one.path, one.stamp) for one in files.files))
@@ -339,6 +374,12 @@ class _Import:
                 draft.described = lambda: said
             if said.label and self._is_held(draft, said, file):
                 return
+            mark = self._mark(draft, said)
+            if mark is not None and not self.request.again:
+                self._companions.take(draft)
+                self.telling.removed(mark, draft.all_files)
+                return
+            draft.was_removed = mark is not None
         except Changed as exc:
             self.telling.failed(Failure(exc.path, str(exc)))
             return
@@ -365,6 +406,7 @@ class _Import:
                 return False
             if file.path in self._same or re.fullmatch(numbered, item.lfn):
                 draft.replaces, draft.base = item.lfn, before
+                draft.twin_lfn = twin_lfn(self.grid, item)
         return False
 
     def _held(
@@ -373,6 +415,19 @@ class _Import:
         """Original at a spot that holds this content."""
         held = self.grid.whole.imported.held(spot, size_bytes)
         return held.get(self.grid.keyed(_sha256(content())) or "") if held else None
+
+    def _mark(self, draft: Draft, said: Description) -> Mark | None:
+        """The mark of a volume that was removed."""
+        owner = self.grid.settings.user
+        marks = self._marks.get(draft.patient)
+        if marks is None:
+            marks = self.grid.whole.removed.contents(draft.patient, owner)
+            self._marks[draft.patient] = marks
+        if not marks:
+            return None
+        sha256 = _sha256(draft.content())
+        spot = self._writer.spot(draft, said.folder, said.label or self.namer.neutral(sha256))
+        return marks.get(Content(spot, self.grid.keyed(sha256) or ""))
 
     # -- what became of drafts ---------------------------------------------------------------------
 
@@ -398,10 +453,7 @@ class _Import:
                 self.telling.broken(path, stamp, str(exc))
             return
         said = draft.described()
-        if draft.replaces:
-            lfn = LFN(draft.replaces.removesuffix(ORIGINAL_SUFFIX))
-        else:
-            lfn = self._names.free(said.folder, said.label)
+        lfn = draft.twin_lfn or self._names.free(said.folder, said.label)
         item = GridObject(
             id=ObjectId(""),
             lfn=lfn,

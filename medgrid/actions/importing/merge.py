@@ -16,13 +16,14 @@ from medgrid.actions.importing.drafts import (
     same_bytes,
     series_draft,
 )
+from medgrid.actions.importing.twins import ORIGINAL_SUFFIX
 from medgrid.actions.transfer import fetch_packed
 from medgrid.errors import IntegrityError
 from medgrid.images.dicom import header_of
 from medgrid.images.pack import FileStamp
-from medgrid.model import GridObject
+from medgrid.model import LFN, GridObject
 
-__all__ = ["merged_draft"]
+__all__ = ["merged_draft", "twin_lfn"]
 
 
 def merged_draft(
@@ -32,6 +33,8 @@ def merged_draft(
     namer: Namer,
     folder: Path,
     failed: Callable[[Instance, str], None],
+    *,
+    anew: bool = False,
 ) -> Draft | None:
     """Make the draft of a series' next version; None when `files` add nothing.
 
@@ -49,13 +52,15 @@ def merged_draft(
         Empty; takes the instances of `base`, which must stay until the draft's bytes are read.
     failed : callable
         Told of each such file, with the reason.
+    anew : bool
+        Make it also when `files` add nothing.
 
     Raises
     ------
     Changed
         A file is no more what it was when it was scanned.
     """
-    if is_packed(grid, base, files.members):
+    if not anew and is_packed(grid, base, files.members):
         return None
     held = _unpacked(grid, base, folder)
     new: list[Instance] = []
@@ -66,14 +71,29 @@ def merged_draft(
         elif not same_bytes(twin, one):
             files.instances.remove(one)
             failed(one, f"differs from the instance with its SOPInstanceUID in {base.lfn}")
-    if not new:
+    if not (new or anew):
         return None
     union = sorted([*held.values(), *new], key=lambda one: (one.number, one.sop_uid))
     draft = series_draft(SeriesFiles(files.key, union), namer)
     draft.files = [(one.path, one.stamp) for one in files.files]
     draft.replaces = base.lfn
+    draft.twin_lfn = twin_lfn(grid, base)
     draft.base = base.id
+    draft.is_for_twin = not new
     return draft
+
+
+def twin_lfn(grid: Grid, original: GridObject) -> LFN | None:
+    """LFN of the twin of an original, or of its earlier versions; else a free one beside it."""
+    if original.lfn is None:
+        return None
+    objects = grid.whole.objects
+    ids = {original.id, *(one for _, one in objects.versions(original.lfn))}
+    for twin in objects.twins(ids):
+        if twin.lfn is not None and twin.original in ids:
+            return twin.lfn
+    stem = original.lfn.removesuffix(ORIGINAL_SUFFIX)
+    return None if stem == original.lfn or objects.exists(LFN(stem)) else LFN(stem)
 
 
 def _unpacked(grid: Grid, base: GridObject, folder: Path) -> dict[str, Instance]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 from medgrid.actions.grid import Grid
 from medgrid.actions.importing.doubts import Doubt
 from medgrid.actions.importing.drafts import Failure, Namer
+from medgrid.actions.importing.twins import Lack
 from medgrid.actions.importing.writer import remembered
+from medgrid.actions.versions import Loss
+from medgrid.catalog.removed import Mark
 from medgrid.catalog.scanned import ScannedFile
 from medgrid.images.pack import FileStamp
 from medgrid.images.scan import Scanned
@@ -34,26 +38,23 @@ class Listener(Protocol):
     def left_out(self, path: str, reason: str) -> None:
         """Something is no part of any image, or cannot become one, and that is no failure."""
 
-    def warned(self, failure: Failure) -> None:
+    def misfit(self, failure: Failure) -> None:
         """A companion of an image is not as it should be; the image is in the catalog."""
 
     def doubted(self, doubt: Doubt) -> None:
-        """Two people may have become one patient, or one person two."""
+        """A person should look at something: whether two people became one patient, say."""
 
 
 class Refused(NamedTuple):
     """Why a file was not imported."""
 
+    kind: str  # failed, removed or left
     reason: str
-    is_failure: bool
 
 
 @dataclass(slots=True)
 class Summary:
-    """What an import did; all counts but `new`, `doubts` and `versions` are files.
-
-    Companions are files, too.
-    """
+    """What an import did; all counts up to `left_out` are files, companions too."""
 
     files: int = 0
     imported: int = 0  # whose content is in a new object
@@ -61,11 +62,13 @@ class Summary:
     known: int = 0  # read, and in the grid already
     failed: int = 0
     failed_before: int = 0  # told then, and not read again
+    removed: int = 0  # whose content somebody removed from the grid
     left_out: Counter[str] = field(default_factory=Counter)  # by reason
+    lacking: Counter[str] = field(default_factory=Counter)  # series without a twin, by reason
     new: int = 0  # objects
-    warnings: int = 0  # companions that do not fit their images
     doubts: int = 0  # whether patients are who they seem to be
     versions: int = 0  # objects that are a new version of an LFN
+    warnings: int = 0  # of what a person should look at besides
 
 
 class Telling:
@@ -110,15 +113,35 @@ class Telling:
         self.summary.left_out[reason] += 1
         self._listener.left_out(path, reason)
 
-    def warned(self, failure: Failure) -> None:
+    def misfit(self, failure: Failure) -> None:
         """A companion is not as it should be."""
         self.summary.warnings += 1
-        self._listener.warned(failure)
+        self._listener.misfit(failure)
 
     def doubted(self, doubt: Doubt) -> None:
         """Patients may not be who they seem to be."""
         self.summary.doubts += 1
         self._listener.doubted(doubt)
+
+    def lost(self, loss: Loss) -> None:
+        """Somebody does not see a new version of what is granted to them."""
+        self.warned(Doubt(str(loss), loss.hint))
+
+    def lacking(self, item: GridObject, lack: Lack) -> None:
+        """An original has no twin for research."""
+        self.summary.lacking[lack.reason] += 1
+        if lack.has_images:
+            self.warned(
+                Doubt(
+                    f"{item.lfn} has no twin for research: {lack.reason}",
+                    "import its folder with --again when the file is right, or without it",
+                )
+            )
+
+    def warned(self, warning: Doubt) -> None:
+        """What is in the grid is not all that it should be."""
+        self.summary.warnings += 1
+        self._listener.doubted(warning)
 
     def failed(self, failure: Failure) -> None:
         """A file could not be imported."""
@@ -145,7 +168,26 @@ class Telling:
         object_id: ObjectId | None = None,
     ) -> None:
         """Remember that a file is not imported as long as it stays as it is."""
-        outcome = f"{_READER} {'failed' if is_failure else 'left'} {reason}"
+        self._remember(path, stamp, "failed" if is_failure else "left", reason, object_id)
+
+    def removed(self, mark: Mark, files: Sequence[tuple[str, FileStamp]]) -> None:
+        """The content of files was removed from the grid, and stays away."""
+        self.summary.removed += len(files)
+        day = datetime.fromtimestamp(mark.removed_s, UTC).date()
+        reason = f"{mark.lfn} was removed on {day}, and is left out"
+        self._listener.doubted(Doubt(reason, "'medgrid import --again' brings it back"))
+        for path, stamp in files:
+            self._remember(path, stamp, "removed", "")
+
+    def _remember(
+        self,
+        path: str,
+        stamp: FileStamp,
+        kind: str,
+        reason: str,
+        object_id: ObjectId | None = None,
+    ) -> None:
+        outcome = f"{_READER} {kind} {reason}"
         self._note(remembered(self._namer.file_key(path), stamp, object_id, outcome))
 
     def not_imported(self, one: Scanned) -> None:
@@ -163,8 +205,8 @@ class Telling:
 
     def refused(self, before: ScannedFile) -> Refused | None:
         """Why a file that is unchanged was not imported; None when another reader said so."""
-        reader, outcome, reason = before.outcome.split(" ", 2)
-        return Refused(reason, outcome == "failed") if reader == _READER else None
+        reader, kind, reason = before.outcome.split(" ", 2)
+        return Refused(kind, reason) if reader == _READER else None
 
     def flush(self) -> None:
         """Keep the notes in the catalog."""

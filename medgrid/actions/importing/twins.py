@@ -10,16 +10,17 @@ from typing import Any, BinaryIO, cast
 
 from medgrid.catalog.attributes import GEOMETRY_COMPLETE
 from medgrid.images.derive import NoDerivative
-from medgrid.images.derive_series import SeriesPass
+from medgrid.images.derive_series import Lack, SeriesPass
 from medgrid.images.nifti import VolumeDerivative
 from medgrid.images.pack import SERIES_FILENAME, Member, Part, packed
 from medgrid.images.review import volume_review_reason
-from medgrid.model import PACKED_SUFFIX, Review
+from medgrid.model import ORIGINAL_SUFFIX, PACKED_SUFFIX, Review
 from medgrid.storage.base import read_chunks
 
 __all__ = [
     "ORIGINAL_SUFFIX",
     "VOLUME_FILENAME",
+    "Lack",
     "NoDerivative",
     "Pass",
     "Piece",
@@ -28,9 +29,6 @@ __all__ = [
     "series_pass",
     "volume_pass",
 ]
-
-ORIGINAL_SUFFIX = ".original"
-"""Ends the LFN of the bytes as they came; without it, that of their de-identified twin."""
 
 Piece = tuple[bytes, bytes | NoDerivative]
 """Bytes of an original and of its twin; NoDerivative says that there is no twin."""
@@ -45,13 +43,14 @@ class Pass:
 
     `pieces` gives the bytes of the original beside those of its twin, which research may see and
     whose file is called `filename`. When all were read, `review` says whether a person must look
-    at the twin, and `attributes` what the twin's metadata say besides.
+    at the twin, `attributes` what the twin's metadata say besides, and `lack` why there is none.
     """
 
     filename: str
     pieces: Callable[[], Iterator[Piece]]
     review: Callable[[], Review]
     attributes: Callable[[], Mapping[str, str]] = dict
+    lack: Callable[[], Lack | None] = lambda: None
 
 
 def series_pass(found: SeriesPass) -> Pass:
@@ -61,6 +60,7 @@ def series_pass(found: SeriesPass) -> Pass:
         found.pieces,
         lambda: Review.NEEDED if found.review else Review.NONE,
         lambda: {} if found.is_complete else {GEOMETRY_COMPLETE: "no"},
+        lambda: found.lack,
     )
 
 

@@ -10,9 +10,11 @@ from typing import NamedTuple
 from medgrid.actions.feed_two import feed_two
 from medgrid.actions.grid import Grid
 from medgrid.actions.importing.drafts import Description, Draft, Failure, Namer
-from medgrid.actions.importing.twins import ORIGINAL_SUFFIX, NoDerivative
+from medgrid.actions.importing.twins import ORIGINAL_SUFFIX, Lack, NoDerivative
 from medgrid.actions.patients import Patients
 from medgrid.actions.transfer import Sealed, Uploads
+from medgrid.actions.versions import Loss, Succession
+from medgrid.catalog.attributes import TWIN_MISSING
 from medgrid.catalog.imported import Content, Spot
 from medgrid.catalog.objects import Registration
 from medgrid.catalog.scanned import ScannedFile
@@ -80,15 +82,20 @@ class Stored(NamedTuple):
     twin_filename: str
     review: Review
     twin_attributes: Mapping[str, str]
+    lack: Lack | None  # why there is no twin
 
 
 @dataclass(slots=True)
 class Done:
-    """What a commit came to: new objects, drafts whose content was there, drafts that came late."""
+    """What a commit came to: new objects, drafts whose content was there, drafts that came late.
+
+    `lacking` are new originals without a twin.
+    """
 
     new: list[tuple[GridObject, Draft]] = field(default_factory=list)
     known: list[tuple[ObjectId, Draft]] = field(default_factory=list)
     late: list[Draft] = field(default_factory=list)
+    lacking: list[tuple[GridObject, Lack]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -107,6 +114,10 @@ class Writer:
         Told of each object, with its draft, when it is in the catalog for good.
     on_known : callable
         Told of each draft whose content an object held already, and of that object.
+    on_lost : callable
+        Told of those who do not see a new version of what is granted to them.
+    on_lacking : callable
+        Told of each new original that has no twin, and why.
     on_failed : callable
         Told of each file that could not be imported.
     on_broken : callable
@@ -119,6 +130,8 @@ class Writer:
     patients: Patients
     on_new: Callable[[GridObject, Draft], None]
     on_known: Callable[[ObjectId, Draft], None]
+    on_lost: Callable[[Loss], None]
+    on_lacking: Callable[[GridObject, Lack], None]
     on_failed: Callable[[Failure], None]
     on_broken: Callable[[str, FileStamp, str], None]
 
@@ -175,6 +188,8 @@ class Writer:
             return uploads.seal(original_id, self.se, chunks, whose)
 
         def seal_twin(chunks: Iterator[bytes]) -> Sealed | None:
+            if draft.lacks_twin:
+                return None
             whose = Whose(DataClass.IMAGE, draft.patient, readers)
             try:
                 return uploads.seal(twin_id, self.se, chunks, whose)
@@ -192,6 +207,7 @@ class Writer:
             read.filename,
             read.review(),
             read.attributes(),
+            Lack(draft.lacks_twin, False) if draft.lacks_twin else read.lack(),
         )
 
     def _register(self, stored: Sequence[Stored]) -> None:
@@ -205,16 +221,27 @@ class Writer:
         self.grid.keep(
             copy.sealing for one in stored for copy in (one.original, one.twin) if copy is not None
         )
+        succession = Succession(self.grid)
+        succession.prepare(
+            self._objects(one, one.draft.twin_lfn)[-1][0]
+            for one in stored
+            if one.draft.twin_lfn is not None
+        )
         for attempt in range(1, _TRIES + 1):
             try:
-                done = self._commit(stored)
+                done = self._commit(stored, succession)
             except AlreadyExists:
                 # another process took a name between our look and our commit
                 if attempt == _TRIES:
                     raise
                 continue
+            losses = succession.settle()
             for item, draft in done.new:
                 self.on_new(item, draft)
+            for loss in losses:
+                self.on_lost(loss)
+            for item, lack in done.lacking:
+                self.on_lacking(item, lack)
             for held, draft in done.known:
                 self.on_known(held, draft)
             for draft in done.late:
@@ -223,7 +250,7 @@ class Writer:
                     self.on_failed(Failure(path, reason))
             return
 
-    def _commit(self, stored: Sequence[Stored]) -> Done:
+    def _commit(self, stored: Sequence[Stored], succession: Succession) -> Done:
         catalog = self.grid.whole
         names = Names(self.grid)
         done = Done()
@@ -236,7 +263,11 @@ class Writer:
             for one in stored:
                 draft, folder = one.draft, one.said.folder
                 object_id = one.original.replica.object_id
-                if object_id in others:
+                if draft.is_for_twin and one.lack and draft.base and draft.replaces:
+                    done.known.append((draft.base, draft))
+                    done.lacking.append((self._original(one, draft.replaces), one.lack))
+                    object_id = draft.base
+                elif object_id in others:
                     holder = others[object_id]
                     if holder is None:
                         done.late.append(draft)
@@ -244,15 +275,22 @@ class Writer:
                     done.known.append((holder, draft))
                     object_id = holder
                 else:
-                    lfn = _twin_lfn(draft.replaces) or names.free(folder, self._label(one))
+                    lfn = draft.twin_lfn or names.free(folder, self._label(one))
                     made = self._objects(one, lfn)
                     (versions if draft.replaces else firsts).extend(
                         Registration(
-                            item, (copy,), draft.patient, draft.study_uid, draft.series_uid
+                            item,
+                            (copy,),
+                            draft.patient,
+                            draft.study_uid,
+                            draft.series_uid,
+                            {TWIN_MISSING: one.lack.reason} if one.lack else {},
                         )
                         for item, copy in made
                     )
                     done.new.append((made[-1][0], draft))
+                    if one.lack is not None:
+                        done.lacking.append((made[0][0], one.lack))
                     if draft.series_id:
                         series[object_id] = draft.series_id
                 for path, stamp in draft.all_files:
@@ -260,7 +298,13 @@ class Writer:
                     files[key] = remembered(key, stamp, object_id)
             catalog.objects.register(firsts, uploaded=True)
             catalog.objects.register(versions, replace=True, uploaded=True)
+            succession.hand_on(catalog, {one.object.id for one in versions})
             catalog.imported.note_series(series)
+            back = [one for one in stored if one.draft.was_removed]
+            catalog.removed.forget(
+                [one.draft.series for one in back if one.draft.series],
+                [self._content(one) for one in back if one.draft.series is None],
+            )
             catalog.scanned.note(list(files.values()), self.grid.settings.user)
         return done
 
@@ -280,9 +324,7 @@ class Writer:
         for one in stored:
             if one.draft.series is None and one.original.digest is not None:
                 object_id = one.original.replica.object_id
-                contents[object_id] = Content(
-                    self.spot(one.draft, one.said.folder, self._label(one)), one.original.digest
-                )
+                contents[object_id] = self._content(one)
                 mine.setdefault(contents[object_id], object_id)
         held = {**mine, **catalog.imported.claim(mine)}
         others.update(
@@ -302,6 +344,10 @@ class Writer:
                 others[one.original.replica.object_id] = base if same else None
         return others
 
+    def _content(self, one: Stored) -> Content:
+        spot = self.spot(one.draft, one.said.folder, self._label(one))
+        return Content(spot, one.original.digest or "")
+
     def spot(self, draft: Draft, folder: LFN, label: str) -> Spot:
         """Where a draft called `label` goes, and whose it is."""
         owner = "" if draft.patient else self.grid.settings.user
@@ -310,9 +356,13 @@ class Writer:
     def _label(self, one: Stored) -> str:
         return one.said.label or self.namer.neutral(one.original.sealing.plain_sha256)
 
+    def _original(self, one: Stored, twin_lfn: LFN) -> GridObject:
+        lfn = one.draft.replaces or LFN(twin_lfn + ORIGINAL_SUFFIX)
+        return self._object(one, one.original, lfn)
+
     def _objects(self, one: Stored, lfn: LFN) -> list[tuple[GridObject, Replica]]:
         """The original, and the twin called `lfn` when there is one."""
-        original = self._object(one, one.original, LFN(lfn + ORIGINAL_SUFFIX))
+        original = self._original(one, lfn)
         made = [(original, one.original.replica)]
         if one.twin is not None:
             twin = replace(
@@ -342,7 +392,3 @@ class Writer:
             patient=draft.patient,
             digest=copy.digest,
         )
-
-
-def _twin_lfn(original: LFN | None) -> LFN | None:
-    return None if original is None else LFN(original.removesuffix(ORIGINAL_SUFFIX))

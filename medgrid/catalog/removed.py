@@ -1,0 +1,160 @@
+"""Marks of what was imported and then removed: imports leave it out, until they are told not to.
+
+Like what was imported (`imported.py`) a content is one of a patient, or of an owner where it is no
+patient's, at its place. A series is known by its UIDs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, and_, delete, or_, select, true
+from sqlalchemy.dialects import postgresql, sqlite
+
+from medgrid.catalog.imported import Content, Spot
+from medgrid.catalog.scanned import SeriesName
+from medgrid.catalog.schema import imported, object_, removed
+from medgrid.catalog.sight import Sight
+from medgrid.database import Database
+from medgrid.database.many import among
+from medgrid.database.plans import unindexed
+from medgrid.model import LFN, DataClass, ObjectId, ObjectKind
+
+__all__ = ["Mark", "RemovedStore"]
+
+
+class Mark(NamedTuple):
+    """What something was called that was removed, and when."""
+
+    lfn: LFN
+    removed_s: float
+
+
+class RemovedStore:
+    """What was removed. Each method is one transaction."""
+
+    def __init__(self, db: Database, sight: Sight) -> None:
+        self._db = db
+        self._sight = sight
+
+    def note(self, ids: Collection[ObjectId]) -> None:
+        """Mark those of these originals that an import brought; they are still there."""
+        with self._db.write() as connection:
+            lfn, kind = (unindexed(connection, object_.c[name]) for name in ("lfn", "kind"))
+            chosen = and_(
+                among(connection, object_.c.id, ids),
+                object_.c.data_class == str(DataClass.NOMINATIVE),
+                lfn.is_not(None),
+            )
+            series = connection.execute(
+                select(
+                    *(object_.c[name] for name in ("patient", "study_uid", "series_uid", "lfn"))
+                ).where(chosen, kind == str(ObjectKind.SERIES))
+            )
+            rows = [
+                {**_series(SeriesName(*row[:3])), "lfn": row.lfn}
+                for row in series
+                if row.series_uid is not None
+            ]
+            contents = connection.execute(
+                select(*imported.c, object_.c.lfn.label("named"))
+                .join(object_, object_.c.id == imported.c.object_id)
+                .where(chosen)
+            )
+            rows += [
+                {
+                    "patient": row.patient,
+                    "owner": row.owner,
+                    "spot": row.lfn,
+                    "content": row.digest,
+                    "lfn": row.named,
+                }
+                for row in contents
+            ]
+            if not rows:
+                return
+            now_s = time.time()
+            dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+            connection.execute(
+                dialect.insert(removed).on_conflict_do_nothing(),
+                [{**row, "removed_s": now_s} for row in rows],
+            )
+
+    def series(self, names: Collection[SeriesName]) -> dict[SeriesName, Mark]:
+        """Marks of series; those without one are absent."""
+        keys = {_key(_series(one)): one for one in names}
+        found: dict[SeriesName, Mark] = {}
+        with self._db.read() as connection:
+            patients = {one.patient for one in names if one.patient}
+            chosen = among(connection, removed.c.patient, patients)
+            for row in connection.execute(
+                select(removed).where(
+                    chosen, removed.c.owner == "", removed.c.spot == "", self._seen()
+                )
+            ):
+                if (key := tuple(row[:4])) in keys:
+                    found[keys[key]] = Mark(LFN(row.lfn), row.removed_s)
+        return found
+
+    def contents(self, patient: str | None, owner: str) -> dict[Content, Mark]:
+        """All marks of volumes of a patient, or of an owner where they are no patient's."""
+        with self._db.read() as connection:
+            rows = connection.execute(
+                select(removed).where(
+                    removed.c.patient == (patient or ""),
+                    removed.c.owner == ("" if patient else owner),
+                    removed.c.spot != "",
+                    self._seen(),
+                )
+            )
+            return {
+                Content(Spot(LFN(row.spot), row.patient, row.owner), row.content): Mark(
+                    LFN(row.lfn), row.removed_s
+                )
+                for row in rows
+            }
+
+    def _seen(self) -> ColumnElement[bool]:
+        """Whether a viewer may know of a mark: its owner, and the patient's physicians."""
+        if self._sight.viewer is None or self._sight.is_guarded:
+            return true()
+        mine = removed.c.owner == self._sight.viewer
+        return or_(mine, self._sight.is_physician(removed.c.patient))
+
+    def forget(self, series: Iterable[SeriesName], contents: Iterable[Content]) -> None:
+        """End marks of what has come again."""
+        rows = [*map(_series, series), *map(_content, contents)]
+        if not rows:
+            return
+        with self._db.write() as connection:
+            for row in rows:
+                connection.execute(delete(removed).where(_is(row)))
+
+
+def _series(name: SeriesName) -> dict[str, str]:
+    return {
+        "patient": name.patient or "",
+        "owner": "",
+        "spot": "",
+        "content": f"{name.study_uid} {name.series_uid}",
+    }
+
+
+def _content(one: Content) -> dict[str, str]:
+    spot = one.spot
+    return {
+        "patient": spot.patient,
+        "owner": spot.owner,
+        "spot": spot.lfn,
+        "content": one.digest,
+    }
+
+
+def _key(row: dict[str, str]) -> tuple[str, ...]:
+    return tuple(row[name] for name in ("patient", "owner", "spot", "content"))
+
+
+def _is(row: dict[str, str]) -> ColumnElement[bool]:
+    return and_(*(removed.c[name] == value for name, value in row.items()))
