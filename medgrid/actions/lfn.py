@@ -50,6 +50,7 @@ class Facts:
     made_by: Derivation | None
     made_into: tuple[Derivation, ...]
     original: LFN | None = None  # whose de-identified twin it is, where one may see that
+    refers_to: tuple[LFN, ...] = ()  # series, as far as one sees them
 
 
 def as_folder(text: str) -> str:
@@ -113,6 +114,7 @@ def facts(grid: Grid, lfn: LFN, version: int | None = None) -> Facts:
         catalog.provenance.made_by(item.id),
         tuple(catalog.provenance.made_from(item.id)),
         original,
+        _referred(catalog.objects, item),
     )
 
 
@@ -135,6 +137,16 @@ def of_file(grid: Grid, path: str) -> LFN:
             f"no object that you see was imported from {path}", hint="import it, or its folder"
         )
     return lfns[0]
+
+
+def _referred(objects: ObjectStore, item: GridObject) -> tuple[LFN, ...]:
+    """LFNs of the series that an object says it refers to: their twins, where these are."""
+    uids = item.attributes.get("ReferencedSeriesInstanceUID")
+    if not uids:
+        return ()
+    found = objects.of_series(map(str, uids if isinstance(uids, list) else [uids]))
+    there = set(found)
+    return tuple(one for one in found if one.removesuffix(ORIGINAL_SUFFIX) not in there - {one})
 
 
 def move(grid: Grid, source: str, target: str, *, only: bool = False) -> list[tuple[LFN, LFN]]:

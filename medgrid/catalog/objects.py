@@ -40,8 +40,9 @@ from medgrid.catalog.schema import (
 )
 from medgrid.catalog.visits import count_visits
 from medgrid.database.many import among
+from medgrid.database.plans import unindexed
 from medgrid.errors import AlreadyExists, NotFound
-from medgrid.model import LFN, DataClass, GridObject, ObjectId, Replica
+from medgrid.model import LFN, DataClass, GridObject, ObjectId, ObjectKind, Replica
 
 if TYPE_CHECKING:
     from medgrid.catalog.explain import Clause
@@ -133,6 +134,20 @@ class ObjectStore(Registrar, Custody):
                 .order_by(object_version.c.version)
             )
             return [(version, ObjectId(object_id)) for version, object_id in rows]
+
+    def of_series(self, series_uids: Iterable[str]) -> _Lfns:
+        """LFNs of series, by the UIDs that these have in the catalog; twins and originals."""
+        with self._db.read() as connection:
+            lfn, kind = (unindexed(connection, object_.c[name]) for name in ("lfn", "kind"))
+            rows = connection.scalars(
+                select(object_.c.lfn).where(
+                    among(connection, object_.c.series_uid, series_uids),
+                    lfn.is_not(None),
+                    kind == str(ObjectKind.SERIES),
+                    self._sight.objects(),
+                )
+            )
+            return [str.__new__(LFN, lfn) for lfn in sorted(rows)]
 
     def version_lfns(self, ids: Iterable[ObjectId]) -> dict[ObjectId, LFN]:
         """LFNs that objects are other versions of than the one which is named; else absent."""

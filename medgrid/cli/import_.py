@@ -75,6 +75,7 @@ def import_(
     the LFN: when the new one is right, remove that with 'medgrid rm', and import with --again.
     What was removed with 'medgrid rm' is named once and stays away until --again.
 
+    Reports, plans, contours, ECG and the like are kept for the care team, with what they refer to.
     Where no de-identified twin can be made of a series, a warning says why (exit status 3); so it
     does when somebody cannot see a new version of what is granted to them.
 

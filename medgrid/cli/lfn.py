@@ -112,6 +112,7 @@ def _document(found: Facts) -> dict[str, Any]:
         "owner": item.owner or None,
         "review": str(item.review) or None,
         "original": found.original,
+        "refers_to": list(found.refers_to),
         "attributes": dict(sorted(item.attributes.items())),
         "replicas": [{"se": one.se, "pfn": one.pfn} for one in found.replicas],
         "older_versions": list(found.older),
@@ -135,6 +136,8 @@ def _text(document: Mapping[str, Any]) -> Iterator[str]:
             continue
         if name == "attributes":
             yield from (f"  {key}: {_attribute(value, key)}" for key in value)
+        elif name == "refers_to":
+            yield from (f"refers to: {one}" for one in value)
         elif name == "replicas":
             yield from (f"replica: {one['se']} {one['pfn']}" for one in value)
         elif name == "made_by":

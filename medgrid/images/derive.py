@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from medgrid.images.clean import Cleaner
 from medgrid.images.deidentify import age_years, first_value, words_of
-from medgrid.images.dicom import open_header, quiet_pydicom
+from medgrid.images.dicom import is_image, open_header, quiet_pydicom
 from medgrid.images.encode import EXPLICIT_LITTLE, Element, Syntax, elements, file_meta
 from medgrid.images.patient import PatientKeys, is_standard_uid
 from medgrid.images.pixels import NoPixels, Pixels, find_pixels
@@ -47,14 +47,16 @@ _IMAGE_TYPE: Final = 0x00080008
 _STUDY_UID: Final = 0x0020000D
 _NUMBER_OF_FRAMES: Final = 0x00280008
 _OF_FRAMES: Final = (0x00280009, 0x0028000A, 0x3004000C)
-_IMAGES: Final = frozenset(
-    """
-    1.2.840.10008.5.1.4.1.1.66.4 1.2.840.10008.5.1.4.1.1.66.7 1.2.840.10008.5.1.4.1.1.30
-    1.2.840.10008.5.1.4.1.1.481.2 1.2.840.10008.5.1.4.1.1.6.2
-    1.2.840.10008.5.1.4.1.1.81.1 1.2.840.10008.5.1.4.1.1.82.1
-    """.split()  # noqa: SIM905
+_STRUCTURES: Final = "1.2.840.10008.5.1.4.1.1.481.3"
+"""Contours, the one class without pixels that can be de-identified."""
+
+_OF_STRUCTURES: Final = (
+    (0x00081070, "PN", b""),  # OperatorsName
+    (0x30060002, "SH", b"STRUCTURES"),  # StructureSetLabel
+    (0x30060008, "DA", b""),  # StructureSetDate
+    (0x30060009, "TM", b""),  # StructureSetTime
 )
-"""SOP classes that are images though their names do not say so: segmentations, maps, doses."""
+"""What contours must have, the label alone with a value."""
 
 
 class NoDerivative(Exception):
@@ -82,7 +84,7 @@ class Derivative:
     review: str
     is_complete: bool
     _header: bytes
-    _pixels: Pixels
+    _pixels: Pixels | None
     _stream: BinaryIO
     _is_inflated: bool
 
@@ -99,6 +101,10 @@ class Derivative:
         bytes, bytes
             A piece of the source and one of this file; either may be empty.
         """
+        if self._pixels is None:
+            yield b"", self._header
+            yield from ((chunk, b"") for chunk in source)
+            return
         yield b"", self._header + self._pixels.head
         if self._is_inflated:
             yield from ((chunk, b"") for chunk in source)
@@ -118,6 +124,9 @@ class Derivative:
         NoDerivative
             The source has become shorter.
         """
+        if self._pixels is None:
+            yield self._header
+            return
         yield self._header + self._pixels.head
         try:
             yield from self._pixels.chunks(self._stream)
@@ -212,8 +221,8 @@ def _derive(
         raise NoDerivative("its transfer syntax is not known")
     is_inflated = stream is not source
     syntax = _syntax(ds, EXPLICIT_LITTLE if is_inflated else declared)
-    pixels = find_pixels(stream, syntax)
-    if pixels.is_encapsulated != _is_compressed(syntax):
+    pixels = None if sop_class == _STRUCTURES else find_pixels(stream, syntax)
+    if pixels is not None and pixels.is_encapsulated != _is_compressed(syntax):
         raise NoDerivative("pixel data contradict the transfer syntax")
     _check_names(ds)
     writer = Rewriter(Cleaner(keys, scrub), syntax, _is_signed(ds))
@@ -222,11 +231,13 @@ def _derive(
     is_whole = not writer.is_lossy and is_complete(undecoded(ds, _IMAGE_TYPE), has, writer.private)
     study_uid = has.get(_STUDY_UID, b"").decode("ascii").strip("\0 ")
     found += [one for one in stamp(keys, study_uid, syntax) if one[0] not in has]
+    if pixels is None:
+        found += [one for one in _OF_STRUCTURES if one[0] not in has]
     if writer.is_unicode:
         found.append((0x00080005, "CS", b"ISO_IR 192"))
     header = file_meta(sop_class, sop_uid, syntax) + elements(found, syntax)
-    review = review_reason(ds) or _pixel_reason(ds, pixels)
-    size_bytes = len(header) + pixels.size_bytes
+    review = "" if pixels is None else review_reason(ds) or _pixel_reason(ds, pixels)
+    size_bytes = len(header) + (pixels.size_bytes if pixels else 0)
     return Derivative(sop_uid, size_bytes, review, is_whole, header, pixels, stream, is_inflated)
 
 
@@ -245,11 +256,13 @@ def _image_class(ds: Dataset) -> str:
     from pydicom.uid import UID
 
     uid = undecoded(ds, 0x00080016)
+    if uid == _STRUCTURES:
+        return uid
     if not uid:
         raise NoDerivative("no SOPClassUID")
     if not is_standard_uid(uid):
         raise NoDerivative("a private or unknown SOP class")
-    if uid not in _IMAGES and "Image Storage" not in UID(uid).name:
+    if not is_image(uid):
         raise NoDerivative(f"{NOT_AN_IMAGE} ({UID(uid).name})")
     return uid
 

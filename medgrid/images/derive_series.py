@@ -6,14 +6,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 from medgrid.images.deidentify import words_of
-from medgrid.images.derive import NOT_AN_IMAGE, Derivative, NoDerivative, derive_header
-from medgrid.images.dicom import open_header
+from medgrid.images.derive import Derivative, NoDerivative, derive_header
+from medgrid.images.dicom import is_document, open_header
 from medgrid.images.metadata import SeriesMetadata
 from medgrid.images.pack import PACKED_END, Member, member_end, member_head
 from medgrid.images.patient import PatientKeys
+from medgrid.images.references import References
+from medgrid.images.rewrite import undecoded
 from medgrid.images.scrub import Scrubber
 
 __all__ = ["Lack", "SeriesPass"]
+
+_SOP_CLASS = 0x00080016
 
 
 class Lack(NamedTuple):
@@ -43,6 +47,8 @@ class SeriesPass:
     metadata : SeriesMetadata
         What its headers say; they are read once, whether for this or for the twin. It is whole when
         all bytes were read, or `look` did.
+    references : References
+        What they refer to.
     is_complete : bool
         Whether each instance of the twin is, so far (`Derivative.is_complete`).
     """
@@ -57,17 +63,16 @@ class SeriesPass:
         self._scrub = Scrubber(())
         self._has_twin = True
         self._problem = ""
+        self._has_images = False
         self.review = ""
         self.metadata = SeriesMetadata()
+        self.references = References()
         self.is_complete = True
 
     @property
     def lack(self) -> Lack | None:
         """Why there is no twin, so far; None: there may be one."""
-        if not self._problem:
-            return None
-        is_other = len(self._members) == 1 and self._problem.startswith(NOT_AN_IMAGE)
-        return Lack(self._problem, not is_other)
+        return Lack(self._problem, self._has_images) if self._problem else None
 
     def look(self) -> None:
         """Read the headers only.
@@ -131,15 +136,19 @@ class SeriesPass:
             ds, pixels = open_header(stream)
             words = words_of(ds)
         except ValueError as exc:
+            self._has_images = True
             if has_twin:
                 raise NoDerivative(str(exc)) from None
             return None
+        self._has_images |= not is_document(undecoded(ds, _SOP_CLASS))
         try:
             if not has_twin:
                 return None
             found = derive_header(ds, stream, pixels, self._keys, self._scrubber(words))
         finally:
-            self.metadata.add(ds, words)  # it decodes what the twin takes as it stands
+            # these decode what the twin takes as it stands
+            self.metadata.add(ds, words)
+            self.references.add(ds)
         self._has_twin = True
         self.review = self.review or found.review
         self.is_complete &= found.is_complete

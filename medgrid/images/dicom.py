@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from medgrid.images.bounded import EASY_BYTES, TooMuch, parse
@@ -23,6 +24,8 @@ __all__ = [
     "SeriesKey",
     "full_header",
     "header_of",
+    "is_document",
+    "is_image",
     "open_header",
     "quiet_pydicom",
     "read_with_pydicom",
@@ -31,6 +34,14 @@ __all__ = [
 ]
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
+_IMAGES = frozenset(
+    """
+    1.2.840.10008.5.1.4.1.1.66.4 1.2.840.10008.5.1.4.1.1.66.7 1.2.840.10008.5.1.4.1.1.30
+    1.2.840.10008.5.1.4.1.1.481.2 1.2.840.10008.5.1.4.1.1.6.2
+    1.2.840.10008.5.1.4.1.1.81.1 1.2.840.10008.5.1.4.1.1.82.1
+    """.split()  # noqa: SIM905
+)
+"""SOP classes that are images though their names do not say so: segmentations, maps, doses."""
 
 
 class SeriesKey(NamedTuple):
@@ -123,12 +134,13 @@ def read_with_pydicom(stream: BinaryIO, is_sure: bool) -> Header | None:
             place, length = pixels[-1] if pixels else (0, 0)
             if length == UNDEFINED and plain.tell() == place:  # pydicom went back, without an end
                 return _broken("ends within its pixel data")
-            return _header(ds, place, min(length, plain.seek(0, 2) - place))
+            size_bytes = plain.seek(0, 2)
+            return _header(ds, place, min(length, size_bytes - place), place or size_bytes)
     except ValueError as exc:
         return _broken(str(exc)) if is_sure else None
 
 
-def _header(ds: FileDataset, pixels_at: int, pixel_bytes: int) -> Header:
+def _header(ds: FileDataset, pixels_at: int, pixel_bytes: int, header_bytes: int) -> Header:
     patient_id = _plain(ds, "PatientID")
     return Header(
         sop_class=_plain(ds, "SOPClassUID")
@@ -143,7 +155,7 @@ def _header(ds: FileDataset, pixels_at: int, pixel_bytes: int) -> Header:
         number=_number(ds, "InstanceNumber"),
         has_pixels=pixel_bytes > 0,
         problem=_pixel_problem(ds, pixel_bytes) if pixels_at else None,
-        header_bytes=pixels_at,
+        header_bytes=header_bytes,
     )
 
 
@@ -221,16 +233,42 @@ def refusal(header: Header) -> Refusal | None:
         return Refusal("DICOMDIR, an index of other files", False)
     if header.problem is not None:
         return Refusal(header.problem, True)
+    is_other = is_document(header.sop_class)
+    if is_other and not (header.series_uid and header.study_uid):
+        return Refusal(f"of no study ({_class_name(header.sop_class)})", False)
     if not header.series_uid:
         return Refusal("no SeriesInstanceUID", True)
     if not header.study_uid:
         return Refusal("no StudyInstanceUID", True)
     if not header.sop_uid:
         return Refusal("no SOPInstanceUID", True)
-    if not header.has_pixels:
+    if not header.has_pixels and not is_other:
         name = _class_name(header.sop_class)
         return Refusal(f"no pixel data ({name})", "Image" in name)
     return None
+
+
+def is_image(sop_class: str) -> bool:
+    """Whether instances of a SOP class of the standard are images."""
+    return sop_class in _IMAGES or "Image Storage" in _standard_name(sop_class)
+
+
+def is_document(sop_class: str) -> bool:
+    """Whether they are something else that belongs to a study: a report, a plan, contours."""
+    return (
+        "Storage" in _standard_name(sop_class).replace("Storage Commitment", "")
+        and sop_class != _DICOMDIR
+        and not is_image(sop_class)
+    )
+
+
+@lru_cache(1024)
+def _standard_name(sop_class: str) -> str:
+    """Name that the standard gives a SOP class; empty for others."""
+    from pydicom.uid import UID
+
+    name = UID(sop_class).name if sop_class else ""
+    return "" if name == sop_class else name
 
 
 def _class_name(sop_class: str) -> str:

@@ -16,7 +16,15 @@ from typing import Final
 
 from medgrid.images.allowed import FREE_TEXT
 
-__all__ = ["CODE_SCHEMES", "DUMMIES", "DUMMIES_WITHIN", "EMPTIED", "is_kept", "is_text"]
+__all__ = [
+    "CODE_SCHEMES",
+    "DUMMIES",
+    "DUMMIES_WITHIN",
+    "EMPTIED",
+    "NAMES",
+    "is_kept",
+    "is_text",
+]
 
 
 def _words(text: str) -> frozenset[str]:
@@ -327,6 +335,19 @@ _DERIVED: Final = _words(
     """
 )
 
+_STRUCTURES: Final = _words(
+    """
+    StructureSetDate StructureSetTime ReferencedFrameOfReferenceSequence
+    RTReferencedStudySequence RTReferencedSeriesSequence ContourImageSequence
+    StructureSetROISequence ROINumber ReferencedFrameOfReferenceUID ROIName ROIVolume
+    ROIGenerationAlgorithm ROIContourSequence ROIDisplayColor ReferencedROINumber ContourSequence
+    ContourNumber AttachedContours ContourGeometricType ContourSlabThickness ContourOffsetVector
+    NumberOfContourPoints ContourData RTROIObservationsSequence ObservationNumber
+    RTROIInterpretedType RTROIIdentificationCodeSequence RTRelatedROISequence RTROIRelationship
+    ROIPhysicalPropertiesSequence ROIPhysicalProperty ROIPhysicalPropertyValue
+    """
+)
+
 _TEXT: Final = FREE_TEXT | _words(
     """
     PositionReferenceIndicator PixelSpacingCalibrationDescription RescaleType
@@ -336,7 +357,7 @@ _TEXT: Final = FREE_TEXT | _words(
     TransmitCoilManufacturerName ApplicableSafetyStandardDescription TypeOfFilters
     CollimatorGridName GridAbsorbingMaterial GridSpacingMaterial ImageFilter
     DetectorLinesOfResponseUsed EnergyWindowName RadiopharmaceuticalRoute ContrastBolusRoute
-    ProcessingFunction OpticalPathIdentifier SegmentLabel SegmentAlgorithmName
+    ProcessingFunction OpticalPathIdentifier SegmentAlgorithmName
     CodeValue LongCodeValue CodingSchemeDesignator CodeMeaning
     """
 )
@@ -353,6 +374,7 @@ _KEPT: Final = (
     | _CONTRAST
     | _LIGHT_AND_SOUND
     | _DERIVED
+    | _STRUCTURES
 )
 
 EMPTIED: Final = {
@@ -360,6 +382,7 @@ EMPTIED: Final = {
     0x00400555: "SQ",  # AcquisitionContextSequence
     0x00700081: "LO",  # ContentDescription
     0x00700084: "PN",  # ContentCreatorName
+    0x300600A6: "PN",  # ROIInterpreter
 }
 """Stay without a value where a file has them: objects of some classes must have them (type 2)."""
 
@@ -374,9 +397,14 @@ DUMMIES_WITHIN: Final = {
     0x00189252: ("LO", b"0"),  # ASLTechniqueDescription
     0x00409210: ("SH", b"0"),  # LUTLabel
     0x00480106: ("SH", b"0"),  # OpticalPathIdentifier
-    0x00620005: ("LO", b"0"),  # SegmentLabel
 }
 """As `DUMMIES`, in items, and where nothing is left of their text."""
+
+NAMES: Final = {
+    0x00620005: (0x00620004, "segment"),  # SegmentLabel, SegmentNumber
+    0x30060026: (0x30060022, "roi"),  # ROIName, ROINumber
+}
+"""Names that people give to structures: they stay when all of their words are known."""
 
 CODE_SCHEMES: Final = _words(
     "DCM SCT SRT SNM3 UCUM LN FMA RADLEX UMLS NCIt NCIT MSH NEU ICDO3 I9C I10 BI ACR"

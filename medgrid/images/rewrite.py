@@ -13,10 +13,19 @@ from typing import TYPE_CHECKING, Any, Final
 from medgrid.images.clean import BINARY_BYTES, Cleaner
 from medgrid.images.deidentify import is_maker
 from medgrid.images.encode import Element, Syntax, elements, item
-from medgrid.images.kept import CODE_SCHEMES, DUMMIES, DUMMIES_WITHIN, EMPTIED, is_kept, is_text
+from medgrid.images.kept import (
+    CODE_SCHEMES,
+    DUMMIES,
+    DUMMIES_WITHIN,
+    EMPTIED,
+    NAMES,
+    is_kept,
+    is_text,
+)
 from medgrid.images.private import SAFE_PRIVATE
 from medgrid.images.private.canon import IMAGE_COMMENTS, direction
 from medgrid.images.private.values import Items, Value
+from medgrid.images.structures import is_known_name
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -84,6 +93,8 @@ class Rewriter:
             return self._sequence(ds, tag, depth)
         if is_text(tag):
             return self._text(ds, tag, vr) or _placeholder(tag, depth)
+        if tag in NAMES:
+            return tag, vr, self._name(ds, tag)
         vr = self._resolved(vr, raw.VR)
         data = self._encoded(raw, vr)
         if data is None:
@@ -160,6 +171,14 @@ class Rewriter:
         text = "\\".join(after)
         self.is_unicode |= not text.isascii()
         return tag, vr, text.encode("utf-8")
+
+    def _name(self, ds: Dataset, tag: int) -> bytes:
+        """Name of a structure, or the number that stands for it."""
+        text = " ".join(str(ds[tag].value or "").split())
+        if is_known_name(text) and self._clean.is_clean(text):
+            return text.encode("ascii")
+        number, kind = NAMES[tag]
+        return f"{kind}-{int(ds[number].value)}".encode("ascii")
 
     def _sequence(self, ds: Dataset, tag: int, depth: int) -> Element | None:
         if depth >= _MAX_DEPTH:

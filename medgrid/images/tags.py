@@ -81,7 +81,7 @@ class Header(NamedTuple):
 
     `patient_name` and `birth_date` are empty unless there is no `patient_id`. `problem` says why it
     cannot be imported although it is DICOM, in words that quote no value. `header_bytes` is where
-    the value of the pixel data begins.
+    the value of the pixel data begins, or its size where there is none.
     """
 
     sop_class: str
@@ -167,6 +167,7 @@ class _Walk:
         try:
             offset, syntax = self._meta()
         except _Short:
+            self.header_bytes = self.size
             return {}, None, SHORT_HEADER
         if syntax in _DEFLATED:
             raise _Odd
@@ -176,12 +177,14 @@ class _Walk:
         try:
             pixel_bytes = self._dataset(offset, explicit, order, values)
         except _Short:
+            self.header_bytes = self.size
             return values, None, SHORT_HEADER
         if order == ">":
             for tag in (_SAMPLES, _ROWS, _COLUMNS, _BITS):
                 if tag in values:
                     values[tag] = values[tag][::-1]
         if pixel_bytes is None:
+            self.header_bytes = self.size
             return values, None, None
         if pixel_bytes < 0:
             return values, 1, "ends within its pixel data"

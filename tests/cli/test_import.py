@@ -51,13 +51,13 @@ def test_broken_files_are_listed_and_the_rest_goes_in(grid_prompt: Prompt, tmp_p
     (folder / "bad\udce9.dcm").write_bytes(b"hello")
     ran = grid_prompt("import", folder, "--to", "/trial")
     assert ran.code == 3
-    assert len(ran.lines) == 1
+    assert sorted(line.endswith(".original") for line in ran.lines) == [False, True]
     assert sorted(ran.err.splitlines()) == sorted(
         [
             f"medgrid: error: {folder}/bad\\xe9.dcm: not a DICOM file",
             f"medgrid: error: {folder}/cut off\\n.dcm: ends within its pixel data",
-            "new: 1 object from 1 file; failed: 2 files",
-            f"left out: {folder}/test-SR.dcm: no pixel data (Comprehensive SR Storage)",
+            "new: 2 objects from 2 files; failed: 2 files",
+            "for the care team alone: 1 without a twin: not an image (Comprehensive SR Storage)",
             "medgrid: error: 2 files could not be imported",
             "medgrid: hint: the reasons stand above",
         ]

@@ -269,6 +269,7 @@ _SCANNED: list[Call[Catalog]] = [
         EVERYBODY,
     ),
     Call("scanned.lacking", lambda c, w, n: c.scanned.lacking(w.some(w.ids, n))),
+    Call("objects.of_series", lambda c, w, n: c.objects.of_series(_series_uids(w, n))),
     Call("scanned.series", lambda c, w, n: c.scanned.series(_series_uids(w, n))),
     Call("scanned.series [new]", lambda c, w, n: c.scanned.series(f"9.{i}" for i in range(n))),
 ]

@@ -35,6 +35,7 @@ MODIFIED_DATES = {
     "ContentTime",
     "RadiopharmaceuticalStartTime",
     "RadiopharmaceuticalStopTime",
+    "StructureSetTime",
 }
 """Option 113107: dates move by whole days, so that the time of day stays."""
 

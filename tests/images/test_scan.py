@@ -46,7 +46,8 @@ def test_content_counts_and_not_the_ending(tmp_path: Path) -> None:
 
 def test_files_without_preamble_are_read() -> None:
     found = scan_file(str(pydicom_file("ExplVR_LitEndNoMeta.dcm")), "")
-    assert found.reason == "no pixel data (RT Ion Plan Storage)"
+    assert found.header is not None
+    assert found.header.sop_class == "1.2.840.10008.5.1.4.1.1.481.8"
 
 
 @pytest.mark.parametrize(
@@ -56,9 +57,6 @@ def test_files_without_preamble_are_read() -> None:
         ("rtplan_truncated.dcm", "ends within its header", True),
         ("JPEGLSNearLossless_08.dcm", "no SeriesInstanceUID", True),
         ("no_meta.dcm", "not a DICOM file", True),
-        ("test-SR.dcm", "no pixel data (Comprehensive SR Storage)", False),
-        ("rtplan.dcm", "no pixel data (RT Plan Storage)", False),
-        ("waveform_ecg.dcm", "no pixel data (12-lead ECG Waveform Storage)", False),
         ("dicomdirtests/DICOMDIR", "DICOMDIR, an index of other files", False),
         (
             "dicomdirtests/TINY_ALPHA/PT000000/ST000000/SE000000/IM000000",
@@ -71,6 +69,22 @@ def test_files_without_preamble_are_read() -> None:
 )
 def test_pydicoms_odd_files(name: str, reason: str, is_failure: bool) -> None:
     assert told(pydicom_file(name)) == (reason, is_failure)
+
+
+@pytest.mark.parametrize("name", ["test-SR", "rtplan", "rtstruct", "waveform_ecg"])
+def test_what_has_no_pixels_may_belong_to_a_study(name: str) -> None:
+    path = pydicom_file(f"{name}.dcm")
+    found = scan_file(str(path), "")
+    assert found.header is not None
+    assert (found.header.has_pixels, found.header.problem) == (False, None)
+    assert found.header.header_bytes == path.stat().st_size
+
+
+def test_what_is_of_no_study_is_left_out(tmp_path: Path) -> None:
+    protocol = "1.2.840.10008.5.1.4.38.1"
+    ds = instance(SOPClassUID=protocol, StudyInstanceUID=None, PixelData=None)
+    (tmp_path / "x.dcm").write_bytes(encoded(ds))
+    assert told(tmp_path / "x.dcm") == ("of no study (Hanging Protocol Storage)", False)
 
 
 def test_broken_files(tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ def _bring_in(scene: Scene) -> list[str]:
     originals = run("query", "class=nominative").lines
     unseen = run("query", "review=needed").lines
     twins = [lfn for lfn in run("query", "/").lines if lfn not in unseen]
-    assert (len(originals), len(twins), len(unseen)) == (5, 4, 1)
+    assert (len(originals), len(twins), len(unseen)) == (7, 4, 1)
     patients = sorted({lfn.split("/")[2] for lfn in originals})
     named = scene.prompt.ok("whois", "--json", *patients).out
     assert len(traces.canaries.named_in([named])) >= 20

@@ -40,7 +40,7 @@ def test_the_servers_disk_and_log_name_nobody(nosy_server: PostgresServer, tmp_p
     alice.ok("init")
     assert alice("import", tmp_path / "in", "--to", "/trial").code == 3
     originals = alice.ok("query", "class=nominative").lines
-    assert len(originals) == 5
+    assert len(originals) == 7
     patients = sorted({lfn.split("/")[2] for lfn in originals})
     assert len(traces.canaries.named_in([alice.ok("whois", "--json", *patients).out])) >= 20
     name = "^".join(list(traces.canaries.words)[:2])

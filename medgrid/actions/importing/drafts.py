@@ -320,12 +320,16 @@ def series_draft(files: SeriesFiles, namer: Namer) -> Draft:
     found = SeriesPass(members, keys)
 
     def described() -> Description:
-        attributes = found.metadata.attributes(keys) | {
-            "PatientID": patient,
-            "StudyInstanceUID": study_uid,
-            "SeriesInstanceUID": series_uid,
-            "NumberOfSeriesRelatedInstances": len(members),
-        }
+        attributes = (
+            found.metadata.attributes(keys)
+            | found.references.attributes(keys)
+            | {
+                "PatientID": patient,
+                "StudyInstanceUID": study_uid,
+                "SeriesInstanceUID": series_uid,
+                "NumberOfSeriesRelatedInstances": len(members),
+            }
+        )
         folder = namer.folder(patient, str(first(attributes.get("StudyDate", "undated"))))
         return Description(folder, label(attributes), attributes, found.metadata.names)
 
