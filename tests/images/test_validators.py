@@ -85,7 +85,7 @@ def test_a_twin_goes_into_a_dicomdir_where_its_original_does(
         folder = tmp_path / "disk"
         folder.mkdir()
         shutil.copy(path, folder / "IMAGE")
-        words = ["dcmmkdir", "+id", folder, "+D", folder / "DICOMDIR", "IMAGE"]
+        words: list[str | Path] = ["dcmmkdir", "+id", folder, "+D", folder / "DICOMDIR", "IMAGE"]
         code = subprocess.run(words, capture_output=True, check=False).returncode
         shutil.rmtree(folder)
         return code == 0
