@@ -71,8 +71,8 @@ def read_json(data: bytes, *, strict: bool = False) -> Any:
         raise Unreadable("not valid JSON") from None
 
 
-def read_table(data: bytes) -> list[dict[str, str]]:
-    """Read tab-separated values under a line of names; cells that are missing are empty.
+def read_table(data: bytes, delimiter: str = "\t") -> list[dict[str, str]]:
+    """Read values that a character parts, under a line of names; missing cells are empty.
 
     Bytes that are no UTF-8 are replaced.
 
@@ -83,7 +83,7 @@ def read_table(data: bytes) -> list[dict[str, str]]:
     """
     csv.field_size_limit(MAX_BYTES)
     text = _text(data, "a table", "replace")  # spreadsheets write in many encodings
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter="\t")
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     names = [name.strip() for name in next(rows, [])]
     found = []
     for cells in rows:

@@ -31,6 +31,7 @@ from medgrid.catalog.schema import (
     object_,
     object_version,
     patient,
+    patient_attribute,
     removed,
     replica,
     scanned_file,
@@ -229,9 +230,9 @@ class Custody(ReplicaBook):
     def withdraw(self, ids: Iterable[ObjectId], pseudonym: str) -> None:
         """Forget all that is known of objects, but where bytes of them lie, for a patient who goes.
 
-        Names, older versions, metadata, grants, the places of datasets and the memory of imports
-        go, and marks of what was removed before; the objects become nameless ones of this patient,
-        until `forget` ends them.
+        Names, older versions, metadata, grants, the places of datasets, the memory of imports,
+        marks of what was removed before and what is known of the patient go; the objects become
+        nameless ones of this patient, until `forget` ends them.
         """
         wanted = set(ids)
         with self._db.write() as connection:
@@ -241,6 +242,8 @@ class Custody(ReplicaBook):
 
             current = select(object_.c.lfn).where(chosen(object_.c.id))
             older = select(object_version.c.lfn).where(chosen(object_version.c.object_id))
+            of_patient = patient_attribute.c.patient == pseudonym
+            connection.execute(delete(patient_attribute).where(of_patient))
             lfns = {*connection.scalars(current), *connection.scalars(older)} - {None}
             for table in (
                 object_version,
@@ -285,7 +288,8 @@ class Custody(ReplicaBook):
         with self._db.write() as connection:
             if self._has_objects(connection, pseudonym):
                 return False
-            connection.execute(delete(care).where(care.c.patient == pseudonym))
+            for table in (patient_attribute, care):  # the team's right to take away goes last
+                connection.execute(delete(table).where(table.c.patient == pseudonym))
             if self._sight.viewer is None:  # a user's own role may not take patients away
                 connection.execute(delete(patient).where(patient.c.pseudonym == pseudonym))
             return True

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from medgrid.catalog.jobs import JobStore
     from medgrid.catalog.leases import LeaseStore
     from medgrid.catalog.objects import ObjectStore
+    from medgrid.catalog.patient_attributes import PatientAttributeStore
     from medgrid.catalog.places import PlaceStore
     from medgrid.catalog.provenance import ProvenanceStore
     from medgrid.catalog.quotas import QuotaStore
@@ -126,6 +127,13 @@ class Catalog:
         from medgrid.catalog.objects import ObjectStore
 
         return ObjectStore(self.db, self._sight)
+
+    @cached_property
+    def patient_attributes(self) -> PatientAttributeStore:
+        """What is known of patients and visits, and was before."""
+        from medgrid.catalog.patient_attributes import PatientAttributeStore
+
+        return PatientAttributeStore(self.db, self._sight)
 
     @cached_property
     def datasets(self) -> DatasetStore:

@@ -6,16 +6,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, or_, select, text, update
 
 from medgrid.catalog.attributes import ALIASES, COLUMNS, AttributeColumn, check_name, type_of
 from medgrid.catalog.rows import as_column
-from medgrid.catalog.schema import attribute, attribute_name, object_
-from medgrid.catalog.sight import Sight
+from medgrid.catalog.schema import attribute, attribute_name, object_, patient_attribute
+from medgrid.catalog.sight import Sight, speaks_of
 from medgrid.errors import UsageError
 from medgrid.model import VARIES, VARIES_WIDELY, AttributeType
 
-__all__ = ["KnownName", "NameBook", "fit_column", "known_names", "seen_names"]
+__all__ = [
+    "BLIND",
+    "OF_PATIENTS",
+    "PATIENT",
+    "UNBLINDED",
+    "KnownName",
+    "NameBook",
+    "fit_column",
+    "known_names",
+    "seen_names",
+]
 
 RESERVED = frozenset(
     (
@@ -29,12 +39,24 @@ RESERVED = frozenset(
 """Words of the question language and fields that are no attributes."""
 
 
+PATIENT, BLIND, UNBLINDED = "patient", "blind", "unblinded"
+OF_PATIENTS = frozenset((PATIENT, BLIND, UNBLINDED))
+"""Places of the attributes of patients and visits."""
+
+_PLACES = {
+    PATIENT: "is one of patients and visits, and is not blinded,",
+    BLIND: "is blinded",
+    UNBLINDED: "was blinded, and is not any more,",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class KnownName:
     """An attribute name in use.
 
-    `place` is ``json`` (brought by an importer), ``user``, or ``list``: a column of which some
-    object has several values.
+    `place` is ``json`` (brought by an importer), ``user``, ``list``: a column of which some
+    object has several values, or one of `OF_PATIENTS`: ``patient``, ``blind`` where its values are
+    codes, and ``unblinded`` where everybody may know what these mean.
     """
 
     name: str
@@ -58,19 +80,25 @@ def known_names(connection: Connection) -> dict[str, KnownName]:
     }
 
 
-def seen_names(connection: Connection, sight: Sight, names: Iterable[str]) -> set[str]:
-    """Those of `names`, which users gave, that some object has which is seen."""
-    if sight.viewer is None:
-        return set(names)
-    return {name for name in names if _is_seen(connection, sight, name)}
+def seen_names(connection: Connection, sight: Sight, names: Iterable[KnownName]) -> set[str]:
+    """Those of `names`, which people gave, that some object has which is seen."""
+    return {one.name for one in names if sight.viewer is None or _is_seen(connection, sight, one)}
 
 
-def _is_seen(connection: Connection, sight: Sight, name: str) -> bool:
-    """Whether some object that is seen has an attribute of a user; the first one found will do."""
+def _is_seen(connection: Connection, sight: Sight, known: KnownName) -> bool:
+    """Whether some object that is seen, or its patient, has an attribute; the first will do."""
+    if known.place in OF_PATIENTS:
+        table, is_of = patient_attribute, speaks_of(patient_attribute, object_)
+    else:
+        table, is_of = attribute, object_.c.id == attribute.c.object_id
     some = (
-        select(attribute.c.object_id)
-        .join(object_, object_.c.id == attribute.c.object_id)
-        .where(attribute.c.name == name, sight.objects())
+        select(table.c.name)
+        .join(object_, is_of)
+        .where(
+            table.c.name == known.name,
+            or_(table.c.num.is_not(None), table.c.text.is_not(None)),
+            sight.objects(),
+        )
         .limit(1)
     )
     return connection.scalar(some) is not None
@@ -104,23 +132,33 @@ class NameBook:
         """Whether some object has several values of a column's attribute."""
         return name in self._known and self._known[name].place == "list"
 
-    def claim(self, name: str, value: Any, unit: str | None = None) -> KnownName:
+    def claim(
+        self, name: str, value: Any, unit: str | None = None, place: str = "user"
+    ) -> KnownName:
         """Return what is known of an attribute a user sets; the first use fixes type and unit.
 
         Raises
         ------
         UsageError
-            The name is not allowed, or `value` is of another type than the attribute has.
+            The name is not allowed, `value` is of another type than the attribute has, or it is
+            one of images where `place` says patients, or the other way round.
         """
         known = self._known.get(name)
         if known is None:
-            _check_new(name)
-            known = KnownName(name, type_of(value) or AttributeType.TEXT, "user", unit)
+            _check_new(name, place)
+            known = KnownName(name, type_of(value) or AttributeType.TEXT, place, unit)
             if value is None or self._add(known):
                 return known
-            return self.claim(name, value, unit)  # another writer was first
+            return self.claim(name, value, unit, place)  # another writer was first
+        if known.place == UNBLINDED and place == PATIENT:
+            place = UNBLINDED
+        if known.place != place and OF_PATIENTS & {known.place, place}:
+            raise UsageError(
+                f"attribute {name!r} {_PLACES.get(known.place, 'is one of images')} in this grid",
+                hint="use another name",
+            )
         found = type_of(value)
-        if known.place == "user" and not _fits(found, known.type):
+        if known.place == place and not _fits(found, known.type):
             raise UsageError(
                 f"attribute {name!r} is a {known.type} in this grid, found {value!r}",
                 hint=f"give a {known.type}, or use another name",
@@ -150,11 +188,30 @@ class NameBook:
         self._known[new.name] = new
         return True
 
+    def hold(self, name: str, place: str) -> bool:
+        """Keep others from an attribute of words until the end; give whether it is new.
+
+        Raises
+        ------
+        UsageError
+            It is known otherwise.
+        """
+        if name not in self._known:
+            _check_new(name, place)
+            if self._add(KnownName(name, AttributeType.TEXT, place)):
+                return True
+        self._change(self.claim(name, "", place=place))
+        return False
+
+    def unblind(self, name: str) -> None:
+        """Note that everybody may know what the codes of an attribute mean."""
+        self._change(replace(self._known[name], place=UNBLINDED))
+
     def _change(self, changed: KnownName) -> None:
         self._connection.execute(
             update(attribute_name)
             .where(attribute_name.c.name == changed.name)
-            .values(type=str(changed.type), unit=changed.unit)
+            .values(type=str(changed.type), unit=changed.unit, place=changed.place)
         )
         self._known[changed.name] = changed
 
@@ -173,8 +230,13 @@ def fit_column(spec: AttributeColumn, value: Any) -> Any:
     return fitting
 
 
-def _check_new(name: str) -> None:
+def _check_new(name: str, place: str) -> None:
     check_name(name)
+    if place in OF_PATIENTS:
+        from medgrid.catalog.dictionary import dicom
+
+        if dicom(name) is not None:
+            raise UsageError(f"attribute {name!r} is one of images, in DICOM")
     if name in RESERVED or name in ALIASES:
         raise UsageError(f"{name!r} is a word of the question language, no attribute name")
     twin = {known.lower(): known for known in COLUMNS}.get(name.lower())

@@ -41,10 +41,12 @@ from medgrid.catalog.schema import (
     derivation_output,
     object_,
     patient,
+    patient_attribute,
+    released_code,
     replica,
     storage_element,
 )
-from medgrid.catalog.sight import Sight
+from medgrid.catalog.sight import Sight, speaks_of
 from medgrid.database.plans import unindexed
 from medgrid.model import AttributeType
 
@@ -56,6 +58,7 @@ __all__ = [
     "Matches",
     "RowsField",
     "column_field",
+    "patient_field",
     "user_field",
     "visits_field",
     "visits_seen",
@@ -235,6 +238,46 @@ def user_field(connection: Connection, name: str, type_: AttributeType, each: bo
         _COERCE[type_],
         globs=not is_number,
         rows=owners.where(unindexed(connection, attribute.c.name) == called),
+        each=each,
+    )
+
+
+def patient_field(
+    connection: Connection, name: str, type_: AttributeType, each: bool, is_coded: bool
+) -> RowsField:
+    """Field of an attribute of patients and visits; what is said of a visit goes first there.
+
+    One that `is_coded` is compared by what its codes mean.
+    """
+    is_number = type_ is AttributeType.NUMBER
+    one, nearer, called = object_.alias(), patient_attribute.alias(), literal(name, Text)
+    said = patient_attribute.c
+    of_visit = exists().where(
+        nearer.c.patient == said.patient,
+        nearer.c.visit.in_((one.c.session, one.c.study_date)),
+        nearer.c.name == called,
+        nearer.c.is_current,
+        or_(nearer.c.num.is_not(None), nearer.c.text.is_not(None)),
+    )
+    owners = (
+        select(one.c.id)
+        .join(patient_attribute, speaks_of(patient_attribute, one))
+        .where(said.is_current, or_(said.visit != literal("", Text), not_(of_visit)))
+    )
+    value: ColumnElement[Any] = said.num if is_number else said.text
+    if is_coded:
+        code = released_code.c
+        owners = owners.outerjoin(
+            released_code, and_(code.name == said.name, code.code == said.text)
+        )
+        value = func.coalesce(code.meaning, said.text)
+    return RowsField(
+        name,
+        owners.where(said.name == called),
+        value,
+        _COERCE[type_],
+        globs=not is_number,
+        rows=owners.where(unindexed(connection, said.name) == called),
         each=each,
     )
 

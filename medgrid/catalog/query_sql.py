@@ -31,7 +31,7 @@ from sqlalchemy import (
 
 from medgrid.catalog import query_values as values
 from medgrid.catalog.attributes import ALIASES, COLUMNS, GEOMETRY_COMPLETE, TAGS, nearest
-from medgrid.catalog.names import KnownName, known_names, seen_names
+from medgrid.catalog.names import OF_PATIENTS, UNBLINDED, KnownName, known_names, seen_names
 from medgrid.catalog.nominative import is_nominative
 from medgrid.catalog.query import Question, QuestionError, parse
 from medgrid.catalog.query_ast import (
@@ -56,6 +56,7 @@ from medgrid.catalog.query_fields import (
     Matches,
     RowsField,
     column_field,
+    patient_field,
     user_field,
     visits_field,
 )
@@ -72,6 +73,7 @@ from medgrid.model import LFN, AttributeType, DataClass, ObjectKind, Review
 __all__ = ["Compiler"]
 
 _NEGATIVE = {"!=": "=", "!~": "~"}
+_GIVEN = {"user", *OF_PATIENTS}  # places of what people gave: who sees no such object knows no name
 _LINKS = ("algorithm", "dataset", "derived_from", "job", "lfn")
 _MAX_DATASETS = 20
 _RANGES = ("created", "StudyDate", "PatientAge")
@@ -167,11 +169,11 @@ class Compiler:
     def names(self) -> list[str]:
         """All names a question may use in this grid, beside DICOM keywords no object has.
 
-        Of those that users gave, a viewer knows the ones on objects that they see.
+        Of those that people gave, a viewer knows the ones of objects that they see.
         """
-        users = [name for name, known in self._known.items() if known.place == "user"]
-        seen = seen_names(self.connection, self.sight, users)
-        others = [name for name in self._known if name not in users or name in seen]
+        given = [known for known in self._known.values() if known.place in _GIVEN]
+        unseen = {known.name for known in given} - seen_names(self.connection, self.sight, given)
+        others = [name for name in self._known if name not in unseen]
         return [*COLUMNS, *ALIASES, *VIRTUAL, *_LINKS, *others]
 
     def has_range(self, question: Question) -> bool:
@@ -230,9 +232,12 @@ class Compiler:
         known = self._known.get(name)
         if known is None:
             return None
-        if known.place == "user":
-            if not seen_names(self.connection, self.sight, [name]):
+        if known.place in _GIVEN:
+            if not seen_names(self.connection, self.sight, [known]):
                 return None
+            if known.place in OF_PATIENTS:
+                is_coded = known.place == UNBLINDED
+                return patient_field(self.connection, name, known.type, self._each, is_coded)
             return self._user_field(name, known.type)
         return DocumentField(name, known.type, self._dialect)
 

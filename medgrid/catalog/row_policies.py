@@ -41,6 +41,8 @@ _WRITES = f"({{of}}.owner = {_ME} OR {_PHYSICIAN})"
 _ATTACHES = "(patient IS NULL OR medgrid.attaches(patient))"
 
 _MARKS = f"({_OWN} AND patient = '') OR (patient <> '' AND medgrid.brings(patient))"
+_GIVEN = "unnest($1, $2, $3, $4, $5) WITH ORDINALITY AS g(patient, visit, name, num, text, place)"
+_KEPT = "(a.patient, a.visit, a.name) = (g.patient, g.visit, g.name)"
 
 _CLAIMS = "(g.patient = '' OR medgrid.brings(g.patient))"
 _CLAIMANT = f"CASE g.patient WHEN '' THEN {_ME} ELSE '' END"
@@ -111,6 +113,20 @@ GUARDED: dict[str, Guard] = {
         add=f"{_object('object_id', _WRITTEN)} OR medgrid.brought(object_id)",
         remove=_object("object_id", _WRITTEN),
     ),
+    "patient_attribute": Guard(
+        see=f"{_CARES.format(of='patient_attribute')} OR EXISTS (SELECT 1 FROM object o"
+        " WHERE o.patient = patient_attribute.patient"
+        " AND patient_attribute.visit IN ('', o.session, o.study_date))",
+        remove="medgrid.is_physician(patient)",
+    ),
+    "sealed_codes": Guard(
+        see=f"reader = {_ME} OR medgrid.reads_codes(name)",
+        add=f"given_by = {_ME} AND medgrid.seals_codes(name)",
+        change="medgrid.reads_codes(name)",
+        keep=f"given_by = {_ME} AND medgrid.reads_codes(name)",
+        fixed=("name", "reader"),
+    ),
+    "released_code": Guard(see="true", add=f"released_by = {_ME} AND medgrid.reads_codes(name)"),
     "upload": Guard(see=_OWN, add=_OWN, change=_OWN, remove=_OWN),
     "care": Guard(
         see=f"identity = {_ME} OR medgrid.cares(patient)",
@@ -282,6 +298,39 @@ ON CONFLICT DO NOTHING
     "hold_patients(pseudonyms text[]) RETURNS void": """
 INSERT INTO patient (pseudonym, visits) SELECT one, 0 FROM unnest($1) AS given(one) ORDER BY one
 ON CONFLICT (pseudonym) DO UPDATE SET visits = patient.visits
+""",
+    "give_attributes(patients text[], visits text[], names text[], nums double precision[],"
+    " texts text[], source text) RETURNS SETOF bigint": f"""
+WITH given AS MATERIALIZED (
+    SELECT g.* FROM {_GIVEN}
+    WHERE medgrid.brings(g.patient) AND ($6 = '' OR NOT coalesce((
+        SELECT (a.num, a.text) IS NOT DISTINCT FROM (g.num, g.text) FROM patient_attribute a
+        WHERE {_KEPT} AND a.source = $6 ORDER BY a.revision DESC LIMIT 1), false))
+), before AS MATERIALIZED (
+    SELECT g.place, a.revision, a.num, a.text FROM given g
+    JOIN patient_attribute a ON {_KEPT} AND a.is_current
+), fresh AS MATERIALIZED (
+    SELECT g.*, b.revision, (b.num IS NOT NULL OR b.text IS NOT NULL) AS replaces
+    FROM given g LEFT JOIN before b USING (place)
+    WHERE (g.num, g.text) IS DISTINCT FROM (b.num, b.text)
+), ended AS (
+    UPDATE patient_attribute a SET is_current = false FROM fresh g
+    WHERE {_KEPT} AND a.is_current
+), added AS (
+    INSERT INTO patient_attribute
+        (patient, visit, name, revision, is_current, num, text, source, given_by, given_s)
+    SELECT patient, visit, name, coalesce(revision, 0) + 1, true, num, text, $6, {_ME},
+        extract(epoch FROM clock_timestamp())
+    FROM fresh
+)
+SELECT place * CASE WHEN replaces THEN -1 ELSE 1 END FROM fresh
+""",
+    "reads_codes(name text) RETURNS boolean": f"""
+SELECT EXISTS (SELECT 1 FROM sealed_codes s WHERE s.name = $1 AND s.reader = {_ME})
+""",
+    "seals_codes(name text) RETURNS boolean": f"""
+SELECT medgrid.reads_codes($1)
+    OR NOT EXISTS (SELECT 1 FROM sealed_codes s WHERE s.name = $1 AND s.given_by <> {_ME})
 """,
     "count_visits(pseudonyms text[]) RETURNS void": f"""
 UPDATE patient SET visits = {visits_of("patient.pseudonym")}

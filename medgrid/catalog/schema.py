@@ -1,8 +1,9 @@
 """The catalog's tables, but those of jobs (`job_schema`).
 
 What people ask for of an image is a typed, indexed column of ``object``; every other attribute an
-importer brings is in its JSON column; attributes given by users are rows of ``attribute``. Times
-are float epoch seconds. A patient is known by pseudonym only.
+importer brings is in its JSON column; attributes given by users are rows of ``attribute``, those of
+patients and visits of ``patient_attribute``. Times are float epoch seconds. A patient is known by
+pseudonym only.
 """
 
 from __future__ import annotations
@@ -48,9 +49,12 @@ __all__ = [
     "object_",
     "object_version",
     "patient",
+    "patient_attribute",
+    "released_code",
     "removed",
     "replica",
     "scanned_file",
+    "sealed_codes",
     "site",
     "storage_element",
     "upload",
@@ -273,6 +277,47 @@ attribute = Table(
     Column("text", Text),
     Index("ix_attribute_name_num_object_id", "name", "num", "object_id"),
     Index("ix_attribute_name_text_object_id", "name", "text", "object_id"),
+)
+
+patient_attribute = Table(
+    "patient_attribute",
+    metadata,
+    # what is known of patients and of their visits, and what was; a row without a value says that
+    # it was taken away
+    Column("patient", ForeignKey("patient.pseudonym", ondelete="CASCADE"), primary_key=True),
+    Column("visit", Text, primary_key=True),  # session or study date; empty: of the patient
+    Column("name", Text, primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("is_current", Boolean, nullable=False),
+    Column("num", Double),
+    Column("text", Text),
+    Column("source", Text, nullable=False),
+    Column("given_by", Text, nullable=False),
+    Column("given_s", Double, nullable=False),
+    Index("ix_patient_attribute_name_num", "name", "num", "patient", "visit"),
+    Index("ix_patient_attribute_name_text", "name", "text", "patient", "visit"),
+)
+
+sealed_codes = Table(
+    "sealed_codes",
+    metadata,
+    # what the codes of an attribute mean that stand for its values, sealed to each who may know
+    Column("name", Text, primary_key=True),
+    Column("reader", Text, primary_key=True),
+    Column("sealed", Text, nullable=False),
+    Column("given_by", Text, nullable=False),
+    Column("given_s", Double, nullable=False),
+)
+
+released_code = Table(
+    "released_code",
+    metadata,
+    # what everybody may know of them
+    Column("name", Text, primary_key=True),
+    Column("code", Text, primary_key=True),
+    Column("meaning", Text, nullable=False),
+    Column("released_by", Text, nullable=False),
+    Column("released_s", Double, nullable=False),
 )
 
 # -- who may see -----------------------------------------------------------------------------------

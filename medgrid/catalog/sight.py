@@ -35,11 +35,18 @@ from medgrid.catalog.schema import (
     derivation_link,
     derivation_output,
     object_,
+    patient_attribute,
 )
 from medgrid.crypto.policy import Care
 from medgrid.model import DataClass, Review
 
-__all__ = ["Sight"]
+__all__ = ["Sight", "speaks_of"]
+
+
+def speaks_of(said: FromClause, one: FromClause) -> ColumnElement[bool]:
+    """Whether a row of ``patient_attribute`` says something of an object's patient or visit."""
+    visits = (literal("", Text), one.c.session, one.c.study_date)
+    return and_(said.c.patient == one.c.patient, said.c.visit.in_(visits))
 
 
 class Sight:
@@ -143,6 +150,14 @@ class Sight:
             .where(seen.c.id == object_id, self.objects(seen))
             .correlate_except(seen)
         )
+
+    def said(self, table: FromClause = patient_attribute) -> ColumnElement[bool]:
+        """Whether a row of ``patient_attribute`` is seen: with any object that it speaks of."""
+        if self._sees_all:
+            return true()
+        one = object_.alias()
+        some = select(literal_column("1")).where(speaks_of(table, one), self.objects(one))
+        return or_(self.cares(table.c.patient), exists(some.correlate_except(one)))
 
     def submissions(self, table: FromClause = submission) -> ColumnElement[bool]:
         """Whether a submission is seen: its owner's alone."""

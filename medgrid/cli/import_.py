@@ -12,6 +12,7 @@ import click
 from medgrid.cli.output import emit_json, emit_lines, progress, warn
 from medgrid.cli.params import Session, pass_session
 from medgrid.cli.say import printable
+from medgrid.cli.tables import tell_table
 from medgrid.errors import PartlyDone
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from medgrid.actions.importing.doubts import Doubt
     from medgrid.actions.importing.drafts import Failure
+    from medgrid.actions.importing.tables import TableReport
     from medgrid.actions.importing.telling import Summary
     from medgrid.model import GridObject
 
@@ -82,6 +84,12 @@ def import_(
     What is neither an image nor a companion of one is left out: up to ten are named, more are
     counted and named by --verbose or --json. A companion that does not fit its image (b-values of
     another number than its volumes, say) goes in with a warning (exit status 3).
+
+    Columns of participants.tsv, of sessions and scans files and of phenotype/*.tsv become
+    attributes of patients and visits: 'medgrid query "arm=treated and edss>3"'. Numbers are kept,
+    and words that the JSON file beside the table lists as Levels, or of which each stands there
+    for several people; names, dates, ids and free text are left out, and said to be. A table
+    changes what it said before, not what somebody set since; see medgrid-meta(1).
 
     Where images of one patient differ in sex, birth date or age, or two patients have one series,
     a warning says so (exit status 3): two people may have become one patient, or one person two.
@@ -162,6 +170,9 @@ class _Telling:
     def doubted(self, doubt: Doubt) -> None:
         warn(self._session, doubt.reason, hint=doubt.hint, is_trouble=True)
 
+    def table(self, report: TableReport) -> None:
+        tell_table(self._session, report)
+
 
 def _shown(path: str) -> str:
     """A path for people: bytes that are no UTF-8 and control characters are escaped."""
@@ -195,6 +206,8 @@ def _print_summary(
                 "removed": summary.removed,
                 "doubts": summary.doubts,
                 "warnings": summary.warnings,
+                "tables": summary.tables,
+                "attributes": summary.attributes,
                 "left_out": dict(summary.left_out),
                 "without_twin": dict(summary.lacking),
             },
@@ -217,6 +230,8 @@ def _print_summary(
     ):
         if count:
             parts.append(f"{text}: {_count(count, 'file')}")
+    if summary.attributes:
+        parts.append(f"attributes of patients: {_count(summary.attributes, 'value')}")
     _say("; ".join(parts))
     for reason, count in sorted(summary.lacking.items()):
         _say(f"for the care team alone: {count} without a twin: {reason}")

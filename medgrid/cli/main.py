@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("demo", "Start", "Show the whole path on real images, in a throw-away grid."),
     "import": ("import_", "Data", "Bring DICOM and NIfTI images into the grid."),
     "query": ("query", "Data", "Ask about images and results; prints LFNs."),
+    "meta": ("meta", "Data", "Attributes of patients and visits."),
     "dataset": ("dataset", "Data", "Saved queries."),
     "ls": ("lfn", "Data", "List LFNs below a place of the catalog."),
     "stat": ("lfn", "Data", "Show all that is known of an LFN."),

@@ -30,6 +30,7 @@ __all__ = [
     "may_be_companion",
     "participant",
     "side_car",
+    "subjects_of",
     "whole_dataset",
 ]
 
@@ -381,6 +382,11 @@ def dataset_name(root: str) -> str:
     path = os.path.join(root, "dataset_description.json")
     fields, _ = _read_json(path, _stamp(path))
     return str(fields.get("Name", ""))
+
+
+def subjects_of(root: str | None) -> str:
+    """What tells the subjects of one dataset from those of others."""
+    return f"bids:{dataset_name(whole_dataset(root)) if root else ''}"
 
 
 class Participant(NamedTuple):

@@ -11,11 +11,10 @@ from medgrid.images.bids import (
     Companion,
     Participant,
     companions,
-    dataset_name,
     dataset_root,
     participant,
     side_car,
-    whole_dataset,
+    subjects_of,
 )
 from medgrid.images.deidentify import (
     MAX_NUMBERS,
@@ -137,8 +136,7 @@ class _Whose(NamedTuple):
             issuer = str(fields.get("IssuerOfPatientID") or "").strip()
             return cls(patient_id, issuer, "", tuple(words))
         words += id_words(name.subject)
-        subjects_of = dataset_name(whole_dataset(dataset)) if dataset else ""
-        return cls(name.subject, "", f"bids:{subjects_of}", tuple(words))
+        return cls(name.subject, "", subjects_of(dataset), tuple(words))
 
     @property
     def ids(self) -> dict[str, str]:

@@ -25,6 +25,7 @@ _HAVE_A_FIXED_SIZE = frozenset(
     (
         *("site", "storage_element", "worker", "worker_link", "worker_health", "lease", "grid"),
         *("attribute_name", "algorithm", "dataset", "quota", "usage", "store", "certificate"),
+        *("released_code", "sealed_codes"),
     )
 )
 

@@ -23,7 +23,7 @@ from sqlalchemy import Connection, exists, select
 from medgrid.catalog import Catalog
 from medgrid.crypto.keystore import KeyStore
 from medgrid.database.many import value_table
-from tests.growth import job_calls, key_calls, object_calls
+from tests.growth import job_calls, key_calls, object_calls, patient_calls
 from tests.growth.calls import SHARE, Call, methods
 from tests.growth.counting import PlanCounter, StepCounter, Work
 from tests.growth.exceptions import NO_CALLS, ON_POSTGRES, ON_SQLITE
@@ -36,7 +36,7 @@ MOST_OVER = 0.2  # exponent above what was asked for
 FEW_ROWS = 100
 UNSEEN_STEPS = 400  # so few more are no growth
 UNSEEN_BLOCKS = 1000  # rows, too; what calls left that were undone is looked past
-CATALOG_CALLS = [*object_calls.CALLS, *job_calls.CALLS]
+CATALOG_CALLS = [*object_calls.CALLS, *patient_calls.CALLS, *job_calls.CALLS]
 CALLS: list[Call[Any]] = [*CATALOG_CALLS, *key_calls.CALLS]
 
 

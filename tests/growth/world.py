@@ -133,6 +133,7 @@ def fill_catalog(catalog: Catalog, world: World) -> None:
     with catalog.db.write() as connection:
         _fill_places(connection)
         _fill_objects(connection, world)
+        _fill_patient_attributes(connection, world)
         _fill_access(connection, world)
         _fill_datasets(connection, world)
         _fill_jobs(connection, world)
@@ -209,6 +210,8 @@ def _fill_objects(connection: Connection, world: World) -> None:
     names = [
         *(("FlipAngle", "number", "json"), ("vol", "number", "user"), ("note", "text", "user")),
         ("ProtocolName", "text", "list"),
+        *(("arm", "text", "patient"), ("score", "number", "patient")),
+        *(("dose", "text", "blind"), ("group", "text", "unblinded")),
     ]
     _put(
         connection,
@@ -318,6 +321,38 @@ def _fill_objects(connection: Connection, world: World) -> None:
             for spot in ("", f"/gone/{patient}/T1w")
         ),
     )
+
+
+def _fill_patient_attributes(connection: Connection, world: World) -> None:
+    given = {"revision": 1, "is_current": True, "num": None, "text": None}
+    given |= {"source": "participants.tsv", "given_by": DOCTOR, "given_s": NOW_S}
+    rows: list[_Row] = []
+    for number, patient in enumerate(world.patients):
+        about = {**given, "patient": patient, "visit": ""}
+        arm = f"arm {number}" if number % 2 else "treated"
+        rows.append({**about, "name": "arm", "text": "none", "is_current": False})
+        rows.append({**about, "name": "arm", "text": arm, "revision": 2})
+        rows.append({**about, "name": "dose", "text": f"code {number % 3}"})
+        rows.append({**about, "name": "group", "text": f"code {number % 3}"})
+        rows.append({**about, "name": "score", "num": float(number % 977)})
+    days = {
+        (world.patients[number // 10], _image(world, number)["study_date"])
+        for number in range(0, world.size, 5)
+    }
+    rows += [
+        {**given, "patient": patient, "visit": day, "name": "score", "num": float(number % 977)}
+        for number, (patient, day) in enumerate(sorted(days))
+    ]
+    _put(connection, tables.patient_attribute, rows)
+    released = {"name": "group", "released_by": DOCTOR, "released_s": NOW_S}
+    meanings = [(f"code {number}", f"group {number}") for number in range(3)]
+    _put(
+        connection,
+        tables.released_code,
+        ({**released, "code": code, "meaning": meaning} for code, meaning in meanings),
+    )
+    sealed = {"name": "dose", "sealed": "sealed:x", "given_by": DOCTOR, "given_s": NOW_S}
+    _put(connection, tables.sealed_codes, [{**sealed, "reader": DOCTOR}])
 
 
 def _fill_access(connection: Connection, world: World) -> None:

@@ -17,6 +17,7 @@ from medgrid.actions.identity_init import make_grid_identities
 from medgrid.actions.importing.doubts import Doubt
 from medgrid.actions.importing.drafts import Failure
 from medgrid.actions.importing.images import ImportRequest, import_images
+from medgrid.actions.importing.tables import TableReport
 from medgrid.actions.importing.telling import Summary
 from medgrid.actions.importing.twins import ORIGINAL_SUFFIX
 from medgrid.actions.init import initialise
@@ -39,9 +40,10 @@ class Importer:
     warnings: list[Failure] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     files: dict[str, list[str]] = field(default_factory=dict)
+    tables: list[TableReport] = field(default_factory=list)
 
     def __call__(self, *paths: Path, to: str = "/trial", **options: object) -> Summary:
-        self.new, self.failures, self.doubts = [], [], []
+        self.new, self.failures, self.doubts, self.tables = [], [], [], []
         self.warnings, self.left_out, self.files = [], [], {}
         listener = _Listener(self)
         request = ImportRequest([str(path) for path in paths], LFN(to), **options)  # type: ignore[arg-type]
@@ -134,6 +136,9 @@ class _Listener:
 
     def doubted(self, doubt: Doubt) -> None:
         self._importer.doubts.append(doubt)
+
+    def table(self, report: TableReport) -> None:
+        self._importer.tables.append(report)
 
 
 @pytest.fixture

@@ -198,16 +198,17 @@ class Namer:
         """
         if not volume.patient_id:
             return None
-        issuer = volume.issuer or self._issuer or volume.dataset
-        return pseudonym(self._key, volume.patient_id, issuer)
+        return self.of_subject(volume.patient_id, volume.dataset, volume.issuer)
 
-    def session(self, volume: Volume, keys: PatientKeys | None) -> str:
-        """Session of a volume, one that stands for it when it names the patient; may be empty."""
-        words = long_words(id_words(volume.patient_id))
-        if volume.session and Scrubber(words).finds(volume.session):
-            told = neutral_label(self._key, "session", volume.patient_id, volume.session)
-            return f"ses-{told}"
-        return keys.text(volume.session) if keys else volume.session
+    def of_subject(self, subject: str, dataset: str, issuer: str = "") -> str:
+        """Pseudonym of whom a BIDS dataset, or an issuer, calls `subject`."""
+        return pseudonym(self._key, subject, issuer or self._issuer or dataset)
+
+    def session(self, subject: str, session: str, keys: PatientKeys | None) -> str:
+        """``ses-LABEL`` of a subject, one that stands for it when it names them; may be empty."""
+        if session and Scrubber(long_words(id_words(subject))).finds(session):
+            return f"ses-{neutral_label(self._key, 'session', subject, session)}"
+        return keys.text(session) if keys else session
 
     def folder(self, patient: str | None, inner: str) -> LFN:
         """Folder of a patient's study; what is nobody's lies at the top."""
@@ -376,7 +377,7 @@ def volume_draft(
     keys = namer.keys(patient) if patient else None
     beside = read_companions(volume, keys, namer.word)
     attributes = keyed(volume.attributes, keys) | distinct("DiffusionBValue", beside.b_values)
-    session = namer.session(volume, keys)
+    session = namer.session(volume.patient_id, volume.session, keys)
     label = keys.text(volume.label) if keys else volume.label
     if session:
         attributes["session"] = session.removeprefix("ses-")

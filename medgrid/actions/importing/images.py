@@ -26,6 +26,7 @@ from medgrid.actions.importing.drafts import (
     volume_draft,
 )
 from medgrid.actions.importing.merge import merged_draft, twin_lfn
+from medgrid.actions.importing.tables import PeopleTables, is_table
 from medgrid.actions.importing.telling import Listener, Summary, Telling
 from medgrid.actions.importing.twins import ORIGINAL_SUFFIX
 from medgrid.actions.importing.writer import Names, Writer
@@ -125,7 +126,8 @@ def import_images(
     if request.nifti and not request.dry_run:
         work.convert(progress)
     summary = work.telling.summary
-    found = summary.imported or summary.unchanged or summary.known or summary.removed
+    found = summary.imported or summary.unchanged or summary.known
+    found = found or summary.removed or summary.tables
     if not (found or summary.failed or summary.failed_before):
         where = ", ".join(map(repr, request.paths))
         what = f"{summary.files} files, none DICOM or NIfTI" if summary.files else "no files"
@@ -167,6 +169,9 @@ class _Import:
         self._names = Names(grid)
         self._doubts = Doubts(grid, namer, self.telling.doubted)
         self._patients = Patients(grid, request.team, self._doubts.contradict)
+        self._tables = PeopleTables(
+            grid, self.namer, self._patients.of_others, self.telling.table, self.telling.failed
+        )
         self._writer = Writer(
             grid,
             se,
@@ -194,6 +199,8 @@ class _Import:
         headers = spelled(self.grid, self.namer, [one for one in images if one.header])
         series = group(headers, self.telling.failed)
         volumes = [one for one in images if one.volume]
+        for one in volumes:
+            self._tables.beside(one.path)
         progress.total(len(series) + len(volumes))
         drafts = self._drafts(series, volumes, progress)
         if self.request.dry_run:
@@ -203,6 +210,7 @@ class _Import:
             self._writer.write(drafts)
         self._companions.leave_out(one.path for one in volumes)
         self.telling.flush()
+        self._tables.give(is_dry=self.request.dry_run)
 
     def convert(self, progress: Progress) -> None:
         """Make volumes of all series that were found."""
@@ -230,7 +238,9 @@ class _Import:
         while batch := list(islice(entries, _LOOK_FILES)):
             stamps: dict[str, tuple[Entry, FileStamp]] = {}
             for entry in batch:
-                if entry.stamp is not None:
+                if entry.stamp is not None and is_table(entry.path):
+                    self._tables.add(entry.path)
+                elif entry.stamp is not None:
                     key = self.namer.file_key(entry.path)
                     if key not in seen:
                         stamps[key] = entry, entry.stamp

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from medgrid.actions.grid import Grid
 from medgrid.actions.importing.doubts import Doubt
 from medgrid.actions.importing.drafts import Failure, Namer
+from medgrid.actions.importing.tables import TableReport
 from medgrid.actions.importing.twins import Lack
 from medgrid.actions.importing.writer import remembered
 from medgrid.actions.versions import Loss
@@ -44,6 +45,9 @@ class Listener(Protocol):
     def doubted(self, doubt: Doubt) -> None:
         """A person should look at something: whether two people became one patient, say."""
 
+    def table(self, report: TableReport) -> None:
+        """A table about people was read, and what it says is in the catalog."""
+
 
 class Refused(NamedTuple):
     """Why a file was not imported."""
@@ -66,6 +70,8 @@ class Summary:
     left_out: Counter[str] = field(default_factory=Counter)  # by reason
     lacking: Counter[str] = field(default_factory=Counter)  # series without a twin, by reason
     new: int = 0  # objects
+    tables: int = 0  # about people
+    attributes: int = 0  # values of patients and visits that are new, or others
     doubts: int = 0  # whether patients are who they seem to be
     versions: int = 0  # objects that are a new version of an LFN
     warnings: int = 0  # of what a person should look at besides
@@ -142,6 +148,12 @@ class Telling:
         """What is in the grid is not all that it should be."""
         self.summary.warnings += 1
         self._listener.doubted(warning)
+
+    def table(self, report: TableReport) -> None:
+        """A table about people was read."""
+        self.summary.tables += 1
+        self.summary.attributes += len(report.fresh) + len(report.replaced)
+        self._listener.table(report)
 
     def failed(self, failure: Failure) -> None:
         """A file could not be imported."""

@@ -1,0 +1,255 @@
+"""Tables about people that lie beside images: their columns become attributes of patients.
+
+BIDS says which tables these are: ``participants.tsv``, ``_sessions.tsv``, ``_scans.tsv``, and those
+in ``phenotype``. They are small, and read at each import.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any, Protocol
+
+from medgrid.actions.attributes import give
+from medgrid.actions.grid import Grid
+from medgrid.actions.importing.drafts import Failure, Namer
+from medgrid.catalog.patient_attributes import Given, Unfit
+from medgrid.documents import Unreadable, read_file, read_json, read_table
+from medgrid.images.bids import dataset_root, subjects_of
+from medgrid.images.deidentify import segment
+from medgrid.images.people import MISSING, PeopleTable, Wrong, people_table
+
+__all__ = [
+    "Called",
+    "PeopleTables",
+    "Subjects",
+    "TableReport",
+    "given",
+    "is_table",
+    "read_rows",
+    "tell",
+]
+
+_TABLE = re.compile(
+    r"participants\.tsv|(?P<sessions>sub-[A-Za-z0-9+]+)_sessions\.tsv"
+    r"|(?P<subject>sub-[A-Za-z0-9+]+)(_(?P<session>ses-[A-Za-z0-9+]+))?_scans\.tsv"
+)
+_OWN_COLUMNS = ("age", "sex", "gender", "sample_id", "acq_time", "filename")
+"""Columns that images are described by, or that name files."""
+
+
+@dataclass(slots=True)
+class TableReport:
+    """What became of one table.
+
+    Attributes
+    ----------
+    name : str
+        Its file's name.
+    fresh, replaced : list of Given
+        What is new in the grid, and what took the place of another value.
+    left_out : dict
+        Why columns are left out.
+    wrong : list of Wrong
+        Cells that are left out.
+    unknown, others : list of str
+        Whom the table is of, and the grid does not know, or the user does not care for.
+    """
+
+    name: str
+    fresh: list[Given] = field(default_factory=list)
+    replaced: list[Given] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    wrong: list[Wrong] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+
+def is_table(path: str) -> bool:
+    """Whether a file is one that BIDS says something of people in."""
+    file = PurePath(path)
+    if file.parent.name == "phenotype":
+        return file.suffix == ".tsv"
+    return _TABLE.fullmatch(file.name) is not None
+
+
+class PeopleTables:
+    """Gathers tables, and gives what they say when the images are in the grid.
+
+    Parameters
+    ----------
+    of_others : callable
+        Which of some patients this user may not bring data of.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        namer: Namer,
+        of_others: Callable[[Iterable[str]], set[str]],
+        told: Callable[[TableReport], None],
+        failed: Callable[[Failure], None],
+    ) -> None:
+        self._grid = grid
+        self._namer = namer
+        self._of_others = of_others
+        self._told = told
+        self._failed = failed
+        self._paths: dict[str, None] = {}
+
+    def add(self, path: str) -> None:
+        """A table was found."""
+        self._paths[path] = None
+
+    def beside(self, path: str) -> None:
+        """An image was found: what is said of its subject lies above it."""
+        root = dataset_root(path)
+        if root is None:
+            return
+        inner = PurePath(path).relative_to(root).parts
+        subject = next((one for one in inner if one.startswith("sub-")), "")
+        for table in ("participants.tsv", f"{subject}/{subject}_sessions.tsv"):
+            where = Path(root, table)
+            if where.is_file() and not where.is_symlink():
+                self.add(str(where))
+
+    def give(self, *, is_dry: bool) -> None:
+        """Bring what the tables say of patients whom the grid has."""
+        for path in self._paths:
+            try:
+                table = _read(path)
+            except Unreadable as exc:
+                self._failed(Failure(path, str(exc)))
+                continue
+            report = TableReport(Path(path).name, wrong=table.wrong)
+            dataset = subjects_of(dataset_root(path) or str(Path(path).parent))
+            called = Subjects(self._namer, dataset)
+            new = given(self._grid, table, called, self._of_others, report)
+            report.left_out = table.left_out
+            if report.others:
+                who = ", ".join(report.others)
+                self._failed(Failure(path, f"{who}: only their care team, or a registrar, may"))
+            if not is_dry:
+                source = f"{report.name} {self._namer.file_key(path)[:8]}"
+                tell(self._grid, new, source, table.units, report)
+            self._told(report)
+
+
+def _read(path: str) -> PeopleTable:
+    name = _TABLE.fullmatch(Path(path).name)
+    subject = (name["sessions"] or name["subject"]) if name else None
+    whose = {"participant_id": subject or "", "session_id": (name and name["session"]) or ""}
+    rows, described = read_rows(Path(path))
+    table = people_table([{**whose, **row} for row in rows], described, *whose, _OWN_COLUMNS)
+    if name and name["subject"]:
+        _of_visit(table)
+    return table
+
+
+def read_rows(path: Path) -> tuple[list[dict[str, str]], dict[str, Any]]:
+    """Rows of a table, and what the JSON file beside it says of its columns.
+
+    Raises
+    ------
+    Unreadable
+        One of them cannot be read.
+    """
+    beside = path.with_suffix(".json")
+    described: Any = {}
+    try:
+        rows = read_table(read_file(path), "," if path.suffix.lower() == ".csv" else "\t")
+        if beside.is_file() and not beside.is_symlink():
+            described = read_json(read_file(beside))
+    except OSError as exc:
+        raise Unreadable(f"cannot be read: {(exc.strerror or type(exc).__name__).lower()}") from exc
+    return rows, described if isinstance(described, dict) else {}
+
+
+def _of_visit(table: PeopleTable) -> None:
+    """Make rows of images one of their visit: what all of them say alike."""
+    together: dict[tuple[str, str], dict[str, set[float | str]]] = {}
+    for subject, session, values in table.rows:
+        one = together.setdefault((subject, session), {})
+        for name, value in values.items():
+            one.setdefault(name, set()).add(value)
+    said = [found for one in together.values() for found in one.items()]
+    for name in {name for name, values in said if len(values) > 1}:
+        table.leave_out(name, "it differs between images of one visit")
+    table.rows = [
+        (subject, session, {name: found.pop() for name, found in one.items() if len(found) == 1})
+        for (subject, session), one in together.items()
+    ]
+
+
+class Called(Protocol):
+    """Whom a table speaks of, in the catalog's words."""
+
+    def patient(self, subject: str) -> str:
+        """Pseudonym of whom it calls so."""
+
+    def visit(self, subject: str, session: str) -> str:
+        """Session of theirs; empty for none."""
+
+
+class Subjects:
+    """Whom a table of a BIDS dataset speaks of."""
+
+    def __init__(self, namer: Namer, dataset: str) -> None:
+        self._namer = namer
+        self._dataset = dataset
+
+    def patient(self, subject: str) -> str:
+        """Pseudonym of a subject."""
+        return self._namer.of_subject(subject.removeprefix("sub-"), self._dataset)
+
+    def visit(self, subject: str, session: str) -> str:
+        """Session of a subject; empty for none."""
+        label = segment(session.removeprefix("ses-"))
+        if not label or session.lower() in MISSING:
+            return ""
+        keys = self._namer.keys(self.patient(subject))
+        told = self._namer.session(subject.removeprefix("sub-"), f"ses-{label}", keys)
+        return told.removeprefix("ses-")
+
+
+def given(
+    grid: Grid,
+    table: PeopleTable,
+    called: Called,
+    of_others: Callable[[Iterable[str]], set[str]],
+    report: TableReport,
+) -> list[Given]:
+    """What a table says of patients whom the grid has and the user may say something of."""
+    patients = {subject: called.patient(subject) for subject, _, _ in table.rows if subject}
+    unknown = grid.whole.access.without_team(patients.values())
+    others = of_others(set(patients.values()) - unknown)
+    report.unknown = [one for one, patient in patients.items() if patient in unknown]
+    report.others = [one for one, patient in patients.items() if patient in others]
+    new: dict[tuple[str, str, str], Given] = {}
+    for place, (subject, session, values) in enumerate(table.rows):
+        patient = patients.get(subject)
+        if patient is None or patient in unknown or patient in others:
+            continue
+        visit = called.visit(subject, session)
+        for name, value in values.items():
+            one = new.setdefault((patient, visit, name), Given(patient, visit, name, value))
+            if one.value != value:
+                table.wrong.append(Wrong(place + 1, name, "another row says something else"))
+    return list(new.values())
+
+
+def tell(
+    grid: Grid, new: list[Given], source: str, units: Mapping[str, str], report: TableReport
+) -> None:
+    """Give what a table says; a column that does not go with what the grid has is left out."""
+    left = list(new)
+    while True:
+        try:
+            done = give(grid, left, source, units)
+            break
+        except Unfit as exc:
+            report.left_out[exc.name] = exc.message
+            left = [one for one in left if one.name != exc.name]
+    report.fresh, report.replaced = done

@@ -1,0 +1,243 @@
+"""Tables about people: which of their columns may be known, judged by name and by all values.
+
+Numbers may be known, and words that are levels: those that the table's description lists, or words
+of which each stands there for several people. Never names, dates, ids and long numbers. Whatever is
+none of this is left out, with the reason; so is a cell that does not fit its column.
+
+Source: Brain Imaging Data Structure 1.11, "Tabular files", "Participants file", "Sessions file".
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+__all__ = [
+    "MISSING",
+    "UNIT",
+    "PeopleTable",
+    "Wrong",
+    "is_long",
+    "level_of",
+    "number_of",
+    "people_table",
+    "refused_name",
+]
+
+MISSING = frozenset(("", "n/a", "na", "nan", "null"))
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
+_LEVEL = re.compile(r"[^\W_][\w+./<>=%()-]*(?: [\w+./<>=%()-]+){0,2}")
+UNIT = re.compile(r"[\w%°/*^.() -]{1,24}")
+_DATE = re.compile(
+    r"\d{4}[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./](?:\d{4}|\d\d)|\d{1,2}:\d\d"
+    r"|(?<!\d)(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?!\d)"
+    r"|(?i:\d{1,4}[ -]?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[ -]?\d{1,4})"
+)
+_LONG = re.compile(r"\d{7}")
+_LONG_WORD = re.compile(r"\d{5}")
+_MOST_CHARACTERS = 40
+_MOST_LEVELS = 20
+_YEARS = range(1900, 2101)
+_MOST_WRONG = 0.2  # of the cells of a column of numbers
+_SHORT = 4  # characters that may be in a word by accident
+_PEOPLE = frozenset(
+    """
+    name names surname forename firstname lastname fullname nickname initials id ids identifier mrn
+    ssn nhs cpr nino passport insurance address street city town village zip zipcode postcode postal
+    phone telephone tel mobile fax email mail contact url physician doctor nurse operator rater
+    reader reviewer investigator interviewer examiner technician technologist radiologist
+    neurologist referrer relative mother father spouse partner employer occupation comment comments
+    note notes remark remarks
+    """.split()  # noqa: SIM905
+)
+_DATES = frozenset(
+    ("date", "dates", "datetime", "birth", "birthday", "birthdate", "born", "dob", "yob")
+)
+_IMAGES_HAVE = {"age": "PatientAge", "sex": "PatientSex", "gender": "PatientSex"}
+
+_NO_LEVELS = (
+    "free text: words are kept that the JSON file beside the table lists as Levels, or of which "
+    "each stands there for several people"
+)
+"""Why a column of words is left out."""
+
+
+class Wrong(NamedTuple):
+    """A cell that is left out: number of its row, the first is 1; and why, which quotes nothing."""
+
+    row: int
+    column: str
+    reason: str
+
+
+@dataclass(slots=True)
+class PeopleTable:
+    """What a table says of people.
+
+    Attributes
+    ----------
+    rows : list of (str, str, dict)
+        Subject and session as the table has them, and values by attribute.
+    units : dict
+        Unit by attribute.
+    left_out : dict
+        Why columns are left out.
+    wrong : list of Wrong
+    """
+
+    rows: list[tuple[str, str, dict[str, float | str]]] = field(default_factory=list)
+    units: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    wrong: list[Wrong] = field(default_factory=list)
+
+    def leave_out(self, name: str, reason: str) -> None:
+        """Take an attribute away again."""
+        self.left_out[name] = reason
+        for _, _, values in self.rows:
+            values.pop(name, None)
+
+
+def people_table(
+    rows: Sequence[Mapping[str, str]],
+    described: Mapping[str, Any],
+    subject: str,
+    session: str | None = None,
+    skip: Collection[str] = (),
+) -> PeopleTable:
+    """Judge a table.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Cells by column.
+    described : mapping
+        The JSON file beside it: ``Levels`` and ``Units`` by column.
+    subject, session : str
+        Columns that say whose the row is.
+    skip : collection of str
+        Columns that say nothing of a person, and are not said to be left out.
+    """
+    found = PeopleTable(
+        [(row.get(subject, "").strip(), row.get(session or "", "").strip(), {}) for row in rows]
+    )
+    for column in rows[0] if rows else ():
+        if column in (subject, session) or column in skip:
+            continue
+        name = re.sub(r"\W+", "_", column, flags=re.ASCII).strip("_")
+        name = f"_{name}" if name[:1].isdigit() else name
+        said = described.get(column)
+        spec = said if isinstance(said, dict) else {}
+        cells = {
+            place: text
+            for place, row in enumerate(rows)
+            if (text := row.get(column, "").strip()).lower() not in MISSING
+        }
+        reason = _reason(name, cells, [one for one, _, _ in found.rows], spec)
+        if reason:
+            found.left_out[column] = reason
+        elif cells:
+            _take(found, column, name, cells, spec)
+    return found
+
+
+def _take(
+    found: PeopleTable, column: str, name: str, cells: Mapping[int, str], spec: Mapping[str, Any]
+) -> None:
+    levels = _levels(spec)
+    is_number = levels is None and _is_numeric(cells.values())
+    for place, text in cells.items():
+        value: float | str | None
+        if is_number:
+            value, reason = number_of(text), "not a number"
+        else:
+            value = level_of(text) if levels is None or text in levels else None
+            reason = "not one of its Levels"
+        if value is None:
+            found.wrong.append(Wrong(place + 1, column, reason))
+        else:
+            found.rows[place][2][name] = value
+    unit = spec.get("Units")
+    if is_number and isinstance(unit, str) and UNIT.fullmatch(unit):
+        found.units[name] = unit
+
+
+def _reason(
+    name: str, cells: Mapping[int, str], subjects: Sequence[str], spec: Mapping[str, Any]
+) -> str:
+    """Why a column may not be known; empty when it may."""
+    if reason := refused_name(name):
+        return reason
+    if any(_names(subjects[place], text) for place, text in cells.items()):
+        return "ids of people"
+    levels = _levels(spec)
+    if levels is None and _is_numeric(cells.values()):
+        return _of_numbers([text for text in cells.values() if _NUMBER.fullmatch(text)], spec)
+    if any(_DATE.search(text) for text in cells.values()):
+        return "dates"
+    if levels is not None:
+        return "" if any(map(level_of, levels)) else _NO_LEVELS
+    distinct = set(cells.values())
+    is_few = len(distinct) <= min(_MOST_LEVELS, len(cells) // 2)
+    return "" if not cells or (is_few and all(map(level_of, distinct))) else _NO_LEVELS
+
+
+def refused_name(name: str) -> str:
+    """Why an attribute of people may not be called so; empty when it may."""
+    words = set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
+    if not name:
+        return "it has no name"
+    if name.lower() in _IMAGES_HAVE:
+        return f"images have it, as {_IMAGES_HAVE[name.lower()]}"
+    if words & _DATES:
+        return "dates"
+    return "names, ids or remarks, by its name" if words & _PEOPLE else ""
+
+
+def is_long(text: str) -> bool:
+    """Whether a number is so long that it may be an id."""
+    return _LONG.match(text.lstrip("+-")) is not None
+
+
+def _of_numbers(texts: Sequence[str], spec: Mapping[str, Any]) -> str:
+    """Why numbers may not be known."""
+    if texts and all(_DATE.fullmatch(text) for text in texts):
+        return "dates"
+    if "Units" in spec:
+        return ""
+    if any(map(is_long, texts)):
+        return "long numbers, which may be ids; numbers that have Units in the JSON file are kept"
+    if texts and all(text.isdigit() and int(text) in _YEARS for text in texts):
+        return "years, which are dates; numbers that have Units in the JSON file are kept"
+    return ""
+
+
+def _names(subject: str, text: str) -> bool:
+    label = subject.removeprefix("sub-").lower()
+    return len(label) >= _SHORT and label in text.lower()
+
+
+def _levels(spec: Mapping[str, Any]) -> Collection[str] | None:
+    levels = spec.get("Levels")
+    return [str(one) for one in levels] if isinstance(levels, dict | list) and levels else None
+
+
+def _is_numeric(texts: Iterable[str]) -> bool:
+    given = list(texts)
+    wrong = sum(1 for text in given if number_of(text) is None)
+    return bool(given) and wrong <= len(given) * _MOST_WRONG
+
+
+def number_of(text: str) -> float | None:
+    """A number; None when it is none."""
+    found = float(text) if _NUMBER.fullmatch(text) else math.inf
+    return found if math.isfinite(found) else None
+
+
+def level_of(text: str) -> str | None:
+    """A word, or a few, that may be a level; None for a date, a long number, a sentence."""
+    if len(text) > _MOST_CHARACTERS or not _LEVEL.fullmatch(text):
+        return None
+    return None if _DATE.search(text) or _LONG_WORD.search(text) else text
