@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from medgrid.actions.grid import Grid
 from medgrid.actions.outcome import Failure
@@ -51,6 +51,7 @@ class Facts:
     made_into: tuple[Derivation, ...]
     original: LFN | None = None  # whose de-identified twin it is, where one may see that
     refers_to: tuple[LFN, ...] = ()  # series, as far as one sees them
+    said: Mapping[str, float | str] = field(default_factory=dict)  # of its patient and visit
 
 
 def as_folder(text: str) -> str:
@@ -115,6 +116,7 @@ def facts(grid: Grid, lfn: LFN, version: int | None = None) -> Facts:
         tuple(catalog.provenance.made_from(item.id)),
         original,
         _referred(catalog.objects, item),
+        _said(grid, item),
     )
 
 
@@ -147,6 +149,18 @@ def _referred(objects: ObjectStore, item: GridObject) -> tuple[LFN, ...]:
     found = objects.of_series(map(str, uids if isinstance(uids, list) else [uids]))
     there = set(found)
     return tuple(one for one in found if one.removesuffix(ORIGINAL_SUFFIX) not in there - {one})
+
+
+def _said(grid: Grid, item: GridObject) -> dict[str, float | str]:
+    """What is known of an object's patient and visit; what is said of the visit goes first."""
+    if item.patient is None:
+        return {}
+    found: dict[str, float | str] = {}
+    visits = {"", item.attributes.get("session"), item.attributes.get("StudyDate")}
+    for one in grid.catalog.patient_attributes.of([item.patient]):  # of the patient comes first
+        if one.given.visit in visits and one.given.value is not None:
+            found[one.given.name] = one.given.value
+    return found
 
 
 def move(grid: Grid, source: str, target: str, *, only: bool = False) -> list[tuple[LFN, LFN]]:

@@ -38,7 +38,7 @@ __all__ = ["Place", "Table", "attributes", "import_table", "set_values", "show",
 
 _SUBJECTS = ("participant_id", "patient", "patient_id", "PatientID", "subject", "subject_id")
 _SESSIONS = ("session_id", "session", "visit")
-_PSEUDONYM = re.compile(r"P-[0-9A-Z]{10}")
+_PSEUDONYM = re.compile(r"P-[0-9A-Z]+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,8 +235,8 @@ def _check_new(name: str, place: str) -> None:
     if place in OF_PATIENTS:
         from medgrid.catalog.dictionary import dicom
 
-        if dicom(name) is not None:
-            raise UsageError(f"attribute {name!r} is one of images, in DICOM")
+        if name in COLUMNS or dicom(name) is not None:
+            raise UsageError(f"attribute {name!r} is one of images", hint="use another name")
     if name in RESERVED or name in ALIASES:
         raise UsageError(f"{name!r} is a word of the question language, no attribute name")
     twin = {known.lower(): known for known in COLUMNS}.get(name.lower())

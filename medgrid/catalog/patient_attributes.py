@@ -307,7 +307,8 @@ def _row(one: Given, known: KnownName, codes: Mapping[tuple[str, str], str]) -> 
 def _value(row: Any) -> Value | None:
     if row.num is not None:
         return int(row.num) if row.num == int(row.num) else float(row.num)
-    return row.meaning if row.meaning is not None else row.text
+    text: str | None = row.text if row.meaning is None else row.meaning
+    return text
 
 
 def _key(row: Any) -> tuple[str, str, str]:

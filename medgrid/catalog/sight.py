@@ -156,7 +156,8 @@ class Sight:
         if self._sees_all:
             return true()
         one = object_.alias()
-        some = select(literal_column("1")).where(speaks_of(table, one), self.objects(one))
+        some: Select[Any] = select(literal_column("1"))
+        some = some.where(speaks_of(table, one), self.objects(one))
         return or_(self.cares(table.c.patient), exists(some.correlate_except(one)))
 
     def submissions(self, table: FromClause = submission) -> ColumnElement[bool]:

@@ -114,6 +114,7 @@ def _document(found: Facts) -> dict[str, Any]:
         "original": found.original,
         "refers_to": list(found.refers_to),
         "attributes": dict(sorted(item.attributes.items())),
+        "patient_attributes": dict(sorted(found.said.items())),
         "replicas": [{"se": one.se, "pfn": one.pfn} for one in found.replicas],
         "older_versions": list(found.older),
         "waiting_versions": list(found.waiting),
@@ -138,6 +139,8 @@ def _text(document: Mapping[str, Any]) -> Iterator[str]:
             yield from (f"  {key}: {_attribute(value, key)}" for key in value)
         elif name == "refers_to":
             yield from (f"refers to: {one}" for one in value)
+        elif name == "patient_attributes":
+            yield from (f"  {key}: {plain(value[key])} (of the patient or visit)" for key in value)
         elif name == "replicas":
             yield from (f"replica: {one['se']} {one['pfn']}" for one in value)
         elif name == "made_by":

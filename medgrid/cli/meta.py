@@ -10,6 +10,7 @@ import click
 
 from medgrid.cli.output import emit, emit_done
 from medgrid.cli.params import Session, pass_session
+from medgrid.cli.say import printable
 from medgrid.cli.tables import tell_table
 from medgrid.cli.times import shown_time
 from medgrid.errors import PartlyDone, UsageError
@@ -26,15 +27,15 @@ def meta() -> None:
 
     They answer questions about images: an image has the attributes of its patient and of its visit,
     those of the visit first. Whoever sees an image of a patient or visit sees them; physicians of
-    the patient change them. Earlier values are kept. A patient goes by the pseudonym, a visit by
-    PATIENT/SESSION, or by its study date where it has no session.
+    the patient change them. Earlier values are kept. A PLACE is a patient's pseudonym, or for a
+    visit PSEUDONYM/SESSION, with the study date where there is no session.
 
     Values are numbers, or words that are levels. Names, dates, ids and free text are refused.
     """
 
 
 @meta.command("set")
-@click.argument("place", metavar="PATIENT[/SESSION]")
+@click.argument("place", metavar="PLACE")
 @click.argument("values", nargs=-1, required=True, metavar="NAME=VALUE...")
 @click.option("--unit", default="", metavar="TEXT", help="Unit of the numbers.")
 @pass_session
@@ -56,7 +57,7 @@ def set_(session: Session, place: str, values: tuple[str, ...], unit: str) -> No
 
 
 @meta.command()
-@click.argument("place", metavar="PATIENT[/SESSION]")
+@click.argument("place", metavar="PLACE")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @pass_session
 def unset(session: Session, place: str, names: tuple[str, ...]) -> None:
@@ -74,7 +75,7 @@ def _tell(session: Session, done: Iterable[Given]) -> None:
 
 
 @meta.command()
-@click.argument("place", metavar="PATIENT[/SESSION]")
+@click.argument("place", metavar="PLACE")
 @click.option("--history", is_flag=True, help="Earlier values, too; who gave them, and when.")
 @pass_session
 def show(session: Session, place: str, history: bool) -> None:
@@ -86,10 +87,8 @@ def show(session: Session, place: str, history: bool) -> None:
     said = known(grid, Place.parse(place), history=history)
     units = {one.name: one.unit for one in attributes(grid)}
     rows = [{**_row(one), "unit": units.get(one.given.name)} for one in said]
-    columns = ("visit", "name", "value", "unit")
-    if history or session.as_json:
-        columns += ("given", "by", "source", "state")
-    emit(session, "attribute/1", rows, columns)
+    more = ("given", "by", "source", "state") if history else ()
+    emit(session, "attribute/1", rows, ("visit", "name", "value", "unit", *more))
 
 
 def _row(said: Said) -> dict[str, Any]:
@@ -158,9 +157,9 @@ def import_(
         raise UsageError("--to goes with --blind")
     report = import_table(session.open_grid(), Table(table, issuer, blind, to))
     tell_table(session, report)
-    done = len(report.fresh) + len(report.replaced)
     if not session.as_json and not session.quiet:
-        click.echo(f"{report.name}: {done} values are new or changed", err=True)
+        new, changed = len(report.fresh), len(report.replaced)
+        click.echo(printable(f"{report.name}: {new} new, {changed} changed"), err=True)
     if report.others:
         who = ", ".join(report.others)
         raise PartlyDone(

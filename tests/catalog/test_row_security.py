@@ -14,6 +14,7 @@ from psycopg import sql
 from medgrid.catalog import Catalog
 from medgrid.catalog.imported import Content, Spot
 from medgrid.catalog.jobs import NewSubmission
+from medgrid.catalog.patient_attributes import Given
 from medgrid.catalog.provenance import Derivation
 from medgrid.catalog.query import parse
 from medgrid.catalog.row_policies import GUARDED, OPEN
@@ -97,7 +98,14 @@ def _fill(catalog: Catalog) -> World:
         }
     )
     catalog.imported.note_series({first: "one", second: "one"})
+    arms = [Given(f"P-{number}", "", "arm", f"secret of {who}") for number, who in _TEAMS]
+    catalog.patient_attributes.give(arms, "ada")
+    catalog.patient_attributes.hold_codes("dose")
+    catalog.patient_attributes.seal_codes("dose", {"paul": "sealed:secret of paul"}, "ada")
     return world
+
+
+_TEAMS = ((1, "ada"), (2, "paul"))
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +165,7 @@ TABLES: dict[str, dict[str, int]] = {
         "object": 3,
         "replica": 3,
         "attribute": 6,
+        "patient_attribute": 1,
         "access_grant": 4,
     },
     "paul": {
@@ -164,6 +173,8 @@ TABLES: dict[str, dict[str, int]] = {
         "object": 3,
         "replica": 3,
         "attribute": 6,
+        "patient_attribute": 1,
+        "sealed_codes": 1,
         "care": 1,
         "upload": 1,
         "dataset": 1,
@@ -183,6 +194,7 @@ TABLES: dict[str, dict[str, int]] = {
         "object": 6,
         "replica": 6,
         "attribute": 12,
+        "patient_attribute": 1,
         "care": 2,
         "derivation": 1,
         "derivation_input": 1,
@@ -265,6 +277,13 @@ AROUND = [
     "INSERT INTO job SELECT * FROM job",
     "SELECT * FROM medgrid.claim_contents(ARRAY['/g/two'], ARRAY['d'], ARRAY['P-2'], ARRAY['x'])",
     "TABLE imported",
+    "TABLE patient_attribute",
+    "TABLE sealed_codes",
+    "SELECT * FROM patient_attribute WHERE text::int = 1",
+    "DELETE FROM patient_attribute RETURNING *",
+    "SELECT * FROM medgrid.give_attributes(ARRAY['P-2'], ARRAY[''], ARRAY['arm'], "
+    "ARRAY[NULL]::float8[], ARRAY['x'], '')",
+    "UPDATE sealed_codes SET sealed = 'x' RETURNING *",
     "DELETE FROM imported RETURNING *",
     "SELECT medgrid.cares('P-2'), medgrid.is_physician('P-2'), medgrid.begins('P-2'), "
     "medgrid.attaches('P-2'), medgrid.physician_of('{two}'), medgrid.grants('{two}'), "
@@ -343,6 +362,10 @@ REFUSED = [
     "SELECT lo_import('/etc/hostname')",
     "INSERT INTO imported VALUES ('/g/two', 'd', 'P-2', '', '{image}')",
     "UPDATE imported SET object_id = '{image}'",
+    "INSERT INTO patient_attribute VALUES ('P-1', '', 'x', 1, true, 1, NULL, '', 'bob', 0)",
+    "UPDATE patient_attribute SET text = 'x'",
+    "INSERT INTO sealed_codes VALUES ('dose', 'bob', 'x', 'bob', 0)",
+    "INSERT INTO released_code VALUES ('dose', 'c', 'm', 'bob', 0)",
     "CREATE EXTENSION dblink",
 ]
 
@@ -584,13 +607,24 @@ def test_the_catalog_knows_whose_role_it_is(guarded: Guarded) -> None:
 
 
 _OF_NEW = """
-SELECT tablename, policyname, cmd, roles::text FROM pg_policies WHERE tablename LIKE 'imported%'
+SELECT tablename, policyname, concat_ws(' ', cmd, qual, with_check), roles::text
+    FROM pg_policies WHERE tablename = ANY (%(tables)s)
 UNION ALL SELECT relname, relacl::text, relrowsecurity::text, relforcerowsecurity::text
-    FROM pg_class WHERE relname IN ('imported', 'imported_series')
+    FROM pg_class WHERE relname = ANY (%(tables)s)
+UNION ALL SELECT c.relname, a.attname, a.attacl::text, a.attstattarget::text
+    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+    WHERE c.relname = ANY (%(tables)s)
 UNION ALL SELECT proname, proacl::text, proowner::regrole::text, prosrc
-    FROM pg_proc WHERE proname = 'claim_contents'
+    FROM pg_proc WHERE proname = ANY (%(functions)s)
 ORDER BY 1, 2
 """
+_NEW = {
+    "tables": [
+        *("imported", "imported_series"),
+        *("patient_attribute", "sealed_codes", "released_code"),
+    ],
+    "functions": ["claim_contents", "give_attributes", "reads_codes", "seals_codes"],
+}
 
 
 def test_an_upgrade_guards_its_new_tables(postgres_server: PostgresServer) -> None:
@@ -602,14 +636,18 @@ def test_an_upgrade_guards_its_new_tables(postgres_server: PostgresServer) -> No
     apply(url, USERS)
     guarded = Guarded(postgres_server, database, World(), catalog.grid_id)
     with guarded.connect("medgrid") as connection:
-        expected = connection.execute(_OF_NEW).fetchall()
-        connection.execute("DROP FUNCTION medgrid.claim_contents(text[], text[], text[], text[])")
-        connection.execute("DROP TABLE imported, imported_series")
+        expected = connection.execute(_OF_NEW, _NEW).fetchall()
+        for table in _NEW["tables"]:
+            connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(sql.Identifier(table)))
+        for function in _NEW["functions"]:
+            connection.execute(
+                sql.SQL("DROP FUNCTION medgrid.{} CASCADE").format(sql.Identifier(function))
+            )
         connection.execute("UPDATE alembic_version SET version_num = '0002'")
     catalog.close()
     CATALOG_KIND.upgrade(url)
     with guarded.connect("medgrid") as connection:
-        found = connection.execute(_OF_NEW).fetchall()
+        found = connection.execute(_OF_NEW, _NEW).fetchall()
     assert [_words(row) for row in found] == [_words(row) for row in expected]
     postgres_server.drop_database(database)
     with postgres_server.admin() as connection:

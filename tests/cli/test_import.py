@@ -92,6 +92,8 @@ def test_json(grid_prompt: Prompt, tmp_path: Path) -> None:
         "removed": 0,
         "doubts": 0,
         "warnings": 0,
+        "tables": 0,
+        "attributes": 0,
         "left_out": {},
         "without_twin": {},
     }

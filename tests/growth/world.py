@@ -324,7 +324,7 @@ def _fill_objects(connection: Connection, world: World) -> None:
 
 
 def _fill_patient_attributes(connection: Connection, world: World) -> None:
-    given = {"revision": 1, "is_current": True, "num": None, "text": None}
+    given: _Row = {"revision": 1, "is_current": True, "num": None, "text": None}
     given |= {"source": "participants.tsv", "given_by": DOCTOR, "given_s": NOW_S}
     rows: list[_Row] = []
     for number, patient in enumerate(world.patients):

@@ -140,9 +140,11 @@ class PeopleTables:
 def _read(path: str) -> PeopleTable:
     name = _TABLE.fullmatch(Path(path).name)
     subject = (name["sessions"] or name["subject"]) if name else None
-    whose = {"participant_id": subject or "", "session_id": (name and name["session"]) or ""}
+    session = name["session"] if name else None
+    whose = {"participant_id": subject or "", "session_id": session or ""}
     rows, described = read_rows(Path(path))
-    table = people_table([{**whose, **row} for row in rows], described, *whose, _OWN_COLUMNS)
+    rows = [{**whose, **row} for row in rows]
+    table = people_table(rows, described, "participant_id", "session_id", _OWN_COLUMNS)
     if name and name["subject"]:
         _of_visit(table)
     return table

@@ -93,7 +93,7 @@ def upgrade() -> None:
     is_server = connection.dialect.name == "postgresql"
     kind = sa.String(collation="C") if is_server else sa.String()
 
-    def texts(*names: str) -> list[sa.Column]:
+    def texts(*names: str) -> list[sa.Column[str]]:
         return [sa.Column(name, kind, nullable=False) for name in names]
 
     op.create_table(
