@@ -39,7 +39,8 @@ def give(
                 new, grid.settings.user, source=source, units=units, place=place
             )
         )
-        grid.vault.store.audit.append(*_events(done, source))
+        if events := _events(done, source):
+            grid.vault.store.audit.append(*events)
     return done
 
 

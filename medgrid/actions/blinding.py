@@ -68,7 +68,7 @@ class Codes:
             return give(self._grid, coded, source, place=BLIND)
 
     def meanings(self) -> dict[str, str]:
-        """What the codes mean; that the user looked is recorded first.
+        """What the codes mean, when it is recorded that the user asked.
 
         Raises
         ------
@@ -77,23 +77,29 @@ class Codes:
         Denied
             They are sealed to others.
         """
+        found = self._known()
+        self._record("codes")
+        return found
+
+    def release(self) -> dict[str, str]:
+        """Let everybody know what the codes mean; raises as `meanings`."""
+        self._known()
+        with self._grid.whole.transaction():
+            self._store.hold_codes(self._name)  # another may just have released them
+            found = self._known()
+            self._record("unblind")
+            self._store.release_codes(self._name, found, self._me)
+        return found
+
+    def _known(self) -> dict[str, str]:
         known = self._grid.catalog.patient_attributes.known(self._name)
         if known is None or known.place != BLIND:
             raise NotFound(
                 f"no attribute {self._name} is blinded", hint="'medgrid meta ls' shows which are"
             )
-        self._record("codes")
         found, _ = self._opened()
         if found is None:
             raise self._denied()
-        return found
-
-    def release(self) -> dict[str, str]:
-        """Let everybody know what the codes mean; raises as `meanings`."""
-        with self._grid.whole.transaction():
-            found = self.meanings()
-            self._record("unblind")
-            self._store.release_codes(self._name, found, self._me)
         return found
 
     # -- the sealed list ---------------------------------------------------------------------------

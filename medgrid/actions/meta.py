@@ -270,11 +270,10 @@ class _Called:
 
     @cached_property
     def source(self) -> str:
-        """What the history calls the table; two of one name are told apart where that can be."""
-        path = self._table.path
+        """What the history calls the table: not by its name, which may be a patient's."""
         with suppress(ConfigError):
-            return f"{path.name} {self._namer.file_key(str(path.resolve()))[:8]}"
-        return path.name
+            return f"table {self._namer.file_key(str(self._table.path.resolve()))[:8]}"
+        return "table"
 
     def patient(self, subject: str) -> str:
         return subject if _PSEUDONYM.fullmatch(subject) else self._subjects.patient(subject)
@@ -283,3 +282,6 @@ class _Called:
         if _PSEUDONYM.fullmatch(subject):
             return "" if session.lower() in MISSING else session.removeprefix("ses-")
         return self._subjects.visit(subject, session)
+
+    def shown(self, subject: str, place: str) -> str:
+        return subject if _PSEUDONYM.fullmatch(subject) else place

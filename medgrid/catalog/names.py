@@ -200,7 +200,10 @@ class NameBook:
             _check_new(name, place)
             if self._add(KnownName(name, AttributeType.TEXT, place)):
                 return True
-        self._change(self.claim(name, "", place=place))
+        is_same = attribute_name.c.name == name
+        self._connection.execute(update(attribute_name).where(is_same).values(name=name))
+        self._known = known_names(self._connection)  # whom we waited for may have changed it
+        self.claim(name, "", place=place)
         return False
 
     def unblind(self, name: str) -> None:

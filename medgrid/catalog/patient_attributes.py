@@ -325,7 +325,7 @@ def _give(
     told: dict[tuple[str, str, str], tuple[Any, Any]] = {}  # the last that this source said
     columns = (said.patient, said.visit, said.name, said.revision, said.num, said.text, said.source)
     found: Select[Any] = select(*columns).where(among(connection, said.patient, patients))
-    for row in connection.execute(found.order_by(said.revision)):
+    for row in connection.execute(found.order_by(*columns[:4])):
         before[_key(row)] = row
         if row.source == source:
             told[_key(row)] = (row.num, row.text)

@@ -107,7 +107,8 @@ class RowsField:
 
     `rows` selects the same for one owner, by its index. With `each` they are looked up for each
     object that is left by other conditions, else all that match are found first; `in_array` puts
-    these into an array, for which PostgreSQL uses an index also beside an ``or``.
+    these into an array, for which PostgreSQL uses an index also beside an ``or``. `beside` selects
+    the rows of the object itself, where that is not by its `key`.
     """
 
     name: str
@@ -120,6 +121,7 @@ class RowsField:
     rows: Select[Any] | None = None
     each: bool = False
     in_array: bool = False
+    beside: Select[Any] | None = None
 
     def some(self, matches: Matches) -> ColumnElement[bool]:
         if self.each:
@@ -138,6 +140,8 @@ class RowsField:
         return self._of_each().with_only_columns(func.min(self.value)).scalar_subquery()
 
     def _of_each(self) -> Select[Any]:
+        if self.beside is not None:
+            return self.beside.correlate(object_)
         rows = self.owners if self.rows is None else self.rows
         (owner,) = rows.selected_columns
         return rows.where(owner == self.key).correlate(object_)
@@ -250,36 +254,53 @@ def patient_field(
     One that `is_coded` is compared by what its codes mean.
     """
     is_number = type_ is AttributeType.NUMBER
-    one, nearer, called = object_.alias(), patient_attribute.alias(), literal(name, Text)
-    said = patient_attribute.c
-    of_visit = exists().where(
-        nearer.c.patient == said.patient,
+    said, called = patient_attribute.c, literal(name, Text)
+    value: ColumnElement[Any] = said.num if is_number else said.text
+    if is_coded:
+        value = func.coalesce(released_code.c.meaning, said.text)
+
+    def rows_of(
+        one: FromClause, selected: ColumnElement[Any], its_name: ColumnElement[Any]
+    ) -> Select[Any]:
+        tables: FromClause = patient_attribute
+        if is_coded:
+            is_its = and_(released_code.c.name == called, released_code.c.code == said.text)
+            tables = tables.outerjoin(released_code, is_its)
+        return (
+            select(selected)
+            .select_from(tables)
+            .where(
+                speaks_of(patient_attribute, one),
+                said.is_current,
+                its_name == called,
+                or_(said.visit != literal("", Text), not_(_said_of_visit(one, called))),
+            )
+        )
+
+    one, unsought = object_.alias(), unindexed(connection, said.name)
+    return RowsField(
+        name,
+        rows_of(one, one.c.id, said.name),
+        value,
+        _COERCE[type_],
+        globs=not is_number,
+        rows=rows_of(one, one.c.id, unsought),
+        each=each,
+        beside=rows_of(object_, said.patient, unsought),
+    )
+
+
+def _said_of_visit(one: FromClause, called: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether the same attribute is known of an object's visit."""
+    nearer = patient_attribute.alias()
+    rows = select(literal(1)).where(
+        nearer.c.patient == patient_attribute.c.patient,
         nearer.c.visit.in_((one.c.session, one.c.study_date)),
         nearer.c.name == called,
         nearer.c.is_current,
         or_(nearer.c.num.is_not(None), nearer.c.text.is_not(None)),
     )
-    owners = (
-        select(one.c.id)
-        .join(patient_attribute, speaks_of(patient_attribute, one))
-        .where(said.is_current, or_(said.visit != literal("", Text), not_(of_visit)))
-    )
-    value: ColumnElement[Any] = said.num if is_number else said.text
-    if is_coded:
-        code = released_code.c
-        owners = owners.outerjoin(
-            released_code, and_(code.name == said.name, code.code == said.text)
-        )
-        value = func.coalesce(code.meaning, said.text)
-    return RowsField(
-        name,
-        owners.where(said.name == called),
-        value,
-        _COERCE[type_],
-        globs=not is_number,
-        rows=owners.where(unindexed(connection, said.name) == called),
-        each=each,
-    )
+    return exists(rows.correlate_except(nearer))
 
 
 def visits_field(sight: Sight, each: bool) -> Field:

@@ -47,7 +47,7 @@ def tell_table(session: Session, report: TableReport) -> None:
         return
     lines = [f"column {name} left out: {reason}" for name, reason in report.left_out.items()]
     if report.wrong:
-        wrong = (f"row {one.row}, {one.column}: {one.reason}" for one in report.wrong)
+        wrong = (f"{one.row}, {one.column}: {one.reason}" for one in report.wrong)
         lines.append(f"left out: {_few(wrong, '; ')}")
     if report.unknown:
         lines.append(f"nobody in the grid: {_few(report.unknown)}")

@@ -390,35 +390,46 @@ def subjects_of(root: str | None) -> str:
 
 
 class Participant(NamedTuple):
-    """What ``participants.tsv`` says of a subject."""
+    """What the tables of a dataset say of a subject."""
 
     age: str = ""
     sex: str = ""
-    problem: str = ""  # why the table could not be read
+    problem: str = ""  # why a table could not be read
 
 
-def participant(root: str, subject: str) -> Participant:
-    """Look a subject up in a dataset's ``participants.tsv``."""
-    path = os.path.join(root, "participants.tsv")
-    found, problem = _participants(path, _stamp(path))
-    return Participant(problem=problem) if problem else found.get(subject, Participant())
+def participant(root: str, subject: str, session: str = "") -> Participant:
+    """Look a subject up in a dataset's ``participants.tsv``, and the age at a session in theirs."""
+    found = _looked_up(os.path.join(root, "participants.tsv"), "participant_id", f"sub-{subject}")
+    if not session or found.problem:
+        return found
+    table = os.path.join(root, f"sub-{subject}", f"sub-{subject}_sessions.tsv")
+    visit = _looked_up(table, "session_id", f"ses-{session}")
+    has_age = visit.age.strip().lower() not in ("", "n/a")
+    return found._replace(age=visit.age if has_age else found.age, problem=visit.problem)
+
+
+def _looked_up(path: str, key: str, name: str) -> Participant:
+    found, problem = _people(path, key, _stamp(path))
+    return Participant(problem=problem) if problem else found.get(name, Participant())
 
 
 @lru_cache(maxsize=16)
-def _participants(path: str, _at: tuple[int, int]) -> tuple[dict[str, Participant], str]:
-    """What the table says by subject, and what is wrong with it; there need be none."""
+def _people(path: str, key: str, _at: tuple[int, int]) -> tuple[dict[str, Participant], str]:
+    """What a table says by subject or session, and what is wrong with it; there need be none."""
     if not os.path.lexists(path):
         return {}, ""
+    name = os.path.basename(path)
     data = _read(path)
     if isinstance(data, str):
-        return {}, f"participants.tsv: {data}"
+        return {}, f"{name}: {data}"
     try:
         rows = read_table(data)
     except Unreadable as exc:
-        return {}, f"participants.tsv: {exc}"
+        return {}, f"{name}: {exc}"
+    prefix = "sub-" if key == "participant_id" else "ses-"
     found = {
-        subject: Participant(row.get("age", ""), row.get("sex", ""))
+        prefix + label: Participant(row.get("age", ""), row.get("sex", ""))
         for row in rows
-        if (subject := row.get("participant_id", "").removeprefix("sub-"))
+        if (label := row.get(key, "").removeprefix(prefix))
     }
     return found, ""

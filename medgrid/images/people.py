@@ -66,9 +66,9 @@ _NO_LEVELS = (
 
 
 class Wrong(NamedTuple):
-    """A cell that is left out: number of its row, the first is 1; and why, which quotes nothing."""
+    """A cell that is left out: where it stands, and why, which quotes nothing."""
 
-    row: int
+    row: str
     column: str
     reason: str
 
@@ -86,18 +86,15 @@ class PeopleTable:
     left_out : dict
         Why columns are left out.
     wrong : list of Wrong
+    places : list of str
+        What the rows are called.
     """
 
     rows: list[tuple[str, str, dict[str, float | str]]] = field(default_factory=list)
     units: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     wrong: list[Wrong] = field(default_factory=list)
-
-    def leave_out(self, name: str, reason: str) -> None:
-        """Take an attribute away again."""
-        self.left_out[name] = reason
-        for _, _, values in self.rows:
-            values.pop(name, None)
+    places: list[str] = field(default_factory=list)
 
 
 def people_table(
@@ -106,6 +103,7 @@ def people_table(
     subject: str,
     session: str | None = None,
     skip: Collection[str] = (),
+    places: Sequence[str] = (),
 ) -> PeopleTable:
     """Judge a table.
 
@@ -119,11 +117,14 @@ def people_table(
         Columns that say whose the row is.
     skip : collection of str
         Columns that say nothing of a person, and are not said to be left out.
+    places : sequence of str
+        What the rows are called; ``row 1`` is the first by itself.
     """
     found = PeopleTable(
-        [(row.get(subject, "").strip(), row.get(session or "", "").strip(), {}) for row in rows]
+        [(row.get(subject, "").strip(), row.get(session or "", "").strip(), {}) for row in rows],
+        places=list(places) or [f"row {number}" for number in range(1, len(rows) + 1)],
     )
-    for column in rows[0] if rows else ():
+    for column in dict.fromkeys(column for row in rows for column in row):
         if column in (subject, session) or column in skip:
             continue
         name = re.sub(r"\W+", "_", column, flags=re.ASCII).strip("_")
@@ -156,7 +157,7 @@ def _take(
             value = level_of(text) if levels is None or text in levels else None
             reason = "not one of its Levels"
         if value is None:
-            found.wrong.append(Wrong(place + 1, column, reason))
+            found.wrong.append(Wrong(found.places[place], column, reason))
         else:
             found.rows[place][2][name] = value
     unit = spec.get("Units")
@@ -180,7 +181,8 @@ def _reason(
     if levels is not None:
         return "" if any(map(level_of, levels)) else _NO_LEVELS
     distinct = set(cells.values())
-    is_few = len(distinct) <= min(_MOST_LEVELS, len(cells) // 2)
+    people = {(subjects[place], text) for place, text in cells.items()}
+    is_few = len(distinct) <= min(_MOST_LEVELS, len(people) // 2)
     return "" if not cells or (is_few and all(map(level_of, distinct))) else _NO_LEVELS
 
 

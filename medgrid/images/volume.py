@@ -102,7 +102,9 @@ def read_volume(path: str, descriptor: int, size_bytes: int, compressed: bool) -
     attributes = shape | side_car_attributes(car.fields, scrub) | references
     if name:
         attributes |= _entities(name, whose)
-    known = participant(dataset, name.subject) if name and dataset else Participant()
+    known = Participant()
+    if name and dataset:
+        known = participant(dataset, name.subject, name.entities.get("ses", ""))
     attributes |= _participant(known)
     return Volume(
         filename="image.nii.gz" if compressed else "image.nii",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from medgrid.catalog.patient_attributes import Given
 from medgrid.catalog.query import parse
+from medgrid.images.people import Wrong
+from tests.lab.datagrid import ME
 from tests.lab.importer import Importer
 from tests.lab.niftis import write_json, write_nifti
 
@@ -48,7 +50,7 @@ def answers(bring: Importer, question: str) -> list[str]:
 
 def test_images_are_asked_by_arm_and_score(bring: Importer, tmp_path: Path) -> None:
     summary = bring(write_trial(tmp_path / "in"))
-    assert (summary.tables, summary.attributes) == (5, 16)
+    assert (summary.tables, summary.attributes) == (2, 16)
     assert answers(bring, "arm=treated") == ["1/1", "1/2", "3/1", "3/2"]
     assert answers(bring, "arm=treated and edss>2") == ["3/1", "3/2"]
     assert answers(bring, "edss=2") == ["1/2"]
@@ -68,7 +70,7 @@ def test_images_are_asked_by_arm_and_score(bring: Importer, tmp_path: Path) -> N
 def test_a_second_import_says_nothing_new(bring: Importer, tmp_path: Path) -> None:
     bring(write_trial(tmp_path / "in"))
     summary = bring(tmp_path / "in")
-    assert (summary.unchanged, summary.tables, summary.attributes) == (8, 5, 0)
+    assert (summary.unchanged, summary.tables, summary.attributes) == (8, 2, 0)
     assert [report.left_out for report in bring.tables if report.name == "participants.tsv"] == [{}]
 
 
@@ -94,6 +96,113 @@ def test_what_a_table_says_anew_is_history_and_what_somebody_put_right_stays(
     store = bring.grid.catalog.patient_attributes
     said = [one for one in store.history([patient]) if one.given.visit == "1"]
     assert [(one.given.value, one.is_current) for one in said] == [(1.5, False), (6, True)]
-    assert json.dumps([one.source.split()[0] for one in said]) == '["sub-01_sessions.tsv"]'.replace(
-        '"]', '", "sub-01_sessions.tsv"]'
+    assert {one.source.split()[0] for one in said} == {"sessions.tsv"}
+    store.give([Given(patient, "1", "edss", 1.0)], ME)
+    bring(root)
+    assert answers(bring, "edss=1") == ["1/1"]
+
+
+def test_words_of_visits_are_levels_when_several_people_have_them(
+    bring: Importer, tmp_path: Path
+) -> None:
+    root = write_trial(tmp_path / "in")
+    write_json(root / "sessions.json", {"score": {"Units": "points"}})
+    for number in range(1, 5):
+        table = root / f"sub-{number:02}" / f"sub-{number:02}_sessions.tsv"
+        rows = (f"ses-{visit}\tfasted\tof {number}\t{visit}\n" for visit in (1, 2))
+        table.write_text("session_id\tstate\tword\tscore\n" + "".join(rows))
+    bring(root)
+    assert answers(bring, "state=fasted and score=2") == [f"{one}/2" for one in range(1, 5)]
+    (report,) = (one for one in bring.tables if one.name == "sessions.tsv")
+    assert list(report.left_out) == ["word"]
+    assert bring.grid.catalog.patient_attributes.names()["score"].unit == "points"
+
+
+def test_a_bad_row_is_left_out_alone_and_said(bring: Importer, tmp_path: Path) -> None:
+    root = write_trial(tmp_path / "in")
+    table = root / "participants.tsv"
+    table.write_text(
+        "participant_id\tarm\tscore\tremarks\tweight\n"
+        "sub-01\ttreated\t1\tfell ill\t70\n"
+        "sub-02\tplacebo\t2\tn/a\t80\n"
+        "sub-03\ttreated\tDOE^JANE\tn/a\t60\n"
+        "sub-04\tplacebo\t4\n"
+        "sub-05\tplacebo\t5\n"
+        "sub-01\tplacebo\t1\n"
+        "\tplacebo\t7\n"
     )
+    write_json(root / "participants.json", {"weight": {"Units": "kg"}, "arm": "what it is"})
+    bring(root)
+    (report,) = (one for one in bring.tables if one.name == "participants.tsv")
+    assert report.left_out == {"remarks": "names, ids or remarks, by its name"}
+    assert report.wrong == [
+        Wrong("row 3", "score", "not a number"),
+        Wrong("row 6", "arm", "another row says something else"),
+    ]
+    assert report.unknown == ["sub-05"]
+    assert answers(bring, "arm=treated and session=1") == ["1/1", "3/1"]
+    assert answers(bring, "score is unknown and session=1") == ["3/1"]
+    names = bring.grid.catalog.patient_attributes.names()
+    assert names["weight"].unit == "kg"
+
+
+def test_what_images_of_a_visit_share_is_of_the_visit(bring: Importer, tmp_path: Path) -> None:
+    root = write_trial(tmp_path / "in")
+    for subject, coils in (("sub-01", ("head", "head")), ("sub-02", ("head", "body"))):
+        table = root / subject / "ses-1" / f"{subject}_ses-1_scans.tsv"
+        table.write_text(
+            "filename\tacq_time\tcoil\tquality\n"
+            f"anat/{subject}_ses-1_T1w.nii.gz\t2020-01-01T10:00:00\t{coils[0]}\t3\n"
+            f"anat/{subject}_ses-1_T2w.nii.gz\t2020-01-01T10:10:00\t{coils[1]}\t3\n"
+        )
+        write_json(table.with_suffix(".json"), {"coil": {"Levels": {"head": "", "body": ""}}})
+    bring(root)
+    assert answers(bring, "quality=3") == ["1/1", "2/1"]
+    assert answers(bring, "coil is known") == ["1/1"]
+    wrong = {one.name: one.wrong for one in bring.tables if one.wrong}
+    reason = "images of the visit differ in it"
+    assert wrong == {"scans.tsv": [Wrong("sub-02 ses-1", "coil", reason)]}
+
+
+def test_a_name_that_the_grid_has_otherwise_is_left_out(bring: Importer, tmp_path: Path) -> None:
+    root = write_trial(tmp_path / "in")
+    bring(root)
+    (item, *_) = bring.new
+    bring.grid.catalog.objects.set_attributes(item.id, {"volume": 3.0})
+    table = root / "participants.tsv"
+    table.write_text(
+        "participant_id\tvolume\tedss\tarm\nsub-01\t1\tlow\ttreated\nsub-02\t2\tlow\ttreated\n"
+    )
+    bring(root)
+    (report,) = (one for one in bring.tables if one.name == "participants.tsv")
+    assert report.left_out == {
+        "volume": "attribute 'volume' is one of images in this grid",
+        "edss": "attribute 'edss' is a number in this grid, found 'low'",
+    }
+    assert [one.name for one in report.replaced] == ["arm"]
+
+
+def test_a_table_that_cannot_be_read_is_told(bring: Importer, tmp_path: Path) -> None:
+    root = write_trial(tmp_path / "in")
+    (root / "phenotype").mkdir()
+    (root / "phenotype" / "bad.tsv").write_bytes(b"participant_id\tx\n" + b"\t" * 4_200_000)
+    (root / "phenotype" / "bdi.tsv").write_text("participant_id\tbdi\nsub-02\t17\n")
+    bring(root)
+    assert bring.reasons == [("bad.tsv", "larger than 4 MiB")]
+    assert answers(bring, "bdi=17") == ["2/1", "2/2"]
+
+
+def test_the_age_at_a_visit_is_that_of_its_images(bring: Importer, tmp_path: Path) -> None:
+    root = write_trial(tmp_path / "in")
+    table = root / "sub-02" / "sub-02_sessions.tsv"
+    table.write_text("session_id\tage\nses-1\tn/a\nses-2\t40\n")
+    bring(root)
+    assert answers(bring, "PatientAge=32") == ["2/1"]
+    assert answers(bring, "PatientAge=40") == ["2/2"]
+
+
+def test_dry_run_changes_nothing(bring: Importer, tmp_path: Path) -> None:
+    root = write_trial(tmp_path / "in")
+    bring(root, dry_run=True)
+    assert bring.grid.catalog.patient_attributes.names() == {}
+    assert {one.name for one in bring.tables} >= {"participants.tsv"}

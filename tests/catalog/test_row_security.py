@@ -98,14 +98,11 @@ def _fill(catalog: Catalog) -> World:
         }
     )
     catalog.imported.note_series({first: "one", second: "one"})
-    arms = [Given(f"P-{number}", "", "arm", f"secret of {who}") for number, who in _TEAMS]
+    arms = [Given("P-1", "", "arm", "treated"), Given("P-2", "", "arm", "secret of two")]
     catalog.patient_attributes.give(arms, "ada")
     catalog.patient_attributes.hold_codes("dose")
     catalog.patient_attributes.seal_codes("dose", {"paul": "sealed:secret of paul"}, "ada")
     return world
-
-
-_TEAMS = ((1, "ada"), (2, "paul"))
 
 
 @pytest.fixture(scope="module")
@@ -607,7 +604,9 @@ def test_the_catalog_knows_whose_role_it_is(guarded: Guarded) -> None:
 
 
 _OF_NEW = """
-SELECT tablename, policyname, concat_ws(' ', cmd, qual, with_check), roles::text
+SELECT tablename, policyname, concat_ws(
+        ' ', cmd, CASE WHEN tablename NOT LIKE 'imported%%' THEN concat(qual, with_check) END
+    ), roles::text
     FROM pg_policies WHERE tablename = ANY (%(tables)s)
 UNION ALL SELECT relname, relacl::text, relrowsecurity::text, relforcerowsecurity::text
     FROM pg_class WHERE relname = ANY (%(tables)s)

@@ -130,14 +130,14 @@ def test_a_table_of_scores(hospital: Hospital, tmp_path: Path) -> None:
         f"{JANE} {DAY} 2.5 treated well",
         f"{JOHN} {DAY} 6 placebo ill",
         f"{OTHER} n/a 1 treated well",
-        "P-NOBODY n/a 1 placebo ill",
+        "H-4711 n/a 1 placebo ill",
     )
     ran = hospital.alice.run("meta", "import", table)
     assert (ran.code, ran.out) == (3, "")
     assert ran.err.splitlines() == [
         "scores.tsv: column remarks left out: names, ids or remarks, by its name",
         "scores.tsv: 4 new, 0 changed",
-        "medgrid: error: scores.tsv: not in your care: P-OTHER, P-NOBODY",
+        "medgrid: error: scores.tsv: not in your care: P-OTHER, row 4",
         "medgrid: hint: 'medgrid team ls' shows who is",
     ]
     assert hospital.alice.ok("query", "arm=treated and edss<3").lines == [TWINS[0]]
@@ -200,8 +200,7 @@ def test_an_arm_is_blinded_and_unblinded(hospital: Hospital, arms: Path) -> None
     assert bob.ok("query", "arm~'pla*'", "--columns", "arm").rows == [[TWINS[1], "placebo"]]
     assert alice.ok("meta", "show", JANE).rows == [["", "arm", "treated", ""]]
     assert events(hospital, "blind") == [("arm", "", "to bob dave")]
-    assert [who for who, _ in released(hospital)] == ["bob", "dave", "bob", "bob"]
-    assert [verb for _, verb in released(hospital)] == ["codes", "codes", "codes", "unblind"]
+    assert released(hospital) == [("bob", "codes"), ("dave", "codes"), ("bob", "unblind")]
     assert bob.run("meta", "unblind", "arm", "-y").code == 4
     # from now on it is an attribute like others
     assert "0 new, 0 changed" in alice.ok("meta", "import", arms).err

@@ -36,13 +36,13 @@ def test_levels_that_are_listed_need_not_repeat() -> None:
     levels = {"1": "the new drug", "2": "the old one"}
     table = judged("arm", ("1", "2", "3"), Levels=levels)
     assert values(table, "arm") == ["1", "2", None]
-    assert table.wrong == [Wrong(3, "arm", "not one of its Levels")]
+    assert table.wrong == [Wrong("row 3", "arm", "not one of its Levels")]
 
 
 def test_one_bad_cell_is_left_out_alone() -> None:
     table = judged("edss", ("1", "2", "3", "DOE^JANE", "5"))
     assert values(table, "edss") == [1, 2, 3, None, 5]
-    assert table.wrong == [Wrong(4, "edss", "not a number")]
+    assert table.wrong == [Wrong("row 4", "edss", "not a number")]
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ _COMMANDS: Mapping[Kind, tuple[tuple[Verb, str], ...]] = {
         (Verb.WITHDRAW, "withdraw {} --yes"),
         (Verb.REKEY, "rekey --force --patient {}"),
         (Verb.WRITE, "register NOTE --to /new/note --meta PatientID={}"),
+        (Verb.WRITE, "meta set {} arm=treated"),
     ),
     Kind.JOB: (
         (Verb.STATUS, "status {}"),

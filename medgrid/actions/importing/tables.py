@@ -7,7 +7,7 @@ in ``phenotype``. They are small, and read at each import.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, Protocol
@@ -69,10 +69,10 @@ class TableReport:
 
 def is_table(path: str) -> bool:
     """Whether a file is one that BIDS says something of people in."""
+    if not path.endswith(".tsv"):
+        return False
     file = PurePath(path)
-    if file.parent.name == "phenotype":
-        return file.suffix == ".tsv"
-    return _TABLE.fullmatch(file.name) is not None
+    return file.parent.name == "phenotype" or _TABLE.fullmatch(file.name) is not None
 
 
 class PeopleTables:
@@ -116,38 +116,83 @@ class PeopleTables:
                 self.add(str(where))
 
     def give(self, *, is_dry: bool) -> None:
-        """Bring what the tables say of patients whom the grid has."""
-        for path in self._paths:
-            try:
-                table = _read(path)
-            except Unreadable as exc:
-                self._failed(Failure(path, str(exc)))
-                continue
-            report = TableReport(Path(path).name, wrong=table.wrong)
-            dataset = subjects_of(dataset_root(path) or str(Path(path).parent))
-            called = Subjects(self._namer, dataset)
+        """Bring what the tables say of patients whom the grid has.
+
+        Tables of one kind in a dataset, such as the sessions of each subject, are judged as one.
+        """
+        together: dict[PurePath, list[Path]] = {}
+        for path in map(Path, self._paths):
+            root = dataset_root(str(path)) or str(path.parent)
+            together.setdefault(PurePath(root, _kind(path)), []).append(path)
+        for kind, paths in together.items():
+            name = kind.name if len(paths) > 1 else paths[0].name
+            report = TableReport(name)
+            table = self._read(paths, kind)
+            root = kind.parent.parent if kind.parent.name == "phenotype" else kind.parent
+            called = Subjects(self._namer, subjects_of(str(root)))
             new = given(self._grid, table, called, self._of_others, report)
-            report.left_out = table.left_out
+            report.left_out, report.wrong = table.left_out, table.wrong
             if report.others:
                 who = ", ".join(report.others)
-                self._failed(Failure(path, f"{who}: only their care team, or a registrar, may"))
+                reason = f"{who}: only their care team, or a registrar, may say something of them"
+                self._failed(Failure(str(kind), reason))
             if not is_dry:
-                source = f"{report.name} {self._namer.file_key(path)[:8]}"
+                what = kind.name if kind.parent == root else "phenotype"
+                source = f"{what} {self._namer.file_key(str(kind))[:8]}"
                 tell(self._grid, new, source, table.units, report)
             self._told(report)
 
+    def _read(self, paths: Sequence[Path], kind: PurePath) -> PeopleTable:
+        rows: list[dict[str, str]] = []
+        places: list[str] = []
+        described: dict[str, Any] = {}
+        if kind.name in ("sessions.tsv", "scans.tsv"):  # one file may say it for all subjects
+            try:
+                described = _described(Path(kind).with_suffix(".json"))
+            except Unreadable as exc:
+                self._failed(Failure(str(kind.with_suffix(".json")), str(exc)))
+        for path in paths:
+            name = _TABLE.fullmatch(path.name)
+            subject = (name["sessions"] or name["subject"]) if name else None
+            session = name["session"] if name else None
+            whose = {"participant_id": subject or "", "session_id": session or ""}
+            try:
+                found, said = read_rows(path)
+            except Unreadable as exc:
+                self._failed(Failure(str(path), str(exc)))
+                continue
+            rows += [{**whose, **row} for row in found]
+            prefix = f"{path.name} " if len(paths) > 1 else ""
+            places += [f"{prefix}row {number}" for number in range(1, len(found) + 1)]
+            described = {**said, **described}
+        table = people_table(rows, described, "participant_id", "session_id", _OWN_COLUMNS, places)
+        if kind.name == "scans.tsv":
+            _of_visit(table)
+        return table
 
-def _read(path: str) -> PeopleTable:
-    name = _TABLE.fullmatch(Path(path).name)
-    subject = (name["sessions"] or name["subject"]) if name else None
-    session = name["session"] if name else None
-    whose = {"participant_id": subject or "", "session_id": session or ""}
-    rows, described = read_rows(Path(path))
-    rows = [{**whose, **row} for row in rows]
-    table = people_table(rows, described, "participant_id", "session_id", _OWN_COLUMNS)
-    if name and name["subject"]:
-        _of_visit(table)
-    return table
+
+def _kind(path: Path) -> str:
+    """Name that tables of one kind go by, below their dataset."""
+    if path.parent.name == "phenotype":
+        return f"phenotype/{path.name}"
+    return path.name.rpartition("_")[2]
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """What a JSON file says of columns; nothing when there is none.
+
+    Raises
+    ------
+    Unreadable
+        It is none.
+    """
+    if not path.is_file() or path.is_symlink():
+        return {}
+    try:
+        found = read_json(read_file(path))
+    except (OSError, Unreadable) as exc:
+        raise Unreadable(f"{path.name}: {exc}") from None
+    return found if isinstance(found, dict) else {}
 
 
 def read_rows(path: Path) -> tuple[list[dict[str, str]], dict[str, Any]]:
@@ -158,15 +203,11 @@ def read_rows(path: Path) -> tuple[list[dict[str, str]], dict[str, Any]]:
     Unreadable
         One of them cannot be read.
     """
-    beside = path.with_suffix(".json")
-    described: Any = {}
     try:
         rows = read_table(read_file(path), "," if path.suffix.lower() == ".csv" else "\t")
-        if beside.is_file() and not beside.is_symlink():
-            described = read_json(read_file(beside))
     except OSError as exc:
         raise Unreadable(f"cannot be read: {(exc.strerror or type(exc).__name__).lower()}") from exc
-    return rows, described if isinstance(described, dict) else {}
+    return rows, _described(path.with_suffix(".json"))
 
 
 def _of_visit(table: PeopleTable) -> None:
@@ -176,13 +217,15 @@ def _of_visit(table: PeopleTable) -> None:
         one = together.setdefault((subject, session), {})
         for name, value in values.items():
             one.setdefault(name, set()).add(value)
-    said = [found for one in together.values() for found in one.items()]
-    for name in {name for name, values in said if len(values) > 1}:
-        table.leave_out(name, "it differs between images of one visit")
-    table.rows = [
-        (subject, session, {name: found.pop() for name, found in one.items() if len(found) == 1})
-        for (subject, session), one in together.items()
-    ]
+    table.rows, table.places = [], []
+    for (subject, session), said in together.items():
+        place = f"{subject} {session}".strip()
+        for name, found in said.items():
+            if len(found) > 1:
+                table.wrong.append(Wrong(place, name, "images of the visit differ in it"))
+        alike = {name: found.pop() for name, found in said.items() if len(found) == 1}
+        table.rows.append((subject, session, alike))
+        table.places.append(place)
 
 
 class Called(Protocol):
@@ -193,6 +236,9 @@ class Called(Protocol):
 
     def visit(self, subject: str, session: str) -> str:
         """Session of theirs; empty for none."""
+
+    def shown(self, subject: str, place: str) -> str:
+        """What may be printed of whom a row, at a place, is of."""
 
 
 class Subjects:
@@ -215,6 +261,10 @@ class Subjects:
         told = self._namer.session(subject.removeprefix("sub-"), f"ses-{label}", keys)
         return told.removeprefix("ses-")
 
+    def shown(self, subject: str, place: str) -> str:
+        """The subject's label, which names files, too."""
+        return subject
+
 
 def given(
     grid: Grid,
@@ -227,10 +277,13 @@ def given(
     patients = {subject: called.patient(subject) for subject, _, _ in table.rows if subject}
     unknown = grid.whole.access.without_team(patients.values())
     others = of_others(set(patients.values()) - unknown)
-    report.unknown = [one for one, patient in patients.items() if patient in unknown]
-    report.others = [one for one, patient in patients.items() if patient in others]
+    shown = {}
+    for (subject, _, _), place in zip(table.rows, table.places, strict=True):
+        shown.setdefault(subject, called.shown(subject, place))
+    report.unknown = [shown[one] for one, patient in patients.items() if patient in unknown]
+    report.others = [shown[one] for one, patient in patients.items() if patient in others]
     new: dict[tuple[str, str, str], Given] = {}
-    for place, (subject, session, values) in enumerate(table.rows):
+    for (subject, session, values), place in zip(table.rows, table.places, strict=True):
         patient = patients.get(subject)
         if patient is None or patient in unknown or patient in others:
             continue
@@ -238,7 +291,8 @@ def given(
         for name, value in values.items():
             one = new.setdefault((patient, visit, name), Given(patient, visit, name, value))
             if one.value != value:
-                table.wrong.append(Wrong(place + 1, name, "another row says something else"))
+                reason = "another row says something else"
+                table.wrong.append(Wrong(place, name, reason))
     return list(new.values())
 
 
