@@ -15,6 +15,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from medgrid.images import allowed
+from medgrid.images.bids import ENTITIES
+
 __all__ = [
     "MISSING",
     "UNIT",
@@ -56,6 +59,7 @@ _PEOPLE = frozenset(
 _DATES = frozenset(
     ("date", "dates", "datetime", "birth", "birthday", "birthdate", "born", "dob", "yob")
 )
+_OF_IMAGES = ENTITIES | allowed.BIDS_NUMBERS | allowed.BIDS_TEXTS
 _IMAGES_HAVE = {"age": "PatientAge", "sex": "PatientSex", "gender": "PatientSex"}
 
 _NO_LEVELS = (
@@ -124,6 +128,7 @@ def people_table(
         [(row.get(subject, "").strip(), row.get(session or "", "").strip(), {}) for row in rows],
         places=list(places) or [f"row {number}" for number in range(1, len(rows) + 1)],
     )
+    taken: set[str] = set()
     for column in dict.fromkeys(column for row in rows for column in row):
         if column in (subject, session) or column in skip:
             continue
@@ -137,9 +142,12 @@ def people_table(
             if (text := row.get(column, "").strip()).lower() not in MISSING
         }
         reason = _reason(name, cells, [one for one, _, _ in found.rows], spec)
+        if name in taken:
+            reason = f"another column is {name}, too"
         if reason:
             found.left_out[column] = reason
         elif cells:
+            taken.add(name)
             _take(found, column, name, cells, spec)
     return found
 
@@ -156,6 +164,8 @@ def _take(
         else:
             value = level_of(text) if levels is None or text in levels else None
             reason = "not one of its Levels"
+            if _names(found.rows[place][0], text):
+                value, reason = None, "an id"
         if value is None:
             found.wrong.append(Wrong(found.places[place], column, reason))
         else:
@@ -171,7 +181,8 @@ def _reason(
     """Why a column may not be known; empty when it may."""
     if reason := refused_name(name):
         return reason
-    if any(_names(subjects[place], text) for place, text in cells.items()):
+    own = sum(1 for place, text in cells.items() if _names(subjects[place], text))
+    if own and own * 2 >= len(cells):
         return "ids of people"
     levels = _levels(spec)
     if levels is None and _is_numeric(cells.values()):
@@ -193,6 +204,8 @@ def refused_name(name: str) -> str:
         return "it has no name"
     if name.lower() in _IMAGES_HAVE:
         return f"images have it, as {_IMAGES_HAVE[name.lower()]}"
+    if name in _OF_IMAGES:
+        return "images have an attribute of this name"
     if words & _DATES:
         return "dates"
     return "names, ids or remarks, by its name" if words & _PEOPLE else ""

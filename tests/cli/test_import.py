@@ -64,6 +64,30 @@ def test_broken_files_are_listed_and_the_rest_goes_in(grid_prompt: Prompt, tmp_p
     )
 
 
+def test_tables_about_people(grid_prompt: Prompt, tmp_path: Path) -> None:
+    root = write_bids(tmp_path / "in")
+    table = root / "participants.tsv"
+    table.write_text(
+        "participant_id\tage\tarm\tremarks\n"
+        "sub-01\t34\ttreated\tfell ill\nsub-02\t93\ttreated\tn/a\nsub-03\t50\tplacebo\tn/a\n"
+        "sub-04\t50\tplacebo\tn/a\n"
+    )
+    ran = grid_prompt.ok("import", root, "--to", "/trial")
+    assert ran.err.splitlines()[:3] == [
+        "participants.tsv: column remarks left out: names, ids or remarks, by its name",
+        "participants.tsv: nobody in the grid: sub-03, sub-04",
+        "new: 4 objects from 4 files; attributes of patients: 2 values",
+    ]
+    assert len(grid_prompt.ok("query", "arm=treated and suffix=T1w").lines) == 2
+    assert grid_prompt.ok("-q", "import", root, "--to", "/trial").err == ""
+    table.write_text("participant_id\tarm\nsub-01\tplacebo\nsub-02\tplacebo\n")
+    ran = grid_prompt.ok("import", root, "--to", "/trial", "--json")
+    told, summary = (json.loads(line) for line in ran.err.splitlines())
+    assert (told["schema"], told["table"]) == ("medgrid.table/1", "participants.tsv")
+    assert [one["name"] for one in told["changed"]] == ["arm", "arm"]
+    assert (summary["tables"], summary["attributes"]) == (1, 2)
+
+
 def test_json(grid_prompt: Prompt, tmp_path: Path) -> None:
     write_series(tmp_path / "in", 1)
     (tmp_path / "in" / "bad\udce9.dcm").write_bytes(b"hello")

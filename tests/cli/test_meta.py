@@ -42,6 +42,9 @@ def test_values_are_given_asked_shown_and_taken_away(hospital: Hospital) -> None
     assert alice.ok("query", "arm=treated and edss>3").lines == [TWINS[0]]
     rows = alice.ok("query", "edss>3", "--columns", "arm,edss", "--sort", "-edss").rows
     assert rows == [[TWINS[1], "placebo", "4"], [TWINS[0], "treated", "3.5"]]
+    assert "  arm: treated (of the patient or visit)" in alice.ok("stat", TWINS[0]).lines
+    (known,) = alice.ok("stat", TWINS[0], "--json").documents
+    assert known["patient_attributes"] == {"arm": "treated", "edss": 3.5}
     assert alice.ok("meta", "show", JANE).rows == [
         ["", "arm", "treated", ""],
         [DAY, "edss", "3.5", "points"],

@@ -65,6 +65,7 @@ def test_one_bad_cell_is_left_out_alone() -> None:
         ("site", ("Berlin", "Oslo", "Rome"), "free text"),
         ("story", ("she fell down the stairs", "she fell down the stairs"), "free text"),
         ("age", ("34", "35"), "images have it, as PatientAge"),
+        ("echo", ("1", "2"), "images have an attribute of this name"),
     ],
 )
 def test_what_may_name_somebody_is_left_out(
@@ -78,6 +79,22 @@ def test_what_may_name_somebody_is_left_out(
 def test_what_holds_its_own_subject_is_an_id() -> None:
     rows = [{"id": "sub-jane4", "who": "Jane4"}, {"id": "sub-john4", "who": "Jane4"}]
     assert people_table(rows, {}, "id").left_out == {"who": "ids of people"}
+
+
+def test_one_that_holds_its_own_subject_is_left_out_alone() -> None:
+    cells = ("head", "head", "head", "head of sub-0005", "head")
+    rows = [
+        {"id": f"sub-000{n + 2}", "coil": cell, "v": f"{n}0005"} for n, cell in enumerate(cells)
+    ]
+    table = people_table(rows, {"coil": {"Levels": list(cells)}}, "id")
+    assert table.wrong == [Wrong("row 4", "coil", "an id")]
+    assert values(table, "v")[0] == 5
+
+
+def test_two_columns_of_one_name() -> None:
+    table = people_table([{"id": "sub-1", "a b": "1", "a_b": "2"}], {}, "id")
+    assert values(table, "a_b") == [1]
+    assert table.left_out == {"a_b": "another column is a_b, too"}
 
 
 def test_units_say_that_a_long_number_is_no_id() -> None:
