@@ -78,7 +78,7 @@ def test_one_subject_brings_what_stands_above_it(bring: Importer, tmp_path: Path
     bring(write_trial(tmp_path / "in") / "sub-03")
     assert answers(bring, "arm=treated and edss=3.5") == ["3/1"]
     (people,) = (one for one in bring.tables if one.name == "participants.tsv")
-    assert people.unknown == ["sub-01", "sub-02", "sub-04"]
+    assert people.unknown == ["row 1", "row 2", "row 4"]
 
 
 def test_what_a_table_says_anew_is_history_and_what_somebody_put_right_stays(
@@ -139,7 +139,7 @@ def test_a_bad_row_is_left_out_alone_and_said(bring: Importer, tmp_path: Path) -
         Wrong("row 3", "score", "not a number"),
         Wrong("row 6", "arm", "another row says something else"),
     ]
-    assert report.unknown == ["sub-05"]
+    assert report.unknown == ["row 5"]
     assert answers(bring, "arm=treated and session=1") == ["1/1", "3/1"]
     assert answers(bring, "score is unknown and session=1") == ["3/1"]
     names = bring.grid.catalog.patient_attributes.names()
@@ -161,7 +161,7 @@ def test_what_images_of_a_visit_share_is_of_the_visit(bring: Importer, tmp_path:
     assert answers(bring, "coil is known") == ["1/1"]
     wrong = {one.name: one.wrong for one in bring.tables if one.wrong}
     reason = "images of the visit differ in it"
-    assert wrong == {"scans.tsv": [Wrong("sub-02 ses-1", "coil", reason)]}
+    assert wrong == {"scans.tsv": [Wrong("sub-02_ses-1_scans.tsv row 1", "coil", reason)]}
 
 
 def test_a_name_that_the_grid_has_otherwise_is_left_out(bring: Importer, tmp_path: Path) -> None:

@@ -237,6 +237,24 @@ def test_codes_are_asked_by_what_they_mean_when_it_is_released(world: Catalog) -
     assert store.give([Given("P-1", "", "dose", "high")], "ada", source="t") == ([], [])
 
 
+def test_who_blinds_a_name_second_waits_and_finds_it_blinded(
+    world: Catalog, catalog_url: str
+) -> None:
+    found: list[bool] = []
+
+    def second() -> None:
+        mine = Catalog.open(catalog_url)
+        found.append(mine.patient_attributes.hold_codes("dose"))
+        mine.close()
+
+    other = threading.Thread(target=second)
+    with world.transaction():
+        assert world.patient_attributes.hold_codes("dose")
+        other.start()
+    other.join()
+    assert found == [False]
+
+
 def test_lists_of_codes_are_for_their_readers(views: dict[str, Catalog]) -> None:
     ada, bob, eve = (views[one].patient_attributes for one in ("ada", "bob", "eve"))
     assert ada.hold_codes("dose")

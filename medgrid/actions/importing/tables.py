@@ -55,7 +55,7 @@ class TableReport:
     wrong : list of Wrong
         Cells that are left out.
     unknown, others : list of str
-        Whom the table is of, and the grid does not know, or the user does not care for.
+        Rows of whom the grid does not know, or the user does not care for.
     """
 
     name: str
@@ -120,37 +120,36 @@ class PeopleTables:
 
         Tables of one kind in a dataset, such as the sessions of each subject, are judged as one.
         """
-        together: dict[PurePath, list[Path]] = {}
+        together: dict[tuple[str, str], list[Path]] = {}
         for path in map(Path, self._paths):
-            root = dataset_root(str(path)) or str(path.parent)
-            together.setdefault(PurePath(root, _kind(path)), []).append(path)
-        for kind, paths in together.items():
-            name = kind.name if len(paths) > 1 else paths[0].name
-            report = TableReport(name)
-            table = self._read(paths, kind)
-            root = kind.parent.parent if kind.parent.name == "phenotype" else kind.parent
-            called = Subjects(self._namer, subjects_of(str(root)))
+            root, kind = _dataset_of(path), _kind(path)
+            together.setdefault((root, kind), []).append(path)
+        for (root, kind), paths in together.items():
+            file = Path(root, kind)
+            report = TableReport(file.name if len(paths) > 1 else paths[0].name)
+            table = self._read(paths, file)
+            called = Subjects(self._namer, subjects_of(root))
             new = given(self._grid, table, called, self._of_others, report)
             report.left_out, report.wrong = table.left_out, table.wrong
             if report.others:
                 who = ", ".join(report.others)
                 reason = f"{who}: only their care team, or a registrar, may say something of them"
-                self._failed(Failure(str(kind), reason))
+                self._failed(Failure(str(file), reason))
             if not is_dry:
-                what = kind.name if kind.parent == root else "phenotype"
-                source = f"{what} {self._namer.file_key(str(kind))[:8]}"
+                source = f"{kind.partition('/')[0]} {self._namer.file_key(str(file))[:8]}"
                 tell(self._grid, new, source, table.units, report)
             self._told(report)
 
-    def _read(self, paths: Sequence[Path], kind: PurePath) -> PeopleTable:
+    def _read(self, paths: Sequence[Path], file: Path) -> PeopleTable:
         rows: list[dict[str, str]] = []
         places: list[str] = []
         described: dict[str, Any] = {}
-        if kind.name in ("sessions.tsv", "scans.tsv"):  # one file may say it for all subjects
+        if file.name in ("sessions.tsv", "scans.tsv"):  # one file may say it for all subjects
+            beside = file.with_suffix(".json")
             try:
-                described = _described(Path(kind).with_suffix(".json"))
+                described = _described(beside)
             except Unreadable as exc:
-                self._failed(Failure(str(kind.with_suffix(".json")), str(exc)))
+                self._failed(Failure(str(beside), str(exc)))
         for path in paths:
             name = _TABLE.fullmatch(path.name)
             subject = (name["sessions"] or name["subject"]) if name else None
@@ -166,9 +165,14 @@ class PeopleTables:
             places += [f"{prefix}row {number}" for number in range(1, len(found) + 1)]
             described = {**said, **described}
         table = people_table(rows, described, "participant_id", "session_id", _OWN_COLUMNS, places)
-        if kind.name == "scans.tsv":
+        if file.name == "scans.tsv":
             _of_visit(table)
         return table
+
+
+def _dataset_of(path: Path) -> str:
+    folder = path.parent.parent if path.parent.name == "phenotype" else path.parent
+    return dataset_root(str(path)) or str(folder)
 
 
 def _kind(path: Path) -> str:
@@ -213,19 +217,20 @@ def read_rows(path: Path) -> tuple[list[dict[str, str]], dict[str, Any]]:
 def _of_visit(table: PeopleTable) -> None:
     """Make rows of images one of their visit: what all of them say alike."""
     together: dict[tuple[str, str], dict[str, set[float | str]]] = {}
-    for subject, session, values in table.rows:
+    places: dict[tuple[str, str], str] = {}  # of the first row of each visit
+    for (subject, session, values), place in zip(table.rows, table.places, strict=True):
+        places.setdefault((subject, session), place)
         one = together.setdefault((subject, session), {})
         for name, value in values.items():
             one.setdefault(name, set()).add(value)
-    table.rows, table.places = [], []
+    table.rows, table.places = [], list(places.values())
     for (subject, session), said in together.items():
-        place = f"{subject} {session}".strip()
         for name, found in said.items():
             if len(found) > 1:
-                table.wrong.append(Wrong(place, name, "images of the visit differ in it"))
+                reason = "images of the visit differ in it"
+                table.wrong.append(Wrong(places[subject, session], name, reason))
         alike = {name: found.pop() for name, found in said.items() if len(found) == 1}
         table.rows.append((subject, session, alike))
-        table.places.append(place)
 
 
 class Called(Protocol):
@@ -262,8 +267,8 @@ class Subjects:
         return told.removeprefix("ses-")
 
     def shown(self, subject: str, place: str) -> str:
-        """The subject's label, which names files, too."""
-        return subject
+        """The place: a label may be a name."""
+        return place
 
 
 def given(
@@ -277,7 +282,7 @@ def given(
     patients = {subject: called.patient(subject) for subject, _, _ in table.rows if subject}
     unknown = grid.whole.access.without_team(patients.values())
     others = of_others(set(patients.values()) - unknown)
-    shown = {}
+    shown: dict[str, str] = {}
     for (subject, _, _), place in zip(table.rows, table.places, strict=True):
         shown.setdefault(subject, called.shown(subject, place))
     report.unknown = [shown[one] for one, patient in patients.items() if patient in unknown]
