@@ -9,6 +9,7 @@ from pathlib import PurePath
 
 from medgrid.actions.grid import Grid
 from medgrid.actions.importing.drafts import Draft, Failure, Namer
+from medgrid.actions.importing.tables import is_table
 from medgrid.actions.importing.telling import Telling
 from medgrid.images.bids import companions, companions_above, dataset_root, may_be_companion
 from medgrid.images.pack import FileStamp
@@ -17,7 +18,7 @@ from medgrid.model import ObjectId
 
 __all__ = ["Companions"]
 
-_OF_DATASETS = ("dataset_description.json", "participants.tsv")
+_OF_DATASETS = "dataset_description.json"
 _OF_NO_IMAGE = "belongs to no image that was imported"
 
 
@@ -110,7 +111,8 @@ class Companions:
             folder, name = os.path.split(one.path)
             if one.path in self._taken:
                 continue
-            if name in _OF_DATASETS and any(path.startswith(f"{folder}/") for path in paths):
+            of_dataset = name == _OF_DATASETS or is_table(f"{one.path.removesuffix('.json')}.tsv")
+            if of_dataset and any(path.startswith(f"{folder}/") for path in paths):
                 self._telling.used(one.path, one.stamp)
             else:
                 self._telling.not_imported(one._replace(reason=_OF_NO_IMAGE))
