@@ -620,9 +620,12 @@ ORDER BY 1, 2
 _NEW = {
     "tables": [
         *("imported", "imported_series"),
-        *("patient_attribute", "sealed_codes", "released_code"),
+        *("patient_attribute", "sealed_codes", "released_code", "removed"),
     ],
-    "functions": ["claim_contents", "give_attributes", "reads_codes", "seals_codes"],
+    "functions": [
+        *("claim_contents", "inherit_grants"),
+        *("give_attributes", "reads_codes", "seals_codes"),
+    ],
 }
 
 

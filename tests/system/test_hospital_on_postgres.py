@@ -128,7 +128,14 @@ def test_each_sees_what_is_theirs(
     bob.ok("register", job, "--to", "/bob")
     assert alice.ok("query", "/bob").lines == [f"/bob/{job}/size"]  # of one patient, in her care
 
+    # a new version is bob's, too, until both are taken back
+    for seed, subject in enumerate(("ann", "ben"), 7):
+        write_nifti(study / f"sub-{subject}/anat/sub-{subject}_T1w.nii.gz", seed=seed)
+    assert sorted(alice.ok("import", study, "--to", "/trial").lines) == [granted, kept]
+    assert bob.ok("query", "version=2").lines == [granted]
+    bob.ok("fetch", granted, "--dir", tmp_path / "new")
     alice.ok("revoke", "bob", granted)
+    assert bob("stat", granted, "--version", "1").code == 4
     assert bob("fetch", granted, "--dir", tmp_path / "later").code == 4
     assert bob.ok("query", "/").lines == [f"/bob/{job}/size"]
     assert alice.ok("audit", "verify").code == 0
