@@ -110,6 +110,11 @@ def import_(
             f"{_count(summary.failed, 'file')} could not be imported",
             hint="the reasons stand above",
         )
+    if summary.damaged:
+        raise PartlyDone(
+            f"{_count(summary.damaged, 'companion')} may be wrong",
+            hint="the warnings stand above; all images are in the grid",
+        )
     if summary.doubts or summary.warnings:
         what = "some patients may be others than they seem to be"
         raise PartlyDone(
@@ -153,12 +158,12 @@ class _Telling:
         elif len(self.few) <= _FEW:
             self.few.append((path, reason))
 
-    def misfit(self, failure: Failure) -> None:
+    def damaged(self, failure: Failure) -> None:
         path = _shown(failure.path)
         if not self._session.as_json:
             warn(self._session, f"{path}: {failure.reason}", is_trouble=True)
             return
-        _json_err("import-warning/1", {"path": path, "reason": failure.reason})
+        _json_err("import-damaged/1", {"path": path, "reason": failure.reason})
 
     def failed(self, failure: Failure) -> None:
         path = _shown(failure.path)
@@ -203,6 +208,7 @@ def _print_summary(
                 "known": summary.known,
                 "failed": summary.failed,
                 "failed_before": summary.failed_before,
+                "damaged": summary.damaged,
                 "removed": summary.removed,
                 "doubts": summary.doubts,
                 "warnings": summary.warnings,

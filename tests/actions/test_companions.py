@@ -92,7 +92,7 @@ def test_gradients_and_side_cars_are_kept_with_the_image(bring: Importer, tmp_pa
 def test_tables_have_numbers_and_known_words(bring: Importer, tmp_path: Path) -> None:
     write_bold(tmp_path / "in")
     summary = bring(tmp_path / "in")
-    assert (summary.new, summary.failed, summary.warnings, summary.left_out) == (1, 0, 0, {})
+    assert (summary.new, summary.failed, summary.damaged, summary.left_out) == (1, 0, 0, {})
     (lfn,) = bring.lfns
     found = beside(bring, bring.twin(lfn))
     assert found["events.json"] == {"StartTime": -1.5}
@@ -284,13 +284,13 @@ def test_a_damaged_companion_is_named(
     write_nifti(tmp_path / "in" / "x.nii.gz", (4, 5, 6, VOLUMES))
     (tmp_path / "in" / name).write_bytes(content)
     summary = bring(tmp_path / "in")
-    assert (summary.new, summary.failed, summary.warnings) == (1, 0, 1)
-    assert [(Path(one.path).name, one.reason) for one in bring.warnings] == [(name, reason)]
+    assert (summary.new, summary.failed, summary.damaged) == (1, 0, 1)
+    assert [(Path(one.path).name, one.reason) for one in bring.damaged] == [(name, reason)]
     (lfn,) = bring.lfns
     kept = f"image.{name[2:]}"
     assert beside(bring, bring.original(lfn)) == {kept: content}
     assert bring.twin(lfn).filename == ("image.nii.gz.tar" if is_in_twin else "image.nii.gz")
-    assert bring(tmp_path / "in").warnings == 0, "it was told"
+    assert bring(tmp_path / "in").damaged == 0, "it was told"
 
 
 def test_what_cannot_be_a_companion(bring: Importer, tmp_path: Path) -> None:

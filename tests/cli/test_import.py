@@ -113,6 +113,7 @@ def test_json(grid_prompt: Prompt, tmp_path: Path) -> None:
         "known": 0,
         "failed": 1,
         "failed_before": 0,
+        "damaged": 0,
         "removed": 0,
         "doubts": 0,
         "warnings": 0,

@@ -37,14 +37,14 @@ class Importer:
     new: list[GridObject] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     doubts: list[Doubt] = field(default_factory=list)
-    warnings: list[Failure] = field(default_factory=list)
+    damaged: list[Failure] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     files: dict[str, list[str]] = field(default_factory=dict)
     tables: list[TableReport] = field(default_factory=list)
 
     def __call__(self, *paths: Path, to: str = "/trial", **options: object) -> Summary:
         self.new, self.failures, self.doubts, self.tables = [], [], [], []
-        self.warnings, self.left_out, self.files = [], [], {}
+        self.damaged, self.left_out, self.files = [], [], {}
         listener = _Listener(self)
         request = ImportRequest([str(path) for path in paths], LFN(to), **options)  # type: ignore[arg-type]
         return import_images(self.grid, request, listener)
@@ -128,8 +128,8 @@ class _Listener:
     def left_out(self, path: str, reason: str) -> None:
         self._importer.left_out.append((path, reason))
 
-    def misfit(self, failure: Failure) -> None:
-        self._importer.warnings.append(failure)
+    def damaged(self, failure: Failure) -> None:
+        self._importer.damaged.append(failure)
 
     def failed(self, failure: Failure) -> None:
         self._importer.failures.append(failure)

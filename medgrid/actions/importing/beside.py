@@ -97,7 +97,7 @@ class Companions:
         self._taken.update(path for path, _ in draft.beside)
         count = len(draft.files) + len(self._taken) - before
         for one, reason in draft.doubtful:
-            self._telling.misfit(Failure(one.path, reason))
+            self._telling.damaged(Failure(one.path, reason))
         for one, reason in draft.refused:
             if one.path not in self._taken:
                 self._taken.add(one.path)

@@ -363,8 +363,7 @@ class _Import:
             self._looked_at.add(base)
             self.telling.summary.lacking.update([lack] if lack else [])
         self._holds(base, *(one.path for one in files.files))
-        self.telling.summary.known += len(files.files)
-        self.telling.note(base, ((one.path, one.stamp) for one in files.files))
+        self.telling.known(base, [(one.path, one.stamp) for one in files.files])
 
     def _volume(self, one: Scanned) -> Iterator[Draft]:
         assert one.volume is not None  # noqa: S101 - asked for volumes only

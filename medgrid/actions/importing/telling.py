@@ -39,7 +39,7 @@ class Listener(Protocol):
     def left_out(self, path: str, reason: str) -> None:
         """Something is no part of any image, or cannot become one, and that is no failure."""
 
-    def misfit(self, failure: Failure) -> None:
+    def damaged(self, failure: Failure) -> None:
         """A companion of an image is not as it should be; the image is in the catalog."""
 
     def doubted(self, doubt: Doubt) -> None:
@@ -72,6 +72,7 @@ class Summary:
     new: int = 0  # objects
     tables: int = 0  # about people
     attributes: int = 0  # values of patients and visits that are new, or others
+    damaged: int = 0  # companions that do not fit their images
     doubts: int = 0  # whether patients are who they seem to be
     versions: int = 0  # objects that are a new version of an LFN
     warnings: int = 0  # of what a person should look at besides
@@ -119,10 +120,10 @@ class Telling:
         self.summary.left_out[reason] += 1
         self._listener.left_out(path, reason)
 
-    def misfit(self, failure: Failure) -> None:
+    def damaged(self, failure: Failure) -> None:
         """A companion is not as it should be."""
-        self.summary.warnings += 1
-        self._listener.misfit(failure)
+        self.summary.damaged += 1
+        self._listener.damaged(failure)
 
     def doubted(self, doubt: Doubt) -> None:
         """Patients may not be who they seem to be."""
@@ -164,6 +165,11 @@ class Telling:
         """A file could not be imported, and cannot as long as it stays as it is."""
         self.failed(Failure(path, reason))
         self.refuse(path, stamp, reason, is_failure=True)
+
+    def known(self, object_id: ObjectId, files: Sequence[tuple[str, FileStamp]]) -> None:
+        """The grid holds the content of these files."""
+        self.summary.known += len(files)
+        self.note(object_id, files)
 
     def note(self, object_id: ObjectId, files: Iterable[tuple[str, FileStamp]]) -> None:
         """Remember that an object holds the content of files."""
