@@ -308,6 +308,25 @@ def test_what_cannot_be_a_companion(bring: Importer, tmp_path: Path) -> None:
     assert (summary.failed, summary.failed_before, summary.unchanged) == (0, 1, 2)
 
 
+def test_a_companion_waits_for_its_image(bring: Importer, tmp_path: Path) -> None:
+    image = write_nifti(tmp_path / "in" / "x.nii", (4, 5, 6, VOLUMES))
+    whole = image.read_bytes()
+    image.with_suffix(".bval").write_bytes(B_VALUES)
+    image.write_bytes(whole[:-9])
+    summary = bring(tmp_path / "in")
+    assert (summary.new, summary.failed) == (0, 1)
+    bval = str(image.with_suffix(".bval"))
+    assert bring.left_out == [(bval, "belongs to no image that was imported")]
+    image.with_suffix(".nii.gz").write_bytes(gzip.compress(whole)[:-9])
+    image.unlink()
+    summary = bring(tmp_path / "in")
+    assert (summary.new, summary.failed) == (0, 1), "found while its voxels are read"
+    assert bring.left_out == [(bval, "belongs to an image that could not be imported")]
+    image.with_suffix(".nii.gz").write_bytes(gzip.compress(whole))
+    summary = bring(tmp_path / "in")
+    assert (summary.new, summary.imported, bring.left_out) == (1, 2, [])
+
+
 def test_references_are_called_as_the_grid_calls_images(bring: Importer, tmp_path: Path) -> None:
     folder = tmp_path / "in" / "sub-01" / "ses-pre" / "fmap"
     write_nifti(folder / "sub-01_ses-pre_dir-AP_epi.nii.gz")

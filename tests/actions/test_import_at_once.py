@@ -21,6 +21,7 @@ from medgrid.actions.fsck import Finding, Orders, check_grid
 from medgrid.actions.grid import Grid
 from medgrid.actions.identity_init import make_grid_identities
 from medgrid.actions.importing.telling import Summary
+from medgrid.actions.importing.writer import Writer
 from medgrid.actions.lfn import remove
 from medgrid.actions.patients import Patients
 from medgrid.catalog.query import parse
@@ -181,6 +182,33 @@ def test_who_is_second_is_told_that_it_is_there(
     assert set(contents(bring.grid).values()) == {1}
     sound(bring.grid)
     assert bring(folder).unchanged == files
+
+
+def test_who_brings_fewer_companions_is_late(
+    bring: Importer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A companion that comes between the looks of two imports is in the version that stays."""
+    image = write_nifti(tmp_path / "in" / "sub-01" / "dwi" / "sub-01_dwi.nii", (4, 5, 6, 3))
+    bring(tmp_path / "in")
+    image.with_suffix(".bval").write_text("0 1000 2000\n")
+    commit = Writer._commit
+
+    def other_first(writer: Writer, *words: Any) -> Any:
+        monkeypatch.setattr(Writer, "_commit", commit)
+        write_json(image.with_suffix(".json"), {"FlipAngle": 9})
+        with again(bring).grid as grid:
+            assert Importer(grid)(tmp_path / "in").versions == 1
+        return commit(writer, *words)
+
+    monkeypatch.setattr(Writer, "_commit", other_first)
+    assert (bring(tmp_path / "in").new, bring.reasons) == (
+        0,
+        [("sub-01_dwi.nii", "another import brings what it belongs to; import again")],
+    )
+    assert bring(tmp_path / "in").unchanged == 3
+    (lfn,) = bring.grid.catalog.objects.lfns(parse("kind=volume"))
+    assert list(bring.parts(bring.twin(lfn))) == ["image.nii.gz", "image.bval", "image.json"]
+    assert len(kept_keys(bring.grid.settings)) == 4, "of two versions of original and twin"
 
 
 def test_of_two_people_each_has_what_is_nobodys(

@@ -271,7 +271,7 @@ def test_two_imports_at_once_bring_each_series_once(grid_prompt: Prompt, folder:
     for _, err in ended:
         for line in err.splitlines():
             if line.startswith("medgrid: error: /"):
-                assert line.endswith("another import brings its series; import again")
+                assert line.endswith("another import brings what it belongs to; import again")
     assert grid_prompt.ok("import", folder, "--to", "/trial").out == ""
 
 

@@ -20,6 +20,7 @@ __all__ = ["Companions"]
 
 _OF_DATASETS = "dataset_description.json"
 _OF_NO_IMAGE = "belongs to no image that was imported"
+_OF_FAILED = "belongs to an image that could not be imported"
 
 
 class Companions:
@@ -104,8 +105,10 @@ class Companions:
                 self._telling.broken(one.path, one.stamp, reason)
         return count
 
-    def leave_out(self, volumes: Iterable[str]) -> None:
-        """Name what belongs to no image; `volumes` are those that were read."""
+    def leave_out(self, read: Iterable[Scanned]) -> None:
+        """Name what belongs to no image that went in; `read` are volumes that were read."""
+        volumes = {one.path: one.volume for one in read if one.volume is not None}
+        failed = {one.path for volume in volumes.values() for one in volume.companions}
         paths = [*volumes, *self._resting]
         for one in self._aside:
             folder, name = os.path.split(one.path)
@@ -114,5 +117,7 @@ class Companions:
             of_dataset = name == _OF_DATASETS or is_table(f"{one.path.removesuffix('.json')}.tsv")
             if of_dataset and any(path.startswith(f"{folder}/") for path in paths):
                 self._telling.used(one.path, one.stamp)
+            elif one.path in failed:  # it may go in with its image the next time
+                self._telling.left_out(one.path, _OF_FAILED)
             else:
                 self._telling.not_imported(one._replace(reason=_OF_NO_IMAGE))

@@ -208,7 +208,7 @@ class _Import:
                 self._would_be_new(draft)
         else:
             self._writer.write(drafts)
-        self._companions.leave_out(one.path for one in volumes)
+        self._companions.leave_out(volumes)
         self.telling.flush()
         self._tables.give(is_dry=self.request.dry_run)
 

@@ -246,7 +246,7 @@ class Writer:
                 self.on_known(held, draft)
             for draft in done.late:
                 for path, _ in draft.files:
-                    reason = "another import brings its series; import again"
+                    reason = "another import brings what it belongs to; import again"
                     self.on_failed(Failure(path, reason))
             return
 
@@ -315,15 +315,23 @@ class Writer:
         -------
         dict
             Id that the original would have had -> the original that holds its content; None when
-            its series came otherwise meanwhile. Until the end of the transaction that stays so.
+            its series, or what it replaces, came otherwise meanwhile. Until the end of the
+            transaction that stays so.
         """
         catalog = self.grid.whole
-        others: dict[ObjectId, ObjectId | None] = {}
+        series = [one for one in stored if one.draft.series is not None]
+        versions = [one for one in stored if one.draft.series is None and one.draft.replaces]
+        catalog.objects.hold_patients(
+            one.draft.patient for one in (*series, *versions) if one.draft.patient
+        )
+        others: dict[ObjectId, ObjectId | None] = dict.fromkeys(self._late(versions))
         contents: dict[ObjectId, Content] = {}
         mine: dict[Content, ObjectId] = {}
         for one in stored:
+            object_id = one.original.replica.object_id
+            if object_id in others:
+                continue
             if one.draft.series is None and one.original.digest is not None:
-                object_id = one.original.replica.object_id
                 contents[object_id] = self._content(one)
                 mine.setdefault(contents[object_id], object_id)
         held = {**mine, **catalog.imported.claim(mine)}
@@ -332,8 +340,6 @@ class Writer:
             for object_id, content in contents.items()
             if held[content] != object_id
         )
-        series = [one for one in stored if one.draft.series is not None]
-        catalog.objects.hold_patients(one.draft.patient for one in series if one.draft.patient)
         now = catalog.scanned.series(one.draft.series_uid or "" for one in series)
         there = catalog.objects.by_ids(now.values())
         for one in series:
@@ -343,6 +349,16 @@ class Writer:
                 same = base is not None and there[base].digest == one.original.digest
                 others[one.original.replica.object_id] = base if same else None
         return others
+
+    def _late(self, versions: Iterable[Stored]) -> Iterator[ObjectId]:
+        """Volumes that would replace something else than they were made to."""
+        bases = {one.draft.replaces: one for one in versions if one.draft.replaces is not None}
+        named = self.grid.whole.objects.get_many(bases)
+        for lfn, one in bases.items():
+            item = named.get(lfn)
+            is_same = item is not None and item.digest == one.original.digest
+            if not is_same and (item is None or item.id != one.draft.base):
+                yield one.original.replica.object_id
 
     def _content(self, one: Stored) -> Content:
         spot = self.spot(one.draft, one.said.folder, self._label(one))
