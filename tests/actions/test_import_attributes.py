@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from medgrid.actions.meta import Table, import_table
 from medgrid.catalog.patient_attributes import Given
 from medgrid.catalog.query import parse
 from medgrid.images.people import Wrong
 from tests.lab.datagrid import ME
+from tests.lab.dicoms import write_series
 from tests.lab.importer import Importer
 from tests.lab.niftis import write_json, write_nifti
 
@@ -199,6 +201,20 @@ def test_the_age_at_a_visit_is_that_of_its_images(bring: Importer, tmp_path: Pat
     bring(root)
     assert answers(bring, "PatientAge=32") == ["2/1"]
     assert answers(bring, "PatientAge=40") == ["2/2"]
+
+
+def test_patients_and_days_of_a_table_are_those_of_the_images(
+    bring: Importer, tmp_path: Path
+) -> None:
+    write_series(tmp_path / "in", 1)
+    bring(tmp_path / "in")
+    table = tmp_path / "scores.tsv"
+    rows = ("participant_id visit edss", "PAT-4711 20210304 3", "PAT-4711 2021-03-05 4")
+    table.write_text("".join("\t".join(row.split()) + "\n" for row in rows))
+    report = import_table(bring.grid, Table(table))
+    assert [(one.patient, one.visit) for one in report.fresh] == [(bring.patient(), bring.day())]
+    assert [one.row for one in report.wrong] == ["row 2"]
+    assert list(bring.grid.catalog.objects.lfns(parse("edss=3"))) == bring.lfns
 
 
 def test_dry_run_changes_nothing(bring: Importer, tmp_path: Path) -> None:

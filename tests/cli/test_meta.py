@@ -158,6 +158,25 @@ def test_a_table_of_scores(hospital: Hospital, tmp_path: Path) -> None:
     assert (ran.out, json.loads(ran.err)["changed"]) == ("", [])
 
 
+def test_a_day_that_no_image_has_is_not_kept(hospital: Hospital, tmp_path: Path) -> None:
+    """It may be a true one, and days of patients are moved."""
+    table = write(
+        tmp_path / "scores.tsv",
+        "patient visit edss",
+        f"{JANE} ses-later 1",
+        f"{JANE} 2020-01-01 2",
+        f"{JANE} 20200101 3",
+        f"{JANE} Jane's 4",
+    )
+    ran = hospital.alice.ok("meta", "import", table)
+    reason = "session: no visit of this day, or no session"
+    assert ran.err.splitlines() == [
+        f"scores.tsv: left out: {'; '.join(f'row {row}, {reason}' for row in (2, 3, 4))}",
+        "scores.tsv: 1 new, 0 changed",
+    ]
+    assert hospital.alice.ok("meta", "show", JANE).rows == [["later", "edss", "1", ""]]
+
+
 def test_a_table_without_patients(hospital: Hospital, tmp_path: Path) -> None:
     ran = hospital.alice.run("meta", "import", write(tmp_path / "t.tsv", "who edss", "x 1"))
     assert (ran.code, ran.err.splitlines()[0]) == (

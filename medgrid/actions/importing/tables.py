@@ -36,6 +36,9 @@ _TABLE = re.compile(
     r"participants\.tsv|(?P<sessions>sub-[A-Za-z0-9+]+)_sessions\.tsv"
     r"|(?P<subject>sub-[A-Za-z0-9+]+)(_(?P<session>ses-[A-Za-z0-9+]+))?_scans\.tsv"
 )
+_DAY = re.compile(r"(\d{4})-(\d\d)-(\d\d)")
+_ANY_DAY = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)")  # a session of BIDS may be called 20210304
+_SESSION = re.compile(r"[\w+.-]{1,64}")
 _OWN_COLUMNS = ("age", "sex", "gender", "sample_id", "acq_time", "filename")
 """Columns that images are described by, or that name files."""
 
@@ -263,6 +266,8 @@ class Subjects:
         if not label or session.lower() in MISSING:
             return ""
         keys = self._namer.keys(self.patient(subject))
+        if found := (_DAY if self._dataset else _ANY_DAY).fullmatch(label):
+            return keys.day("-".join(found.groups())) or ""
         told = self._namer.session(subject.removeprefix("sub-"), f"ses-{label}", keys)
         return told.removeprefix("ses-")
 
@@ -287,18 +292,27 @@ def given(
         shown.setdefault(subject, called.shown(subject, place))
     report.unknown = [shown[one] for one, patient in patients.items() if patient in unknown]
     report.others = [shown[one] for one, patient in patients.items() if patient in others]
+    visits = grid.whole.patient_attributes.visits(set(patients.values()) - unknown - others)
     new: dict[tuple[str, str, str], Given] = {}
     for (subject, session, values), place in zip(table.rows, table.places, strict=True):
         patient = patients.get(subject)
         if patient is None or patient in unknown or patient in others:
             continue
         visit = called.visit(subject, session)
+        if visit not in {"", *visits.get(patient, ())} and not _is_session(visit):
+            table.wrong.append(Wrong(place, "session", "no visit of this day, or no session"))
+            continue
         for name, value in values.items():
             one = new.setdefault((patient, visit, name), Given(patient, visit, name, value))
             if one.value != value:
                 reason = "another row says something else"
                 table.wrong.append(Wrong(place, name, reason))
     return list(new.values())
+
+
+def _is_session(text: str) -> bool:
+    """Whether there may be images of it later: a day that no image has may be a true one."""
+    return _SESSION.fullmatch(text) is not None and _ANY_DAY.search(text) is None
 
 
 def tell(
