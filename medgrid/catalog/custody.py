@@ -26,6 +26,7 @@ from medgrid.catalog.schema import (
     attribute,
     care,
     dataset_member,
+    held_words,
     imported,
     imported_series,
     object_,
@@ -252,6 +253,7 @@ class Custody(ReplicaBook):
                 scanned_file,
                 imported,
                 imported_series,
+                held_words,
                 dataset_member,
             ):
                 connection.execute(delete(table).where(chosen(table.c.object_id)))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from medgrid.catalog.removed import RemovedStore
     from medgrid.catalog.scanned import ScannedStore
     from medgrid.catalog.sight import Sight
+    from medgrid.catalog.words import WordStore
     from medgrid.catalog.worker_health import HealthStore
 
 __all__ = ["Catalog"]
@@ -204,6 +205,13 @@ class Catalog:
         from medgrid.catalog.removed import RemovedStore
 
         return RemovedStore(self.db, self._sight)
+
+    @cached_property
+    def words(self) -> WordStore:
+        """Words that the grid released, and those that were held back."""
+        from medgrid.catalog.words import WordStore
+
+        return WordStore(self.db, self._sight)
 
 
 def _guarded_as(db: Database) -> str | None:

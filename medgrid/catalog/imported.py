@@ -7,10 +7,10 @@ jobs write may be alike, and do not stand here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, func, insert, select, text, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from medgrid.catalog.schema import imported, imported_series, object_
@@ -23,10 +23,10 @@ __all__ = ["Content", "ImportedStore", "Spot"]
 
 
 class Spot(NamedTuple):
-    """Where an import puts something, and whose it is.
+    """What an import calls something, and whose it is.
 
-    `lfn` is the LFN that its twin is to have; a number follows it where that is taken. One of
-    `patient` (a pseudonym) and `owner` is empty.
+    `lfn` is the same for the same file, whatever words may stand in LFNs. One of `patient` (a
+    pseudonym) and `owner` is empty.
     """
 
     lfn: LFN
@@ -59,16 +59,39 @@ class ImportedStore:
         self._db = db
         self._sight = sight
 
-    def held(self, spot: Spot, size_bytes: int) -> dict[str, ObjectId]:
-        """Originals of this size that came to a spot, by the digests of their contents."""
+    def spots(self, object_id: ObjectId) -> set[Spot]:
+        """What imports have called an original that the viewer sees."""
+        with self._db.read() as connection:
+            rows = connection.execute(
+                select(imported.c.lfn, imported.c.patient, imported.c.owner)
+                .join(object_, object_.c.id == imported.c.object_id)
+                .where(imported.c.object_id == object_id, self._sight.objects())
+            )
+            return {Spot(LFN(lfn), patient, owner) for lfn, patient, owner in rows}
+
+    def recall(self, object_id: ObjectId, digest: str, spots: Mapping[Spot, Spot]) -> None:
+        """Call an original otherwise: old spot -> new one."""
+        if not spots:
+            return
+        with self._db.write() as connection:
+            self.claim({Content(spot, digest): object_id for spot in spots.values()})
+            connection.execute(
+                delete(imported).where(
+                    imported.c.object_id == object_id,
+                    imported.c.lfn.in_([spot.lfn for spot in spots]),
+                )
+            )
+
+    def held(self, spots: Sequence[Spot], size_bytes: int) -> dict[str, ObjectId]:
+        """Originals of this size that came to spots of one, by the digests of their contents."""
         with self._db.read() as connection:
             rows = connection.execute(
                 select(imported.c.digest, imported.c.object_id)
                 .join(object_, _IS_THERE)
                 .where(
-                    imported.c.lfn == spot.lfn,
-                    imported.c.patient == spot.patient,
-                    imported.c.owner == spot.owner,
+                    imported.c.lfn.in_([spot.lfn for spot in spots]),
+                    imported.c.patient == spots[0].patient,
+                    imported.c.owner == spots[0].owner,
                     object_.c.size_bytes == size_bytes,
                     self._sight.objects(),
                 )

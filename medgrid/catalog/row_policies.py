@@ -150,6 +150,11 @@ GUARDED: dict[str, Guard] = {
         remove=_object("object_id", _WRITTEN),
     ),
     "removed": Guard(see=_MARKS, add=_MARKS, remove=_MARKS),
+    "held_words": Guard(
+        see=_object("object_id"),
+        add=f"{_object('object_id', _WRITTEN)} OR medgrid.brought(object_id)",
+        remove=_object("object_id", _WRITTEN),
+    ),
     "derivation": Guard(see=f"{_OWN} OR medgrid.made_something(id)", add=_OWN),
     "derivation_input": Guard(
         see="medgrid.asked_for(derivation)"
@@ -189,6 +194,7 @@ OPEN: dict[str, str] = {
     "worker_health": "SELECT",
     "lease": "SELECT",
     "algorithm": "SELECT, INSERT",
+    "word_release": "SELECT, INSERT",
     "attribute_name": "SELECT, INSERT, UPDATE",
 }
 """What users may do with the other tables: places, programs, names of attributes."""

@@ -44,6 +44,7 @@ __all__ = [
     "derivation_link",
     "derivation_output",
     "grid",
+    "held_words",
     "imported",
     "imported_series",
     "object_",
@@ -58,6 +59,7 @@ __all__ = [
     "site",
     "storage_element",
     "upload",
+    "word_release",
     "worker",
 ]
 
@@ -488,4 +490,26 @@ removed = Table(
     Column("content", Text, primary_key=True),  # keyed digest, or the UIDs of a series
     Column("lfn", Text, nullable=False),  # that it had
     Column("removed_s", Double, nullable=False),
+)
+
+# -- words of descriptions -------------------------------------------------------------------------
+
+word_release = Table(
+    "word_release",
+    metadata,
+    # signed documents: words that descriptions of this grid may have; see `crypto/releases.py`
+    Column("digest", Text, primary_key=True),
+    Column("signer", Text, nullable=False),
+    Column("document", Text, nullable=False),
+)
+
+held_words = Table(
+    "held_words",
+    metadata,
+    # what was held back of an original's descriptions, sealed; see `crypto/held_words.py`. A row
+    # stands for each that was described by the rule of this number, also when nothing was held
+    Column("object_id", ForeignKey("object.id", ondelete="CASCADE"), primary_key=True),
+    Column("rule", Integer, nullable=False),
+    Column("revision", Integer),  # of the patient's compartment; null: sealed to the owner
+    Column("sealed", Text, nullable=False),
 )

@@ -36,7 +36,7 @@ _FEW = 10
 )
 @click.option("--nifti", is_flag=True, help="Also convert series into NIfTI volumes (dcm2niix).")
 @click.option(
-    "--keep-names", is_flag=True, help="Name NIfTI files that are not BIDS by themselves."
+    "--keep-names", is_flag=True, help="Name NIfTI files by known words of their own names."
 )
 @click.option(
     "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes that read headers."
@@ -70,7 +70,8 @@ def import_(
     file becomes one with its companions: side-cars, gradient tables (.bval, .bvec), events, physio
     and what else BIDS names beside it. Where these change or come later, the image gets a new
     version. Patients get pseudonyms, and no
-    metadata names them; the original bytes are kept in the object alone. Files unchanged since
+    metadata names them; the original bytes are kept in the object alone. Descriptions keep the
+    words that medgrid knows: 'medgrid review --words' lists others. Files unchanged since
     the last import are not read again. What cannot be imported is listed with its reason, the
     rest goes in (exit status 3); unchanged, it is counted alone the next time, until --again. An
     instance that the grid has otherwise, from a file that was not whole yet, say, is refused with

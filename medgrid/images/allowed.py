@@ -22,6 +22,7 @@ __all__ = [
     "CODES",
     "DATES",
     "FREE_TEXT",
+    "MACHINE",
     "NUMBERS",
     "UIDS",
 ]
@@ -49,7 +50,18 @@ FREE_TEXT: Final = _words(
     LossyImageCompressionMethod
     """
 )
-"""Short texts people write; every one is scrubbed of the patient's names and ids."""
+"""Short texts people write: made of known words (`medgrid.images.words`), and scrubbed."""
+
+MACHINE: Final = _words(
+    """
+    Manufacturer ManufacturerModelName SoftwareVersions SequenceName PulseSequenceName
+    ReceiveCoilName TransmitCoilName ReceiveCoilManufacturerName TransmitCoilManufacturerName
+    MultiCoilConfiguration MultiCoilElementName ConvolutionKernel FilterType ImageFilter
+    ReconstructionMethod SegmentAlgorithmName ConversionSoftware ConversionSoftwareVersion
+    """
+)
+"""Texts that devices write of themselves, and that programs branch on: words of theirs stay,
+whatever a patient is called."""
 
 CODES: Final = _words(
     """
@@ -74,7 +86,7 @@ CODES: Final = _words(
     TableType AcquisitionTerminationCondition
     """
 )
-"""Coded strings: kept only when they look like a code."""
+"""Coded strings: kept only when they are codes of their table (`medgrid.images.codes`)."""
 
 NUMBERS: Final = _words(
     """

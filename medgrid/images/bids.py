@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from medgrid.images.pack import FileStamp
 
 __all__ = [
     "ENTITIES",
+    "ENTITIES_AND_SUFFIX",
     "SIDE_CAR",
     "BidsName",
     "Companion",
@@ -79,6 +80,8 @@ _LONG = {
 ENTITIES = frozenset(_LONG.values())
 """Attributes that come of a file's name."""
 
+ENTITIES_AND_SUFFIX = ENTITIES | {"suffix"}
+
 _DATATYPES = frozenset(
     """
     anat func dwi fmap perf pet meg eeg ieeg emg beh micr nirs mrs motion phenotype
@@ -127,21 +130,31 @@ class BidsName:
         return cls(subject, entities, found.suffix, folder if folder in _DATATYPES else "")
 
     @property
-    def attributes(self) -> dict[str, str]:
-        """Attributes by long entity name; the subject is not among them."""
-        found = {_LONG[key]: value for key, value in self.entities.items() if key in _LONG}
-        found["suffix"] = self.suffix
+    def rest(self) -> str:
+        """The whole name without subject and session."""
+        parts = [f"{key}-{value}" for key, value in self.entities.items() if key != "ses"]
+        return "_".join([*parts, self.suffix])
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """Values of the entities that BIDS has, but subject and session, and the suffix."""
+        found = {key: value for key, value in self.entities.items() if key in _LONG}
+        found.pop("ses", None)
+        return {**found, "suffix": self.suffix}
+
+    def attributes(self, parts: Mapping[str, str]) -> dict[str, str]:
+        """Attributes by long entity name, of those of `parts` that may be told."""
+        found = {_LONG.get(key, key): value for key, value in parts.items()}
         if self.datatype:
             found["datatype"] = self.datatype
         if self.datatype in _MODALITIES:
             found["Modality"] = _MODALITIES[self.datatype]
         return found
 
-    @property
-    def label(self) -> str:
-        """The name without subject and session."""
-        parts = [f"{key}-{value}" for key, value in self.entities.items() if key != "ses"]
-        return "_".join([*parts, self.suffix])
+    def label(self, parts: Mapping[str, str]) -> str:
+        """The name without subject and session, of those of `parts` that may be told."""
+        pairs = [f"{key}-{value}" for key, value in parts.items() if key != "suffix"]
+        return "_".join([*pairs, *([parts["suffix"]] if "suffix" in parts else [])])
 
 
 class _Parsed(NamedTuple):

@@ -1,8 +1,8 @@
 """The value of one kept element, cleaned, as it is encoded.
 
 How follows from the value representation of the data dictionary: numbers must be numbers, codes
-look like codes, dates move, UIDs are keyed, text is scrubbed, look-up tables stay. What cannot be
-read as what it should be is dropped.
+codes of their tables, dates move, UIDs are keyed, text keeps known words, look-up tables stay. What
+cannot be read as what it should be is dropped.
 
 Source: DICOM PS3.5 section 6.2 (value representations).
 """
@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from medgrid.images.codes import clean_code
 from medgrid.images.deidentify import MODALITIES, clean_text, dicom_day
 from medgrid.images.patient import PatientKeys, is_standard_uid
 from medgrid.images.scrub import Scrubber
@@ -25,14 +26,13 @@ BINARY_BYTES: Final = {
 }  # fmt: skip
 """Bytes of one value of the representations that are not text."""
 
-_CODE: Final = re.compile(r"[A-Z0-9_ ./+-]{0,64}", re.IGNORECASE)
 _NUMBERS: Final = {
     "DS": re.compile(r" *[+-]?(\d+(\.\d*)?|\.\d+)(E[+-]?\d+)? *|\s*", re.IGNORECASE),
     "IS": re.compile(r" *[+-]?\d{1,12} *|\s*"),
 }
-_TIME: Final = re.compile(r"([01]\d|2[0-3])(:?[0-5]\d(:?([0-5]\d|60)(\.\d{1,6})?)?)?")
 _MOMENT: Final = re.compile(r"(\d{8})((?:\d\d){0,3}(?:\.\d{1,6})?)([+-]\d{4})?")
 _AGE: Final = re.compile(r"(\d{3})([DWMY])")
+_MAX_NAME: Final = 64  # characters
 _SEX: Final = ("M", "F", "O")
 _REGISTERED: Final = ("SOPClassUID", "ReferencedSOPClassUID")
 
@@ -53,21 +53,26 @@ class Cleaner:
         self._scrub = scrub
         self._of_vr: dict[str, Callable[[str], str | None]] = {
             "DA": self._date,
-            "TM": self._time,
+            "TM": keys.time,
             "DT": self._moment,
             "AS": self._age,
-            "CS": self._code,
         }
 
-    def text(self, text: str) -> str:
-        """Text that people wrote, scrubbed; it may come out empty."""
-        return clean_text(text, self._scrub)
+    def text(self, text: str, keyword: str = "") -> str:
+        """Known words of the text of an attribute; it may come out empty."""
+        return clean_text(text, self._scrub, keyword)
 
     def is_clean(self, text: str) -> bool:
         """Whether text holds none of the patient's words."""
         return not self._scrub.finds(text)
 
-    def value(self, keyword: str, vr: str, data: bytes) -> bytes | None:
+    def names_structure(self, text: str) -> bool:
+        """Whether text is a name of a structure of known words, none of them the patient's."""
+        known = self._scrub.vocabulary.knows
+        is_name = text.isascii() and len(text) <= _MAX_NAME and any(map(str.isalpha, text))
+        return is_name and known(text, "structure") and self.is_clean(text)
+
+    def value(self, keyword: str, vr: str, data: bytes, beside: str = "") -> bytes | None:
         """Encoded value of an element that is no text, without padding.
 
         Parameters
@@ -77,6 +82,8 @@ class Cleaner:
             Value representation of the data dictionary.
         data : bytes
             The value as the file has it.
+        beside : str
+            The date that goes with a time, or the time that goes with a date; they move together.
 
         Returns
         -------
@@ -90,10 +97,10 @@ class Cleaner:
             parts = data.decode("ascii").rstrip("\0 ").split("\\")
         except UnicodeDecodeError:
             return None
-        found = self._strings(keyword, vr, parts)
+        found = self._strings(keyword, vr, parts, beside)
         return None if found is None else "\\".join(found).encode("ascii")
 
-    def _strings(self, keyword: str, vr: str, parts: list[str]) -> list[str] | None:
+    def _strings(self, keyword: str, vr: str, parts: list[str], beside: str) -> list[str] | None:
         pattern = _NUMBERS.get(vr)
         if pattern is not None:
             is_number = all(pattern.fullmatch(part) for part in parts)
@@ -108,28 +115,39 @@ class Cleaner:
                 return None
             return [self._keys.uid(part) for part in parts]
         clean = self._of_vr.get(vr)
-        if clean is None:
+        if vr in ("DA", "TM") and beside and len(parts) == 1:
+            found = [self._half(vr, parts[0], beside)]
+        elif vr == "CS":
+            found = [clean_code(keyword, part, self._scrub) if part else "" for part in parts]
+        elif clean is None:
             return None
-        found = [clean(part) if part else "" for part in parts]
+        else:
+            found = [clean(part) if part else "" for part in parts]
         # one of several keeps its place, since what it says depends on that
         return None if all(part is None for part in found) else [part or "" for part in found]
-
-    def _code(self, text: str) -> str | None:
-        return text if _CODE.fullmatch(text) and self.is_clean(text) else None
 
     def _date(self, text: str) -> str | None:
         day = dicom_day(text)
         moved = self._keys.day(day) if day else None
         return moved.replace("-", "") if moved else None
 
-    def _time(self, text: str) -> str | None:
-        return text if _TIME.fullmatch(text) else None
+    def _half(self, vr: str, text: str, beside: str) -> str | None:
+        """Date or time of a moment."""
+        date, time = (text, beside) if vr == "DA" else (beside, text)
+        moved = self._keys.moment(dicom_day(date) or "", time)
+        if moved is None:
+            return self._date(text) if vr == "DA" else self._keys.time(text)
+        return moved[0].replace("-", "") if vr == "DA" else moved[1]
 
     def _moment(self, text: str) -> str | None:
         """Date and time without its time zone, which says where it was."""
         match = _MOMENT.fullmatch(text)
-        day = self._date(match[1]) if match else None
-        return f"{day}{match[2]}" if match and day else None
+        if match is None:
+            return None
+        if not match[2]:
+            return self._date(match[1])
+        moved = self._keys.moment(dicom_day(match[1]) or "", match[2])
+        return moved[0].replace("-", "") + moved[1] if moved else None
 
     def _age(self, text: str) -> str | None:
         match = _AGE.fullmatch(text)

@@ -14,6 +14,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from medgrid.documents import MAX_BYTES, Unreadable, read_json
@@ -23,8 +24,9 @@ from medgrid.images.pack import Member
 from medgrid.images.patient import PatientKeys
 from medgrid.images.scrub import Scrubber
 from medgrid.images.volume import Volume
+from medgrid.images.words import SHIPPED, Vocabulary, normal
 
-__all__ = ["Beside", "Trouble", "is_known", "json_bytes", "read_companions"]
+__all__ = ["Beside", "Trouble", "json_bytes", "read_companions"]
 
 _MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 _MAX_TABLE_BYTES: Final = 64 * 1024 * 1024  # of one that was compressed
@@ -37,28 +39,7 @@ _NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII 
 _SMALL_NUMBERS: Final = re.compile(rb"(?:[+-]?\d{1,7}(?:\.\d*)?(?:\t|\r?\n|$))+")
 _COLOUR: Final = re.compile(r"#[0-9a-f]{6}", re.ASCII | re.IGNORECASE)
 _NO_VALUE: Final = "n/a"
-_WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+|[^A-Za-z\d]+")
-_SIGNS: Final = re.compile(r"[ _.,/+-]+")
-_KNOWN: Final = frozenset(
-    """
-    x y z abbreviation amplitude angle auditory average baseline blank blink block blood
-    break button cardiac catch cbf channel checkerboard choice class code color colour column
-    condition congruent contrast control correct count cross cue deltam difficulty direction
-    distractor down duration easy effect emotional end error event events eye face faces false
-    feedback file finger fixation flip foot fraction frequency go gain group hand hard high hit hold
-    house houses image images in incongruent incorrect index instruction interval iti jitter key
-    label left letter level listening load loss low match mapping mean memory metabolite miss
-    mismatch motion motor movement music name natural negative neutral no nogo noise norf novel
-    null number object objects odd off old on onset out outcome parent pause phase picture pictures
-    plasma position positive press probe pulse pupil question radioactivity rate rating reaction
-    reading recovery reference reject repeat respiratory response rest reward right run sample scan
-    scanner scene scenes score scrambled sentence session shape signal silence size slice sound
-    space speech speed standard start stim stimulus stop story subtraction switch tap tapping target
-    task test text time tone tongue trial trigger true two type unit up value velocity video view
-    viewing visual volume wait whole win word words yes zero
-    """.split()  # noqa: SIM905
-)
-"""Words that columns and cells of tables may hold; each names no person."""
+_MAX_WORDS: Final = 64  # characters of a cell of known words
 
 
 class Trouble(NamedTuple):
@@ -84,7 +65,13 @@ class Beside:
     refused: list[Trouble] = field(default_factory=list)
 
 
-def read_companions(volume: Volume, keys: PatientKeys | None, code: Callable[[str], str]) -> Beside:
+def read_companions(
+    volume: Volume,
+    keys: PatientKeys | None,
+    code: Callable[[str], str],
+    references: Mapping[str, list[str]] = MappingProxyType({}),
+    vocabulary: Vocabulary = SHIPPED,
+) -> Beside:
     """Read the companions of a volume.
 
     Parameters
@@ -94,6 +81,10 @@ def read_companions(volume: Volume, keys: PatientKeys | None, code: Callable[[st
         Of its patient.
     code : callable
         What stands for words that are not known.
+    references : mapping
+        What the side-car says of other images, as the grid calls these.
+    vocabulary : Vocabulary
+        Words that tables may have.
 
     Raises
     ------
@@ -102,7 +93,7 @@ def read_companions(volume: Volume, keys: PatientKeys | None, code: Callable[[st
     """
     found = Beside()
     several: dict[str, list[dict[str, Any]]] = {}
-    cells = _Cells(code, Scrubber(volume.words))
+    cells = _Cells(code, Scrubber(volume.words, vocabulary))
     for one in volume.companions:
         if one.stamp.size_bytes > _MAX_FILE_BYTES:
             found.refused.append(
@@ -132,19 +123,12 @@ def read_companions(volume: Volume, keys: PatientKeys | None, code: Callable[[st
         if len(many) > 1:
             merged = {key: value for fields in many for key, value in fields.items()}
             found.originals[name] = json_bytes(merged)
-        clean = keyed(volume.side_car, keys) if name == SIDE_CAR else cells.columns(many)
+        clean = cells.columns(many)
+        if name == SIDE_CAR:
+            clean = {**keyed(volume.side_car, keys), **references}
         if clean:
             found.twins[name] = json_bytes(clean)
     return found
-
-
-def is_known(text: str) -> bool:
-    """Whether text consists of known words, and numbers that name nobody."""
-    return len(text) <= 64 and all(
-        part.lower() in _KNOWN or (part.isdigit() and len(part) < _ID_DIGITS)
-        for part in _WORD.findall(text)
-        if not _SIGNS.fullmatch(part)
-    )
 
 
 class _Cells:
@@ -158,8 +142,16 @@ class _Cells:
     def word(self, text: str) -> str:
         """A name of a column, or a word in a cell."""
         if text not in self._words:
-            self._words[text] = text if is_known(text) else self._code(text)
+            self._words[text] = text if self._is_known(text) else self._code(text)
         return self._words[text]
+
+    def _is_known(self, text: str) -> bool:
+        return (
+            len(text) <= _MAX_WORDS
+            and normal(text) == text
+            and self._scrub.vocabulary.knows(text, "table")
+            and not self._scrub.finds(text)
+        )
 
     def cell(self, text: str, may_be_id: bool) -> str:
         """A cell; numbers of a recording are no ids."""

@@ -25,6 +25,7 @@ from medgrid.images.dicom import full_header
 from medgrid.images.metadata import distinct
 from medgrid.images.nifti import clean_volume
 from medgrid.images.volume import clean_side_car, side_car_attributes
+from medgrid.images.words import SHIPPED, Vocabulary
 from medgrid.model import VARIES, VARIES_WIDELY
 
 __all__ = ["Converted", "convert", "converter", "converter_version"]
@@ -83,7 +84,9 @@ def converter_version() -> str:
     return found[1]
 
 
-def convert(instances: Path, target: Path, known: Mapping[str, Any]) -> list[Converted]:
+def convert(
+    instances: Path, target: Path, known: Mapping[str, Any], vocabulary: Vocabulary = SHIPPED
+) -> list[Converted]:
     """Convert a series.
 
     Parameters
@@ -94,6 +97,8 @@ def convert(instances: Path, target: Path, known: Mapping[str, Any]) -> list[Con
         Empty folder to work in.
     known : mapping
         Attributes of the series, which each volume has unless its side-car says otherwise.
+    vocabulary : Vocabulary
+        Words that descriptions may have.
 
     Returns
     -------
@@ -117,7 +122,7 @@ def convert(instances: Path, target: Path, known: Mapping[str, Any]) -> list[Con
     if done.returncode < 0:
         raise MedgridError(f"dcm2niix was killed by signal {-done.returncode}")
     with min(instances.iterdir()).open("rb") as stream:
-        scrub = scrubber_of(full_header(stream))
+        scrub = scrubber_of(full_header(stream), vocabulary)
     # whose value is whose nobody knows, but any date is right
     left_out = {*_OF_THE_SERIES, *known.get(VARIES, ())} - allowed.DATES
     found: list[Converted] = []

@@ -1,9 +1,10 @@
 """Values of headers and side-cars that name nobody.
 
 Only what `medgrid.images.allowed` names is taken; names, ids, addresses, institutions, physicians,
-operators, birth dates, comments and private elements never are. Free text is scrubbed of the words
-of the patient's names and ids, since people write them there. Dates of study and series are moved,
-UIDs replaced, as in the de-identified images (`medgrid.images.patient`).
+operators, birth dates, comments and private elements never are. Codes are those of their tables
+(`medgrid.images.codes`). Free text keeps known words (`medgrid.images.words`), and is scrubbed of
+the words of the patient's names and ids, since people write them there. Dates of study and series
+are moved, UIDs replaced, as in the de-identified images (`medgrid.images.patient`).
 
 Source: DICOM PS3.15 annex E, Basic Application Level Confidentiality Profile with the options
 Retain Longitudinal Temporal Information with Modified Dates, Retain Patient Characteristics and
@@ -23,9 +24,11 @@ from typing import TYPE_CHECKING, Any
 
 from medgrid.images import allowed
 from medgrid.images.bids import ENTITIES
+from medgrid.images.codes import clean_code, is_code
 from medgrid.images.dicom import quiet_pydicom
 from medgrid.images.patient import PatientKeys
 from medgrid.images.scrub import Scrubber
+from medgrid.images.words import SHIPPED, Vocabulary, normal
 
 if TYPE_CHECKING:
     from pydicom.dataelem import DataElement, RawDataElement
@@ -38,6 +41,7 @@ __all__ = [
     "label",
     "readable",
     "scrubber_of",
+    "told_moment",
     "values_of",
     "words_of",
 ]
@@ -46,6 +50,8 @@ Attributes = dict[str, Any]
 
 MAX_AGE_YEARS = 90
 _MAX_TEXT = 256
+_MAX_SIFTED = 1024  # characters
+_MAX_CLEANED = 4096  # texts of one scrubber that are remembered
 _MAX_SCRUBBED = 64 * 1024  # characters of a text; a longer one is left out
 _MAX_WORDS = 1024
 _KNOWN_TAGS = 1 << 14
@@ -53,15 +59,8 @@ _MAX_VALUES = 64
 MAX_NUMBERS = 1024
 _MAX_DEPTH = 8
 _LABEL_MAX = 48
-_CODE = re.compile(r"[A-Z0-9][A-Z0-9_ ./+-]{0,63}", re.IGNORECASE)
+_A_TIME = re.compile(r"\d\d(:?\d\d(:?\d\d(\.\d{1,6})?)?)?")
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
-_YEAR, _MONTH, _DAY = r"(?:19|20)\d\d", r"(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d|3[01])"
-_A_DATE = re.compile(
-    rf"(?<!\d)(?:{_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{{4}}(?:\d\d)?)?"
-    rf"|{_YEAR}([-./_]){_MONTH}\1{_DAY}"
-    rf"|{_DAY}([-./_]){_MONTH}\2{_YEAR}"
-    rf"|{_MONTH}([-./_]){_DAY}\3{_YEAR})(?!\d)"
-)
 
 _PERSON_IDS = (
     "PatientID",
@@ -96,30 +95,11 @@ MODALITIES = frozenset(  # PS3.3 C.7.3.1.1.1
     RTSTRUCT RWV SEG SM SMR SR SRF STAIN TEXTUREMAP TG US VA XA XAPROTOCOL XC
     """.split()  # noqa: SIM905
 )
-_MAKERS = frozenset(
-    (
-        "SIEMENS",
-        "SIEMENS HEALTHINEERS",
-        "GE MEDICAL SYSTEMS",
-        "GE HEALTHCARE",
-        "PHILIPS",
-        "PHILIPS MEDICAL SYSTEMS",
-        "PHILIPS HEALTHCARE",
-        "TOSHIBA",
-        "TOSHIBA_MEC",
-        "CANON_MEC",
-        "CANON MEDICAL SYSTEMS",
-        "UIH",
-        "HITACHI",
-        "HITACHI MEDICAL CORPORATION",
-    )
-)
-"""Manufacturers as they call themselves: who does, names nobody, and what reads images needs it."""
 
 
-def scrubber_of(ds: Dataset) -> Scrubber:
+def scrubber_of(ds: Dataset, vocabulary: Vocabulary = SHIPPED) -> Scrubber:
     """Scrubber of the names and ids a header holds, at any depth."""
-    return Scrubber(words_of(ds))
+    return Scrubber(words_of(ds), vocabulary)
 
 
 def words_of(ds: Dataset) -> frozenset[str]:
@@ -243,19 +223,23 @@ def keyed(attributes: Mapping[str, Any], keys: PatientKeys | None) -> Attributes
     """Attributes with the patient's own dates and UIDs; without `keys` they have none at all."""
     found = dict(attributes)
     for name in (allowed.DATES | allowed.UIDS) & found.keys():
-        stands_for = keys and (keys.uid if name in allowed.UIDS else keys.day)
+        stands_for = keys and (keys.uid if name in allowed.UIDS else keys.told_day)
         many = found[name] if isinstance(found[name], list) else [found[name]]
-        own = [one for value in many if stands_for and (one := stands_for(str(value)))]
+        moved = [one for value in many if stands_for and (one := stands_for(str(value)))]
+        own = list(dict.fromkeys(moved))
         if own:
             found[name] = own if len(own) > 1 else own[0]
         else:
             del found[name]
-    for name in (ENTITIES | allowed.BIDS_REFERENCES) & found.keys():
+    for name in ENTITIES & found.keys():
         if keys is not None and isinstance(found[name], str):
             found[name] = keys.text(found[name])
-        elif keys is not None and isinstance(found[name], list):
-            found[name] = [keys.text(str(one)) for one in found[name]]
     return found
+
+
+def told_moment(day: str, time: str) -> str:
+    """A day ``YYYY-MM-DD`` with its time, if it has one: the two move together."""
+    return f"{day}T{time.replace(':', '')}" if _A_TIME.fullmatch(time) else day
 
 
 def allowed_value(keyword: str, values: list[Any], scrub: Scrubber) -> Any:
@@ -276,15 +260,10 @@ def allowed_value(keyword: str, values: list[Any], scrub: Scrubber) -> Any:
         clean = [str(value).strip().upper() for value in values]
         clean = [value for value in clean if value in ("M", "F", "O")]
     elif keyword in allowed.CODES:
-        clean = [str(value).strip() for value in values]
-        clean = [value for value in clean if _CODE.fullmatch(value) and not scrub.finds(value)]
+        codes = (clean_code(keyword, str(value), scrub) for value in values)
+        clean = [code for code in codes if code is not None]
     elif keyword in allowed.FREE_TEXT:
-        texts = [str(value) for value in values]
-        clean = [
-            text
-            for one in texts
-            if (text := one.strip() if is_maker(keyword, one) else clean_text(one, scrub))
-        ]
+        clean = [text for value in values if (text := clean_text(str(value), scrub, keyword))]
     else:
         return None
     if len(clean) != len(values) and len(values) > 1 and keyword in allowed.NUMBERS:
@@ -294,19 +273,37 @@ def allowed_value(keyword: str, values: list[Any], scrub: Scrubber) -> Any:
     return clean[0] if len(clean) == 1 else clean
 
 
-def is_maker(keyword: str, text: str) -> bool:
-    """Whether a value names a known manufacturer, and so stays whatever a patient is called."""
-    return keyword == "Manufacturer" and text.strip().upper() in _MAKERS
+def clean_text(text: str, scrub: Scrubber, keyword: str = "") -> str:
+    """Known words of a text, without the patient's and without excess length.
 
-
-def clean_text(text: str, scrub: Scrubber) -> str:
-    """Text without the patient's words, dates, control characters and excess length."""
+    Parameters
+    ----------
+    text : str
+    scrub : Scrubber
+        Cuts the patient's words, and says which words are known.
+    keyword : str
+        Attribute that it is the value of: what devices say of themselves is not scrubbed.
+    """
     if len(text) > _MAX_SCRUBBED:
         return ""
-    kinds = ((char, unicodedata.category(char)) for char in text)
-    # what is not seen parts no word: a soft hyphen, a joiner
-    text = "".join(" " if kind[0] in "CZ" else char for char, kind in kinds if kind != "Cf")
-    return " ".join(_A_DATE.sub(" ", scrub(text)).split())[:_MAX_TEXT]
+    known = scrub.cleaned.get((keyword, text))
+    if known is not None:
+        return known
+    found = _cleaned(normal(text), scrub, keyword)
+    if len(text) <= _MAX_TEXT and len(scrub.cleaned) < _MAX_CLEANED:
+        scrub.cleaned[keyword, text] = found
+    return found
+
+
+def _cleaned(text: str, scrub: Scrubber, keyword: str) -> str:
+    if is_code(keyword, text) or (keyword.endswith("Units") and scrub.vocabulary.is_unit(text)):
+        return text
+    if keyword in allowed.MACHINE:
+        found = scrub.vocabulary.sift(text[:_MAX_SIFTED], place="machine", refuses=scrub.finds)
+    else:
+        found = scrub.vocabulary.sift(scrub(text)[:_MAX_SIFTED])
+    scrub.hold(found.held)
+    return found.text[:_MAX_TEXT]
 
 
 def number(value: Any) -> int | float | bool | None:

@@ -26,6 +26,7 @@ from medgrid.images.review import review_reason
 from medgrid.images.rewrite import Rewriter, undecoded
 from medgrid.images.scrub import Scrubber
 from medgrid.images.stamp import stamp
+from medgrid.images.words import SHIPPED, Vocabulary
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -150,7 +151,12 @@ def derive_instance(
     return found
 
 
-def derive(source: BinaryIO, keys: PatientKeys, words: Iterable[str] = ()) -> Derivative:
+def derive(
+    source: BinaryIO,
+    keys: PatientKeys,
+    words: Iterable[str] = (),
+    vocabulary: Vocabulary = SHIPPED,
+) -> Derivative:
     """De-identify one DICOM file.
 
     Parameters
@@ -161,6 +167,8 @@ def derive(source: BinaryIO, keys: PatientKeys, words: Iterable[str] = ()) -> De
         What stands for the patient.
     words : iterable of str
         Further names and ids to cut out of text, beside those the header holds.
+    vocabulary : Vocabulary
+        Words that descriptions may have.
 
     Raises
     ------
@@ -172,7 +180,7 @@ def derive(source: BinaryIO, keys: PatientKeys, words: Iterable[str] = ()) -> De
         all_words = words_of(ds).union(words)
     except ValueError as exc:
         raise NoDerivative(str(exc)) from None
-    return derive_header(ds, source, stream, keys, Scrubber(all_words))
+    return derive_header(ds, source, stream, keys, Scrubber(all_words, vocabulary))
 
 
 def derive_header(

@@ -14,6 +14,7 @@ from medgrid.images.patient import PatientKeys
 from medgrid.images.references import References
 from medgrid.images.rewrite import undecoded
 from medgrid.images.scrub import Scrubber
+from medgrid.images.words import SHIPPED, Vocabulary
 
 __all__ = ["Lack", "SeriesPass"]
 
@@ -38,6 +39,8 @@ class SeriesPass:
         What stands for the patient.
     words : iterable of str
         Further names and ids to cut out of text.
+    vocabulary : Vocabulary
+        Words that descriptions may have.
 
     Attributes
     ----------
@@ -54,18 +57,23 @@ class SeriesPass:
     """
 
     def __init__(
-        self, members: Sequence[Member], keys: PatientKeys, words: Iterable[str] = ()
+        self,
+        members: Sequence[Member],
+        keys: PatientKeys,
+        words: Iterable[str] = (),
+        vocabulary: Vocabulary = SHIPPED,
     ) -> None:
         self._members = members
         self._keys = keys
         self._words = frozenset(words)
         self._cut: frozenset[str] = frozenset()
-        self._scrub = Scrubber(())
+        self._vocabulary = vocabulary
+        self._scrub = Scrubber((), vocabulary)
         self._has_twin = True
         self._problem = ""
         self._has_images = False
         self.review = ""
-        self.metadata = SeriesMetadata()
+        self.metadata = SeriesMetadata(vocabulary)
         self.references = References()
         self.is_complete = True
 
@@ -158,5 +166,5 @@ class SeriesPass:
         """What cuts the words of a header, which mostly are those of the one before."""
         if words | self._words != self._cut:
             self._cut = words | self._words
-            self._scrub = Scrubber(self._cut)
+            self._scrub = Scrubber(self._cut, self._vocabulary)
         return self._scrub

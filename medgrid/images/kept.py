@@ -16,15 +16,7 @@ from typing import Final
 
 from medgrid.images.allowed import FREE_TEXT
 
-__all__ = [
-    "CODE_SCHEMES",
-    "DUMMIES",
-    "DUMMIES_WITHIN",
-    "EMPTIED",
-    "NAMES",
-    "is_kept",
-    "is_text",
-]
+__all__ = ["DUMMIES", "DUMMIES_WITHIN", "EMPTIED", "NAMES", "is_kept", "is_text"]
 
 
 def _words(text: str) -> frozenset[str]:
@@ -331,7 +323,7 @@ _DERIVED: Final = _words(
     SpatialTransformOfDose
     MeasurementUnitsCodeSequence PurposeOfReferenceCodeSequence DerivationCodeSequence
     ConceptNameCodeSequence ConceptCodeSequence ValueType NumericValue
-    CodeValue LongCodeValue CodingSchemeDesignator CodeMeaning MappingResource ContextIdentifier
+    CodeValue LongCodeValue CodingSchemeDesignator CodeMeaning
     """
 )
 
@@ -361,7 +353,7 @@ _TEXT: Final = FREE_TEXT | _words(
     CodeValue LongCodeValue CodingSchemeDesignator CodeMeaning
     """
 )
-"""Those of the lists that hold text people write; it is scrubbed."""
+"""Those of the lists that hold text people write; known words of it stay."""
 
 _KEPT: Final = (
     _PATIENT_AND_STUDY
@@ -405,11 +397,6 @@ NAMES: Final = {
     0x30060026: (0x30060022, "roi"),  # ROIName, ROINumber
 }
 """Names that people give to structures: they stay when all of their words are known."""
-
-CODE_SCHEMES: Final = _words(
-    "DCM SCT SRT SNM3 UCUM LN FMA RADLEX UMLS NCIt NCIT MSH NEU ICDO3 I9C I10 BI ACR"
-)
-"""Designators of public coding schemes (PS3.16 table 8-1); codes of any other may say anything."""
 
 
 @lru_cache(1 << 14)  # of the tags there are

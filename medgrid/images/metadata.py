@@ -26,6 +26,7 @@ from medgrid.images.deidentify import (
     first_value,
     keyed,
     readable,
+    told_moment,
     values_of,
     words_of,
 )
@@ -33,6 +34,7 @@ from medgrid.images.dicom import quiet_pydicom
 from medgrid.images.nominative import NOMINATIVE, nominative
 from medgrid.images.patient import PatientKeys
 from medgrid.images.scrub import Scrubber
+from medgrid.images.words import SHIPPED, Vocabulary
 from medgrid.model import VARIES, VARIES_WIDELY
 
 if TYPE_CHECKING:
@@ -57,14 +59,23 @@ class SeriesMetadata:
     An element is decoded when its bytes are new: a further instance that differs in nothing costs a
     look at each of its elements.
 
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+        Words that descriptions may have.
+
     Attributes
     ----------
     names : dict of str to str
         What names the patient (`medgrid.images.nominative`).
+    held : set of str
+        Words of descriptions that `attributes` held back.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, vocabulary: Vocabulary = SHIPPED) -> None:
         self.names: dict[str, str] = {}
+        self.held: set[str] = set()
+        self._vocabulary = vocabulary
         self._words: set[str] = set()
         self._seen: defaultdict[int, set[Hashable]] = defaultdict(set)
         self._said: dict[str, _Said] = {}
@@ -104,7 +115,10 @@ class SeriesMetadata:
         them. Numbers and dates are sorted, texts stand in the order of the instances. A value of
         several components is a list, too; several of these are a list of lists.
         """
-        return keyed(_told(self._said, Scrubber(self._words)), keys)
+        scrub = Scrubber(self._words, self._vocabulary)
+        found = keyed(_told(self._said, scrub), keys)
+        self.held |= scrub.held
+        return found
 
     def _fresh(self, ds: Dataset) -> set[int]:
         """Tags of elements with a value that none had before."""
@@ -126,11 +140,25 @@ class SeriesMetadata:
             return
         for element in readable(ds, lambda tag, _: tag in tags and _watched()[tag] in _LISTED):
             values = values_of(element)
-            self._note(element.keyword, allowed_value(element.keyword, values, _NO_WORDS), values)
+            if element.keyword in _TEXTS:  # they are judged when all names are known
+                self._note(element.keyword, _texts(values), values)
+                continue
+            found = allowed_value(element.keyword, values, _NO_WORDS)
+            if element.keyword in allowed.DATES and isinstance(found, str):
+                time = element.keyword.replace("Date", "Time")
+                found = told_moment(found, first_value(ds, time).strip("\0 "))
+            self._note(element.keyword, found, values)
 
     def _note(self, name: str, value: Any, values: list[Any] | None = None) -> None:
         if value is not None:
             self._said.setdefault(name, _Said()).add(value, values or [value])
+
+
+def _texts(values: list[Any]) -> list[str] | None:
+    """Values as they stand, None when they cannot be texts."""
+    if any(isinstance(value, bytes) for value in values):
+        return None
+    return [text for value in values if (text := str(value).strip())] or None
 
 
 def distinct(name: str, values: Iterable[Any]) -> Attributes:
@@ -150,7 +178,7 @@ class _Said:
     _beyond: list[Any] = field(default_factory=list)  # least and greatest of those not in `_found`
 
     def add(self, value: Any, values: list[Any]) -> None:
-        """Add a value that no name was cut out of yet."""
+        """Add a value; a text as it stands."""
         key = tuple(value) if isinstance(value, list) else value
         if key in self._found:
             return

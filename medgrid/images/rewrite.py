@@ -11,21 +11,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from medgrid.images.clean import BINARY_BYTES, Cleaner
-from medgrid.images.deidentify import is_maker
+from medgrid.images.codes import meaning_of
 from medgrid.images.encode import Element, Syntax, elements, item
-from medgrid.images.kept import (
-    CODE_SCHEMES,
-    DUMMIES,
-    DUMMIES_WITHIN,
-    EMPTIED,
-    NAMES,
-    is_kept,
-    is_text,
-)
+from medgrid.images.kept import DUMMIES, DUMMIES_WITHIN, EMPTIED, NAMES, is_kept, is_text
 from medgrid.images.private import SAFE_PRIVATE
 from medgrid.images.private.canon import IMAGE_COMMENTS, direction
 from medgrid.images.private.values import Items, Value
-from medgrid.images.structures import is_known_name
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -35,7 +26,21 @@ __all__ = ["Rewriter", "undecoded"]
 _MAX_DEPTH: Final = 16
 _PER_FRAME: Final = 0x52009230
 _PACKED: Final = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
-_CODE: Final = (0x00080100, 0x00080119, 0x00080102, 0x00080104)
+_CODE_VALUES: Final = (0x00080100, 0x00080119)
+_SCHEME: Final = 0x00080102
+_MEANING: Final = 0x00080104
+_CODE: Final = (*_CODE_VALUES, _SCHEME, _MEANING)
+
+
+_MOMENTS: Final = (
+    (0x00080020, 0x00080030),  # StudyDate, StudyTime
+    (0x00080021, 0x00080031),  # SeriesDate, SeriesTime
+    (0x00080022, 0x00080032),  # AcquisitionDate, AcquisitionTime
+    (0x00080023, 0x00080033),  # ContentDate, ContentTime
+    (0x30060008, 0x30060009),  # StructureSetDate, StructureSetTime
+)
+_BESIDE: Final = {one: other for day, time in _MOMENTS for one, other in ((day, time), (time, day))}
+"""The date that goes with a time, and the time that goes with a date."""
 
 
 class Rewriter:
@@ -76,8 +81,8 @@ class Rewriter:
                     creator = _creator_tag(one[0])
                     blocks[creator] = (creator, "LO", undecoded(ds, creator).encode("ascii"))
         found += blocks.values()
-        if any(tag in _CODE for tag, _, _ in found) and not self._is_public_code(found):
-            found = [one for one in found if one[0] not in _CODE]
+        if any(tag in _CODE for tag, _, _ in found):
+            found = self._public_code(found)
         return found
 
     def _element(self, ds: Dataset, tag: int, raw: Any, depth: int) -> Element | None:
@@ -99,7 +104,8 @@ class Rewriter:
         data = self._encoded(raw, vr)
         if data is None:
             return None
-        value = self._clean.value(keyword, vr, data)
+        beside = undecoded(ds, _BESIDE[tag]) if tag in _BESIDE else ""
+        value = self._clean.value(keyword, vr, data, beside)
         return None if value is None else (tag, vr, value)
 
     def _private(self, ds: Dataset, tag: int, raw: Any, depth: int) -> Element | None:
@@ -165,17 +171,18 @@ class Rewriter:
         many = [value] if isinstance(value, str) or value is None else list(value)
         before = [str(one) for one in many if one is not None]
         keyword = _of_dictionary(tag)[0]
-        after = [one if is_maker(keyword, one) else self._clean.text(one) for one in before]
+        is_code = tag in _CODE  # looked up with the others of its concept
+        after = [one.strip() if is_code else self._clean.text(one, keyword) for one in before]
         if any(before) and not any(after):
             return None
         text = "\\".join(after)
-        self.is_unicode |= not text.isascii()
+        self.is_unicode |= not text.isascii() and not is_code
         return tag, vr, text.encode("utf-8")
 
     def _name(self, ds: Dataset, tag: int) -> bytes:
         """Name of a structure, or the number that stands for it."""
         text = " ".join(str(ds[tag].value or "").split())
-        if is_known_name(text) and self._clean.is_clean(text):
+        if self._clean.names_structure(text):
             return text.encode("ascii")
         number, kind = NAMES[tag]
         return f"{kind}-{int(ds[number].value)}".encode("ascii")
@@ -191,10 +198,19 @@ class Rewriter:
                 kept.append(item(elements(content, self._syntax), self._syntax))
         return None if items and not kept else (tag, "SQ", b"".join(kept))
 
-    def _is_public_code(self, found: list[Element]) -> bool:
+    def _public_code(self, found: list[Element]) -> list[Element]:
+        """Elements of an item whose concept is one of DICOM's tables; else without the concept."""
         said = {tag: value.decode("utf-8") for tag, _, value in found if tag in _CODE}
-        code = said.get(0x00080100) or said.get(0x00080119)
-        return bool(code) and said.get(0x00080102) in CODE_SCHEMES
+        code = next((said[tag] for tag in _CODE_VALUES if said.get(tag)), "")
+        meaning = meaning_of(said.get(_SCHEME, ""), code)
+        if meaning is None:
+            return [one for one in found if one[0] not in _CODE]
+        words = said.get(_MEANING, "")
+        if not words or self._clean.text(words) != words:
+            words = meaning
+        self.is_unicode |= not words.isascii()
+        others = [one for one in found if one[0] != _MEANING]
+        return [*others, (_MEANING, "LO", words.encode("utf-8"))]
 
 
 def _items(ds: Dataset, tag: int) -> list[Dataset]:

@@ -21,6 +21,7 @@ from medgrid.images.dicom import header_of, refusal
 from medgrid.images.pack import FileStamp
 from medgrid.images.tags import Header
 from medgrid.images.volume import Volume, read_volume
+from medgrid.images.words import SHIPPED, Vocabulary
 
 __all__ = ["Scanned", "scan", "scan_file"]
 
@@ -49,7 +50,7 @@ class Scanned(NamedTuple):
     is_lasting: bool = True
 
 
-def scan_file(path: str, root: str) -> Scanned:
+def scan_file(path: str, root: str, vocabulary: Vocabulary = SHIPPED) -> Scanned:
     """Read one file.
 
     Parameters
@@ -58,6 +59,8 @@ def scan_file(path: str, root: str) -> Scanned:
         The file; a symbolic link is not followed.
     root : str
         Place the walk began at: a file that was itself named must be an image.
+    vocabulary : Vocabulary
+        Words that descriptions may have.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -68,7 +71,7 @@ def scan_file(path: str, root: str) -> Scanned:
         stamp = FileStamp.of(found)
         if not stat.S_ISREG(found.st_mode):
             return Scanned(path, root, stamp, reason="not a regular file", is_lasting=False)
-        return _read(path, root, descriptor, stamp)
+        return _read(path, root, descriptor, stamp, vocabulary)
     except OSError as exc:
         return _unreadable(path, root, exc)
     finally:
@@ -83,7 +86,9 @@ def _unreadable(path: str, root: str, exc: OSError) -> Scanned:
     return Scanned(path, root, stamp, reason=reason, is_failure=True, is_lasting=False)
 
 
-def _read(path: str, root: str, descriptor: int, stamp: FileStamp) -> Scanned:
+def _read(
+    path: str, root: str, descriptor: int, stamp: FileStamp, vocabulary: Vocabulary
+) -> Scanned:
     name = path.lower()
     is_image_name = name.endswith(_IMAGE_NAMES) or path == root
     if stamp.size_bytes == 0:
@@ -94,7 +99,7 @@ def _read(path: str, root: str, descriptor: int, stamp: FileStamp) -> Scanned:
         says_nifti = name.endswith((".nii", ".nii.gz"))
         if says_nifti or head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0"):
             try:
-                volume = read_volume(path, descriptor, stamp.size_bytes, compressed)
+                volume = read_volume(path, descriptor, stamp.size_bytes, compressed, vocabulary)
             except ValueError as exc:
                 return Scanned(path, root, stamp, reason=str(exc), is_failure=True)
             if volume.problem:
@@ -113,7 +118,9 @@ def _read(path: str, root: str, descriptor: int, stamp: FileStamp) -> Scanned:
     return Scanned(path, root, stamp, reason=refused.reason, is_failure=refused.is_failure)
 
 
-def scan(files: Sequence[tuple[str, str]], jobs: int) -> Iterator[Scanned]:
+def scan(
+    files: Sequence[tuple[str, str]], jobs: int, vocabulary: Vocabulary = SHIPPED
+) -> Iterator[Scanned]:
     """Read files, given as (path, root), in order.
 
     Parameters
@@ -121,6 +128,8 @@ def scan(files: Sequence[tuple[str, str]], jobs: int) -> Iterator[Scanned]:
     files : sequence of (str, str)
     jobs : int
         Processes to use; few files are read in this one.
+    vocabulary : Vocabulary
+        Words that descriptions may have.
 
     Raises
     ------
@@ -129,7 +138,7 @@ def scan(files: Sequence[tuple[str, str]], jobs: int) -> Iterator[Scanned]:
     """
     if jobs < 2 or len(files) < _IN_PROCESS_FILES:
         for path, root in files:
-            yield scan_file(path, root)
+            yield scan_file(path, root, vocabulary)
         return
     chunks = (files[start : start + _CHUNK_FILES] for start in range(0, len(files), _CHUNK_FILES))
     context = multiprocessing.get_context("spawn")
@@ -138,7 +147,7 @@ def scan(files: Sequence[tuple[str, str]], jobs: int) -> Iterator[Scanned]:
         jobs, mp_context=context, initializer=_start_process, initargs=(stop,)
     )
     try:
-        for found in _in_order(pool, chunks, 4 * jobs):
+        for found in _in_order(pool, chunks, vocabulary, 4 * jobs):
             yield from found
     except BrokenProcessPool as exc:
         raise MedgridError(
@@ -150,23 +159,28 @@ def scan(files: Sequence[tuple[str, str]], jobs: int) -> Iterator[Scanned]:
 
 
 def _in_order(
-    pool: ProcessPoolExecutor, chunks: Iterable[Sequence[tuple[str, str]]], ahead: int
+    pool: ProcessPoolExecutor,
+    chunks: Iterable[Sequence[tuple[str, str]]],
+    vocabulary: Vocabulary,
+    ahead: int,
 ) -> Iterator[list[Scanned]]:
     """Results in the order of `chunks`, with no more than `ahead` of them under way."""
     source = iter(chunks)
     waiting: deque[Future[list[Scanned]]] = deque()
-    waiting.extend(_submit(pool, chunk) for chunk in islice(source, ahead))
+    waiting.extend(_submit(pool, chunk, vocabulary) for chunk in islice(source, ahead))
     while waiting:
         found = waiting.popleft().result()
-        waiting.extend(_submit(pool, chunk) for chunk in islice(source, 1))
+        waiting.extend(_submit(pool, chunk, vocabulary) for chunk in islice(source, 1))
         yield found
 
 
-def _submit(pool: ProcessPoolExecutor, chunk: Sequence[tuple[str, str]]) -> Future[list[Scanned]]:
+def _submit(
+    pool: ProcessPoolExecutor, chunk: Sequence[tuple[str, str]], vocabulary: Vocabulary
+) -> Future[list[Scanned]]:
     """Submit with Ctrl-C held back: it may start a process, which inherits that."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return pool.submit(_scan_chunk, chunk)
+        return pool.submit(_scan_chunk, chunk, vocabulary)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -175,12 +189,12 @@ _stopped: Event | None = None
 """Set when nobody wants the results any more; in a process of the pool only."""
 
 
-def _scan_chunk(chunk: Sequence[tuple[str, str]]) -> list[Scanned]:
+def _scan_chunk(chunk: Sequence[tuple[str, str]], vocabulary: Vocabulary) -> list[Scanned]:
     found = []
     for path, root in chunk:
         if _stopped is not None and _stopped.is_set():
             break
-        found.append(scan_file(path, root))
+        found.append(scan_file(path, root, vocabulary))
     return found
 
 

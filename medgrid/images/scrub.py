@@ -1,10 +1,15 @@
-"""Cuts names, ids and days out of text, however they are spelled."""
+"""Cuts names, ids and days out of text, however they are spelled.
+
+It is the second line: first, `medgrid.images.words` lets known words through alone.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+
+from medgrid.images.words import RELEASABLE, SHIPPED, Vocabulary
 
 __all__ = ["Scrubber"]
 
@@ -28,9 +33,19 @@ class Scrubber:
         script than ASCII, is cut wherever it stands; a shorter one only where it stands alone. A
         number of six or more digits is cut when it is written in groups, too, and a day however
         people write it. Accents and case do not matter, nor does ue for ü, nor what is not seen.
+    vocabulary : Vocabulary
+        Words that descriptions may have.
+
+    Attributes
+    ----------
+    held : set of str
+        Words of descriptions that were held back, of those that do not name the patient.
     """
 
-    def __init__(self, words: Iterable[str]) -> None:
+    def __init__(self, words: Iterable[str], vocabulary: Vocabulary = SHIPPED) -> None:
+        self.vocabulary = vocabulary
+        self.held: set[str] = set()
+        self.cleaned: dict[tuple[str, str], str] = {}  # instances of a series say the same
         inside: set[str] = set()
         alone: set[str] = set()
         numbers: set[str] = set()
@@ -52,6 +67,12 @@ class Scrubber:
     def finds(self, text: str) -> bool:
         """Whether `text` holds a word to cut."""
         return self._pattern is not None and self._pattern.search(_fold(text)) is not None
+
+    def hold(self, words: Iterable[str]) -> None:
+        """Note words that are not known, of those that could be."""
+        self.held.update(
+            word for word in words if RELEASABLE.fullmatch(word) and not self.finds(word)
+        )
 
     def __call__(self, text: str) -> str:
         """`text` without those words, and without what held them together."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from medgrid.images import allowed
 from medgrid.images.bids import (
+    ENTITIES_AND_SUFFIX,
     BidsName,
     Companion,
     Participant,
@@ -26,12 +28,21 @@ from medgrid.images.deidentify import (
     number,
     person_words,
     segment,
+    told_moment,
 )
 from medgrid.images.nifti import geometry
 from medgrid.images.nominative import nominative_fields
 from medgrid.images.scrub import Scrubber
+from medgrid.images.words import SHIPPED, Vocabulary, normal
 
-__all__ = ["Volume", "clean_side_car", "long_words", "read_volume", "side_car_attributes"]
+__all__ = [
+    "Volume",
+    "clean_side_car",
+    "long_words",
+    "read_volume",
+    "renewed",
+    "side_car_attributes",
+]
 
 _MS_FIELDS = frozenset(
     ("RepetitionTime", "EchoTime", "EchoTime1", "EchoTime2", "InversionTime", "ExposureTime")
@@ -39,6 +50,8 @@ _MS_FIELDS = frozenset(
 _SAME = {"ManufacturersModelName": "ManufacturerModelName"}
 _MAX_VALUES = 64
 _MAX_LISTED = 65536  # numbers of one field of a side-car that goes with its image
+_MAX_PLACE = 1024  # characters
+_RENEWED = allowed.FREE_TEXT | allowed.CODES | allowed.BIDS_TEXTS
 
 
 class Volume(NamedTuple):
@@ -51,7 +64,11 @@ class Volume(NamedTuple):
 
     `nominative` is what names the patient (`medgrid.images.nominative`), to be sealed, and `words`
     those that no companion may hold.
-    `attributes` and `side_car` hold the dates and UIDs of the side-car:
+    `place` is what tells files of one session apart, whatever words are known: only what is made of
+    it with a key goes anywhere. `held` are words that were held back, of those that do not name
+    the patient; `texts` are the attributes that they stand in, as they were.
+    `references` are images of the same subject that it names by session and label, as
+    `session` and `label` are. `attributes` and `side_car` hold the dates and UIDs of the side-car:
     `medgrid.images.deidentify.keyed` replaces them before they go anywhere.
     """
 
@@ -66,10 +83,20 @@ class Volume(NamedTuple):
     nominative: dict[str, str]
     words: tuple[str, ...]
     side_car: dict[str, Any]  # what of it may be known, as it says it
+    references: dict[str, list[tuple[str, str]]]
     companions: tuple[Companion, ...]
+    held: frozenset[str] = frozenset()
+    place: str = ""
+    texts: Mapping[str, Any] = MappingProxyType({})
 
 
-def read_volume(path: str, descriptor: int, size_bytes: int, compressed: bool) -> Volume:
+def read_volume(
+    path: str,
+    descriptor: int,
+    size_bytes: int,
+    compressed: bool,
+    vocabulary: Vocabulary = SHIPPED,
+) -> Volume:
     """Read the header of a NIfTI file and all that describes it.
 
     Whether the voxels of a gzip file are all there is found when they are read.
@@ -84,6 +111,8 @@ def read_volume(path: str, descriptor: int, size_bytes: int, compressed: bool) -
         Its size.
     compressed : bool
         Whether it is a gzip file.
+    vocabulary : Vocabulary
+        Words that descriptions may have.
 
     Raises
     ------
@@ -97,11 +126,11 @@ def read_volume(path: str, descriptor: int, size_bytes: int, compressed: bool) -
     beside = companions(path, dataset)
     car = side_car(beside)
     whose = _Whose.of(car.fields, name, dataset)
-    scrub = Scrubber(whose.words)
-    references = _references(car.fields, whose)
-    attributes = shape | side_car_attributes(car.fields, scrub) | references
+    scrub = Scrubber(whose.words, vocabulary)
+    attributes = shape | side_car_attributes(car.fields, scrub)
+    entities = _entities(name, whose, scrub) if name else {}
     if name:
-        attributes |= _entities(name, whose)
+        attributes |= name.attributes(entities)
     known = Participant()
     if name and dataset:
         known = participant(dataset, name.subject, name.entities.get("ses", ""))
@@ -112,13 +141,17 @@ def read_volume(path: str, descriptor: int, size_bytes: int, compressed: bool) -
         issuer=whose.issuer,
         dataset=whose.dataset,
         session=_session(name),
-        label=_label(name, attributes, whose),
+        label=segment(name.label(entities)) if name else _label(attributes),
         attributes=attributes,
         problem=car.problem or known.problem,
         nominative=nominative_fields(car.fields) | whose.ids,
         words=whose.words,
-        side_car=clean_side_car(car.fields, scrub) | references,
+        side_car=clean_side_car(car.fields, scrub),
+        references=_references(car.fields, whose, scrub),
         companions=tuple(beside),
+        held=frozenset(scrub.held),
+        place=_place(name, car.fields, whose),
+        texts=_texts(name, car.fields, attributes),
     )
 
 
@@ -152,9 +185,16 @@ def long_words(words: Iterable[str]) -> tuple[str, ...]:
     return tuple(word for word in words if len(word) >= 4)
 
 
-def _entities(name: BidsName, whose: _Whose) -> dict[str, str]:
-    scrub = Scrubber(long_words(whose.words))
-    return {key: value for key, value in name.attributes.items() if not scrub.finds(value)}
+def _entities(name: BidsName, whose: _Whose, scrub: Scrubber) -> dict[str, str]:
+    """Entities of a file's name, and its suffix, whose values are known words."""
+    names = Scrubber(long_words(whose.words), scrub.vocabulary)
+    found = {}
+    for key, value in name.parts.items():
+        sifted = scrub.vocabulary.sift(normal(value))
+        if not sifted.held and not names.finds(value):
+            found[key] = value
+        scrub.hold(sifted.held)
+    return found
 
 
 def _participant(found: Participant) -> dict[str, Any]:
@@ -176,9 +216,7 @@ def _session(name: BidsName | None) -> str:
     return session and f"ses-{session}"
 
 
-def _label(name: BidsName | None, attributes: Mapping[str, Any], whose: _Whose) -> str:
-    if name is not None:
-        return segment(Scrubber(long_words(whose.words))(name.label))
+def _label(attributes: Mapping[str, Any]) -> str:
     if "SeriesDescription" in attributes or "ProtocolName" in attributes:
         return label(attributes)
     return ""
@@ -191,7 +229,41 @@ def clean_side_car(fields: Mapping[str, Any], scrub: Scrubber) -> dict[str, Any]
         clean = _clean(_SAME.get(field, field), value, scrub, _MAX_LISTED)
         if clean is not None:
             found[field] = clean
-    return found
+    return found | _moments(fields, found)
+
+
+def _place(name: BidsName | None, fields: Mapping[str, Any], whose: _Whose) -> str:
+    if name is not None:
+        return segment(Scrubber(long_words(whose.words))(name.rest))
+    text = str(fields.get("SeriesDescription") or fields.get("ProtocolName") or "")
+    return segment(Scrubber(whose.words)(text[:_MAX_PLACE]))
+
+
+def _texts(
+    name: BidsName | None, fields: Mapping[str, Any], known: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Texts of a side-car and of a file's name that are not known as they stand."""
+    said = {_SAME.get(field, field): value for field, value in fields.items()}
+    found = {key: value for key, value in said.items() if key in _RENEWED}
+    if name is not None:
+        found |= name.attributes(name.parts)
+    return {
+        key: value
+        for key, value in found.items()
+        if value != known.get(key) and len(str(value)) <= _MAX_PLACE
+    }
+
+
+def renewed(texts: Mapping[str, Any], scrub: Scrubber) -> dict[str, Any]:
+    """Attributes that `Volume.texts` give by the words that are known now; None for none."""
+    found = side_car_attributes({key: texts[key] for key in texts.keys() & _RENEWED}, scrub)
+    for key in texts.keys() & ENTITIES_AND_SUFFIX:
+        value = str(texts[key])
+        sifted = scrub.vocabulary.sift(normal(value))
+        scrub.hold(sifted.held)
+        if not sifted.held and not scrub.finds(value):
+            found[key] = value
+    return {key: found.get(key) for key in texts}
 
 
 def side_car_attributes(fields: Mapping[str, Any], scrub: Scrubber) -> dict[str, Any]:
@@ -209,19 +281,29 @@ def side_car_attributes(fields: Mapping[str, Any], scrub: Scrubber) -> dict[str,
         if name in _MS_FIELDS and isinstance(clean, int | float):
             clean = round(clean * 1000, 6)
         found[name] = clean
-    moment = str(fields.get("AcquisitionDateTime") or "")[:10]
-    if "StudyDate" not in found and moment:
-        day = allowed_value("StudyDate", [moment], scrub)
-        if day is not None:
-            found["StudyDate"] = day
+    day, _, time = str(fields.get("AcquisitionDateTime") or "").partition("T")
+    if "StudyDate" not in found and day:
+        known = allowed_value("StudyDate", [day[:10]], scrub)
+        if known is not None:
+            found["StudyDate"] = told_moment(known, time)
+    found |= _moments(fields, found)
     age = age_years(
         str(fields.get("PatientAge") or ""),
         str(fields.get("PatientBirthDate") or ""),
-        str(found.get("StudyDate") or ""),
+        str(found.get("StudyDate") or "").partition("T")[0],
     )
     if age is not None:
         found["PatientAge"] = age
     return found
+
+
+def _moments(fields: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, str]:
+    """Dates of a side-car with the times of day that it gives beside them."""
+    return {
+        name: told_moment(found[name], str(fields.get(name.replace("Date", "Time")) or ""))
+        for name in allowed.DATES & fields.keys()
+        if isinstance(found.get(name), str)
+    }
 
 
 def _clean(name: str, value: Any, scrub: Scrubber, most_numbers: int) -> Any:
@@ -233,22 +315,29 @@ def _clean(name: str, value: Any, scrub: Scrubber, most_numbers: int) -> Any:
     if name in allowed.BIDS_NUMBERS and len(values) <= most_numbers:
         clean = [found for one in values if (found := number(one)) is not None]
     elif name in allowed.BIDS_TEXTS and len(values) <= _MAX_VALUES:
-        clean = [clean_text(str(one), scrub) for one in values if not isinstance(one, list | dict)]
+        clean = [
+            clean_text(str(one), scrub, name) for one in values if not isinstance(one, list | dict)
+        ]
     if not any(one != "" for one in clean) or len(clean) != len(values):
         return None
     return clean if isinstance(value, list) else clean[0]
 
 
-def _references(fields: Mapping[str, Any], whose: _Whose) -> dict[str, Any]:
-    """Images of the same subject that a side-car names, as the grid calls them."""
-    scrub = Scrubber(long_words(whose.words))
-    found: dict[str, Any] = {}
+def _references(
+    fields: Mapping[str, Any], whose: _Whose, scrub: Scrubber
+) -> dict[str, list[tuple[str, str]]]:
+    """Images of the same subject that a side-car names: sessions and labels."""
+    found: dict[str, list[tuple[str, str]]] = {}
     for field in allowed.BIDS_REFERENCES & fields.keys():
         value = fields[field]
         names = [
             BidsName.parse(str(one)) for one in (value if isinstance(value, list) else [value])
         ]
-        inner = [(_session(name) + "/" + segment(name.label)).lstrip("/") for name in names if name]
-        if inner and len(inner) == len(names) <= _MAX_VALUES and not any(map(scrub.finds, inner)):
+        inner = [
+            (_session(name), label)
+            for name in names
+            if name and (label := segment(name.label(_entities(name, whose, scrub))))
+        ]
+        if inner and len(inner) == len(names) <= _MAX_VALUES:
             found[field] = inner
     return found

@@ -112,7 +112,7 @@ def test_two_large_volumes_of_one_content_become_one_object(
 def test_a_volume_that_keeps_its_name_gets_a_version_when_its_content_changes(
     bring: Importer, tmp_path: Path
 ) -> None:
-    path = write_nifti(tmp_path / "in" / "a.nii")
+    path = write_nifti(tmp_path / "in" / "brain.nii")
     bring(tmp_path / "in", keep_names=True)
     touch(tmp_path / "in")
     summary = bring(tmp_path / "in", keep_names=True)
@@ -120,7 +120,7 @@ def test_a_volume_that_keeps_its_name_gets_a_version_when_its_content_changes(
     write_nifti(path, seed=1)
     summary = bring(tmp_path / "in", keep_names=True)
     assert (summary.new, summary.versions) == (1, 1)
-    assert bring.content(bring.original("/trial/a")) == path.read_bytes()
+    assert bring.content(bring.original("/trial/brain")) == path.read_bytes()
 
 
 @pytest.mark.usefixtures("size")

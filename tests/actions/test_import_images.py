@@ -313,10 +313,10 @@ def test_volumes_get_neutral_names_or_keep_theirs(bring: Importer, tmp_path: Pat
     assert twin.attributes["Columns"] == original.attributes["Columns"] == 33
     assert "PatientID" not in twin.attributes
     shutil.copy(nibabel_file("example4d.nii.gz"), folder / "func 1.nii.gz")
-    write_nifti(folder / "s 1" / "anat.nii")
-    write_nifti(folder / "s 2" / "anat.nii", seed=2)
+    write_nifti(folder / "scan 1" / "anat.nii")
+    write_nifti(folder / "scan 2" / "anat.nii", seed=2)
     bring(folder, keep_names=True)
-    assert bring.lfns == ["/trial/func_1", "/trial/s_1/anat", "/trial/s_2/anat"]
+    assert bring.lfns == ["/trial/func_1", "/trial/scan_1/anat", "/trial/scan_2/anat"]
     write_nifti(tmp_path / "one.nii", seed=3)
     bring(tmp_path / "one.nii", keep_names=True)
     assert bring.lfns == ["/trial/one"]

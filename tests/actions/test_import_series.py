@@ -14,6 +14,7 @@ from medgrid.catalog.query import parse
 from medgrid.catalog.query_ast import Compare, Value
 from medgrid.cli.lfn import plain
 from medgrid.images import allowed
+from medgrid.images.codes import codes_of
 from medgrid.images.dicom import open_header
 from medgrid.model import LFN
 from tests.lab.dicoms import encoded, instance
@@ -153,7 +154,6 @@ VALUES: dict[str, Any] = {
     "SL": -70000,
     "FL": 0.1,
     "FD": 1 / 3,
-    "CS": "A_CODE",
     "UI": "1.2.3",
     "DA": "20210304",
 }
@@ -166,7 +166,11 @@ def everything() -> dict[str, Any]:
     for keyword in sorted(every - SHAPE):
         tag = tag_for_keyword(keyword)
         assert tag is not None
-        value = VALUES.get(dictionary_VR(tag).partition(" ")[0], "text, of 'a' \"vendor\" \\ more")
+        value = VALUES.get(
+            dictionary_VR(tag).partition(" ")[0], "brain, of 'head' \"soft\" \\ lung"
+        )
+        if keyword in allowed.CODES:
+            value = min(codes_of(keyword))
         count = dictionary_VM(tag).partition("-")[0]
         values[keyword] = [value] * int(count) if count not in ("1", "0") else value
     return values | {"Modality": "MR", "PatientSex": "F"}
@@ -175,7 +179,7 @@ def everything() -> dict[str, Any]:
 def side_car() -> dict[str, Any]:
     """A value for each field that may become metadata."""
     numbers = {name: [0.1, 1 / 3] for name in allowed.BIDS_NUMBERS}
-    texts = dict.fromkeys(allowed.BIDS_TEXTS, "some, 'text'")
+    texts = dict.fromkeys(allowed.BIDS_TEXTS, "brain, 'head'")
     return numbers | texts | {"MTState": True, "SkullStripped": False, "EchoTime": 0.0123456789012}
 
 

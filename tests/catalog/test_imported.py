@@ -52,9 +52,21 @@ def bring(catalog: Catalog, number: int, content: Content = CONTENT) -> ObjectId
 def test_a_content_is_claimed_once(catalog: Catalog) -> None:
     assert bring(catalog, 1) is None
     assert bring(catalog, 2) == ObjectId(f"{1:032x}")
-    assert catalog.imported.held(SPOT, 7) == {"d1": ObjectId(f"{1:032x}")}
-    assert catalog.imported.held(SPOT, 8) == {}
+    assert catalog.imported.held([SPOT], 7) == {"d1": ObjectId(f"{1:032x}")}
+    assert catalog.imported.held([SPOT], 8) == {}
     assert catalog.imported.claim({}) == {}
+
+
+def test_a_content_is_found_by_any_name_of_its_spot(catalog: Catalog) -> None:
+    bring(catalog, 1)
+    held, other = ObjectId(f"{1:032x}"), SPOT._replace(lfn=LFN("/0123456789"))
+    assert catalog.imported.held([other, SPOT], 7) == {"d1": held}
+    assert catalog.imported.held([other], 7) == {}
+    assert catalog.imported.spots(held) == {SPOT}
+    catalog.imported.recall(held, "d1", {SPOT: other})
+    assert catalog.imported.spots(held) == {other}
+    assert catalog.imported.held([other], 7) == {"d1": held}
+    assert bring(catalog, 2, Content(other, "d1")) == held
 
 
 def test_what_is_anothers_is_another_content(catalog: Catalog) -> None:
@@ -70,10 +82,10 @@ def test_what_is_gone_or_older_is_free(catalog: Catalog) -> None:
     bring(catalog, 1)
     lfn = LFN(f"{SPOT.lfn}-1.original")
     catalog.objects.remove(lfn)
-    assert catalog.imported.held(SPOT, 7) == {}
+    assert catalog.imported.held([SPOT], 7) == {}
     assert bring(catalog, 2) is None
     catalog.objects.register([new(3, f"{SPOT.lfn}-2.original", digest="d2")], replace=True)
-    assert catalog.imported.held(SPOT, 7) == {}
+    assert catalog.imported.held([SPOT], 7) == {}
     assert bring(catalog, 4) is None
     assert bring(catalog, 5) == ObjectId(f"{4:032x}")
 
@@ -119,7 +131,7 @@ def test_a_viewer_is_told_of_what_they_see(catalog: Catalog, catalog_url: str) -
     catalog.access.add_care(Member("P-1", "ada", Care.PHYSICIAN))
     for name, count in (("ada", 1), ("bob", 0)):
         with closing(Catalog.open(catalog_url, name)) as view:
-            assert len(view.imported.held(SPOT, 7)) == count
+            assert len(view.imported.held([SPOT], 7)) == count
 
 
 def test_of_a_patient_who_goes_nothing_is_remembered(catalog: Catalog) -> None:

@@ -20,6 +20,7 @@ from medgrid.catalog.query import parse
 from medgrid.catalog.row_policies import GUARDED, OPEN
 from medgrid.catalog.row_security import DatabaseUser, apply, statements
 from medgrid.catalog.schema import metadata
+from medgrid.catalog.words import Held
 from medgrid.errors import ConfigError, Denied, UsageError
 from medgrid.model import LFN, ObjectId, Sha256
 from tests.catalog.worlds import World, make_world
@@ -102,6 +103,7 @@ def _fill(catalog: Catalog) -> World:
     catalog.patient_attributes.give(arms, "ada")
     catalog.patient_attributes.hold_codes("dose")
     catalog.patient_attributes.seal_codes("dose", {"paul": "sealed:secret of paul"}, "ada")
+    catalog.words.hold([Held(first, 1, 1, "secret of one"), Held(second, 1, 1, "secret of two")])
     return world
 
 
@@ -185,6 +187,7 @@ TABLES: dict[str, dict[str, int]] = {
         "job_event": 1,
         "imported": 1,
         "imported_series": 1,
+        "held_words": 1,
     },
     "jane": {
         "patient": 1,
@@ -199,6 +202,7 @@ TABLES: dict[str, dict[str, int]] = {
         "derivation_link": 1,
         "imported": 1,
         "imported_series": 1,
+        "held_words": 1,
     },
     "eve": {"object": 1, "replica": 1, "attribute": 2},
     "desk": {"object": 1, "replica": 1, "attribute": 2},
@@ -282,6 +286,8 @@ AROUND = [
     "ARRAY[NULL]::float8[], ARRAY['x'], '')",
     "UPDATE sealed_codes SET sealed = 'x' RETURNING *",
     "DELETE FROM imported RETURNING *",
+    "TABLE held_words",
+    "DELETE FROM held_words RETURNING *",
     "SELECT medgrid.cares('P-2'), medgrid.is_physician('P-2'), medgrid.begins('P-2'), "
     "medgrid.attaches('P-2'), medgrid.physician_of('{two}'), medgrid.grants('{two}'), "
     "medgrid.asked_for('d-paul')",
@@ -363,6 +369,10 @@ REFUSED = [
     "UPDATE patient_attribute SET text = 'x'",
     "INSERT INTO sealed_codes VALUES ('dose', 'bob', 'x', 'bob', 0)",
     "INSERT INTO released_code VALUES ('dose', 'c', 'm', 'bob', 0)",
+    "INSERT INTO held_words VALUES ('{two}', 1, 1, '')",
+    "UPDATE held_words SET rule = 0",
+    "DELETE FROM word_release",
+    "UPDATE word_release SET signer = 'bob'",
     "CREATE EXTENSION dblink",
 ]
 
@@ -621,6 +631,7 @@ _NEW = {
     "tables": [
         *("imported", "imported_series"),
         *("patient_attribute", "sealed_codes", "released_code", "removed"),
+        *("held_words", "word_release"),
     ],
     "functions": [
         *("claim_contents", "inherit_grants"),

@@ -145,8 +145,8 @@ def test_contents_are_claimed_once_whoever_sees_them(view: View) -> None:
     assert bring(desk, 70, of_p1)
     assert not bring(ada, 71, of_p1)
     assert not bring(desk, 72, of_p1)
-    assert ada.imported.held(of_p1.spot, 1) == {"d1": ids[0]}
-    assert desk.imported.held(of_p1.spot, 1) == paul.imported.held(of_p1.spot, 1) == {}
+    assert ada.imported.held([of_p1.spot], 1) == {"d1": ids[0]}
+    assert desk.imported.held([of_p1.spot], 1) == paul.imported.held([of_p1.spot], 1) == {}
     for catalog, number in ((ada, 73), (paul, 74)):
         name = catalog.viewer or ""
         own = Content(Spot(LFN("/p/volume"), "", name), "d1")

@@ -29,7 +29,7 @@ def patient(prompt: Prompt, patient_id: str = "PAT-4711") -> str:
 def study(prompt: Prompt) -> str:
     """Folder of the patient's study."""
     keys = PatientKeys.of(load_key(prompt.home / "keys"), patient(prompt))
-    return f"/trial/{keys.pseudonym}/{keys.day('2021-03-04')}"
+    return f"/trial/{keys.pseudonym}/{keys.told_day('2021-03-04T185059')}"
 
 
 def test_lfns_on_stdout_and_a_summary_on_stderr(grid_prompt: Prompt, tmp_path: Path) -> None:

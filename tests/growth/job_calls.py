@@ -15,6 +15,7 @@ from medgrid.catalog.job_values import NewSubmission
 from medgrid.catalog.leases import Lease
 from medgrid.catalog.quotas import Quota
 from medgrid.catalog.scanned import ScannedFile, SeriesName
+from medgrid.catalog.words import Held
 from medgrid.catalog.worker_health import WorkerHealth
 from medgrid.crypto.policy import Care
 from medgrid.errors import MedgridError
@@ -290,11 +291,34 @@ def _contents(world: World, count: int, after: str = "") -> dict[Content, Object
 
 def _held(catalog: Catalog, world: World, count: int) -> None:
     for one in _contents(world, count):
-        catalog.imported.held(one.spot, 1)
+        catalog.imported.held([one.spot], 1)
+
+
+def _release(catalog: Catalog, count: int) -> None:
+    for number in range(count):
+        catalog.words.release(f"digest {number}", "ada", "{}")
+
+
+def _recall(catalog: Catalog, world: World, count: int) -> None:
+    for one, id_ in _contents(world, count).items():
+        new = one.spot._replace(lfn=LFN(f"{one.spot.lfn}!"))
+        catalog.imported.recall(id_, one.digest, {one.spot: new})
 
 
 _IMPORTED: list[Call[Catalog]] = [
     Call("imported.held", _held, FIXED),
+    Call("imported.spots", lambda c, w, n: [c.imported.spots(i) for i in w.some(w.ids, n)], FIXED),
+    _write("imported.recall", _recall, FIXED),
+    Call("words.releases", lambda c, w, n: c.words.releases(), FIXED),
+    _write(
+        "words.release",
+        lambda c, w, n: _release(c, n),
+    ),
+    _write(
+        "words.hold",
+        lambda c, w, n: c.words.hold([Held(id_, 1, 1, "00") for id_ in w.some(w.ids, n)]),
+    ),
+    Call("words.held", lambda c, w, n: c.words.held(w.some(w.ids, n))),
     _write("imported.claim", lambda c, w, n: c.imported.claim(_contents(w, n))),
     _write(
         "imported.note_series",

@@ -307,6 +307,11 @@ def _fill_objects(connection: Connection, world: World) -> None:
     )
     _put(
         connection,
+        tables.held_words,
+        ({"object_id": id_, "rule": 1, "revision": 1, "sealed": "00"} for id_ in world.ids),
+    )
+    _put(
+        connection,
         tables.removed,
         (
             {

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from medgrid.images.bids import companions, companions_above, dataset_root
-from medgrid.images.companions import Beside, is_known, read_companions
+from medgrid.images.companions import Beside, read_companions
 from medgrid.images.volume import read_volume
+from medgrid.images.words import SHIPPED
 from tests.lab.niftis import write_json, write_nifti
 
 SMALL = 4096  # bounds of a test
@@ -94,7 +95,7 @@ def test_what_bids_names_beside_an_image(
     ],
 )
 def test_known_words(text: str, known: bool) -> None:
-    assert is_known(text) is known
+    assert SHIPPED.knows(text, "table") is known
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tracemalloc
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -114,14 +115,40 @@ def test_uids_and_dates_are_those_of_the_catalog() -> None:
     assert found.SOPInstanceUID == KEYS.uid(ds.SOPInstanceUID)
     assert found.FrameOfReferenceUID == KEYS.uid(ds.FrameOfReferenceUID)
     assert found.SOPClassUID == ds.SOPClassUID
-    for keyword, day in (("StudyDate", "2021-03-04"), ("SeriesDate", "2021-03-05")):
-        moved = KEYS.day(day)
-        assert moved is not None
-        assert found[keyword].value == moved.replace("-", "")
-    moved = KEYS.day("2021-03-04")
-    assert moved is not None
-    assert found.AcquisitionDateTime == moved.replace("-", "") + "101112.5"
-    assert found.AcquisitionTime == "101112.25"
+    for keyword, moment in (("StudyDate", "2021-03-04T185059"), ("SeriesDate", "2021-03-05")):
+        assert found[keyword].value == (KEYS.told_day(moment) or "").replace("-", "")
+    assert KEYS.moment("2021-03-04", "185059") == (
+        KEYS.told_day("2021-03-04T185059"),
+        found.StudyTime,
+    )
+    assert found.AcquisitionDateTime == moved("2021-03-04", "101112.5")
+    assert found.AcquisitionTime == KEYS.time("101112.25"), "its day is not known"
+
+
+def moved(day: str, time: str) -> str:
+    return "".join(KEYS.moment(day, time) or ()).replace("-", "")
+
+
+def test_moments_of_a_patient_stay_as_far_apart_as_they_were() -> None:
+    ds = instance(
+        StudyTime="000010", SeriesDate="20210305", SeriesTime="235950.5",
+        AcquisitionDate="20210304", AcquisitionTime="1200", ContentDate="20210304",
+    )  # fmt: skip
+    ds.AcquisitionDateTime = "20210304115959"
+    found = twin(ds)
+
+    def of(name: str) -> datetime:
+        time = found[f"{name}Time"].value.partition(".")[0]
+        return datetime.strptime(f"{found[f'{name}Date'].value} {time}", "%Y%m%d %H%M%S")
+
+    study, series, acquired = map(of, ("Study", "Series", "Acquisition"))
+    assert series - study == timedelta(days=1, hours=23, minutes=59, seconds=40)
+    assert acquired - study == timedelta(hours=11, minutes=59, seconds=50)
+    whole = datetime.strptime(found.AcquisitionDateTime, "%Y%m%d%H%M%S")
+    assert acquired - whole == timedelta(seconds=1)
+    assert found.SeriesTime.endswith(".5")
+    assert found.ContentDate == (KEYS.day("2021-03-04") or "").replace("-", "")
+    assert "ContentTime" not in found or not found.ContentTime
 
 
 def test_file_meta_is_new() -> None:
@@ -156,7 +183,7 @@ def test_text_is_scrubbed_at_any_depth_and_in_any_script() -> None:
     found = twin(ds)
     assert found.SeriesDescription == "Schädel T1"
     assert found.SpecificCharacterSet == "ISO_IR 192"
-    assert found.AnatomicRegionSequence[0].CodeMeaning == "Head of"
+    assert found.AnatomicRegionSequence[0].CodeMeaning == "Head structure (body structure)"
     assert "ImageComments" not in found
     assert "SpecificCharacterSet" not in twin(instance())
 
@@ -174,9 +201,9 @@ def test_a_known_manufacturer_stays_whatever_the_patient_is_called() -> None:
 def test_codes_of_a_private_scheme_are_dropped() -> None:
     ds = instance()
     regions = []
-    for scheme in ("SCT", "99HOSPITAL"):
+    for scheme, code in (("SCT", "12738006"), ("SCT", "771122"), ("99HOSPITAL", "12738006")):
         region = Dataset()
-        region.CodeValue, region.CodingSchemeDesignator, region.CodeMeaning = "1", scheme, "Brain"
+        region.CodeValue, region.CodingSchemeDesignator, region.CodeMeaning = code, scheme, "Brain"
         regions.append(region)
     ds.AnatomicRegionSequence = Sequence(regions)
     assert [one.CodingSchemeDesignator for one in twin(ds).AnatomicRegionSequence] == ["SCT"]
@@ -196,10 +223,8 @@ def test_frames_of_an_enhanced_image_keep_their_places() -> None:
     ds.PerFrameFunctionalGroupsSequence = Sequence(frames)
     found = twin(ds)
     first, second = found.PerFrameFunctionalGroupsSequence
-    moved = KEYS.day("2021-03-04")
-    assert moved is not None
     content = first.FrameContentSequence[0]
-    assert content.FrameReferenceDateTime == moved.replace("-", "") + "120000"
+    assert content.FrameReferenceDateTime == moved("2021-03-04", "120000")
     assert content.TemporalPositionIndex == 1
     assert len(second) == 0
 

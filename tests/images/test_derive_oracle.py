@@ -25,24 +25,10 @@ from medgrid.images.pixels import PIXEL_TAGS
 KEYS = PatientKeys.of(b"k" * 32, "P-7F3KQ2M9XA")
 TABLE = "dicomanonymizer.dicom_anonymization_databases.dicomfields_2026c"
 
-CLEAN_DESCRIPTORS = {"StudyDescription", "SeriesDescription", "ProtocolName", "ContrastBolusAgent"}
-"""Option 113105: kept without the patient's words; the canaries here are none of them."""
-
-MODIFIED_DATES = {
-    "StudyTime",
-    "SeriesTime",
-    "AcquisitionTime",
-    "ContentTime",
-    "RadiopharmaceuticalStartTime",
-    "RadiopharmaceuticalStopTime",
-    "StructureSetTime",
-}
-"""Option 113107: dates move by whole days, so that the time of day stays."""
-
 PATIENT_CHARACTERISTICS = {"PatientAge", "PatientSize", "PatientWeight"}
 """Option 113108, which also keeps PatientSex when it is a sex."""
 
-KEPT_BY_OPTION = CLEAN_DESCRIPTORS | MODIFIED_DATES | PATIENT_CHARACTERISTICS
+KEPT_BY_OPTION = PATIENT_CHARACTERISTICS
 SEQUENCES_WITH_NEW_UIDS = {"ReferencedImageSequence", "SourceImageSequence"}
 """Action U* of the basic profile: they stay, the UIDs in them are replaced."""
 

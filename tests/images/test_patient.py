@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +26,30 @@ def test_intervals_stay_true(pseudonym: str, first: date, second: date) -> None:
     moved = [keys.day(day.isoformat()) for day in (first, second)]
     assert days_between(*moved) == (second - first).days
     assert 1 <= days_between(moved[0], first.isoformat()) <= MAX_SHIFT_DAYS
+
+
+@given(PSEUDONYMS, st.datetimes(min_value=datetime(1900, 1, 1)), st.datetimes(datetime(1900, 1, 1)))
+def test_intervals_stay_true_to_the_second(
+    pseudonym: str, first: datetime, second: datetime
+) -> None:
+    keys = PatientKeys.of(KEY, pseudonym)
+    moved = []
+    for one in (first, second):
+        found = keys.moment(one.date().isoformat(), f"{one:%H%M%S.%f}")
+        assert found is not None
+        moved.append(datetime.strptime(" ".join(found), "%Y-%m-%d %H%M%S.%f"))
+        assert keys.time(f"{one:%H%M%S}") == found[1].partition(".")[0]
+    assert moved[1] - moved[0] == second - first
+    assert abs((first - moved[0]).total_seconds() - keys.shift_days * 86400) <= 43200
+
+
+def test_what_is_no_moment_is_none() -> None:
+    keys = PatientKeys.of(KEY, "P-1")
+    assert keys.moment("2021-03-04", "25") is None
+    assert keys.moment("", "101112") is None
+    assert keys.moment("0001-01-01", "101112") is None
+    assert keys.time("noon") is None
+    assert keys.told_day("2021-03-04") == keys.day("2021-03-04")
 
 
 def test_what_stands_for_them_is_the_same_always() -> None:

@@ -25,15 +25,14 @@ def test_a_bids_name_says_much() -> None:
     name = BidsName.parse("/d/sub-01/ses-pre/func/sub-01_ses-pre_task-rest_run-2_bold.nii.gz")
     assert name is not None
     assert name.subject == "01"
-    assert name.attributes == {
-        "session": "pre",
+    assert name.attributes(name.parts) == {
         "task": "rest",
         "run": "2",
         "suffix": "bold",
         "datatype": "func",
         "Modality": "MR",
     }
-    assert name.label == "task-rest_run-2_bold"
+    assert name.label(name.parts) == "task-rest_run-2_bold"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +102,7 @@ def test_a_side_car_beside_a_file_of_any_name_counts(tmp_path: Path) -> None:
     found = volume(path)
     assert found.patient_id == "PAT-4711"
     assert (found.session, found.label) == ("", "T1w")
-    assert found.attributes["StudyDate"] == "2021-03-04"
+    assert found.attributes["StudyDate"] == "2021-03-04T101112"
     assert found.attributes["ManufacturerModelName"] == "Prisma"
     assert found.attributes["SliceTiming"] == [0.0, 0.5]
     assert found.attributes["PatientAge"] == 71.0
@@ -113,7 +112,8 @@ def test_a_side_car_beside_a_file_of_any_name_counts(tmp_path: Path) -> None:
         "PatientName": "Meier^Anna",
         "PatientBirthDate": "1950-01-01",
     }
-    assert "Meier" not in str(found._replace(nominative={}, words=()))
+    assert found.texts == {"SeriesDescription": fields["SeriesDescription"]}, "to be sealed"
+    assert "Meier" not in str(found._replace(nominative={}, words=(), texts={}))
     assert "StationName" not in found.attributes
 
 

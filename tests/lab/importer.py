@@ -60,10 +60,10 @@ class Importer:
     def patient(self, patient_id: str = "PAT-4711", issuer: str = "") -> str:
         return pseudonym(load_key(self.grid.settings.keys_dir), patient_id, issuer)
 
-    def day(self, day: str = "2021-03-04", patient: str = "") -> str:
-        """A date as the catalog knows it."""
+    def day(self, day: str = "2021-03-04", patient: str = "", time: str = "185059") -> str:
+        """Day of a moment as the catalog knows it; the time is that of `tests.lab.dicoms`."""
         key = load_key(self.grid.settings.keys_dir)
-        moved = PatientKeys.of(key, patient or self.patient()).day(day)
+        moved = PatientKeys.of(key, patient or self.patient()).told_day(f"{day}T{time}")
         assert moved is not None
         return moved
 

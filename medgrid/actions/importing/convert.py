@@ -31,6 +31,7 @@ from medgrid.errors import Denied, MedgridError
 from medgrid.images.convert import Converted, convert, converter, converter_version
 from medgrid.images.pack import Part, packed
 from medgrid.images.scan import scan
+from medgrid.images.words import SHIPPED, Vocabulary
 from medgrid.model import (
     LFN,
     PACKED_SUFFIX,
@@ -58,6 +59,8 @@ def convert_series(
     on_empty: Callable[[LFN], None],
     on_lost: Callable[[Loss], None] = lambda _: None,
     progress: Progress = SILENT,
+    *,
+    vocabulary: Vocabulary = SHIPPED,
 ) -> None:
     """Convert series that were not converted yet.
 
@@ -78,6 +81,8 @@ def convert_series(
         Told of each series that makes no volume.
     on_lost : callable
         Told of those who do not see a new version of what is granted to them.
+    vocabulary : Vocabulary
+        Words that descriptions may have.
 
     Raises
     ------
@@ -99,7 +104,15 @@ def convert_series(
         try:
             original = originals[item.original or item.id]
             made = _convert_one(
-                grid, item, item.lfn, original, files.get(original.id, ()), se, program, on_lost
+                grid,
+                item,
+                item.lfn,
+                original,
+                files.get(original.id, ()),
+                se,
+                program,
+                on_lost,
+                vocabulary,
             )
         except (MedgridError, ValueError) as exc:
             on_failed(item.lfn, f"not converted: {exc}")
@@ -150,6 +163,7 @@ def _convert_one(
     se: str,
     program: Algorithm,
     on_lost: Callable[[Loss], None],
+    vocabulary: Vocabulary,
 ) -> list[GridObject] | None:
     """Convert one series and register what comes of it, in one transaction.
 
@@ -162,7 +176,7 @@ def _convert_one(
     keys: list[Sealing] = []
     with scratch_folder(grid.settings) as folder, Uploads(grid) as uploads:
         known = {key: item.attributes[key] for key in item.attributes if key != GEOMETRY_COMPLETE}
-        volumes = _volumes(grid, original, files, folder, known)
+        volumes = _volumes(grid, original, files, folder, known, vocabulary)
         ended_s = time.time()
         for volume in volumes:
             whose = Whose(item.data_class, item.patient, () if item.patient else (item.owner,))
@@ -218,6 +232,7 @@ def _volumes(
     files: Sequence[str],
     folder: Path,
     known: Mapping[str, Any],
+    vocabulary: Vocabulary,
 ) -> list[Converted]:
     instances, target = folder / "in", folder / "out"
     target.mkdir()
@@ -231,7 +246,7 @@ def _volumes(
                 "it from the grid",
                 hint="import its folder again, when all of its files are there",
             ) from exc
-    return convert(instances, target, known)
+    return convert(instances, target, known, vocabulary)
 
 
 def _linked(grid: Grid, original: GridObject, files: Sequence[str], folder: Path) -> bool:

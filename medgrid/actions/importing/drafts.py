@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from medgrid.actions.importing.twins import (
@@ -35,6 +36,7 @@ from medgrid.images.patient import PatientKeys
 from medgrid.images.scan import Scanned
 from medgrid.images.scrub import Scrubber
 from medgrid.images.volume import Volume, long_words
+from medgrid.images.words import SHIPPED, Vocabulary, normal
 from medgrid.model import LFN, PACKED_SUFFIX, ObjectId, ObjectKind
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "Namer",
     "SeriesFiles",
     "group",
+    "keyed_spot",
     "same_bytes",
     "series_draft",
     "volume_draft",
@@ -96,13 +99,15 @@ class Description(NamedTuple):
     """What is known of an object to be made.
 
     `folder` and `label` are those of the twin. An empty label stands for the one that follows from
-    the content (`Namer.neutral`), when that was read. `names` is what names the patient.
+    the content (`Namer.neutral`), when that was read. `names` is what names the patient. `held` is
+    what was held back of descriptions, to be sealed (`medgrid.actions.words`).
     """
 
     folder: LFN
     label: str
     attributes: dict[str, Any]
     names: Mapping[str, str]
+    held: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -113,7 +118,8 @@ class Draft:
     `described` is known when either is over. `files` are the files whose content it holds, and
     `beside` their companions, which it holds, too, some of them `doubtful`; others are `refused`.
     `content` gives the bytes of the original alone.
-    `replaces` is the LFN it becomes a new version of, `twin_lfn` that of its twin, `base` what
+    `spots` are what a volume is known by besides its content, the present one first; empty, its LFN
+    is. `replaces` is the LFN it becomes a new version of, `twin_lfn` that of its twin, `base` what
     `replaces` names now; `is_for_twin` says that this holds the same, and has no twin.
     `was_removed` says that a mark of what was removed ends, `lacks_twin` why no twin is wanted.
     """
@@ -133,6 +139,7 @@ class Draft:
     study_uid: str | None = None
     series_uid: str | None = None
     series_id: str = ""  # the same for whichever patient
+    spots: tuple[LFN, ...] = ()
     replaces: LFN | None = None
     twin_lfn: LFN | None = None
     base: ObjectId | None = None
@@ -168,9 +175,12 @@ class Namer:
         Folder everything goes below.
     issuer : str
         Who gave the patient ids, for files that do not say.
+    vocabulary : Vocabulary
+        Words that descriptions may have.
     """
 
-    def __init__(self, key: bytes, to: LFN, issuer: str) -> None:
+    def __init__(self, key: bytes, to: LFN, issuer: str, vocabulary: Vocabulary = SHIPPED) -> None:
+        self.vocabulary = vocabulary
         self._key = key
         self._to = to
         self._issuer = issuer
@@ -205,14 +215,52 @@ class Namer:
         return pseudonym(self._key, subject, issuer or self._issuer or dataset)
 
     def session(self, subject: str, session: str, keys: PatientKeys | None) -> str:
-        """``ses-LABEL`` of a subject, one that stands for it when it names them; may be empty."""
+        """``ses-LABEL`` of a subject, or what stands for it where its words are not known.
+
+        Dates in it move; it may be empty.
+        """
+        label = session.removeprefix("ses-")
+        known = keys.without_days(label) if keys else label
+        if label and not self.vocabulary.knows(normal(known)):
+            return self._told(subject, session)
+        return self.session_place(subject, session, keys)
+
+    def session_place(self, subject: str, session: str, keys: PatientKeys | None) -> str:
+        """The same, whatever words are known: what stands for it where it names the subject."""
         if session and Scrubber(long_words(id_words(subject))).finds(session):
-            return f"ses-{neutral_label(self._key, 'session', subject, session)}"
+            return self._told(subject, session)
         return keys.text(session) if keys else session
+
+    def references(self, volume: Volume, keys: PatientKeys | None) -> dict[str, list[str]]:
+        """Images of the subject that a volume names, as the grid calls them."""
+        return {
+            field: [
+                "/".join(
+                    filter(
+                        None,
+                        (
+                            self.session(volume.patient_id, session, keys),
+                            keys.text(label) if keys else label,
+                        ),
+                    )
+                )
+                for session, label in named
+            ]
+            for field, named in volume.references.items()
+        }
+
+    def _told(self, subject: str, session: str) -> str:
+        return f"ses-{neutral_label(self._key, 'session', subject, session)}"
 
     def folder(self, patient: str | None, inner: str) -> LFN:
         """Folder of a patient's study; what is nobody's lies at the top."""
         return self._to.child(patient, inner) if patient else self._to
+
+    def spots(self, folder: LFN, place: str) -> tuple[LFN, ...]:
+        """What a volume is known by: keyed, and as it was before words had to be known."""
+        if not place:
+            return ()
+        return keyed_spot(self._key, folder, place), folder.child(place)
 
     def neutral(self, sha256: str) -> str:
         """Label of a volume that nothing names, the same for the same content."""
@@ -238,6 +286,11 @@ class Namer:
         """What a series is known by in the catalog."""
         keys = self.keys(self.of_series(key))
         return SeriesName(keys.pseudonym, keys.uid(key.study_uid), keys.uid(key.series_uid))
+
+
+def keyed_spot(key: bytes, folder: LFN, place: str) -> LFN:
+    """What a volume is known by, made so that nobody reads it."""
+    return LFN(f"/{neutral_label(key, 'spot', folder, place)}")
 
 
 def group(scanned: Iterable[Scanned], failed: Callable[[Failure], None]) -> list[SeriesFiles]:
@@ -318,7 +371,7 @@ def series_draft(files: SeriesFiles, namer: Namer) -> Draft:
     keys = namer.keys(namer.of_series(files.key))
     patient = keys.pseudonym
     study_uid, series_uid = keys.uid(files.key.study_uid), keys.uid(files.key.series_uid)
-    found = SeriesPass(members, keys)
+    found = SeriesPass(members, keys, vocabulary=namer.vocabulary)
 
     def described() -> Description:
         attributes = (
@@ -332,7 +385,8 @@ def series_draft(files: SeriesFiles, namer: Namer) -> Draft:
             }
         )
         folder = namer.folder(patient, str(first(attributes.get("StudyDate", "undated"))))
-        return Description(folder, label(attributes), attributes, found.metadata.names)
+        held = {"words": sorted(found.metadata.held)}
+        return Description(folder, label(attributes), attributes, found.metadata.names, held)
 
     return Draft(
         kind=ObjectKind.SERIES,
@@ -354,6 +408,7 @@ def volume_draft(
     volume: Volume,
     namer: Namer,
     own_name: Sequence[str],
+    own_place: Sequence[str],
     cache: Path,
 ) -> Draft:
     """Make the draft of a NIfTI file and its companions.
@@ -365,6 +420,8 @@ def volume_draft(
     namer : Namer
     own_name : sequence of str
         Folders and a label, for a volume that nothing else names.
+    own_place : sequence of str
+        The same with all their words.
     cache : Path
         Folder for what is too large for memory.
 
@@ -375,19 +432,29 @@ def volume_draft(
     """
     patient = namer.of_volume(volume)
     keys = namer.keys(patient) if patient else None
-    beside = read_companions(volume, keys, namer.word)
-    attributes = keyed(volume.attributes, keys) | distinct("DiffusionBValue", beside.b_values)
+    references = namer.references(volume, keys)
+    beside = read_companions(volume, keys, namer.word, references, namer.vocabulary)
+    attributes = keyed(volume.attributes, keys) | references
+    attributes |= distinct("DiffusionBValue", beside.b_values)
     session = namer.session(volume.patient_id, volume.session, keys)
     label = keys.text(volume.label) if keys else volume.label
     if session:
         attributes["session"] = session.removeprefix("ses-")
-    folder = namer.folder(patient, str(attributes.get("StudyDate") or session or "undated"))
+    day = str(attributes.get("StudyDate") or "")
+    folder = namer.folder(patient, day or session or "undated")
+    session_place = namer.session_place(volume.patient_id, volume.session, keys)
+    place_folder = namer.folder(patient, day or session_place or "undated")
+    place = keys.text(volume.place) if keys else volume.place
     if not label:
         *folders, label = own_name or [""]
         folder = folder.child(*folders) if folders else folder
+    if not place:
+        *folders, place = own_place or [""]
+        place_folder = place_folder.child(*folders) if folders else place_folder
     if patient is not None:
         attributes["PatientID"] = patient
-    description = Description(folder, label, attributes, volume.nominative)
+    held = {"words": sorted(volume.held), "texts": dict(volume.texts)}
+    description = Description(folder, label, attributes, volume.nominative, held)
     draft = Draft(
         kind=ObjectKind.VOLUME,
         filename=volume.filename,
@@ -402,6 +469,7 @@ def volume_draft(
         patient=patient,
         study_uid=attributes.get("StudyInstanceUID"),
         series_uid=attributes.get("SeriesInstanceUID"),
+        spots=namer.spots(place_folder, place),
     )
     if beside.originals:
         parts = [

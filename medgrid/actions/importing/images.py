@@ -28,11 +28,11 @@ from medgrid.actions.importing.drafts import (
 from medgrid.actions.importing.merge import merged_draft, twin_lfn
 from medgrid.actions.importing.tables import PeopleTables, is_table
 from medgrid.actions.importing.telling import Listener, Summary, Telling
-from medgrid.actions.importing.twins import ORIGINAL_SUFFIX
 from medgrid.actions.importing.writer import Names, Writer
 from medgrid.actions.patients import Patients
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.scratch import scratch_folder, sweep_scratch
+from medgrid.actions.vocabulary import vocabulary
 from medgrid.catalog.attributes import TWIN_REMOVED
 from medgrid.catalog.imported import Content, Spot
 from medgrid.catalog.removed import Mark
@@ -40,12 +40,15 @@ from medgrid.catalog.scanned import ScannedFile
 from medgrid.crypto.pseudonym import load_key
 from medgrid.errors import Denied, NotFound, UsageError
 from medgrid.images.convert import converter
-from medgrid.images.deidentify import segment
+from medgrid.images.deidentify import clean_text, id_words, person_words, segment
 from medgrid.images.derive import NOT_AN_IMAGE
 from medgrid.images.nifti import geometry
 from medgrid.images.pack import Changed, FileStamp, Member
 from medgrid.images.scan import Scanned, scan
+from medgrid.images.scrub import Scrubber
+from medgrid.images.volume import Volume
 from medgrid.images.walk import Entry, walk
+from medgrid.images.words import Vocabulary
 from medgrid.model import LFN, GridObject, ObjectId, Sha256
 
 __all__ = ["ImportRequest", "import_images"]
@@ -121,7 +124,8 @@ def import_images(
         raise UsageError(f"storage element {se.name} is switched off")
     key = load_key(grid.settings.keys_dir)
     sweep_scratch(grid.settings)
-    work = _Import(grid, request, se.name, Namer(key, request.to, request.issuer), listener)
+    namer = Namer(key, request.to, request.issuer, vocabulary(grid))
+    work = _Import(grid, request, se.name, namer, listener)
     work.run(roots, progress)
     if request.nifti and not request.dry_run:
         work.convert(progress)
@@ -224,6 +228,7 @@ class _Import:
             lambda lfn: self.telling.left_out(lfn, "series that makes no volume"),
             self.telling.lost,
             progress,
+            vocabulary=self.namer.vocabulary,
         )
 
     # -- looking -----------------------------------------------------------------------------------
@@ -296,7 +301,8 @@ class _Import:
 
     def _read(self, files: list[tuple[str, str]], progress: Progress) -> Iterator[Scanned]:
         """Scan files and give the images among them."""
-        for one in scan(files, self.request.jobs or os.cpu_count() or 1):
+        jobs = self.request.jobs or os.cpu_count() or 1
+        for one in scan(files, jobs, self.namer.vocabulary):
             progress.advance()
             if not one.reason:
                 yield one
@@ -367,7 +373,7 @@ class _Import:
 
     def _volume(self, one: Scanned) -> Iterator[Draft]:
         assert one.volume is not None  # noqa: S101 - asked for volumes only
-        own_name = _own_name(one) if self.request.keep_names else ()
+        parts = _own_parts(one) if self.request.keep_names else []
         file = Member(one.path, one.stamp)
         try:
             if self.request.dry_run:  # no pass will say that it is not whole
@@ -375,13 +381,19 @@ class _Import:
                     compressed = one.volume.filename.endswith(".gz")
                     geometry(stream, one.stamp.size_bytes, compressed=compressed)
             file = file.held()
-            cache = self.grid.settings.cache_dir
-            draft = volume_draft(file, one.volume, self.namer, own_name, cache)
+            draft = volume_draft(
+                file,
+                one.volume,
+                self.namer,
+                _known_parts(parts, one.volume, self.namer.vocabulary),
+                [*filter(None, map(segment, parts))][-_MAX_PARTS:],
+                self.grid.settings.cache_dir,
+            )
             said = draft.described()
             if not said.label and (file.content or draft.beside or self.request.dry_run):
                 said = said._replace(label=self.namer.neutral(_sha256(file.chunks())))
                 draft.described = lambda: said
-            if said.label and self._is_held(draft, said, file):
+            if (said.label or draft.spots) and self._is_held(draft, said, file):
                 return
             mark = self._mark(draft, said)
             if mark is not None and not self.request.again:
@@ -399,30 +411,29 @@ class _Import:
 
     def _is_held(self, draft: Draft, said: Description, file: Member) -> bool:
         """Whether the grid has a volume at its spot; else `draft` says what it replaces."""
-        spot = self._writer.spot(draft, said.folder, said.label)
-        known = self._held(spot, draft.size_bytes, draft.content)
+        spots = self._writer.spots(draft, said.folder, said.label)
+        known = self._held(spots, draft.size_bytes, draft.content)
         if known is not None:
             self._is_known(known, draft)
             self.telling.note(known, draft.all_files)
             return True
         before = self.before.get(file.path)
         if before is None and draft.beside:  # it may have come without them, from elsewhere
-            before = self._held(spot, file.stamp.size_bytes, file.chunks)
+            before = self._held(spots, file.stamp.size_bytes, file.chunks)
         if before is not None:
             item = self.grid.whole.objects.by_ids([before]).get(before)
-            numbered = re.escape(spot.lfn) + r"(-\d+)?" + re.escape(ORIGINAL_SUFFIX)
             if item is None or item.lfn is None or item.patient != draft.patient:
                 return False
-            if file.path in self._same or re.fullmatch(numbered, item.lfn):
+            if file.path in self._same or self.grid.whole.imported.spots(before) & set(spots):
                 draft.replaces, draft.base = item.lfn, before
                 draft.twin_lfn = twin_lfn(self.grid, item)
         return False
 
     def _held(
-        self, spot: Spot, size_bytes: int, content: Callable[[], Iterable[bytes]]
+        self, spots: Sequence[Spot], size_bytes: int, content: Callable[[], Iterable[bytes]]
     ) -> ObjectId | None:
-        """Original at a spot that holds this content."""
-        held = self.grid.whole.imported.held(spot, size_bytes)
+        """Original at one of the spots that holds this content."""
+        held = self.grid.whole.imported.held(spots, size_bytes)
         return held.get(self.grid.keyed(_sha256(content())) or "") if held else None
 
     def _mark(self, draft: Draft, said: Description) -> Mark | None:
@@ -435,8 +446,10 @@ class _Import:
         if not marks:
             return None
         sha256 = _sha256(draft.content())
-        spot = self._writer.spot(draft, said.folder, said.label or self.namer.neutral(sha256))
-        return marks.get(Content(spot, self.grid.keyed(sha256) or ""))
+        digest = self.grid.keyed(sha256) or ""
+        label = said.label or self.namer.neutral(sha256)
+        spots = self._writer.spots(draft, said.folder, label)
+        return next((marks[one] for spot in spots if (one := Content(spot, digest)) in marks), None)
 
     # -- what became of drafts ---------------------------------------------------------------------
 
@@ -487,10 +500,19 @@ def _sha256(chunks: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _own_name(one: Scanned) -> list[str]:
+def _own_parts(one: Scanned) -> list[str]:
     """Folders below the place the walk began at, and the file's name without its ending."""
     path = PurePath(one.path)
     inner = PurePath(path.name) if one.path == one.root else path.relative_to(one.root)
-    label = re.sub(r"\.nii(\.gz)?$", "", inner.name, flags=re.IGNORECASE)
-    parts = [part for part in map(segment, (*inner.parent.parts, label)) if part]
-    return parts[-_MAX_PARTS:]
+    return [*inner.parent.parts, re.sub(r"\.nii(\.gz)?$", "", inner.name, flags=re.IGNORECASE)]
+
+
+def _known_parts(parts: Sequence[str], volume: Volume, vocabulary: Vocabulary) -> list[str]:
+    """Folders and a label of known words, which may be empty."""
+    if not parts:
+        return []
+    names = volume.nominative
+    words = [*person_words(names.get("PatientName", "")), *id_words(names.get("PatientID", ""))]
+    scrub = Scrubber(words, vocabulary)
+    *folders, label = (segment(clean_text(part, scrub)) for part in parts)
+    return [*filter(None, folders), label][-_MAX_PARTS:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from medgrid.actions.feed_two import feed_two
 from medgrid.actions.grid import Grid
@@ -18,6 +18,8 @@ from medgrid.catalog.attributes import TWIN_MISSING
 from medgrid.catalog.imported import Content, Spot
 from medgrid.catalog.objects import Registration
 from medgrid.catalog.scanned import ScannedFile
+from medgrid.catalog.words import RULE, Held
+from medgrid.crypto.held_words import seal_held
 from medgrid.crypto.vault import Whose
 from medgrid.errors import AlreadyExists, MedgridError, NotFound
 from medgrid.images.pack import Changed, FileStamp
@@ -218,6 +220,7 @@ class Writer:
             if one.draft.patient:
                 names.setdefault(one.draft.patient, []).append(one.said.names)
         self.patients.meet(names)
+        sealed = self._held(stored)
         self.grid.keep(
             copy.sealing for one in stored for copy in (one.original, one.twin) if copy is not None
         )
@@ -229,7 +232,7 @@ class Writer:
         )
         for attempt in range(1, _TRIES + 1):
             try:
-                done = self._commit(stored, succession)
+                done = self._commit(stored, sealed, succession)
             except AlreadyExists:
                 # another process took a name between our look and our commit
                 if attempt == _TRIES:
@@ -250,7 +253,9 @@ class Writer:
                     self.on_failed(Failure(path, reason))
             return
 
-    def _commit(self, stored: Sequence[Stored], succession: Succession) -> Done:
+    def _commit(
+        self, stored: Sequence[Stored], held: Mapping[ObjectId, Held], succession: Succession
+    ) -> Done:
         catalog = self.grid.whole
         names = Names(self.grid)
         done = Done()
@@ -303,10 +308,30 @@ class Writer:
             back = [one for one in stored if one.draft.was_removed]
             catalog.removed.forget(
                 [one.draft.series for one in back if one.draft.series],
-                [self._content(one) for one in back if one.draft.series is None],
+                [
+                    content
+                    for one in back
+                    if not one.draft.series
+                    for content in self._contents(one)
+                ],
             )
+            catalog.words.hold([held[made.original or made.id] for made, _ in done.new])
             catalog.scanned.note(list(files.values()), self.grid.settings.user)
         return done
+
+    def _held(self, stored: Sequence[Stored]) -> dict[ObjectId, Held]:
+        """What was held back of descriptions, sealed to those who may know it."""
+        said: dict[str | None, dict[ObjectId, Mapping[str, Any]]] = {}
+        for one in stored:
+            ids = said.setdefault(one.draft.patient, {})
+            ids[one.original.replica.object_id] = one.said.held
+        return {
+            object_id: Held(object_id, RULE, *sealed)
+            for patient, ids in said.items()
+            for object_id, sealed in seal_held(
+                self.grid.vault, patient, self.grid.settings.user, ids
+            ).items()
+        }
 
     def _claim(self, stored: Sequence[Stored]) -> dict[ObjectId, ObjectId | None]:
         """Claim what the drafts hold; give those that others were faster with.
@@ -332,7 +357,7 @@ class Writer:
             if object_id in others:
                 continue
             if one.draft.series is None and one.original.digest is not None:
-                contents[object_id] = self._content(one)
+                contents[object_id] = self._contents(one)[0]
                 mine.setdefault(contents[object_id], object_id)
         held = {**mine, **catalog.imported.claim(mine)}
         others.update(
@@ -360,14 +385,16 @@ class Writer:
             if not is_same and (item is None or item.id != one.draft.base):
                 yield one.original.replica.object_id
 
-    def _content(self, one: Stored) -> Content:
-        spot = self.spot(one.draft, one.said.folder, self._label(one))
-        return Content(spot, one.original.digest or "")
+    def _contents(self, one: Stored) -> list[Content]:
+        """What a volume is known by, the present name first."""
+        spots = self.spots(one.draft, one.said.folder, self._label(one))
+        return [Content(spot, one.original.digest or "") for spot in spots]
 
-    def spot(self, draft: Draft, folder: LFN, label: str) -> Spot:
-        """Where a draft called `label` goes, and whose it is."""
+    def spots(self, draft: Draft, folder: LFN, label: str) -> list[Spot]:
+        """What a draft called `label` is known by, the present name first, and whose it is."""
         owner = "" if draft.patient else self.grid.settings.user
-        return Spot(folder.child(label), draft.patient or "", owner)
+        lfns = draft.spots or (folder.child(label),)
+        return [Spot(lfn, draft.patient or "", owner) for lfn in lfns]
 
     def _label(self, one: Stored) -> str:
         return one.said.label or self.namer.neutral(one.original.sealing.plain_sha256)

@@ -1,0 +1,1 @@
+"""The vocabulary of descriptions: how its terms are made, and what of real texts passes it."""
