@@ -15,6 +15,7 @@ import pytest
 from medgrid.actions.fetch import Fetched, fetch
 from medgrid.actions.lfn import move
 from medgrid.actions.transfer import ignore_bad
+from medgrid.actions.vocabulary import release_words
 from medgrid.images.nifti import geometry
 from medgrid.model import GridObject
 from tests.lab.importer import Importer
@@ -351,3 +352,38 @@ def test_references_are_called_as_the_grid_calls_images(bring: Importer, tmp_pat
     }
     assert twin.attributes["IntendedFor"] == ["ses-pre/task-rest_run-1_bold"]
     assert twin.attributes["SliceTiming"] == slice_times
+
+
+def test_references_have_known_words_and_lfns_that_are_there(
+    bring: Importer, tmp_path: Path
+) -> None:
+    top = tmp_path / "in" / "sub-01" / "ses-kowalczyk"
+    image = "sub-01_ses-kowalczyk_acq-harms_T1w.nii.gz"
+    write_nifti(top / "anat" / image)
+    write_nifti(top / "fmap" / "sub-01_ses-kowalczyk_epi.nii.gz", seed=2)
+    said = {
+        "Sources": f"bids::sub-01/ses-kowalczyk/anat/{image}",
+        "StudyDate": "20210304",
+        "StudyTime": "235900",
+    }
+    write_json(top / "fmap" / "sub-01_ses-kowalczyk_epi.json", said)
+    bring(tmp_path / "in")
+    t1w, epi = (next(one for one in bring.lfns if one.endswith(end)) for end in ("T1w", "epi"))
+    twin = bring.twin(epi)
+    told = beside(bring, twin)["image.json"]
+    assert told["Sources"] == twin.attributes["Sources"] == ["/".join(t1w.split("/")[-2:])]
+    assert told["StudyDate"] == twin.attributes["StudyDate"], "it moves with its time"
+    assert "kowalczyk" not in str((told, twin.attributes))
+
+
+def test_tables_have_words_of_the_one_vocabulary(bring: Importer, tmp_path: Path) -> None:
+    image = write_nifti(tmp_path / "in" / "sub-Dixon" / "func" / "sub-Dixon_task-rest_bold.nii.gz")
+    events = image.with_name("sub-Dixon_task-rest_events.tsv")
+    events.write_text("onset\ttrial_type\n1\thouse\n2\tgizmo\n3\tDixon\n4\tKowalczyk\n")
+    release_words(bring.grid, ["gizmo"])
+    bring(tmp_path / "in")
+    (lfn,) = bring.lfns
+    table = bring.parts(bring.twin(lfn))["events.tsv"].decode()
+    words = [line.split("\t")[1] for line in table.splitlines()]
+    assert words[:3] == ["trial_type", "house", "gizmo"]
+    assert all(one.startswith("word-") for one in words[3:]), "a name is none, and unknown ones"

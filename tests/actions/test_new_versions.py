@@ -208,3 +208,13 @@ def test_a_researcher_hands_no_grants_on(
     assert now.id != item.id
     assert ends(hospital, now.id, "carol") == 0
     assert hospital.carol.run("stat", LFN("/results/x")).code == 4
+
+
+def test_a_twin_that_is_renewed_stays_granted(hospital: Hospital, series: Series) -> None:
+    series.add(2, SeriesDescription="T1 Harmonix")
+    hospital.alice.ok("grant", "bob", series.lfn)
+    hospital.alice.ok("review", "words", "--release", "Harmonix")
+    assert hospital.alice.ok("review", "words", "--apply").lines == [series.lfn]
+    item = hospital.object(series.lfn)
+    assert item.version == 3
+    assert len(hospital.bob.read(series.lfn)) == item.size_bytes

@@ -28,7 +28,8 @@ from tests.lab.niftis import write_json, write_nifti
 def listed(bring: Importer) -> list[tuple[str, int, int]]:
     found = list(held_words(bring.grid))
     assert not [one for one in found if isinstance(one, Failure)]
-    return [(one.word, one.images, one.patients) for one in found if isinstance(one, HeldWord)]
+    words = (one for one in found if isinstance(one, HeldWord))
+    return [(one.word, one.images, one.patients) for one in words]
 
 
 def renewed(bring: Importer, *words: str, **options: Any) -> list[Renewed]:

@@ -97,6 +97,27 @@ def test_dates_and_long_numbers_never_pass(date: str) -> None:
     assert found.text in ("T1", "T1 24.12") if date == "24.12." else found.text == "T1"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("PTV_6000", "SpinalCord_PRV05", "CTV_High", "PTV 66 Gy", "Isodose 4750"),
+        *("Lung_L", "Femur Head L", "C7", "Left kidney", "optic nerve (left)"),
+    ],
+)
+def test_what_structures_are_called(name: str) -> None:
+    assert SHIPPED.knows(name, "structure")
+
+
+@pytest.mark.parametrize("name", ["Meier left", "Hubers Tumor", "Heart 1950", "PTV house"])
+def test_what_structures_are_not_called(name: str) -> None:
+    assert not SHIPPED.knows(name, "structure")
+
+
+def test_some_words_stand_in_one_place_alone() -> None:
+    assert not SHIPPED.knows("chest wall") and SHIPPED.knows("chest wall", "structure")
+    assert not SHIPPED.knows("house") and SHIPPED.knows("house", "table")
+
+
 def test_a_grid_releases_words_of_its_own() -> None:
     own = pickle.loads(pickle.dumps(Vocabulary(["Harmonix", "Müller"])))  # noqa: S301
     assert own.sift("T1 HARMONIX Mueller Muller").text == "T1 HARMONIX Mueller"
