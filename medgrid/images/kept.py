@@ -371,6 +371,7 @@ _KEPT: Final = (
 
 EMPTIED: Final = {
     0x00400518: "SQ",  # IssuerOfTheContainerIdentifierSequence
+    0x00201040: "LO",  # PositionReferenceIndicator
     0x00400555: "SQ",  # AcquisitionContextSequence
     0x00700081: "LO",  # ContentDescription
     0x00700084: "PN",  # ContentCreatorName
@@ -379,7 +380,10 @@ EMPTIED: Final = {
 """Stay without a value where a file has them: objects of some classes must have them (type 2)."""
 
 DUMMIES: Final = {
+    0x00080070: ("LO", b"unknown"),  # Manufacturer
+    0x00081090: ("LO", b"unknown"),  # ManufacturerModelName
     0x00181000: ("LO", b"0"),  # DeviceSerialNumber
+    0x00181020: ("LO", b"unknown"),  # SoftwareVersions
     0x00400512: ("LO", b"0"),  # ContainerIdentifier
     0x00700080: ("CS", b"CONTENT"),  # ContentLabel
 }

@@ -143,8 +143,11 @@ def test_a_side_car_of_a_table_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_tables_of_dosing_and_labels(tmp_path: Path) -> None:
     image = write_nifti(tmp_path / "sub-1" / "anat" / "sub-1_dseg.nii")
-    image.with_suffix(".tsv").write_text("index\tname\tcolor\n3\tWhite-Matter\t#ff00aa\n")
-    assert read(image).twins == {"image.tsv": b"index\tname\tcolor\n3\tword-12\t#ff00aa\n"}
+    image.with_suffix(".tsv").write_text(
+        "index\tname\tcolor\n3\tWhite-Matter\t#ff00aa\n4\tHarmonix\t1\n"
+    )
+    table = b"index\tname\tcolor\n3\tWhite-Matter\t#ff00aa\n4\tword-8\t1\n"
+    assert read(image).twins == {"image.tsv": table}
     pet = write_nifti(tmp_path / "sub-1" / "pet" / "sub-1_pet.nii")
     pet.with_name("sub-1_blood.tsv").write_text("time\tplasma_radioactivity\n1e2\tNaN\n")
     write_json(pet.with_name("sub-1_blood.json"), {"time": {"Units": "s"}})

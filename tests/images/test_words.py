@@ -147,6 +147,8 @@ def test_a_device_may_name_itself_and_no_patient_changes_that() -> None:
         ("PatientPosition", "HFS", True),
         ("PatientPosition", "HEAD", False),
         ("Laterality", "L", True),
+        ("ContourGeometricType", "CLOSED_PLANAR", True),
+        ("RTROIInterpretedType", "PTV", True),
         ("BurnedInAnnotation", "MEIER", False),
         ("SomethingElse", "YES", True),
         ("SomethingElse", "MEIER", False),

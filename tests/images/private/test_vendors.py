@@ -14,7 +14,7 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from medgrid.images.private import values
 from tests.lab.dicoms import MOSAIC_TAGS, csa_header, encoded, instance
-from tests.lab.twins import assert_same, names_found, twin_of, written
+from tests.lab.twins import KEYS, assert_same, names_found, twin_of, written
 
 NAMES = ["Meier", "Anna", "19620304", "47110815"]
 
@@ -102,7 +102,7 @@ def test_a_sequence_of_unknown_representation_is_read(tmp_path: Path) -> None:
     found = pydicom.dcmread(io.BytesIO(twin))
     (item,) = found[0x0065, 0x1051].value
     assert list(item.ImagePositionPatient) == [1, 2, 3]
-    assert item.AcquisitionTime == "101112.5"
+    assert item.AcquisitionTime == KEYS.time("101112.5")
     assert found[0x0065, 0x100D].value == "F:2"
 
 
