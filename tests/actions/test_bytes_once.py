@@ -15,6 +15,7 @@ from pydicom.encaps import encapsulate
 
 from medgrid.actions.fetch import Fetched, fetch
 from medgrid.actions.transfer import ignore_bad
+from medgrid.images.codes import meaning_of
 from tests.lab.counting import Counted, counted
 from tests.lab.dicoms import encoded, instance, pydicom_file
 from tests.lab.importer import Importer
@@ -69,6 +70,7 @@ def warm(bring: Importer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Im
     series(tmp_path / "warm" / "series", 1, 1, uid="2")
     bring(tmp_path / "warm", to="/warm")
     fetched(bring, bring.lfns, tmp_path / "out")
+    meaning_of("SCT", "12738006")  # pydicom's tables of concepts are read when the first is met
     monkeypatch.setattr("medgrid.images.pack._HELD_BYTES", 2 * MIB)
     return bring
 
