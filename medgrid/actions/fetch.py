@@ -43,7 +43,7 @@ from medgrid.model import (
     is_tar,
 )
 
-__all__ = ["Fetched", "fetch"]
+__all__ = ["Fetched", "Layout", "fetch", "write_text"]
 
 _AT_ONCE = 4
 
@@ -65,6 +65,17 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
+class Layout:
+    """Other paths than LFNs below the folder, and what is done to files before they come there.
+
+    `amend` is given an LFN and each file of it that was unpacked, under its neutral name.
+    """
+
+    paths: Mapping[LFN, str]
+    amend: Callable[[LFN, Path], None]
+
+
+@dataclass(frozen=True, slots=True)
 class _Wanted:
     """One object to bring, and where to."""
 
@@ -83,6 +94,7 @@ def fetch(
     force: bool = False,
     on_bad: Callable[[BadReplica], None],
     progress: Progress = SILENT,
+    layout: Layout | None = None,
 ) -> Generator[Fetched | Failure, None, None]:
     """Bring what `words` name (LFNs, jobs) below `folder`.
 
@@ -100,14 +112,14 @@ def fetch(
         In the order named, as they are ready.
     """
     make_folder(folder)
-    plan = _Plan(grid, folder, packed, force)
+    plan = _Plan(grid, folder, packed, force, layout)
     for is_lfn, many in groupby(dict.fromkeys(words), lambda word: word.startswith("/")):
         (plan.add_lfns if is_lfn else plan.add_jobs)(list(many))
     wanted, told = plan.wanted, plan.told
     grid.keys([one.item for one in wanted], "fetch")
     replicas = grid.catalog.objects.replicas({one.item.id for one in wanted})
     progress.total(sum(one.item.size_bytes for one in wanted), "B")
-    with _Crew(grid, replicas, packed, force, on_bad, progress) as crew:
+    with _Crew(grid, replicas, packed, force, on_bad, progress, layout) as crew:
         results = [crew.start(one) for one in wanted]
         position = 0
         for before, result in told:
@@ -122,8 +134,11 @@ def fetch(
 class _Plan:
     """What is to be brought, and what is to be said before which of it."""
 
-    def __init__(self, grid: Grid, folder: Path, packed: bool, force: bool) -> None:
+    def __init__(
+        self, grid: Grid, folder: Path, packed: bool, force: bool, layout: Layout | None
+    ) -> None:
         self._grid = grid
+        self._layout = layout
         self._catalog = grid.catalog
         self._folder = folder
         self._packed = packed
@@ -148,7 +163,8 @@ class _Plan:
             except MedgridError as error:
                 self._tell(Failure(word, error))
             else:
-                path = self._folder / _path_of(lfn, item, self._packed)
+                own = self._layout.paths.get(lfn) if self._layout else None
+                path = self._folder / (own or _path_of(lfn, item, self._packed))
                 self.wanted.append(_Wanted(word, None, item, path))
 
     def add_jobs(self, words: Sequence[str]) -> None:
@@ -183,7 +199,7 @@ class _Plan:
             content = text.encode(errors="replace")
             try:
                 make_folder(path.parent)
-                _write_text(path, content, self._force)
+                write_text(path, content, self._force)
             except MedgridError as error:
                 self._tell(Failure(str(job.id), error))
             else:
@@ -236,7 +252,9 @@ class _Crew:
         force: bool,
         on_bad: Callable[[BadReplica], None],
         progress: Progress,
+        layout: Layout | None,
     ) -> None:
+        self._layout = layout
         self._grid = grid
         self._replicas = replicas
         self._packed = packed
@@ -317,6 +335,9 @@ class _Crew:
     def _with_companions(self, wanted: _Wanted) -> list[Path]:
         """Bring an image and its companions, which get their names before it has its own."""
         with self._unpacking(wanted) as parts:
+            if self._layout is not None:
+                for part in parts:
+                    self._layout.amend(LFN(wanted.source), part)
             names = [_name_beside(wanted, one.name) for one in parts[1:]]
             targets = [wanted.path, *(wanted.path.with_name(name) for name in names)]
             new = [
@@ -371,7 +392,14 @@ def _is_same(part: Path, target: Path) -> bool:
     return target.is_file() and not target.is_symlink() and filecmp.cmp(part, target, shallow=False)
 
 
-def _write_text(path: Path, content: bytes, force: bool) -> None:
+def write_text(path: Path, content: bytes, force: bool) -> None:
+    """Write a small file, which may be there with this content already.
+
+    Raises
+    ------
+    AlreadyExists
+        It is there with other content, and `force` is not given.
+    """
     try:
         with atomic_file(path, force=force) as stream:
             stream.write(content)

@@ -22,8 +22,17 @@ __all__ = ["fetch"]
     "--dir",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
-    required=True,
     help="Folder to write to; made when it is missing.",
+)
+@click.option(
+    "--bids",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to make a BIDS dataset of images in, in place of --dir.",
+)
+@click.option(
+    "--attributes",
+    metavar="NAME,...",
+    help="Columns of its tables: attributes of patients and visits. [all]",
 )
 @click.option(
     "--packed",
@@ -36,7 +45,9 @@ def fetch(
     session: Session,
     words: tuple[str, ...],
     input_file: str | None,
-    folder: Path,
+    folder: Path | None,
+    bids: Path | None,
+    attributes: str | None,
     packed: bool,
     force: bool,
 ) -> None:
@@ -47,29 +58,53 @@ def fetch(
     events) lie beside it. Every file is verified before it appears; one that is there already with
     the same content is left as it is, another is not written over without --force.
 
+    --bids makes a BIDS dataset: subjects are pseudonyms, tables have the attributes of patients and
+    visits. Images whose suffix and entities BIDS does not know are named and left out (exit status
+    3). The grid that gave a dataset out does not import it.
+
     Jobs that are not done are listed, and the exit code is 3. A warning names de-identified series
     that lack private numbers (GeometryComplete=no).
 
     \b
     medgrid fetch -i ids --dir out
     medgrid fetch 42.7 /trial/P-7F3KQ2M9XA/2021-03-04/T1w --dir .
+    medgrid query 'arm=treated' | medgrid fetch - --bids trial --attributes arm,edss
     """
     from medgrid.actions.fetch import fetch as fetch_all
+    from medgrid.actions.fetch_bids import fetch_bids
     from medgrid.actions.outcome import Failure
 
+    if (folder is None) == (bids is None):
+        raise click.UsageError("say --dir DIR or --bids DIR")
+    if folder is not None and attributes is not None:
+        raise click.UsageError("--attributes goes with --bids")
+    if bids is not None and packed:
+        raise click.UsageError("--packed goes with --dir")
     names = read_words(words, input_file, "job id or LFN")
     bar = progress(session, "fetching")
     failures: list[Failure] = []
     lacking: list[str] = []
     done = 0
-    results = fetch_all(
-        session.open_grid(),
-        names,
-        folder,
-        packed=packed,
-        force=force,
-        on_bad=lambda bad: bar.warn(str(bad)),
-        progress=bar,
+    results = (
+        fetch_all(
+            session.open_grid(),
+            names,
+            folder,
+            packed=packed,
+            force=force,
+            on_bad=lambda bad: bar.warn(str(bad)),
+            progress=bar,
+        )
+        if folder is not None
+        else fetch_bids(
+            session.open_grid(),
+            names,
+            bids or Path(),
+            attributes=attributes.split(",") if attributes is not None else None,
+            force=force,
+            on_bad=lambda bad: bar.warn(str(bad)),
+            progress=bar,
+        )
     )
     for one in results:
         if isinstance(one, Failure):

@@ -28,6 +28,7 @@ __all__ = [
     "companions_above",
     "dataset_name",
     "dataset_root",
+    "dataset_sources",
     "may_be_companion",
     "participant",
     "side_car",
@@ -77,6 +78,9 @@ _LONG = {
     "nuc": "nucleus",
     "voi": "voi",
 }
+SHORT_NAMES = {name: key for key, name in _LONG.items()}
+"""What names of files call these attributes."""
+
 ENTITIES = frozenset(_LONG.values())
 """Attributes that come of a file's name."""
 
@@ -388,6 +392,15 @@ def _read(path: str) -> bytes | str:
             return stream.read(MAX_BYTES + 1)
     except OSError as exc:
         return f"cannot be read: {(exc.strerror or type(exc).__name__).lower()}"
+
+
+def dataset_sources(root: str) -> list[str]:
+    """Addresses of what a dataset was made from, as its description gives them."""
+    path = os.path.join(root, "dataset_description.json")
+    fields, _ = _read_json(path, _stamp(path))
+    many = fields.get("SourceDatasets")
+    known = many if isinstance(many, list) else []
+    return [str(one.get("URL")) for one in known if isinstance(one, dict)]
 
 
 def dataset_name(root: str) -> str:

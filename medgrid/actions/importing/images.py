@@ -39,6 +39,7 @@ from medgrid.catalog.removed import Mark
 from medgrid.catalog.scanned import ScannedFile
 from medgrid.crypto.pseudonym import load_key
 from medgrid.errors import Denied, NotFound, UsageError
+from medgrid.images.bids import dataset_root, dataset_sources
 from medgrid.images.convert import converter
 from medgrid.images.deidentify import clean_text, id_words, person_words, segment
 from medgrid.images.derive import NOT_AN_IMAGE
@@ -55,6 +56,7 @@ __all__ = ["ImportRequest", "import_images"]
 
 _LOOK_FILES = 2000
 _MAX_PARTS = 12  # of a file's own path that go into its LFN
+_GIVEN_OUT = "this grid gave it out ('medgrid register' brings what was made of it)"
 _OF_OTHERS = "only the care team of its patient, or a registrar, can add to what the grid has"
 
 
@@ -131,7 +133,7 @@ def import_images(
         work.convert(progress)
     summary = work.telling.summary
     found = summary.imported or summary.unchanged or summary.known
-    found = found or summary.removed or summary.tables
+    found = found or summary.removed or summary.tables or summary.left_out[_GIVEN_OUT]
     if not (found or summary.failed or summary.failed_before):
         where = ", ".join(map(repr, request.paths))
         what = f"{summary.files} files, none DICOM or NIfTI" if summary.files else "no files"
@@ -170,6 +172,7 @@ class _Import:
         self._lacking: set[ObjectId] = set()  # those of them that should have a twin
         self._marks: dict[str | None, Mapping[Content, Mark]] = {}  # of patients' volumes
         self._files: dict[ObjectId, list[str]] = {}  # of originals that may be converted
+        self._given_out: dict[str, bool] = {}  # folders -> whether this grid gave them out
         self._names = Names(grid)
         self._doubts = Doubts(grid, namer, self.telling.doubted)
         self._patients = Patients(grid, request.team, self._doubts.contradict)
@@ -243,7 +246,10 @@ class _Import:
         while batch := list(islice(entries, _LOOK_FILES)):
             stamps: dict[str, tuple[Entry, FileStamp]] = {}
             for entry in batch:
-                if entry.stamp is not None and is_table(entry.path):
+                if entry.stamp is not None and self._was_given_out(entry.path):
+                    self.telling.summary.files += 1
+                    self.telling.left_out(entry.path, _GIVEN_OUT)
+                elif entry.stamp is not None and is_table(entry.path):
                     self._tables.add(entry.path)
                 elif entry.stamp is not None:
                     key = self.namer.file_key(entry.path)
@@ -261,6 +267,18 @@ class _Import:
             for key, (entry, stamp) in stamps.items():
                 if not self._is_unchanged(entry, stamp, known.get(key)):
                     yield entry.path, entry.root
+
+    def _was_given_out(self, path: str) -> bool:
+        """Whether a file is of a dataset that this grid gave out."""
+        folder = path.rpartition("/")[0]
+        known = self._given_out.get(folder)
+        if known is None:
+            root = dataset_root(path)
+            known = root is not None and f"medgrid:{self.grid.catalog.grid_id}" in dataset_sources(
+                root
+            )
+            self._given_out[folder] = known
+        return known
 
     def _is_unchanged(self, entry: Entry, stamp: FileStamp, before: ScannedFile | None) -> bool:
         path = entry.path

@@ -1,0 +1,197 @@
+"""Bring images to a folder of this host as a BIDS dataset."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+from medgrid.actions.fetch import Fetched, Layout, fetch, write_text
+from medgrid.actions.files import make_folder
+from medgrid.actions.grid import Grid
+from medgrid.actions.outcome import Failure
+from medgrid.actions.progress import SILENT, Progress
+from medgrid.actions.transfer import BadReplica
+from medgrid.errors import MedgridError, UsageError
+from medgrid.exchange.bids import (
+    DERIVATIVES,
+    Misfit,
+    Place,
+    columns,
+    description,
+    numbered,
+    place_of,
+    references,
+    subject_of,
+    table,
+    visit_of,
+)
+from medgrid.model import LFN, PACKED_SUFFIX, GridObject, ObjectKind
+
+__all__ = ["fetch_bids"]
+
+_README = """Images that medgrid gave out, under pseudonyms; dates were moved.
+
+Import of this folder into the same grid adds nothing to it.
+"""
+
+
+def fetch_bids(
+    grid: Grid,
+    words: Sequence[str],
+    folder: Path,
+    *,
+    attributes: Sequence[str] | None = None,
+    force: bool = False,
+    on_bad: Callable[[BadReplica], None],
+    progress: Progress = SILENT,
+) -> Generator[Fetched | Failure, None, None]:
+    """Bring images by LFN to `folder`, which becomes a BIDS dataset.
+
+    Parameters
+    ----------
+    words : sequence of str
+        LFNs.
+    attributes : sequence of str, optional
+        Those of patients and visits that tables have; all by default.
+
+    Yields
+    ------
+    Fetched or Failure
+        Each image, and each table and description at the end; what has no place in a dataset.
+    """
+    places: dict[LFN, Place] = {}
+    items: dict[LFN, GridObject] = {}
+    known = grid.catalog.objects.get_many(LFN(word) for word in words if word.startswith("/"))
+    for word in dict.fromkeys(words):
+        try:
+            if not word.startswith("/"):
+                raise UsageError(f"{word} is no LFN", hint="a BIDS dataset is made of LFNs")
+            item = known.get(LFN(word)) or grid.catalog.objects.get(LFN(word))
+            places[LFN(word)] = _place(item)
+            items[LFN(word)] = item
+        except MedgridError as error:
+            yield Failure(word, error)
+    given = dict(zip(places, numbered(list(places.values())), strict=True))
+    for lfn, place in given.items():
+        if isinstance(place, Misfit):
+            yield Failure(lfn, _misfit(lfn, place))
+            del places[lfn], items[lfn]
+        else:
+            places[lfn] = place
+
+    def amend(lfn: LFN, file: Path) -> None:
+        if file.name == "image.json":
+            _refer(file, places[lfn], places)
+
+    layout = Layout({lfn: place.path for lfn, place in places.items()}, amend)
+    yield from fetch(
+        grid, list(places), folder, force=force, on_bad=on_bad, progress=progress, layout=layout
+    )
+    if places:
+        yield from _describe(grid, folder, places, items, attributes, force=force)
+
+
+def _place(item: GridObject) -> Place:
+    if item.kind is ObjectKind.SERIES:
+        raise _misfit(item.lfn, Misfit("it is a DICOM series"))
+    try:
+        filename = item.filename.removesuffix(PACKED_SUFFIX)
+        return place_of(item.attributes, item.patient, filename)
+    except Misfit as exc:
+        raise _misfit(item.lfn, exc) from None
+
+
+def _misfit(lfn: LFN | None, reason: Misfit) -> UsageError:
+    return UsageError(
+        f"{lfn} has no place in a BIDS dataset: {reason}",
+        hint="'medgrid fetch --dir' brings it as it is"
+        if "DICOM" not in str(reason)
+        else "'medgrid import --nifti' makes volumes of series",
+    )
+
+
+def _refer(file: Path, own: Place, places: dict[LFN, Place]) -> None:
+    """Let a side-car name images as the dataset does."""
+    fields: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    said = references(fields, own, places.values())
+    if said != fields:
+        file.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+
+
+def _describe(
+    grid: Grid,
+    folder: Path,
+    places: dict[LFN, Place],
+    items: dict[LFN, GridObject],
+    attributes: Sequence[str] | None,
+    *,
+    force: bool,
+) -> Generator[Fetched | Failure, None, None]:
+    """Write tables and descriptions."""
+    name = f"images of the grid {grid.catalog.grid_id[:8]}"
+    files = {
+        "README": _README,
+        "dataset_description.json": description(grid.catalog.grid_id, name, derived=False),
+        **_tables(grid, items, attributes),
+    }
+    if any(place.is_derived for place in places.values()):
+        files[f"{DERIVATIVES}/dataset_description.json"] = description(
+            grid.catalog.grid_id, name, derived=True
+        )
+    for relative, text in files.items():
+        path = folder / relative
+        try:
+            make_folder(path.parent)
+            write_text(path, text.encode(), force)
+        except MedgridError as error:
+            yield Failure(relative, error)
+        else:
+            yield Fetched(path, relative, size_bytes=len(text))
+
+
+def _tables(
+    grid: Grid, items: dict[LFN, GridObject], attributes: Sequence[str] | None
+) -> dict[str, str]:
+    """Tables of participants and sessions, by path."""
+    patients: dict[str, dict[str, str]] = {}
+    visits: dict[str, dict[str, dict[str, str]]] = {}
+    for item in items.values():
+        assert item.patient is not None  # noqa: S101 - it has a place
+        row = patients.setdefault(
+            item.patient, {"participant_id": f"sub-{subject_of(item.patient)}"}
+        )
+        if "PatientSex" in item.attributes:
+            row["sex"] = str(item.attributes["PatientSex"])
+        if isinstance(years := item.attributes.get("PatientAge"), int | float):
+            row["age"] = f"{min(years, float(row.get('age', years))):g}"
+        if visit := visit_of(item.attributes):
+            visits.setdefault(item.patient, {})[visit] = {}
+    units = {name: one.unit for name, one in grid.catalog.patient_attributes.names().items()}
+    of_patients: set[str] = set()
+    of_visits: set[str] = set()
+    for said in grid.catalog.patient_attributes.of(patients):
+        given = said.given
+        if attributes is not None and given.name not in attributes:
+            continue
+        value = f"{given.value:g}" if isinstance(given.value, float) else str(given.value)
+        if not given.visit:
+            patients[given.patient][given.name] = value
+            of_patients.add(given.name)
+        elif given.visit in visits.get(given.patient, {}):
+            visits[given.patient][given.visit][given.name] = value
+            of_visits.add(given.name)
+    files = {"participants.tsv": table(patients.values(), "participant_id")}
+    for patient, known in visits.items():
+        subject = f"sub-{subject_of(patient)}"
+        rows = [
+            {"session_id": f"ses-{''.join(filter(str.isalnum, visit))}", **row}
+            for visit, row in known.items()
+        ]
+        if any(len(row) > 1 for row in rows):
+            files[f"{subject}/{subject}_sessions.tsv"] = table(rows, "session_id")
+    for path, names in (("participants.json", of_patients), ("sessions.json", of_visits)):
+        if names:
+            files[path] = columns({name: units.get(name) for name in names})
+    return files
