@@ -76,7 +76,7 @@ def test_tables_about_people(grid_prompt: Prompt, tmp_path: Path) -> None:
     assert ran.err.splitlines()[:3] == [
         "participants.tsv: column remarks left out: names, ids or remarks, by its name",
         "participants.tsv: nobody in the grid: row 3, row 4",
-        "new: 4 objects from 4 files; attributes of patients: 2 values",
+        "new: 4 objects from 9 files; attributes of patients: 2 values",
     ]
     assert len(grid_prompt.ok("query", "arm=treated and suffix=T1w").lines) == 2
     assert grid_prompt.ok("-q", "import", root, "--to", "/trial").err == ""
