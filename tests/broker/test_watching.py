@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 
 import pytest
@@ -152,11 +151,12 @@ def test_top_on_a_terminal_that_draws_nothing(ended: Field) -> None:
 
 
 def test_top_shows_what_changes(ended: Field) -> None:
-    shown = threading.Timer(3, lambda: ended.prompt.ok("cancel", "2.1"))
-    shown.start()
-    keys = [("Submitted", "x"), ("Cancelled", "q")]  # x is no key
+    def cancelled() -> str:
+        ended.prompt.ok("cancel", "2.1")
+        return "x"  # which is no key
+
+    keys = [("Submitted", cancelled), ("Cancelled", "q")]
     ran = ended.prompt.on_terminal("top", "--interval", "0.2", typed=keys)
-    shown.join()
     assert ran.code == 0
     assert ended.job("2.1").state is JobState.CANCELLED
 

@@ -9,7 +9,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,13 +111,13 @@ class Prompt:
     def on_terminal(
         self,
         *words: str | Path,
-        typed: Sequence[tuple[str, str]] = (),
+        typed: Sequence[tuple[str, str | Callable[[], str]]] = (),
         env: Mapping[str, str] | None = None,
         interrupt_at: str = "",
     ) -> Ran:
         """Run a command on a terminal of 100 columns; stdout and stderr come as one, in `out`.
 
-        `typed` are (text to wait for, text to type then); `interrupt_at` is a text after which
+        `typed` are (text to wait for, text to type then, or what gives it); `interrupt_at` is a text after which
         Ctrl-C is typed.
         """
         pid, terminal = pty.fork()
@@ -131,7 +131,8 @@ class Prompt:
                 seen += data.decode(errors="replace")
                 if answers and answers[0][0] in seen:
                     linger(0.2, "nobody types before the program reads")
-                    os.write(terminal, answers.pop(0)[1].encode())
+                    answer = answers.pop(0)[1]
+                    os.write(terminal, (answer if isinstance(answer, str) else answer()).encode())
             if data is None:
                 os.kill(pid, signal.SIGKILL)
             status = os.waitpid(pid, 0)[1]
