@@ -155,8 +155,8 @@ def test_top_shows_what_changes(ended: Field) -> None:
         ended.prompt.ok("cancel", "2.1")
         return "x"  # which is no key
 
-    keys = [("Submitted", cancelled), ("Cancelled", "q")]
-    ran = ended.prompt.on_terminal("top", "--interval", "0.2", typed=keys)
+    typed = (("Submitted", cancelled), ("Cancelled", "q"))
+    ran = ended.prompt.on_terminal("top", "--interval", "0.2", typed=typed)
     assert ran.code == 0
     assert ended.job("2.1").state is JobState.CANCELLED
 

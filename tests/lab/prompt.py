@@ -117,8 +117,8 @@ class Prompt:
     ) -> Ran:
         """Run a command on a terminal of 100 columns; stdout and stderr come as one, in `out`.
 
-        `typed` are (text to wait for, text to type then, or what gives it); `interrupt_at` is a text after which
-        Ctrl-C is typed.
+        `typed` are (text to wait for, text to type then, or what gives it); `interrupt_at` is a
+        text after which Ctrl-C is typed.
         """
         pid, terminal = pty.fork()
         if pid == 0:
