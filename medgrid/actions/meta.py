@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +15,7 @@ from medgrid.actions.grid import Grid
 from medgrid.actions.importing.drafts import Namer
 from medgrid.actions.importing.tables import Subjects, TableReport, given, read_rows, tell
 from medgrid.actions.permission import patients_allowed
+from medgrid.actions.vocabulary import vocabulary
 from medgrid.catalog.attributes import check_name
 from medgrid.catalog.names import KnownName
 from medgrid.catalog.patient_attributes import Given, Said
@@ -261,7 +262,7 @@ class _Called:
     @cached_property
     def _namer(self) -> Namer:
         key = load_key(self._grid.settings.keys_dir)
-        return Namer(key, LFN("/tables"), self._table.issuer)
+        return Namer(key, LFN("/tables"), self._table.issuer, vocabulary(self._grid))
 
     @cached_property
     def _subjects(self) -> Subjects:
@@ -278,10 +279,10 @@ class _Called:
     def patient(self, subject: str) -> str:
         return subject if _PSEUDONYM.fullmatch(subject) else self._subjects.patient(subject)
 
-    def visit(self, subject: str, session: str) -> str:
+    def visit(self, subject: str, session: str, there: Collection[str]) -> str:
         if _PSEUDONYM.fullmatch(subject):
             return "" if session.lower() in MISSING else session.removeprefix("ses-")
-        return self._subjects.visit(subject, session)
+        return self._subjects.visit(subject, session, there)
 
     def shown(self, subject: str, place: str) -> str:
         return subject if _PSEUDONYM.fullmatch(subject) else place

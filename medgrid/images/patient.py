@@ -89,6 +89,11 @@ class PatientKeys:
             return None
         return moved.date().isoformat(), f"{moved:%H%M%S}{fraction}"
 
+    def days(self, day: str) -> set[str]:
+        """The days, two at most, that moments of a day ``YYYY-MM-DD`` move to."""
+        ends = (self.moment(day, time) for time in ("000000", "235959"))
+        return {one[0] for one in ends if one is not None}
+
     def time(self, time: str) -> str | None:
         """A time whose day is not known, turned within the day; None when it is none."""
         found = _seconds(time)

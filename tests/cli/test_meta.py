@@ -169,7 +169,7 @@ def test_a_day_that_no_image_has_is_not_kept(hospital: Hospital, tmp_path: Path)
         f"{JANE} Jane's 4",
     )
     ran = hospital.alice.ok("meta", "import", table)
-    reason = "session: no visit of this day, or no session"
+    reason = "session: no one visit is of this day, or no session"
     assert ran.err.splitlines() == [
         f"scores.tsv: left out: {'; '.join(f'row {row}, {reason}' for row in (2, 3, 4))}",
         "scores.tsv: 1 new, 0 changed",

@@ -7,7 +7,7 @@ in ``phenotype``. They are small, and read at each import.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, Protocol
@@ -242,8 +242,8 @@ class Called(Protocol):
     def patient(self, subject: str) -> str:
         """Pseudonym of whom it calls so."""
 
-    def visit(self, subject: str, session: str) -> str:
-        """Session of theirs; empty for none."""
+    def visit(self, subject: str, session: str, there: Collection[str]) -> str:
+        """Session of theirs, or a day, of those that are `there`; empty for none."""
 
     def shown(self, subject: str, place: str) -> str:
         """What may be printed of whom a row, at a place, is of."""
@@ -260,14 +260,19 @@ class Subjects:
         """Pseudonym of a subject."""
         return self._namer.of_subject(subject.removeprefix("sub-"), self._dataset)
 
-    def visit(self, subject: str, session: str) -> str:
-        """Session of a subject; empty for none."""
+    def visit(self, subject: str, session: str, there: Collection[str]) -> str:
+        """Session of a subject, or a day, of those that are `there`; empty for none.
+
+        A day of a table has no time to move with: it is the one visit that may be of that day.
+        """
         label = segment(session.removeprefix("ses-"))
         if not label or session.lower() in MISSING:
             return ""
         keys = self._namer.keys(self.patient(subject))
         if found := (_DAY if self._dataset else _ANY_DAY).fullmatch(label):
-            return keys.day("-".join(found.groups())) or ""
+            day = "-".join(found.groups())
+            may_be = keys.days(day).intersection(there)
+            return may_be.pop() if len(may_be) == 1 else f"?{keys.day(day)}"
         told = self._namer.session(subject.removeprefix("sub-"), f"ses-{label}", keys)
         return told.removeprefix("ses-")
 
@@ -298,9 +303,11 @@ def given(
         patient = patients.get(subject)
         if patient is None or patient in unknown or patient in others:
             continue
-        visit = called.visit(subject, session)
-        if visit not in {"", *visits.get(patient, ())} and not _is_session(visit):
-            table.wrong.append(Wrong(place, "session", "no visit of this day, or no session"))
+        there = visits.get(patient, set())
+        visit = called.visit(subject, session, there)
+        if visit not in {"", *there} and not _is_session(visit):
+            reason = "no one visit is of this day, or no session"
+            table.wrong.append(Wrong(place, "session", reason))
             continue
         for name, value in values.items():
             one = new.setdefault((patient, visit, name), Given(patient, visit, name, value))

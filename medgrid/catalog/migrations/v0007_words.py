@@ -8,7 +8,7 @@ down_revision = "0006"
 branch_labels = None
 depends_on = None
 
-_SEEN = "EXISTS (SELECT 1 FROM object o WHERE o.id = object_id)"
+_SEEN = "EXISTS (SELECT 1 FROM object o WHERE o.id = object_id AND true)"
 _WRITTEN = (
     "EXISTS (SELECT 1 FROM object o WHERE o.id = object_id AND (o.owner = session_user::text"
     " OR EXISTS (SELECT 1 FROM care c WHERE c.patient = o.patient"
