@@ -82,7 +82,7 @@ def test_tables_about_people(grid_prompt: Prompt, tmp_path: Path) -> None:
     assert grid_prompt.ok("-q", "import", root, "--to", "/trial").err == ""
     table.write_text("participant_id\tarm\nsub-01\tplacebo\nsub-02\tplacebo\n")
     ran = grid_prompt.ok("import", root, "--to", "/trial", "--json")
-    told, summary = (json.loads(line) for line in ran.err.splitlines())
+    _, told, summary = (json.loads(line) for line in ran.err.splitlines())  # first the README
     assert (told["schema"], told["table"]) == ("medgrid.table/1", "participants.tsv")
     assert [one["name"] for one in told["changed"]] == ["arm", "arm"]
     assert (summary["tables"], summary["attributes"]) == (1, 2)
