@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NO_CALLS", "ON_POSTGRES", "ON_SQLITE"]
+__all__ = ["AT_TIMES", "NO_CALLS", "ON_POSTGRES", "ON_SQLITE"]
 
 _JOINED = "at this size PostgreSQL joins all of a table rather than look few rows up"
 _ENDS = "a broker that is to end asks it when nothing else is to be done"
@@ -28,6 +28,11 @@ ON_POSTGRES: dict[str, str] = {
     "desk.next_time": _ENDS,
     "keys.delegation": "the server reads all boxes of a submission to give some",
 }
+
+AT_TIMES: dict[str, str] = {
+    "desk.ended": "two plans cost the same to PostgreSQL: by a submission's jobs, or their states",
+}
+"""On a server, after some of the other calls."""
 
 NO_CALLS: dict[str, str] = {
     "keys.create": "opens it",

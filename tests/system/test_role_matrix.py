@@ -144,6 +144,8 @@ def successes(word: str, command: str) -> tuple[int, ...]:
         return (0, 3, 4)  # the job waits, and has no outputs yet
     if command.startswith("review release") and word != "/m/gated":
         return (2,)  # it needs no review
+    if command == _TELLING:
+        return (0, 3)  # it is told who does not see what is somebody else's now
     return (0,)
 
 
