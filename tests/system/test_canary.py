@@ -173,7 +173,7 @@ def _grid(hosts: Lab, tmp_path: Path) -> Scene:
     run("worker", "rm", "local")
     run("site", "add", "hospital", "--class", "compute")
     run("site", "add", "cloud", "--class", "store")
-    run("worker", "add", "w1", compute.url, "--slots", "4", "--site", "hospital")
+    run("worker", "add", "w1", compute.url, "--slots", "6", "--site", "hospital")
     for name, machine, site in (("scratch", compute, "hospital"), ("archive", store, "cloud")):
         url = f"{machine.url.replace('ssh:', 'sftp:')}/home/grid/se"
         run("se", "add", name, url, "--site", site)
