@@ -139,7 +139,7 @@ def test_two_at_once_lose_nothing(world: Catalog, catalog_url: str) -> None:
     def say(who: str) -> None:
         mine = Catalog.open(catalog_url)
         for number in range(5):
-            mine.patient_attributes.give([Given("P-1", "", "edss", number + ord(who[0]))], who)
+            mine.patient_attributes.give([Given("P-1", "", "edss", number + 100 * len(who))], who)
         mine.close()
 
     people = [threading.Thread(target=say, args=(who,)) for who in ("ada", "dave")]
@@ -153,7 +153,7 @@ def test_two_at_once_lose_nothing(world: Catalog, catalog_url: str) -> None:
     assert [one.is_current for one in scores] == [False] * 10 + [True]
     for who in ("ada", "dave"):
         theirs = [one.given.value for one in scores[1:] if one.given_by == who]
-        assert theirs == [number + ord(who[0]) for number in range(5)]
+        assert theirs == [number + 100 * len(who) for number in range(5)]
 
 
 # -- who sees it -----------------------------------------------------------------------------------
