@@ -43,7 +43,7 @@ from medgrid.model import (
     is_tar,
 )
 
-__all__ = ["Fetched", "Layout", "fetch", "write_text"]
+__all__ = ["Fetched", "Layout", "fetch", "find", "write_text"]
 
 _AT_ONCE = 4
 
@@ -151,21 +151,14 @@ class _Plan:
 
     def add_lfns(self, words: Sequence[str]) -> None:
         """Want objects by LFN."""
-        lfns: dict[str, LFN] = {}
-        for word in words:
-            with contextlib.suppress(MedgridError):  # told below
-                lfns[word] = LFN(word)
-        items = self._catalog.objects.get_many(lfns.values())
-        for word in words:
-            try:
-                lfn = LFN(word)
-                item = items.get(lfn) or self._catalog.objects.get(lfn)
-            except MedgridError as error:
-                self._tell(Failure(word, error))
-            else:
-                own = self._layout.paths.get(lfn) if self._layout else None
-                path = self._folder / (own or _path_of(lfn, item, self._packed))
-                self.wanted.append(_Wanted(word, None, item, path))
+        for word, item in find(self._grid, words):
+            if isinstance(item, MedgridError):
+                self._tell(Failure(word, item))
+                continue
+            lfn = LFN(word)
+            own = self._layout.paths.get(lfn) if self._layout else None
+            path = self._folder / (own or _path_of(lfn, item, self._packed))
+            self.wanted.append(_Wanted(word, None, item, path))
 
     def add_jobs(self, words: Sequence[str]) -> None:
         """Want the outputs of jobs."""
@@ -221,6 +214,21 @@ class _Plan:
             if output.object_id in items:
                 item = items[output.object_id]
                 self.wanted.append(_Wanted(str(job.id), output.role, item, path))
+
+
+def find(grid: Grid, words: Sequence[str]) -> Iterator[tuple[str, GridObject | MedgridError]]:
+    """Objects by LFN, each with its word, or why there is none."""
+    lfns: dict[str, LFN] = {}
+    for word in words:
+        with contextlib.suppress(MedgridError):  # told below
+            lfns[word] = LFN(word)
+    items = grid.catalog.objects.get_many(lfns.values())
+    for word in words:
+        try:
+            lfn = LFN(word)
+            yield word, items.get(lfn) or grid.catalog.objects.get(lfn)
+        except MedgridError as error:
+            yield word, error
 
 
 def _path_of(lfn: LFN, item: GridObject, packed: bool) -> PurePosixPath:

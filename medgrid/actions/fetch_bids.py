@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from medgrid.actions.fetch import Fetched, Layout, fetch, write_text
+from medgrid.actions.fetch import Fetched, Layout, fetch, find, write_text
 from medgrid.actions.files import make_folder
 from medgrid.actions.grid import Grid
 from medgrid.actions.outcome import Failure
@@ -20,6 +20,8 @@ from medgrid.exchange.bids import (
     Place,
     columns,
     description,
+    label_of,
+    named,
     numbered,
     place_of,
     references,
@@ -27,6 +29,7 @@ from medgrid.exchange.bids import (
     table,
     visit_of,
 )
+from medgrid.images.bids import SIDE_CAR
 from medgrid.model import LFN, PACKED_SUFFIX, GridObject, ObjectKind
 
 __all__ = ["fetch_bids"]
@@ -63,13 +66,11 @@ def fetch_bids(
     """
     places: dict[LFN, Place] = {}
     items: dict[LFN, GridObject] = {}
-    known = grid.catalog.objects.get_many(LFN(word) for word in words if word.startswith("/"))
-    for word in dict.fromkeys(words):
+    for word, item in find(grid, list(dict.fromkeys(words))):
         try:
-            if not word.startswith("/"):
-                raise UsageError(f"{word} is no LFN", hint="a BIDS dataset is made of LFNs")
-            item = known.get(LFN(word)) or grid.catalog.objects.get(LFN(word))
-            places[LFN(word)] = _place(item)
+            if isinstance(item, MedgridError):
+                raise item
+            places[LFN(word)] = _place(LFN(word), item)
             items[LFN(word)] = item
         except MedgridError as error:
             yield Failure(word, error)
@@ -81,9 +82,11 @@ def fetch_bids(
         else:
             places[lfn] = place
 
+    known = named(places.values())
+
     def amend(lfn: LFN, file: Path) -> None:
-        if file.name == "image.json":
-            _refer(file, places[lfn], places)
+        if file.name == SIDE_CAR:
+            _refer(file, places[lfn].subject, known)
 
     layout = Layout({lfn: place.path for lfn, place in places.items()}, amend)
     yield from fetch(
@@ -93,29 +96,27 @@ def fetch_bids(
         yield from _describe(grid, folder, places, items, attributes, force=force)
 
 
-def _place(item: GridObject) -> Place:
+def _place(lfn: LFN, item: GridObject) -> Place:
     if item.kind is ObjectKind.SERIES:
-        raise _misfit(item.lfn, Misfit("it is a DICOM series"))
+        hint = "'medgrid import --nifti' makes volumes of series"
+        raise _misfit(lfn, Misfit("it is a DICOM series"), hint)
     try:
         filename = item.filename.removesuffix(PACKED_SUFFIX)
         return place_of(item.attributes, item.patient, filename)
     except Misfit as exc:
-        raise _misfit(item.lfn, exc) from None
+        raise _misfit(lfn, exc) from None
 
 
-def _misfit(lfn: LFN | None, reason: Misfit) -> UsageError:
-    return UsageError(
-        f"{lfn} has no place in a BIDS dataset: {reason}",
-        hint="'medgrid fetch --dir' brings it as it is"
-        if "DICOM" not in str(reason)
-        else "'medgrid import --nifti' makes volumes of series",
-    )
+def _misfit(
+    lfn: LFN, reason: Misfit, hint: str = "'medgrid fetch --dir' brings it as it is"
+) -> UsageError:
+    return UsageError(f"{lfn} has no place in a BIDS dataset: {reason}", hint=hint)
 
 
-def _refer(file: Path, own: Place, places: dict[LFN, Place]) -> None:
+def _refer(file: Path, subject: str, known: Mapping[tuple[str, str], str]) -> None:
     """Let a side-car name images as the dataset does."""
     fields: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    said = references(fields, own, places.values())
+    said = references(fields, subject, known)
     if said != fields:
         file.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 
@@ -185,10 +186,7 @@ def _tables(
     files = {"participants.tsv": table(patients.values(), "participant_id")}
     for patient, known in visits.items():
         subject = f"sub-{subject_of(patient)}"
-        rows = [
-            {"session_id": f"ses-{''.join(filter(str.isalnum, visit))}", **row}
-            for visit, row in known.items()
-        ]
+        rows = [{"session_id": f"ses-{label_of(visit)}", **row} for visit, row in known.items()]
         if any(len(row) > 1 for row in rows):
             files[f"{subject}/{subject}_sessions.tsv"] = table(rows, "session_id")
     for path, names in (("participants.json", of_patients), ("sessions.json", of_visits)):

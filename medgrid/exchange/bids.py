@@ -19,9 +19,11 @@ __all__ = [
     "Misfit",
     "Place",
     "description",
+    "named",
     "numbered",
     "place_of",
     "columns",
+    "label_of",
     "references",
     "subject_of",
     "table",
@@ -112,7 +114,7 @@ def _rule(one: Any, schema: Any) -> _Rule:
 
 def subject_of(pseudonym: str) -> str:
     """Label of a patient."""
-    return _plain(pseudonym.removeprefix("P-"))
+    return label_of(pseudonym.removeprefix("P-"))
 
 
 def visit_of(attributes: Mapping[str, Any]) -> str:
@@ -120,7 +122,8 @@ def visit_of(attributes: Mapping[str, Any]) -> str:
     return str(attributes.get("session") or attributes.get("StudyDate") or "")
 
 
-def _plain(text: str) -> str:
+def label_of(text: str) -> str:
+    """Text as a label: letters and digits alone."""
     return re.sub(r"[^A-Za-z0-9]", "", text)
 
 
@@ -148,7 +151,7 @@ def place_of(attributes: Mapping[str, Any], pseudonym: str | None, filename: str
         raise Misfit("nothing says what it shows, such as T1w: it has no suffix")
     ending = ".nii.gz" if filename.endswith(".gz") else ".nii"
     entities = {
-        key: _plain(str(attributes[name]))
+        key: label_of(str(attributes[name]))
         for name, key in SHORT_NAMES.items()
         if name != "session" and attributes.get(name) not in (None, "")
     }
@@ -166,7 +169,7 @@ def place_of(attributes: Mapping[str, Any], pseudonym: str | None, filename: str
             elif entities.keys() <= rule.entities:
                 return Place(
                     subject_of(pseudonym),
-                    _plain(visit_of(attributes)),
+                    label_of(visit_of(attributes)),
                     datatype or rule.datatypes[0],
                     tuple((key, entities[key]) for key in _order() if key in entities),
                     suffix,
@@ -200,22 +203,31 @@ def numbered(places: Sequence[Place]) -> list[Place | Misfit]:
     return found
 
 
-def references(fields: Mapping[str, Any], own: Place, places: Iterable[Place]) -> dict[str, Any]:
-    """Fields of a side-car whose references to images are those of the dataset.
-
-    The grid calls an image ``ses-pre/task-rest_bold``. What is not in the dataset is left out.
-    """
-    known = {
-        "/".join([*([f"ses-{one.session}"] if one.session else []), one.label]): one.path
+def named(places: Iterable[Place]) -> dict[tuple[str, str], str]:
+    """Paths by subject and by what the grid calls an image: ``ses-pre/task-rest_bold``."""
+    return {
+        (
+            one.subject,
+            "/".join([*([f"ses-{one.session}"] if one.session else []), one.label]),
+        ): one.path
         for one in places
-        if one.subject == own.subject
     }
+
+
+def references(
+    fields: Mapping[str, Any], subject: str, known: Mapping[tuple[str, str], str]
+) -> dict[str, Any]:
+    """Fields of a side-car whose references to images are those of the dataset (`named`).
+
+    What is not in the dataset is left out.
+    """
     found = dict(fields)
     for name in _REFERENCES:
         if name not in found:
             continue
         many = found.pop(name)
-        there = [known[one] for one in (many if isinstance(many, list) else [many]) if one in known]
+        wanted = [(subject, one) for one in (many if isinstance(many, list) else [many])]
+        there = [known[one] for one in wanted if one in known]
         if there:
             found[name] = [f"bids::{path}" for path in there]
     return found

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from medgrid.exchange.bids import Misfit, Place, numbered, place_of, references, table
+from medgrid.exchange.bids import Misfit, Place, named, numbered, place_of, references, table
 
 WHO = "P-7F3KQ2M9XA"
 
@@ -82,11 +82,11 @@ def test_references_are_those_of_the_dataset() -> None:
     bold = place(suffix="bold", task="rest", session="pre")
     own = place(suffix="phasediff", session="pre")
     fields = {"EchoTime1": 0.1, "IntendedFor": ["ses-pre/task-rest_bold", "ses-pre/T1w"]}
-    assert references(fields, own, [bold, own]) == {
+    assert references(fields, own.subject, named([bold, own])) == {
         "EchoTime1": 0.1,
         "IntendedFor": [f"bids::{bold.path}"],
     }
-    assert references(fields, own, [own]) == {"EchoTime1": 0.1}
+    assert references(fields, own.subject, named([own])) == {"EchoTime1": 0.1}
 
 
 def test_a_table_says_what_is_not_known() -> None:
