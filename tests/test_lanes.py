@@ -155,6 +155,7 @@ class Checks:
         return ", ".join([*told, *(["repeated"] if "once more" in ran.stdout else [])])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("--seed=7",), ("--nightly",)])
 def test_what_failed_is_repeated_with_the_same_words(tmp_path: Path, words: tuple[str]) -> None:
     drawn = Sample("0 test_it.py::test_it", everything=False)(range(10**4), 1)
@@ -179,6 +180,7 @@ def test_a_test_that_failed_once_is_told_and_believed(tmp_path: Path) -> None:
     assert Checks(tmp_path, FAILS_ONCE).run() == "ok, repeated"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["-x", "-vx", "--exitfirst", "--maxfail=1"])
 def test_nothing_is_repeated_where_not_all_ran(tmp_path: Path, words: str) -> None:
     checks = Checks(tmp_path, FAILS_ONCE + "\ndef test_never(): assert False\n")

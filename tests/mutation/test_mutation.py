@@ -100,6 +100,7 @@ def mutate(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_what_tests_see_is_killed_and_what_none_sees_survives(tmp_path: Path) -> None:
     sleeping = f"{10_000_000 + os.getpid()}"
     root = project(tmp_path / "project", SIZES, TESTS.replace("SLEEP_S", sleeping))
@@ -131,6 +132,7 @@ def test_what_tests_see_is_killed_and_what_none_sees_survives(tmp_path: Path) ->
     assert again.stdout.split()[-7:] == ["all", "2", "0", "1", "0", "0", "33.3"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("python", "why"),
     [
@@ -158,6 +160,7 @@ def test_an_environment_that_is_broken_lets_no_mutant_survive(
     assert not list(results.glob("results*"))
 
 
+@pytest.mark.slow
 def test_each_state_of_a_checkout_has_results_of_its_own(tmp_path: Path) -> None:
     root = project(tmp_path / "project", SIZES, "def test_one(): pass\n")
     words = ("--collect", "tests")
