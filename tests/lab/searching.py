@@ -25,6 +25,9 @@ _DEPTH = 3
 _PACKED = re.compile(
     rb"\x1f\x8b\x08|\x78[\x01\x5e\x9c\xda]|PK\x03\x04|BZh[1-9]1AY|\xfd7zXZ\x00|DICM\x02\x00\x00\x00UL"
 )
+_FEW = 12  # digits that stand in a digest, or a number as long, by chance
+_DIGEST = 20  # characters
+_HEX = b"0123456789abcdef"
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
@@ -76,10 +79,12 @@ class Search:
         """
         found = [Leak(where, *what) for code, what in self._exact.items() if code in data]
         folded = data.lower()
-        found += [Leak(where, *what) for code, what in self._folded.items() if code in folded]
+        found += [
+            Leak(where, *what) for code, what in self._folded.items() if _stands(code, folded)
+        ]
         digits = folded.replace(b"\0", b"")  # of UTF-16, its letters alone
         for day, forms in self._dates.items():
-            if day[:4].encode() in digits and any(form in digits for form in forms):
+            if day[:4].encode() in digits and any(_stands(form, digits) for form in forms):
                 found.append(Leak(where, day, "date"))
         if depth < _DEPTH:
             for at, unpacked in _unpacked(data):
@@ -94,6 +99,19 @@ class Search:
             self.searched_bytes += len(data)
             found += self(f"{path} ({what})", data)
         return found
+
+
+def _stands(code: bytes, data: bytes) -> bool:
+    """Whether `data` has it; eight digits within a digest or a UID are there by chance."""
+    if code not in data or len(code) > _FEW or not code.isdigit():
+        return code in data
+    for match in re.finditer(code, data):
+        before = data[max(match.start() - _DIGEST, 0) : match.start()]
+        after = data[match.end() : match.end() + _DIGEST]
+        others = len(before.rstrip(_HEX)) + len(after.lstrip(_HEX))
+        if len(code) + len(before) + len(after) - others < _DIGEST:
+            return True
+    return False
 
 
 def _unchanging_base64(secret: bytes, shift: int) -> bytes:

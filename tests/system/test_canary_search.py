@@ -121,6 +121,13 @@ def test_finds_dates_as_people_write_them(text: str, encoding: str) -> None:
     assert canaries_in(around(text.encode(encoding))) == {DAY}
 
 
+@pytest.mark.parametrize("digits", ["19310111", "11011931"])
+def test_takes_no_part_of_a_digest_or_a_uid_for_a_date(digits: str) -> None:
+    for text in (f"2.25.1234567{digits}4567890123456", f"1931 0123456789ab{digits}cdef"):
+        assert canaries_in(text.encode()) == set()
+    assert canaries_in(f"1931 id{digits}101112 0123456789abcdef0123".encode()) == {DAY}
+
+
 def test_finds_nothing_where_nothing_is() -> None:
     for data in (b"", os.urandom(1 << 20), os.urandom(1 << 20).hex().encode()):
         assert SEARCH("bytes", data) == []
