@@ -155,16 +155,18 @@ def people_table(
 def _take(
     found: PeopleTable, column: str, name: str, cells: Mapping[int, str], spec: Mapping[str, Any]
 ) -> None:
-    levels = _levels(spec)
-    is_number = levels is None and _is_numeric(cells.values())
+    listed = _levels(spec)
+    is_number = listed is None and _is_numeric(cells.values())
+    subjects = [subject for subject, _, _ in found.rows]
+    levels = _shared(cells, subjects) if listed is None else listed
     for place, text in cells.items():
         value: float | str | None
         if is_number:
             value, reason = number_of(text), "not a number"
         else:
-            value = level_of(text) if levels is None or text in levels else None
-            reason = "not one of its Levels"
-            if _names(found.rows[place][0], text):
+            value = level_of(text) if text in levels else None
+            reason = "nobody else has this word" if listed is None else "not one of its Levels"
+            if _names(subjects[place], text):
                 value, reason = None, "an id"
         if value is None:
             found.wrong.append(Wrong(found.places[place], column, reason))
@@ -191,10 +193,19 @@ def _reason(
         return "dates"
     if levels is not None:
         return "" if any(map(level_of, levels)) else _NO_LEVELS
-    distinct = set(cells.values())
-    people = {(subjects[place], text) for place, text in cells.items()}
-    is_few = len(distinct) <= min(_MOST_LEVELS, len(people) // 2)
-    return "" if not cells or (is_few and all(map(level_of, distinct))) else _NO_LEVELS
+    shared = _shared(cells, subjects)
+    alone = sum(1 for text in cells.values() if text not in shared)
+    is_few = len(shared) <= _MOST_LEVELS and alone * 2 <= len(cells)
+    return "" if is_few and all(map(level_of, cells.values())) else _NO_LEVELS
+
+
+def _shared(cells: Mapping[int, str], subjects: Sequence[str]) -> set[str]:
+    """Words of a column that each stand for several people."""
+    people: dict[str, set[str]] = {}
+    for place, text in cells.items():
+        if subject := subjects[place].removeprefix("sub-"):
+            people.setdefault(text, set()).add(subject)
+    return {text for text, whose in people.items() if len(whose) > 1}
 
 
 def refused_name(name: str) -> str:

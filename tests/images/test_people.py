@@ -39,6 +39,19 @@ def test_levels_that_are_listed_need_not_repeat() -> None:
     assert table.wrong == [Wrong("row 3", "arm", "not one of its Levels")]
 
 
+def test_a_word_that_one_person_alone_has_is_left_out() -> None:
+    cells = (*("Berlin",) * 9, "Jane Smith")
+    table = judged("site", cells)
+    assert values(table, "site") == [*cells[:9], None]
+    assert table.wrong == [Wrong("row 10", "site", "nobody else has this word")]
+    assert values(judged("site", cells, Levels=sorted(set(cells))), "site") == list(cells)
+
+
+def test_words_of_one_person_at_several_visits_are_not_those_of_several() -> None:
+    rows = [{"id": one, "ward": "Rose"} for one in ("sub-1", "1", "", "sub-1")]
+    assert list(people_table(rows, {}, "id").left_out) == ["ward"]
+
+
 def test_one_bad_cell_is_left_out_alone() -> None:
     table = judged("edss", ("1", "2", "3", "DOE^JANE", "5"))
     assert values(table, "edss") == [1, 2, 3, None, 5]
@@ -63,6 +76,7 @@ def test_one_bad_cell_is_left_out_alone() -> None:
         ("code", ("sub-0001x", "y"), "free text"),
         ("code", ("A12345", "A12345"), "free text"),
         ("site", ("Berlin", "Oslo", "Rome"), "free text"),
+        ("site", ("Berlin", "Berlin", "Bonn", "Rome", "Oslo"), "free text"),
         ("story", ("she fell down the stairs", "she fell down the stairs"), "free text"),
         ("age", ("34", "35"), "images have it, as PatientAge"),
         ("echo", ("1", "2"), "images have an attribute of this name"),
