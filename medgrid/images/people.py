@@ -12,7 +12,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from medgrid.images import allowed
@@ -43,7 +45,8 @@ _LONG = re.compile(r"\d{7}")
 _LONG_WORD = re.compile(r"\d{5}")
 _MOST_CHARACTERS = 40
 _MOST_LEVELS = 20
-_YEARS = range(1900, 2101)
+_YEARS = 1900, 2101
+_SHORT_DATES = ("%d%m%y", "%y%m%d", "%m%d%y")
 _MOST_WRONG = 0.2  # of the cells of a column of numbers
 _SHORT = 4  # characters that may be in a word by accident
 _PEOPLE = frozenset(
@@ -187,8 +190,10 @@ def _reason(
     if own and own * 2 >= len(cells):
         return "ids of people"
     levels = _levels(spec)
-    if levels is None and _is_numeric(cells.values()):
-        return _of_numbers([text for text in cells.values() if _NUMBER.fullmatch(text)], spec)
+    if levels is None:
+        reason = _of_numbers([text for text in cells.values() if number_of(text) is not None], spec)
+        if reason or _is_numeric(cells.values()):
+            return reason
     if any(_DATE.search(text) for text in cells.values()):
         return "dates"
     if levels is not None:
@@ -228,16 +233,39 @@ def is_long(text: str) -> bool:
 
 
 def _of_numbers(texts: Sequence[str], spec: Mapping[str, Any]) -> str:
-    """Why numbers may not be known."""
-    if texts and all(_DATE.fullmatch(text) for text in texts):
+    """Why numbers may not be known.
+
+    Some may stand for what is not known: distinct ones above zero are counted.
+    """
+    numbers = {one for one in map(float, texts) if one > 0}
+    whole = [f"{one:.0f}" for one in numbers if one == int(one)]  # 310151.0 is how pandas writes
+    if _are_most(numbers, [one for one in whole if _DATE.fullmatch(one)]):
         return "dates"
     if "Units" in spec:
         return ""
     if any(map(is_long, texts)):
         return "long numbers, which may be ids; numbers that have Units in the JSON file are kept"
-    if texts and all(text.isdigit() and int(text) in _YEARS for text in texts):
+    least, end = _YEARS
+    if _are_most(numbers, [one for one in numbers if least <= one < end]):
         return "years, which are dates; numbers that have Units in the JSON file are kept"
+    if any(_are_most(numbers, _short_dates(whole, form)) for form in _SHORT_DATES):
+        return "dates, such as 310151; numbers that have Units in the JSON file are kept"
     return ""
+
+
+def _are_most(numbers: Collection[float], some: Collection[Any]) -> bool:
+    return len(some) * 2 > len(numbers)
+
+
+def _short_dates(whole: Iterable[str], form: str) -> list[str]:
+    """Numbers of six digits, or five after a zero that was lost, that are dates of a form."""
+    found = []
+    for text in whole:
+        if len(text) in (5, 6):
+            with suppress(ValueError):
+                datetime.strptime(text.zfill(6), form)
+                found.append(text)
+    return found if any(len(text) == 6 for text in found) else []
 
 
 def _names(subject: str, text: str) -> bool:

@@ -72,6 +72,15 @@ def test_one_bad_cell_is_left_out_alone() -> None:
         ("since", ("20200131", "20200201"), "dates"),
         ("since", ("3 Jan 2020", "3 Jan 2020"), "dates"),
         ("since", ("1999", "2003"), "years, which are dates"),
+        ("jahrgang", ("1951.0", "1948.0", "n/a"), "years, which are dates"),
+        ("jahrgang", ("0", "1951", "0", "1948", "0"), "years, which are dates"),
+        ("jahrgang", ("0", "-9", "1951", "0"), "years, which are dates"),
+        ("jahrgang", ("1951.5", "1948.25"), "years, which are dates"),
+        ("jahrgang", ("1951", "1951", "none", "none"), "years, which are dates"),
+        ("since", ("310151", "10252", "0"), "dates, such as 310151"),
+        ("since", ("510131.0", "520229.0"), "dates, such as 310151"),
+        ("since", ("013151", "123150"), "dates, such as 310151"),
+        ("since", ("20200131.0", "20200201.0", "0"), "dates"),
         ("code", ("1234567", "1234568"), "long numbers, which may be ids"),
         ("code", ("sub-0001x", "y"), "free text"),
         ("code", ("A12345", "A12345"), "free text"),
@@ -109,6 +118,12 @@ def test_two_columns_of_one_name() -> None:
     table = people_table([{"id": "sub-1", "a b": "1", "a_b": "2"}], {}, "id")
     assert values(table, "a_b") == [1]
     assert table.left_out == {"a_b": "another column is a_b, too"}
+
+
+def test_numbers_that_are_no_dates_are_kept() -> None:
+    for cells in (("1900", "2500", "3100"), ("310151", "993151", "654321"), ("10152", "11160")):
+        assert values(judged("lesions", cells), "lesions") == list(map(int, cells))
+    assert values(judged("lesions", ("310151", "2000"), Units="mm^3"), "lesions") == [310151, 2000]
 
 
 def test_units_say_that_a_long_number_is_no_id() -> None:
