@@ -20,7 +20,7 @@ from medgrid.exchange.bids import (
     Place,
     columns,
     description,
-    label_of,
+    labels_of,
     named,
     numbered,
     place_of,
@@ -74,8 +74,12 @@ def fetch_bids(
             items[LFN(word)] = item
         except MedgridError as error:
             yield Failure(word, error)
-    given = dict(zip(places, numbered(list(places.values())), strict=True))
-    for lfn, place in given.items():
+    labels = _labels(items)
+    for lfn, item in items.items():
+        label = labels[_whose(item)][visit_of(item.attributes)]
+        places[lfn] = places[lfn]._replace(session=label)
+    order = sorted(places)
+    for lfn, place in zip(order, numbered([places[lfn] for lfn in order]), strict=True):
         if isinstance(place, Misfit):
             yield Failure(lfn, _misfit(lfn, place))
             del places[lfn], items[lfn]
@@ -93,7 +97,20 @@ def fetch_bids(
         grid, list(places), folder, force=force, on_bad=on_bad, progress=progress, layout=layout
     )
     if places:
-        yield from _describe(grid, folder, places, items, attributes, force=force)
+        yield from _describe(grid, folder, places, items, labels, attributes, force=force)
+
+
+def _whose(item: GridObject) -> str:
+    assert item.patient is not None  # noqa: S101 - it has a place
+    return item.patient
+
+
+def _labels(items: Mapping[LFN, GridObject]) -> dict[str, dict[str, str]]:
+    """Labels of visits, by patient."""
+    visits: dict[str, set[str]] = {}
+    for item in items.values():
+        visits.setdefault(_whose(item), set()).add(visit_of(item.attributes))
+    return {patient: labels_of(known) for patient, known in visits.items()}
 
 
 def _place(lfn: LFN, item: GridObject) -> Place:
@@ -126,6 +143,7 @@ def _describe(
     folder: Path,
     places: dict[LFN, Place],
     items: dict[LFN, GridObject],
+    labels: Mapping[str, Mapping[str, str]],
     attributes: Sequence[str] | None,
     *,
     force: bool,
@@ -135,7 +153,7 @@ def _describe(
     files = {
         "README": _README,
         "dataset_description.json": description(grid.catalog.grid_id, name, derived=False),
-        **_tables(grid, items, attributes),
+        **_tables(grid, items, labels, attributes),
     }
     if any(place.is_derived for place in places.values()):
         files[f"{DERIVATIVES}/dataset_description.json"] = description(
@@ -153,22 +171,23 @@ def _describe(
 
 
 def _tables(
-    grid: Grid, items: dict[LFN, GridObject], attributes: Sequence[str] | None
+    grid: Grid,
+    items: dict[LFN, GridObject],
+    labels: Mapping[str, Mapping[str, str]],
+    attributes: Sequence[str] | None,
 ) -> dict[str, str]:
     """Tables of participants and sessions, by path."""
     patients: dict[str, dict[str, str]] = {}
     visits: dict[str, dict[str, dict[str, str]]] = {}
     for item in items.values():
-        assert item.patient is not None  # noqa: S101 - it has a place
-        row = patients.setdefault(
-            item.patient, {"participant_id": f"sub-{subject_of(item.patient)}"}
-        )
+        patient = _whose(item)
+        row = patients.setdefault(patient, {"participant_id": f"sub-{subject_of(patient)}"})
         if "PatientSex" in item.attributes:
             row["sex"] = str(item.attributes["PatientSex"])
         if isinstance(years := item.attributes.get("PatientAge"), int | float):
             row["age"] = f"{min(years, float(row.get('age', years))):g}"
         if visit := visit_of(item.attributes):
-            visits.setdefault(item.patient, {})[visit] = {}
+            visits.setdefault(patient, {})[visit] = {}
     units = {name: one.unit for name, one in grid.catalog.patient_attributes.names().items()}
     of_patients: set[str] = set()
     of_visits: set[str] = set()
@@ -186,7 +205,8 @@ def _tables(
     files = {"participants.tsv": table(patients.values(), "participant_id")}
     for patient, known in visits.items():
         subject = f"sub-{subject_of(patient)}"
-        rows = [{"session_id": f"ses-{label_of(visit)}", **row} for visit, row in known.items()]
+        label = labels[patient]
+        rows = [{"session_id": f"ses-{label[visit]}", **row} for visit, row in known.items()]
         if any(len(row) > 1 for row in rows):
             files[f"{subject}/{subject}_sessions.tsv"] = table(rows, "session_id")
     for path, names in (("participants.json", of_patients), ("sessions.json", of_visits)):
