@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from medgrid.actions.fetch import Fetched, Layout, fetch, find, write_text
 from medgrid.actions.files import make_folder
@@ -13,6 +12,7 @@ from medgrid.actions.grid import Grid
 from medgrid.actions.outcome import Failure
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.transfer import BadReplica
+from medgrid.documents import Unreadable, read_file, read_json
 from medgrid.errors import MedgridError, UsageError
 from medgrid.exchange.bids import (
     DERIVATIVES,
@@ -29,11 +29,12 @@ from medgrid.exchange.bids import (
     table,
     visit_of,
 )
-from medgrid.images.bids import SIDE_CAR
+from medgrid.images.bids import SIDE_CAR, dataset_sources
 from medgrid.model import LFN, PACKED_SUFFIX, GridObject, ObjectKind
 
 __all__ = ["fetch_bids"]
 
+_DESCRIPTION = "dataset_description.json"
 _README = """Images that medgrid gave out, under pseudonyms; dates were moved.
 
 Import of this folder into the same grid adds nothing to it.
@@ -62,7 +63,12 @@ def fetch_bids(
     Yields
     ------
     Fetched or Failure
-        Each image, and each table and description at the end; what has no place in a dataset.
+        What has no place in a dataset; each description and table, and each image.
+
+    Raises
+    ------
+    MedgridError
+        Nothing could say in `folder` that the grid gave it out: an import would take it for new.
     """
     places: dict[LFN, Place] = {}
     items: dict[LFN, GridObject] = {}
@@ -92,12 +98,12 @@ def fetch_bids(
         if file.name == SIDE_CAR:
             _refer(file, places[lfn].subject, known)
 
+    if places:  # first, so that what is interrupted is known to be given out
+        yield from _describe(grid, folder, places, items, labels, attributes, force=force)
     layout = Layout({lfn: place.path for lfn, place in places.items()}, amend)
     yield from fetch(
         grid, list(places), folder, force=force, on_bad=on_bad, progress=progress, layout=layout
     )
-    if places:
-        yield from _describe(grid, folder, places, items, labels, attributes, force=force)
 
 
 def _whose(item: GridObject) -> str:
@@ -132,9 +138,11 @@ def _misfit(
 
 def _refer(file: Path, subject: str, known: Mapping[tuple[str, str], str]) -> None:
     """Let a side-car name images as the dataset does."""
-    fields: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    said = references(fields, subject, known)
-    if said != fields:
+    try:
+        fields = read_json(read_file(file))
+    except Unreadable:
+        return  # it stays as it came
+    if isinstance(fields, dict) and (said := references(fields, subject, known)) != fields:
         file.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 
 
@@ -151,20 +159,22 @@ def _describe(
     """Write tables and descriptions."""
     name = f"images of the grid {grid.catalog.grid_id[:8]}"
     files = {
+        _DESCRIPTION: description(grid.catalog.grid_id, name, derived=False),
         "README": _README,
-        "dataset_description.json": description(grid.catalog.grid_id, name, derived=False),
         **_tables(grid, items, labels, attributes),
     }
     if any(place.is_derived for place in places.values()):
-        files[f"{DERIVATIVES}/dataset_description.json"] = description(
-            grid.catalog.grid_id, name, derived=True
-        )
+        derived = description(grid.catalog.grid_id, name, derived=True)
+        files[f"{DERIVATIVES}/{_DESCRIPTION}"] = derived
     for relative, text in files.items():
         path = folder / relative
         try:
             make_folder(path.parent)
             write_text(path, text.encode(), force)
         except MedgridError as error:
+            mark = f"medgrid:{grid.catalog.grid_id}"
+            if relative == _DESCRIPTION and mark not in dataset_sources(str(folder)):
+                raise
             yield Failure(relative, error)
         else:
             yield Fetched(path, relative, size_bytes=len(text))

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from medgrid.actions.fetch import Fetched
+from medgrid.actions.fetch_bids import fetch_bids
+from medgrid.actions.transfer import ignore_bad
 from medgrid.images.pack import Part, packed
 from medgrid.model import ObjectKind
 from tests.lab.datagrid import DataGrid
@@ -58,3 +61,46 @@ def test_visits_of_nearly_one_name_stay_apart(data: DataGrid, out: Path) -> None
     lfns = [put(data, "a", session="pre_1"), put(data, "b", session="pre1")]
     data.ok("fetch", *lfns, "--bids", out)
     assert images(out) == {"sub-9_ses-pre1_T1w": "b", "sub-9_ses-pre1x2_T1w": "a"}
+
+
+@pytest.mark.parametrize(
+    ("content", "left"),
+    [
+        (b'\xef\xbb\xbf{"IntendedFor": "ses-x/y", "EchoTime": 1}', b'{\n  "EchoTime": 1\n}\n'),
+        (b'{"EchoTime": ', b'{"EchoTime": '),
+        (b"[1]", b"[1]"),
+    ],
+)
+def test_a_side_car_that_is_odd_ends_nothing(
+    data: DataGrid, out: Path, content: bytes, left: bytes
+) -> None:
+    lfns = [put(data, "a", content, session="1"), put(data, "b", session="2")]
+    data.ok("fetch", *lfns, "--bids", out)
+    assert len(images(out)) == 2
+    assert (out / "sub-9/ses-1/anat/sub-9_ses-1_T1w.json").read_bytes() == left
+
+
+def test_a_dataset_says_whose_it_is_before_it_has_an_image(data: DataGrid, out: Path) -> None:
+    """So that an import passes over what is there when this was interrupted."""
+    lfn = put(data, "a")
+    with data.grid() as grid:
+        fetching = fetch_bids(grid, [lfn], out, on_bad=ignore_bad)
+        first = next(fetching)
+        fetching.close()
+        assert isinstance(first, Fetched)
+        assert first.path.name == "dataset_description.json"
+        assert f"medgrid:{grid.catalog.grid_id}" in first.path.read_text()
+
+
+def test_nothing_goes_into_the_dataset_of_another(data: DataGrid, out: Path) -> None:
+    lfn = put(data, "a")
+    out.mkdir()
+    (out / "dataset_description.json").write_text('{"Name": "theirs"}')
+    ran = data.run("fetch", lfn, "--bids", out)
+    assert (ran.code, ran.out, ran.err) == (
+        2,
+        "",
+        f"medgrid: error: {out}/dataset_description.json exists already\n"
+        "medgrid: hint: say --force to write over it\n",
+    )
+    assert [path.name for path in out.iterdir()] == ["dataset_description.json"]
