@@ -55,16 +55,14 @@ class Codes:
             if meanings is None and not is_new:
                 raise self._denied()
             codes = {meaning: code for code, meaning in (meanings or {}).items()}
-            for value in sorted({_word(one.value) for one in new}):
+            for value in sorted({one.word for one in new}):
                 if value not in codes:
                     codes[value] = self._draw(codes.values())
             everybody = sorted({*readers, *to} or {self._me})
             meanings = {code: meaning for meaning, code in codes.items()}
             self._seal(meanings, everybody)
             self._record("blind", f"to {' '.join(everybody)}")
-            coded = [
-                Given(one.patient, one.visit, one.name, codes[_word(one.value)]) for one in new
-            ]
+            coded = [Given(one.patient, one.visit, one.name, codes[one.word]) for one in new]
             return give(self._grid, coded, source, place=BLIND)
 
     def meanings(self) -> dict[str, str]:
@@ -149,7 +147,3 @@ class Codes:
             f"what the codes of {self._name} mean is not sealed to {self._me}",
             hint="ask whom it was sealed to: who blinded it knows",
         )
-
-
-def _word(value: float | str | None) -> str:
-    return value if isinstance(value, str) else f"{value:g}"

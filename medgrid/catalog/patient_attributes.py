@@ -50,7 +50,7 @@ from medgrid.catalog.visits import hold_patients
 from medgrid.database import Database
 from medgrid.database.many import among
 from medgrid.errors import UsageError
-from medgrid.model import AttributeType
+from medgrid.model import AttributeType, plain_number
 
 __all__ = ["Given", "PatientAttributeStore", "Said", "Unfit"]
 
@@ -67,6 +67,13 @@ class Given:
     visit: str
     name: str
     value: Value | None
+
+    @property
+    def word(self) -> str:
+        """Its value as a question has it; empty for none."""
+        if isinstance(self.value, str):
+            return self.value
+        return "" if self.value is None else plain_number(self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +299,7 @@ def _row(one: Given, known: KnownName, codes: Mapping[tuple[str, str], str]) -> 
             raise Unfit(one.name, f"attribute {one.name!r} is a number in this grid, not a word")
         num = float(value)
     elif value is not None:
-        words = value if isinstance(value, str) else f"{value:g}"
+        words = one.word
         if not 0 < len(words) <= _MAX_TEXT:
             raise Unfit(one.name, f"a value of {one.name!r} has 1 to {_MAX_TEXT} characters")
     return {

@@ -97,6 +97,16 @@ def test_a_table_says_only_what_it_has_not_said(world: Catalog) -> None:
     assert store.give([changed], "ada", source="t") == ([], [changed])
 
 
+def test_numbers_among_words_keep_their_digits(world: Catalog) -> None:
+    world.patient_attributes.give(
+        [Given("P-1", "", "arm", 1234567), Given("P-2", "", "arm", 12.345678)], "ada"
+    )
+    assert [value for _, name, value in known(world, "P-1", "P-2") if name == "arm"] == [
+        "1234567",
+        "12.345678",
+    ]
+
+
 @pytest.mark.parametrize(
     ("new", "message"),
     [
