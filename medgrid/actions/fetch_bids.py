@@ -12,8 +12,10 @@ from medgrid.actions.grid import Grid
 from medgrid.actions.outcome import Failure
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.transfer import BadReplica
+from medgrid.catalog.attributes import nearest
+from medgrid.catalog.patient_attributes import Given
 from medgrid.documents import Unreadable, read_file, read_json
-from medgrid.errors import MedgridError, UsageError
+from medgrid.errors import MedgridError, NotFound, UsageError
 from medgrid.exchange.bids import (
     DERIVATIVES,
     Misfit,
@@ -30,7 +32,7 @@ from medgrid.exchange.bids import (
     visit_of,
 )
 from medgrid.images.bids import SIDE_CAR, dataset_sources
-from medgrid.model import LFN, PACKED_SUFFIX, GridObject, ObjectKind
+from medgrid.model import LFN, PACKED_SUFFIX, GridObject, ObjectKind, plain_number
 
 __all__ = ["fetch_bids"]
 
@@ -67,9 +69,12 @@ def fetch_bids(
 
     Raises
     ------
+    NotFound
+        No patient or visit that the user sees has one of `attributes`.
     MedgridError
         Nothing could say in `folder` that the grid gave it out: an import would take it for new.
     """
+    _check(grid, attributes or ())
     places: dict[LFN, Place] = {}
     items: dict[LFN, GridObject] = {}
     for word, item in find(grid, list(dict.fromkeys(words))):
@@ -104,6 +109,14 @@ def fetch_bids(
     yield from fetch(
         grid, list(places), folder, force=force, on_bad=on_bad, progress=progress, layout=layout
     )
+
+
+def _check(grid: Grid, attributes: Sequence[str]) -> None:
+    known = grid.catalog.patient_attributes.names() if attributes else {}
+    for name in attributes:
+        if name not in known:
+            hint = nearest(name, known) or "'medgrid meta ls' shows which there are"
+            raise NotFound(f"no patient or visit has an attribute {name!r}", hint=hint)
 
 
 def _whose(item: GridObject) -> str:
@@ -158,10 +171,11 @@ def _describe(
 ) -> Generator[Fetched | Failure, None, None]:
     """Write tables and descriptions."""
     name = f"images of the grid {grid.catalog.grid_id[:8]}"
+    tables, failures = _tables(grid, items, labels, attributes)
     files = {
         _DESCRIPTION: description(grid.catalog.grid_id, name, derived=False),
         "README": _README,
-        **_tables(grid, items, labels, attributes),
+        **tables,
     }
     if any(place.is_derived for place in places.values()):
         derived = description(grid.catalog.grid_id, name, derived=True)
@@ -178,6 +192,7 @@ def _describe(
             yield Failure(relative, error)
         else:
             yield Fetched(path, relative, size_bytes=len(text))
+    yield from failures
 
 
 def _tables(
@@ -185,33 +200,38 @@ def _tables(
     items: dict[LFN, GridObject],
     labels: Mapping[str, Mapping[str, str]],
     attributes: Sequence[str] | None,
-) -> dict[str, str]:
-    """Tables of participants and sessions, by path."""
+) -> tuple[dict[str, str], list[Failure]]:
+    """Tables of participants and sessions, by path; what they cannot say."""
     patients: dict[str, dict[str, str]] = {}
     visits: dict[str, dict[str, dict[str, str]]] = {}
+    called: dict[tuple[str, str], set[str]] = {}  # visits by session and by study date
+    failures: list[Failure] = []
     for item in items.values():
         patient = _whose(item)
         row = patients.setdefault(patient, {"participant_id": f"sub-{subject_of(patient)}"})
         if "PatientSex" in item.attributes:
             row["sex"] = str(item.attributes["PatientSex"])
         if isinstance(years := item.attributes.get("PatientAge"), int | float):
-            row["age"] = f"{min(years, float(row.get('age', years))):g}"
+            row["age"] = plain_number(min(years, float(row.get("age", years))))
         if visit := visit_of(item.attributes):
             visits.setdefault(patient, {})[visit] = {}
+            for name in {visit, str(item.attributes.get("StudyDate") or visit)}:
+                called.setdefault((patient, name), set()).add(visit)
     units = {name: one.unit for name, one in grid.catalog.patient_attributes.names().items()}
-    of_patients: set[str] = set()
-    of_visits: set[str] = set()
-    for said in grid.catalog.patient_attributes.of(patients):
-        given = said.given
-        if attributes is not None and given.name not in attributes:
-            continue
-        value = f"{given.value:g}" if isinstance(given.value, float) else str(given.value)
-        if not given.visit:
-            patients[given.patient][given.name] = value
-            of_patients.add(given.name)
-        elif given.visit in visits.get(given.patient, {}):
-            visits[given.patient][given.visit][given.name] = value
-            of_visits.add(given.name)
+    given = [
+        said.given
+        for said in grid.catalog.patient_attributes.of(patients)
+        if attributes is None or said.given.name in attributes
+    ]
+    of_patients = [one for one in given if not one.visit]
+    for one in of_patients:
+        patients[one.patient][one.name] = one.word
+    of_visits = [
+        (one, visit) for one in given for visit in sorted(called.get((one.patient, one.visit), ()))
+    ]
+    for one, visit in sorted(of_visits, key=lambda pair: pair[0].visit != pair[1]):
+        if visits[one.patient][visit].setdefault(one.name, one.word) != one.word:
+            failures.append(_differs(one, visit))
     files = {"participants.tsv": table(patients.values(), "participant_id")}
     for patient, known in visits.items():
         subject = f"sub-{subject_of(patient)}"
@@ -219,7 +239,14 @@ def _tables(
         rows = [{"session_id": f"ses-{label[visit]}", **row} for visit, row in known.items()]
         if any(len(row) > 1 for row in rows):
             files[f"{subject}/{subject}_sessions.tsv"] = table(rows, "session_id")
-    for path, names in (("participants.json", of_patients), ("sessions.json", of_visits)):
-        if names:
-            files[path] = columns({name: units.get(name) for name in names})
-    return files
+    said_of = {"participants.json": of_patients, "sessions.json": [one for one, _ in of_visits]}
+    for path, many in said_of.items():
+        if many:
+            files[path] = columns({one.name: units.get(one.name) for one in many})
+    return files, failures
+
+
+def _differs(given: Given, visit: str) -> Failure:
+    what = f"{given.patient}/{given.visit}"
+    message = f"{given.name} of {what} is in no table: visit {visit} has another"
+    return Failure(what, UsageError(message, hint=f"'medgrid meta show {given.patient}' has both"))

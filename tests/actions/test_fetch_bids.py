@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 from medgrid.actions.fetch import Fetched
 from medgrid.actions.fetch_bids import fetch_bids
 from medgrid.actions.transfer import ignore_bad
+from medgrid.catalog.patient_attributes import Given
 from medgrid.images.pack import Part, packed
 from medgrid.model import ObjectKind
-from tests.lab.datagrid import DataGrid
+from tests.lab.datagrid import ME, DataGrid
 
 WHO = "P-9"
 
@@ -104,3 +106,48 @@ def test_nothing_goes_into_the_dataset_of_another(data: DataGrid, out: Path) -> 
         "medgrid: hint: say --force to write over it\n",
     )
     assert [path.name for path in out.iterdir()] == ["dataset_description.json"]
+
+
+def say(data: DataGrid, *given: Given) -> None:
+    with data.grid() as grid:
+        grid.whole.patient_attributes.give(given, ME)
+
+
+def test_values_of_a_visit_count_by_its_session_and_by_its_date(data: DataGrid, out: Path) -> None:
+    lfn = put(data, "a", session="pre", StudyDate="2021-03-04")
+    say(
+        data,
+        Given(WHO, "", "dose", 1234567),
+        Given(WHO, "pre", "edss", 12.345678),
+        Given(WHO, "2021-03-04", "weight", 70),
+        Given(WHO, "m12", "weight", 80),
+    )
+    data.ok("fetch", lfn, "--bids", out)
+    assert (out / "participants.tsv").read_text() == "participant_id\tdose\nsub-9\t1234567\n"
+    sessions = out / "sub-9" / "sub-9_sessions.tsv"
+    assert sessions.read_text() == "session_id\tedss\tweight\nses-pre\t12.345678\t70\n"
+    assert list(json.loads((out / "sessions.json").read_text())) == ["edss", "weight"]
+
+
+def test_a_value_that_a_table_cannot_have_is_named(data: DataGrid, out: Path) -> None:
+    lfn = put(data, "a", session="pre", StudyDate="2021-03-04")
+    say(data, Given(WHO, "pre", "edss", 3), Given(WHO, "2021-03-04", "edss", 4))
+    ran = data.run("fetch", lfn, "--bids", out)
+    told = "edss of P-9/2021-03-04 is in no table: visit pre has another"
+    assert ran.code == 3
+    assert told in ran.err
+    sessions = out / "sub-9" / "sub-9_sessions.tsv"
+    assert sessions.read_text() == "session_id\tedss\nses-pre\t3\n"
+
+
+def test_an_attribute_that_nobody_has_is_an_error(data: DataGrid, out: Path) -> None:
+    lfn = put(data, "a")
+    say(data, Given(WHO, "", "dose", 1))
+    ran = data.run("fetch", lfn, "--bids", out, "--attributes", "dose,does")
+    assert (ran.code, ran.out, ran.err) == (
+        4,
+        "",
+        "medgrid: error: no patient or visit has an attribute 'does'\n"
+        "medgrid: hint: did you mean dose?\n",
+    )
+    assert not out.exists()
