@@ -27,6 +27,11 @@ class Codes:
 
     Codes are drawn, and follow from nothing. What they mean is a list that the one signs who blinds
     the attribute; each who may know it has it sealed. All who have it may add to it.
+
+    Attributes
+    ----------
+    lost : list of str
+        Why `blind` did not seal the list again to somebody who had it.
     """
 
     def __init__(self, grid: Grid, name: str) -> None:
@@ -34,16 +39,19 @@ class Codes:
         self._name = name
         self._store = grid.whole.patient_attributes
         self._me = grid.settings.user
+        self.lost: list[str] = []
 
     def blind(self, new: Sequence[Given], to: Sequence[str], source: str) -> Changed:
         """Give values as codes; `to` may know from now on what they mean, as who knows it already.
+
+        Who knows it already and has no certificate any more that holds loses it (`lost`).
 
         Raises
         ------
         Denied
             What the codes mean is sealed to others.
-        NotFound
-            Nobody is certified under a name of `to`.
+        NotFound, Denied
+            Nobody of a name of `to` has a certificate that holds.
         Unfit
             The attribute is known otherwise.
         """
@@ -58,7 +66,10 @@ class Codes:
             for value in sorted({one.word for one in new}):
                 if value not in codes:
                     codes[value] = self._draw(codes.values())
-            everybody = sorted({*readers, *to} or {self._me})
+            problem = self._grid.vault.trust.roster.problem
+            ended = {one: found for one in readers if one not in to and (found := problem(one))}
+            self.lost = [found.message for found in ended.values()]
+            everybody = sorted({*readers, *to} - ended.keys() or {self._me})
             meanings = {code: meaning for meaning, code in codes.items()}
             self._seal(meanings, everybody)
             self._record("blind", f"to {' '.join(everybody)}")

@@ -241,7 +241,10 @@ def import_table(grid: Grid, table: Table) -> TableReport:
         tell(grid, [one for one in new if one.name not in table.blind], source, found.units, report)
         for name in table.blind:
             chosen = [one for one in new if one.name == name]
-            done = Codes(grid, name).blind(chosen, table.to, source)
+            codes = Codes(grid, name)
+            done = codes.blind(chosen, table.to, source)
+            cannot = f"codes of {name}: somebody who knew them cannot any more"
+            report.lost += [f"{cannot}: {reason}" for reason in codes.lost]
             report.fresh += done.fresh
             report.replaced += done.replaced
     return report

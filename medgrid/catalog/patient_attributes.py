@@ -223,11 +223,12 @@ class PatientAttributeStore:
     def codes_for(self, name: str, reader: str) -> str | None:
         """What the codes of an attribute mean, sealed to a reader; None when it is not."""
         with self._db.read() as connection:
-            return connection.scalar(
+            sealed: str | None = connection.scalar(
                 select(sealed_codes.c.sealed).where(
                     sealed_codes.c.name == name, sealed_codes.c.reader == reader
                 )
             )
+        return sealed or None
 
     def hold_codes(self, name: str) -> bool:
         """Keep others from the codes of an attribute until the end; give whether it is new.
@@ -244,13 +245,13 @@ class PatientAttributeStore:
                 raise Unfit(name, error.message, error.hint) from error
 
     def seal_codes(self, name: str, sealed: Mapping[str, str], by: str) -> None:
-        """Keep what the codes of an attribute mean, by reader, in place of earlier lists."""
+        """Keep what the codes of an attribute mean, by reader, in place of all earlier lists."""
         with self._db.write() as connection:
             chosen = sealed_codes.c.name == name
             there = set(connection.scalars(select(sealed_codes.c.reader).where(chosen)))
             # who holds a list already may change those of others
-            for reader in sorted(sealed, key=lambda one: one != by):
-                row = {"sealed": sealed[reader], "given_by": by, "given_s": time.time()}
+            for reader in sorted({*there, *sealed}, key=lambda one: one != by):
+                row = {"sealed": sealed.get(reader, ""), "given_by": by, "given_s": time.time()}
                 if reader in there:
                     is_theirs = chosen, sealed_codes.c.reader == reader
                     connection.execute(update(sealed_codes).where(*is_theirs).values(row))

@@ -149,7 +149,8 @@ def import_(
     said before: what somebody set since stays.
 
     Of a column that is blinded the catalog holds codes, for everybody. What they mean is sealed to
-    those named with --to, and to nobody else. A further table may add to it if you are one of them.
+    those named with --to, and to nobody else. A further table may add to it if you are one of them;
+    one of them whose certificate has ended or is revoked is named, and cannot open it any more.
     """
     from medgrid.actions.meta import Table, import_table
 

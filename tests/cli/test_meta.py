@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.hospital import JANE, JOHN, OTHER, Hospital, Person
+from tests.lab.hospital import JANE, JOHN, OTHER, PEOPLE, Hospital, Person
 
 DAY = "2021-03-04"
 NO_JANE = "medgrid: error: no patient P-JANE\nmedgrid: hint: 'medgrid team ls' shows yours\n"
@@ -268,6 +268,34 @@ def test_who_knows_the_codes_adds_to_them(hospital: Hospital, arms: Path, tmp_pa
     assert before.items() <= after.items()
     assert sorted(after.values()) == ["placebo", "treated"]
     assert dict(alice.ok("meta", "codes", "arm").rows) == after
+
+
+def test_a_reader_whose_certificate_ended_knows_no_further_codes(
+    hospital: Hospital, arms: Path, tmp_path: Path
+) -> None:
+    alice, bob = hospital.alice, hospital.bob
+    write(tmp_path / "first.tsv", "patient arm", f"{JANE} treated")
+    (tmp_path / "first.json").write_text((tmp_path / "arms.json").read_text())
+    people = ("--to", "alice", "--to", "bob", "--to", "dave")
+    alice.ok("meta", "import", tmp_path / "first.tsv", "--blind", "arm", *people)
+    alice.ok("identity", "revoke", "bob")
+    alice.ok("identity", "revoke", "dave")
+    ran = alice.run("meta", "import", arms, "--blind", "arm", "--to", "bob")
+    told = "medgrid: error: the certificate of bob is revoked"
+    assert (ran.code, ran.err.splitlines()[0]) == (5, told)
+    ran = alice.ok("meta", "import", arms, "--blind", "arm")
+    assert ran.err.splitlines() == [
+        *(
+            "medgrid: warning: arms.tsv: codes of arm: somebody who knew them cannot any more: "
+            f"the certificate of {name} is revoked"
+            for name in ("bob", "dave")
+        ),
+        "arms.tsv: 1 new, 0 changed",
+    ]
+    hospital.certify("bob", PEOPLE["bob"])
+    assert bob.run("meta", "codes", "arm").code == 5
+    alice.ok("meta", "import", arms, "--blind", "arm", "--to", "bob")
+    assert bob.ok("meta", "codes", "arm").rows == alice.ok("meta", "codes", "arm").rows
 
 
 def test_what_was_plain_cannot_be_blinded(hospital: Hospital, arms: Path) -> None:

@@ -59,6 +59,8 @@ class TableReport:
         Cells that are left out.
     unknown, others : list of str
         Rows of whom the grid does not know, or the user does not care for.
+    lost : list of str
+        Why somebody may not know any more what codes mean, by attribute.
     """
 
     name: str
@@ -68,6 +70,7 @@ class TableReport:
     wrong: list[Wrong] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
 
 def is_table(path: str) -> bool:
