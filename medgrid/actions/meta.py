@@ -228,11 +228,17 @@ def import_table(grid: Grid, table: Table) -> TableReport:
     session = next((one for one in _SESSIONS if one in columns), None)
     found = people_table(rows, described, subject, session)
     report = TableReport(path.name, wrong=found.wrong, left_out=found.left_out)
-    known = {name for _, _, values in found.rows for name in values}
+    known = {name: value for _, _, values in found.rows for name, value in values.items()}
     for name in table.blind:
         if name not in known:
             reason = found.left_out.get(name, f"{path.name} has no values of it")
             raise UsageError(f"{name} cannot be blinded: {reason}")
+        if not isinstance(known[name], str):
+            raise UsageError(
+                f"{name} cannot be blinded: it has numbers, and codes stand for words",
+                hint=f"list them as Levels of {name} in {path.with_suffix('.json').name}: they are "
+                "words then, also when it is unblinded",
+            )
     called = _Called(grid, table)
     new = given(grid, found, called, lambda patients: _not_mine(grid, patients), report)
     report.others, report.unknown = [*report.others, *report.unknown], []

@@ -148,9 +148,10 @@ def import_(
     your care (exit status 3), and the rest is done. The same table again says only what it has not
     said before: what somebody set since stays.
 
-    Of a column that is blinded the catalog holds codes, for everybody. What they mean is sealed to
-    those named with --to, and to nobody else. A further table may add to it if you are one of them;
-    one of them whose certificate has ended or is revoked is named, and cannot open it any more.
+    Of a column of words that is blinded the catalog holds codes, for everybody. What they mean is
+    sealed to those named with --to, and to nobody else. A further table may add to it if you are
+    one of them; one of them whose certificate has ended or is revoked is named, and cannot open it
+    any more.
     """
     from medgrid.actions.meta import Table, import_table
 

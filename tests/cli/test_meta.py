@@ -312,6 +312,23 @@ def test_what_was_plain_cannot_be_blinded(hospital: Hospital, arms: Path) -> Non
     )
 
 
+def test_numbers_are_blinded_as_levels_alone(hospital: Hospital, tmp_path: Path) -> None:
+    table = write(tmp_path / "doses.tsv", "patient dose", f"{JANE} 10", f"{JOHN} 5.5")
+    ran = hospital.alice.run("meta", "import", table, "--blind", "dose")
+    assert (ran.code, ran.err.splitlines()) == (
+        2,
+        [
+            "medgrid: error: dose cannot be blinded: it has numbers, and codes stand for words",
+            "medgrid: hint: list them as Levels of dose in doses.json: they are words then, also "
+            "when it is unblinded",
+        ],
+    )
+    (tmp_path / "doses.json").write_text('{"dose": {"Levels": {"10": "", "5.5": ""}}}')
+    hospital.alice.ok("meta", "import", table, "--blind", "dose")
+    hospital.alice.ok("meta", "unblind", "dose", "-y")
+    assert found(hospital.alice, "dose=10") == [TWINS[0]]
+
+
 def test_a_list_that_somebody_exchanged_is_refused(hospital: Hospital, arms: Path) -> None:
     hospital.alice.ok("meta", "import", arms, "--blind", "arm", "--to", "bob")
     with hospital.catalog() as catalog, catalog.db.write() as connection:
