@@ -186,7 +186,7 @@ def codes(session: Session, name: str) -> None:
 def unblind(session: Session, name: str, yes: bool) -> None:
     """Let everybody know what the codes of an attribute mean; it is recorded, and for good.
 
-    From then on questions ask for the values themselves.
+    From then on questions ask for the values themselves; a code in one stands for what it means.
     """
     from medgrid.actions.blinding import Codes
 

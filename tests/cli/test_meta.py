@@ -230,6 +230,20 @@ def test_an_arm_is_blinded_and_unblinded(hospital: Hospital, arms: Path) -> None
     assert found(alice, "arm=placebo") == TWINS
 
 
+def test_what_was_saved_with_a_code_is_the_same_when_it_is_known(
+    hospital: Hospital, arms: Path
+) -> None:
+    alice = hospital.alice
+    alice.ok("meta", "import", arms, "--blind", "arm")
+    ((_, _, code, _),) = alice.ok("meta", "show", JANE).rows
+    alice.ok("query", f"arm={code} and Modality=MR", "--save", "hers")
+    alice.ok("query", f"arm!={code} and Modality=MR", "--save", "others")
+    alice.ok("query", f"arm in ({code}, XXXX) and Modality=MR", "--save", "some")
+    alice.ok("meta", "unblind", "arm", "-y")
+    for name, images in (("hers", TWINS[:1]), ("others", TWINS[1:]), ("some", TWINS[:1])):
+        assert alice.ok("query", f"dataset={name}").lines == images
+
+
 def released(hospital: Hospital) -> list[tuple[str, str]]:
     """Who looked at codes, or released them."""
     with hospital.keystore("alice") as store:
