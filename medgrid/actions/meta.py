@@ -80,6 +80,7 @@ def set_values(grid: Grid, place: Place, words: Mapping[str, str], unit: str = "
         A name or a value is not allowed, or the attribute has another type or unit.
     """
     _require(grid, place)
+    _require_visit(grid, place)
     if unit and not UNIT.fullmatch(unit):
         raise UsageError(f"{unit!r} is no unit")
     known = grid.catalog.patient_attributes
@@ -142,8 +143,14 @@ def _require(grid: Grid, place: Place) -> None:
     problem = patients_allowed(grid, Verb.WRITE, [place.patient])[place.patient]
     if problem is not None:
         raise problem
-    if place.visit:
-        visits = grid.catalog.patient_attributes.visits([place.patient]).get(place.patient, set())
+
+
+def _require_visit(grid: Grid, place: Place) -> None:
+    """Whether it has images, or a table said something of it before these."""
+    store = grid.catalog.patient_attributes
+    visits = store.visits([place.patient]).get(place.patient, set())
+    if place.visit and place.visit not in visits:
+        visits |= {one.given.visit for one in store.history([place.patient])} - {""}
         if place.visit not in visits:
             raise NotFound(
                 f"{place.patient} has no visit {place.visit}",

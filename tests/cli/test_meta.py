@@ -177,6 +177,22 @@ def test_a_day_that_no_image_has_is_not_kept(hospital: Hospital, tmp_path: Path)
     assert hospital.alice.ok("meta", "show", JANE).rows == [["later", "edss", "1", ""]]
 
 
+def test_what_a_table_says_ahead_of_images_is_put_right(hospital: Hospital, tmp_path: Path) -> None:
+    alice, visit = hospital.alice, f"{JANE}/ses-12m"
+    alice.ok("meta", "import", write(tmp_path / "t.tsv", "patient visit edss", f"{JANE} 12m 1"))
+    alice.ok("meta", "set", visit, "edss=2")
+    assert alice.ok("meta", "show", visit).rows == [["12m", "edss", "2", ""]]
+    alice.ok("meta", "unset", visit, "edss")
+    assert alice.ok("meta", "show", visit).rows == []
+    alice.ok("meta", "set", visit, "edss=3")
+    ran = alice.run("meta", "set", f"{JANE}/21m", "edss=2")
+    assert (ran.code, ran.err) == (
+        4,
+        "medgrid: error: P-JANE has no visit 21m\n"
+        "medgrid: hint: visits are 12m, 2021-03-04, 2021-03-05\n",
+    )
+
+
 def test_a_table_without_patients(hospital: Hospital, tmp_path: Path) -> None:
     ran = hospital.alice.run("meta", "import", write(tmp_path / "t.tsv", "who edss", "x 1"))
     assert (ran.code, ran.err.splitlines()[0]) == (
