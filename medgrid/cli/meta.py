@@ -152,6 +152,12 @@ def import_(
     sealed to those named with --to, and to nobody else. A further table may add to it if you are
     one of them; one of them whose certificate has ended or is revoked is named, and cannot open it
     any more.
+
+    What is known already cannot be blinded any more, and 'medgrid import' reads participants.tsv:
+
+    \b
+    medgrid import trial --to /trial --leave-out arm
+    medgrid meta import trial/participants.tsv --blind arm --to bob
     """
     from medgrid.actions.meta import Table, import_table
 

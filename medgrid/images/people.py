@@ -25,6 +25,7 @@ __all__ = [
     "UNIT",
     "PeopleTable",
     "Wrong",
+    "attribute_of",
     "is_long",
     "level_of",
     "number_of",
@@ -111,6 +112,7 @@ def people_table(
     session: str | None = None,
     skip: Collection[str] = (),
     places: Sequence[str] = (),
+    leave_out: Collection[str] = (),
 ) -> PeopleTable:
     """Judge a table.
 
@@ -126,6 +128,8 @@ def people_table(
         Columns that say nothing of a person, and are not said to be left out.
     places : sequence of str
         What the rows are called; ``row 1`` is the first by itself.
+    leave_out : collection of str
+        Attributes that are not taken.
     """
     found = PeopleTable(
         [(row.get(subject, "").strip(), row.get(session or "", "").strip(), {}) for row in rows],
@@ -135,8 +139,7 @@ def people_table(
     for column in dict.fromkeys(column for row in rows for column in row):
         if column in (subject, session) or column in skip:
             continue
-        name = re.sub(r"\W+", "_", column, flags=re.ASCII).strip("_")
-        name = f"_{name}" if name[:1].isdigit() else name
+        name = attribute_of(column)
         said = described.get(column)
         spec = said if isinstance(said, dict) else {}
         cells = {
@@ -147,12 +150,20 @@ def people_table(
         reason = _reason(name, cells, [one for one, _, _ in found.rows], spec)
         if name in taken:
             reason = f"another column is {name}, too"
+        if name in leave_out:
+            reason = "as it was asked for"
         if reason:
             found.left_out[column] = reason
         elif cells:
             taken.add(name)
             _take(found, column, name, cells, spec)
     return found
+
+
+def attribute_of(column: str) -> str:
+    """Name of the attribute that a column becomes."""
+    name = re.sub(r"\W+", "_", column, flags=re.ASCII).strip("_")
+    return f"_{name}" if name[:1].isdigit() else name
 
 
 def _take(

@@ -19,7 +19,7 @@ from medgrid.catalog.patient_attributes import Given, Unfit
 from medgrid.documents import Unreadable, read_file, read_json, read_table
 from medgrid.images.bids import dataset_root, subjects_of
 from medgrid.images.deidentify import segment
-from medgrid.images.people import MISSING, PeopleTable, Wrong, people_table
+from medgrid.images.people import MISSING, PeopleTable, Wrong, attribute_of, people_table
 
 __all__ = [
     "Called",
@@ -88,6 +88,8 @@ class PeopleTables:
     ----------
     of_others : callable
         Which of some patients this user may not bring data of.
+    leave_out : collection of str
+        Attributes that are not taken.
     """
 
     def __init__(
@@ -97,7 +99,9 @@ class PeopleTables:
         of_others: Callable[[Iterable[str]], set[str]],
         told: Callable[[TableReport], None],
         failed: Callable[[Failure], None],
+        leave_out: Collection[str] = (),
     ) -> None:
+        self._leave_out = set(map(attribute_of, leave_out))
         self._grid = grid
         self._namer = namer
         self._of_others = of_others
@@ -130,10 +134,13 @@ class PeopleTables:
         for path in map(Path, self._paths):
             root, kind = _dataset_of(path), _kind(path)
             together.setdefault((root, kind), []).append(path)
+        tables = {key: self._read(paths, Path(*key)) for key, paths in together.items()}
+        if tables and self._lack(tables.values()):
+            return
         for (root, kind), paths in together.items():
             file = Path(root, kind)
             report = TableReport(file.name if len(paths) > 1 else paths[0].name)
-            table = self._read(paths, file)
+            table = tables[root, kind]
             called = Subjects(self._namer, subjects_of(root))
             new = given(self._grid, table, called, self._of_others, report)
             report.left_out, report.wrong = table.left_out, table.wrong
@@ -145,6 +152,14 @@ class PeopleTables:
                 source = f"{kind.partition('/')[0]} {self._namer.file_key(str(file))[:8]}"
                 tell(self._grid, new, source, table.units, report)
             self._told(report)
+
+    def _lack(self, tables: Iterable[PeopleTable]) -> bool:
+        """Whether what is to be left out is in no table: it may stand there by another name."""
+        there = {attribute_of(column) for table in tables for column in table.left_out}
+        for name in sorted(self._leave_out - there):
+            reason = "no table has this column: nothing was taken of any"
+            self._failed(Failure(f"--leave-out {name}", reason))
+        return not there.issuperset(self._leave_out)
 
     def _read(self, paths: Sequence[Path], file: Path) -> PeopleTable:
         rows: list[dict[str, str]] = []
@@ -170,7 +185,8 @@ class PeopleTables:
             prefix = f"{path.name} " if len(paths) > 1 else ""
             places += [f"{prefix}row {number}" for number in range(1, len(found) + 1)]
             described = {**said, **described}
-        table = people_table(rows, described, "participant_id", "session_id", _OWN_COLUMNS, places)
+        columns = "participant_id", "session_id", _OWN_COLUMNS
+        table = people_table(rows, described, *columns, places, self._leave_out)
         if file.name == "scans.tsv":
             _of_visit(table)
         return table
