@@ -144,11 +144,12 @@ def import_(
 
     The column participant_id (or patient, PatientID) says whose a row is: by pseudonym, or by the
     id that images came with. With session_id (or session, visit) it is of that visit. A true day
-    beside an id is that of the one visit that may be of it; where two may be, the row is named and
-    left out. As days moved with their times, a visit of the day before or after may be taken for
-    it: sessions are exact. Of columns that 'medgrid import' would leave out, it says so; so does it
-    of rows whose patient is not in your care (exit status 3), and the rest is done. The same table
-    again says only what it has not said before: what somebody set since stays.
+    beside an id is that of the one visit that may be of it; where two visits may be, or rows of two
+    days are of one visit, they are named and left out. As days moved with their times, a visit of
+    the day before or after may be taken for that of a day without images: sessions are exact. Of
+    columns that 'medgrid import' would leave out, it says so; so does it of rows whose patient is
+    not in your care (exit status 3), and the rest is done. The same table again says only what it
+    has not said before: what somebody set since stays.
 
     Of a column of words that is blinded the catalog holds codes, for everybody. What they mean is
     sealed to those named with --to, and to nobody else. A further table may add to it if you are

@@ -242,7 +242,7 @@ def test_patients_and_days_of_a_table_are_those_of_the_images(
     write_series(tmp_path / "in", 1)
     bring(tmp_path / "in")
     table = tmp_path / "scores.tsv"
-    rows = ("participant_id visit edss", "PAT-4711 20210304 3", "PAT-4711 2021-03-05 4")
+    rows = ("participant_id visit edss", "PAT-4711 20210304 3", "PAT-4711 2021-03-09 4")
     table.write_text("".join("\t".join(row.split()) + "\n" for row in rows))
     report = import_table(bring.grid, Table(table))
     assert [(one.patient, one.visit) for one in report.fresh] == [(bring.patient(), bring.day())]
@@ -269,6 +269,22 @@ def test_a_day_that_two_visits_may_be_of_is_named_and_not_guessed(
     assert report.fresh == [Given(patient, first, "edss", 4)]
     reason = "no one visit is of this day, or no session"
     assert report.wrong == [Wrong("row 1", "session", reason)]
+
+
+def test_a_visit_that_two_days_may_be_of_is_named_and_not_guessed(
+    bring: Importer, tmp_path: Path
+) -> None:
+    """The day before, without images, is not told from that of a visit just after midnight."""
+    write_series(tmp_path / "in", 1, StudyTime="000000")
+    bring(tmp_path / "in")
+    table = tmp_path / "scores.tsv"
+    rows = ("2021-03-03 2", "2021-03-04 3", "n/a 4")
+    lines = ("participant_id visit edss", *(f"PAT-4711 {row}" for row in rows))
+    table.write_text("".join("\t".join(line.split()) + "\n" for line in lines))
+    report = import_table(bring.grid, Table(table))
+    assert [(one.visit, one.value) for one in report.fresh] == [("", 4)]
+    reason = "rows of two days may be of this visit"
+    assert report.wrong == [Wrong(row, "session", reason) for row in ("row 1", "row 2")]
 
 
 def test_dry_run_changes_nothing(bring: Importer, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ in ``phenotype``. They are small, and read at each import.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -316,16 +317,26 @@ def given(
         shown.setdefault(subject, called.shown(subject, place))
     report.unknown = [shown[one] for one, patient in patients.items() if patient in unknown]
     report.others = [shown[one] for one, patient in patients.items() if patient in others]
-    visits = grid.whole.patient_attributes.visits(set(patients.values()) - unknown - others)
+    known = set(patients.values()) - unknown - others
+    visits = grid.whole.patient_attributes.visits(known)
+    called_so = {
+        (subject, session): called.visit(subject, session, visits.get(patients[subject], set()))
+        for subject, session, _ in table.rows
+        if patients.get(subject) in known
+    }
+    days = Counter((subject, visit) for (subject, _), visit in called_so.items())
     new: dict[tuple[str, str, str], Given] = {}
     for (subject, session, values), place in zip(table.rows, table.places, strict=True):
-        patient = patients.get(subject)
-        if patient is None or patient in unknown or patient in others:
+        visit = called_so.get((subject, session))
+        if visit is None:
             continue
-        there = visits.get(patient, set())
-        visit = called.visit(subject, session, there)
-        if visit not in {"", *there} and not _is_session(visit):
+        patient = patients[subject]
+        reason = ""
+        if visit not in {"", *visits.get(patient, ())} and not _is_session(visit):
             reason = "no one visit is of this day, or no session"
+        elif _DAY.fullmatch(visit) and days[subject, visit] > 1:
+            reason = "rows of two days may be of this visit"
+        if reason:
             table.wrong.append(Wrong(place, "session", reason))
             continue
         for name, value in values.items():
