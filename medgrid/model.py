@@ -36,6 +36,7 @@ __all__ = [
     "GridObject",
     "Replica",
     "AttributeValue",
+    "plain_number",
     "VARIES",
     "VARIES_WIDELY",
     "AttributeType",
@@ -326,6 +327,17 @@ class Replica:
     size_bytes: int
     sha256: Sha256
     created_s: float = 0.0
+
+
+def plain_number(number: float) -> str:
+    """A number as questions have it: with all its digits, as what is rounded finds nothing.
+
+    Examples
+    --------
+    >>> plain_number(1234567.0), plain_number(12.345678)
+    ('1234567', '12.345678')
+    """
+    return repr(number).removesuffix(".0")
 
 
 class AttributeType(StrEnum):

@@ -27,6 +27,11 @@ class Codes:
 
     Codes are drawn, and follow from nothing. What they mean is a list that the one signs who blinds
     the attribute; each who may know it has it sealed. All who have it may add to it.
+
+    Attributes
+    ----------
+    lost : list of str
+        Why `blind` did not seal the list again to somebody who had it.
     """
 
     def __init__(self, grid: Grid, name: str) -> None:
@@ -34,16 +39,19 @@ class Codes:
         self._name = name
         self._store = grid.whole.patient_attributes
         self._me = grid.settings.user
+        self.lost: list[str] = []
 
     def blind(self, new: Sequence[Given], to: Sequence[str], source: str) -> Changed:
         """Give values as codes; `to` may know from now on what they mean, as who knows it already.
+
+        Who knows it already and has no certificate any more that holds loses it (`lost`).
 
         Raises
         ------
         Denied
             What the codes mean is sealed to others.
-        NotFound
-            Nobody is certified under a name of `to`.
+        NotFound, Denied
+            Nobody of a name of `to` has a certificate that holds.
         Unfit
             The attribute is known otherwise.
         """
@@ -55,16 +63,17 @@ class Codes:
             if meanings is None and not is_new:
                 raise self._denied()
             codes = {meaning: code for code, meaning in (meanings or {}).items()}
-            for value in sorted({_word(one.value) for one in new}):
+            for value in sorted({one.word for one in new}):
                 if value not in codes:
                     codes[value] = self._draw(codes.values())
-            everybody = sorted({*readers, *to} or {self._me})
+            problem = self._grid.vault.trust.roster.problem
+            ended = {one: found for one in readers if one not in to and (found := problem(one))}
+            self.lost = [found.message for found in ended.values()]
+            everybody = sorted({*readers, *to} - ended.keys() or {self._me})
             meanings = {code: meaning for meaning, code in codes.items()}
             self._seal(meanings, everybody)
             self._record("blind", f"to {' '.join(everybody)}")
-            coded = [
-                Given(one.patient, one.visit, one.name, codes[_word(one.value)]) for one in new
-            ]
+            coded = [Given(one.patient, one.visit, one.name, codes[one.word]) for one in new]
             return give(self._grid, coded, source, place=BLIND)
 
     def meanings(self) -> dict[str, str]:
@@ -149,7 +158,3 @@ class Codes:
             f"what the codes of {self._name} mean is not sealed to {self._me}",
             hint="ask whom it was sealed to: who blinded it knows",
         )
-
-
-def _word(value: float | str | None) -> str:
-    return value if isinstance(value, str) else f"{value:g}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from medgrid.actions.fetch import Fetched, Layout, fetch, find, write_text
 from medgrid.actions.files import make_folder
@@ -13,14 +12,17 @@ from medgrid.actions.grid import Grid
 from medgrid.actions.outcome import Failure
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.transfer import BadReplica
-from medgrid.errors import MedgridError, UsageError
+from medgrid.catalog.attributes import nearest
+from medgrid.catalog.patient_attributes import Given
+from medgrid.documents import Unreadable, read_file, read_json
+from medgrid.errors import MedgridError, NotFound, UsageError
 from medgrid.exchange.bids import (
     DERIVATIVES,
     Misfit,
     Place,
     columns,
     description,
-    label_of,
+    labels_of,
     named,
     numbered,
     place_of,
@@ -29,11 +31,12 @@ from medgrid.exchange.bids import (
     table,
     visit_of,
 )
-from medgrid.images.bids import SIDE_CAR
-from medgrid.model import LFN, PACKED_SUFFIX, GridObject, ObjectKind
+from medgrid.images.bids import SIDE_CAR, dataset_sources
+from medgrid.model import LFN, PACKED_SUFFIX, GridObject, ObjectKind, plain_number
 
 __all__ = ["fetch_bids"]
 
+_DESCRIPTION = "dataset_description.json"
 _README = """Images that medgrid gave out, under pseudonyms; dates were moved.
 
 Import of this folder into the same grid adds nothing to it.
@@ -62,8 +65,16 @@ def fetch_bids(
     Yields
     ------
     Fetched or Failure
-        Each image, and each table and description at the end; what has no place in a dataset.
+        What has no place in a dataset; each description and table, and each image.
+
+    Raises
+    ------
+    NotFound
+        No patient or visit that the user sees has one of `attributes`.
+    MedgridError
+        Nothing could say in `folder` that the grid gave it out: an import would take it for new.
     """
+    _check(grid, attributes or ())
     places: dict[LFN, Place] = {}
     items: dict[LFN, GridObject] = {}
     for word, item in find(grid, list(dict.fromkeys(words))):
@@ -74,8 +85,12 @@ def fetch_bids(
             items[LFN(word)] = item
         except MedgridError as error:
             yield Failure(word, error)
-    given = dict(zip(places, numbered(list(places.values())), strict=True))
-    for lfn, place in given.items():
+    labels = _labels(items)
+    for lfn, item in items.items():
+        label = labels[_whose(item)][visit_of(item.attributes)]
+        places[lfn] = places[lfn]._replace(session=label)
+    order = sorted(places)
+    for lfn, place in zip(order, numbered([places[lfn] for lfn in order]), strict=True):
         if isinstance(place, Misfit):
             yield Failure(lfn, _misfit(lfn, place))
             del places[lfn], items[lfn]
@@ -88,12 +103,33 @@ def fetch_bids(
         if file.name == SIDE_CAR:
             _refer(file, places[lfn].subject, known)
 
+    if places:  # first, so that what is interrupted is known to be given out
+        yield from _describe(grid, folder, places, items, labels, attributes, force=force)
     layout = Layout({lfn: place.path for lfn, place in places.items()}, amend)
     yield from fetch(
         grid, list(places), folder, force=force, on_bad=on_bad, progress=progress, layout=layout
     )
-    if places:
-        yield from _describe(grid, folder, places, items, attributes, force=force)
+
+
+def _check(grid: Grid, attributes: Sequence[str]) -> None:
+    known = grid.catalog.patient_attributes.names() if attributes else {}
+    for name in attributes:
+        if name not in known:
+            hint = nearest(name, known) or "'medgrid meta ls' shows which there are"
+            raise NotFound(f"no patient or visit has an attribute {name!r}", hint=hint)
+
+
+def _whose(item: GridObject) -> str:
+    assert item.patient is not None  # noqa: S101 - it has a place
+    return item.patient
+
+
+def _labels(items: Mapping[LFN, GridObject]) -> dict[str, dict[str, str]]:
+    """Labels of visits, by patient."""
+    visits: dict[str, set[str]] = {}
+    for item in items.values():
+        visits.setdefault(_whose(item), set()).add(visit_of(item.attributes))
+    return {patient: labels_of(known) for patient, known in visits.items()}
 
 
 def _place(lfn: LFN, item: GridObject) -> Place:
@@ -115,9 +151,11 @@ def _misfit(
 
 def _refer(file: Path, subject: str, known: Mapping[tuple[str, str], str]) -> None:
     """Let a side-car name images as the dataset does."""
-    fields: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    said = references(fields, subject, known)
-    if said != fields:
+    try:
+        fields = read_json(read_file(file))
+    except Unreadable:
+        return  # it stays as it came
+    if isinstance(fields, dict) and (said := references(fields, subject, known)) != fields:
         file.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 
 
@@ -126,70 +164,89 @@ def _describe(
     folder: Path,
     places: dict[LFN, Place],
     items: dict[LFN, GridObject],
+    labels: Mapping[str, Mapping[str, str]],
     attributes: Sequence[str] | None,
     *,
     force: bool,
 ) -> Generator[Fetched | Failure, None, None]:
     """Write tables and descriptions."""
     name = f"images of the grid {grid.catalog.grid_id[:8]}"
+    tables, failures = _tables(grid, items, labels, attributes)
     files = {
+        _DESCRIPTION: description(grid.catalog.grid_id, name, derived=False),
         "README": _README,
-        "dataset_description.json": description(grid.catalog.grid_id, name, derived=False),
-        **_tables(grid, items, attributes),
+        **tables,
     }
     if any(place.is_derived for place in places.values()):
-        files[f"{DERIVATIVES}/dataset_description.json"] = description(
-            grid.catalog.grid_id, name, derived=True
-        )
+        derived = description(grid.catalog.grid_id, name, derived=True)
+        files[f"{DERIVATIVES}/{_DESCRIPTION}"] = derived
     for relative, text in files.items():
         path = folder / relative
         try:
             make_folder(path.parent)
             write_text(path, text.encode(), force)
         except MedgridError as error:
+            mark = f"medgrid:{grid.catalog.grid_id}"
+            if relative == _DESCRIPTION and mark not in dataset_sources(str(folder)):
+                raise
             yield Failure(relative, error)
         else:
             yield Fetched(path, relative, size_bytes=len(text))
+    yield from failures
 
 
 def _tables(
-    grid: Grid, items: dict[LFN, GridObject], attributes: Sequence[str] | None
-) -> dict[str, str]:
-    """Tables of participants and sessions, by path."""
+    grid: Grid,
+    items: dict[LFN, GridObject],
+    labels: Mapping[str, Mapping[str, str]],
+    attributes: Sequence[str] | None,
+) -> tuple[dict[str, str], list[Failure]]:
+    """Tables of participants and sessions, by path; what they cannot say."""
     patients: dict[str, dict[str, str]] = {}
     visits: dict[str, dict[str, dict[str, str]]] = {}
+    called: dict[tuple[str, str], set[str]] = {}  # visits by session and by study date
+    failures: list[Failure] = []
     for item in items.values():
-        assert item.patient is not None  # noqa: S101 - it has a place
-        row = patients.setdefault(
-            item.patient, {"participant_id": f"sub-{subject_of(item.patient)}"}
-        )
+        patient = _whose(item)
+        row = patients.setdefault(patient, {"participant_id": f"sub-{subject_of(patient)}"})
         if "PatientSex" in item.attributes:
             row["sex"] = str(item.attributes["PatientSex"])
         if isinstance(years := item.attributes.get("PatientAge"), int | float):
-            row["age"] = f"{min(years, float(row.get('age', years))):g}"
+            row["age"] = plain_number(min(years, float(row.get("age", years))))
         if visit := visit_of(item.attributes):
-            visits.setdefault(item.patient, {})[visit] = {}
+            visits.setdefault(patient, {})[visit] = {}
+            for name in {visit, str(item.attributes.get("StudyDate") or visit)}:
+                called.setdefault((patient, name), set()).add(visit)
     units = {name: one.unit for name, one in grid.catalog.patient_attributes.names().items()}
-    of_patients: set[str] = set()
-    of_visits: set[str] = set()
-    for said in grid.catalog.patient_attributes.of(patients):
-        given = said.given
-        if attributes is not None and given.name not in attributes:
-            continue
-        value = f"{given.value:g}" if isinstance(given.value, float) else str(given.value)
-        if not given.visit:
-            patients[given.patient][given.name] = value
-            of_patients.add(given.name)
-        elif given.visit in visits.get(given.patient, {}):
-            visits[given.patient][given.visit][given.name] = value
-            of_visits.add(given.name)
+    given = [
+        said.given
+        for said in grid.catalog.patient_attributes.of(patients)
+        if attributes is None or said.given.name in attributes
+    ]
+    of_patients = [one for one in given if not one.visit]
+    for one in of_patients:
+        patients[one.patient][one.name] = one.word
+    of_visits = [
+        (one, visit) for one in given for visit in sorted(called.get((one.patient, one.visit), ()))
+    ]
+    for one, visit in sorted(of_visits, key=lambda pair: pair[0].visit != pair[1]):
+        if visits[one.patient][visit].setdefault(one.name, one.word) != one.word:
+            failures.append(_differs(one, visit))
     files = {"participants.tsv": table(patients.values(), "participant_id")}
     for patient, known in visits.items():
         subject = f"sub-{subject_of(patient)}"
-        rows = [{"session_id": f"ses-{label_of(visit)}", **row} for visit, row in known.items()]
+        label = labels[patient]
+        rows = [{"session_id": f"ses-{label[visit]}", **row} for visit, row in known.items()]
         if any(len(row) > 1 for row in rows):
             files[f"{subject}/{subject}_sessions.tsv"] = table(rows, "session_id")
-    for path, names in (("participants.json", of_patients), ("sessions.json", of_visits)):
-        if names:
-            files[path] = columns({name: units.get(name) for name in names})
-    return files
+    said_of = {"participants.json": of_patients, "sessions.json": [one for one, _ in of_visits]}
+    for path, many in said_of.items():
+        if many:
+            files[path] = columns({one.name: units.get(one.name) for one in many})
+    return files, failures
+
+
+def _differs(given: Given, visit: str) -> Failure:
+    what = f"{given.patient}/{given.visit}"
+    message = f"{given.name} of {what} is in no table: visit {visit} has another"
+    return Failure(what, UsageError(message, hint=f"'medgrid meta show {given.patient}' has both"))

@@ -80,6 +80,7 @@ def set_values(grid: Grid, place: Place, words: Mapping[str, str], unit: str = "
         A name or a value is not allowed, or the attribute has another type or unit.
     """
     _require(grid, place)
+    _require_visit(grid, place)
     if unit and not UNIT.fullmatch(unit):
         raise UsageError(f"{unit!r} is no unit")
     known = grid.catalog.patient_attributes
@@ -142,8 +143,14 @@ def _require(grid: Grid, place: Place) -> None:
     problem = patients_allowed(grid, Verb.WRITE, [place.patient])[place.patient]
     if problem is not None:
         raise problem
-    if place.visit:
-        visits = grid.catalog.patient_attributes.visits([place.patient]).get(place.patient, set())
+
+
+def _require_visit(grid: Grid, place: Place) -> None:
+    """Whether it has images, or a table said something of it before these."""
+    store = grid.catalog.patient_attributes
+    visits = store.visits([place.patient]).get(place.patient, set())
+    if place.visit and place.visit not in visits:
+        visits |= {one.given.visit for one in store.history([place.patient])} - {""}
         if place.visit not in visits:
             raise NotFound(
                 f"{place.patient} has no visit {place.visit}",
@@ -228,11 +235,17 @@ def import_table(grid: Grid, table: Table) -> TableReport:
     session = next((one for one in _SESSIONS if one in columns), None)
     found = people_table(rows, described, subject, session)
     report = TableReport(path.name, wrong=found.wrong, left_out=found.left_out)
-    known = {name for _, _, values in found.rows for name in values}
+    known = {name: value for _, _, values in found.rows for name, value in values.items()}
     for name in table.blind:
         if name not in known:
             reason = found.left_out.get(name, f"{path.name} has no values of it")
             raise UsageError(f"{name} cannot be blinded: {reason}")
+        if not isinstance(known[name], str):
+            raise UsageError(
+                f"{name} cannot be blinded: it has numbers, and codes stand for words",
+                hint=f"list them as Levels of {name} in {path.with_suffix('.json').name}: they are "
+                "words then, also when it is unblinded",
+            )
     called = _Called(grid, table)
     new = given(grid, found, called, lambda patients: _not_mine(grid, patients), report)
     report.others, report.unknown = [*report.others, *report.unknown], []
@@ -241,7 +254,10 @@ def import_table(grid: Grid, table: Table) -> TableReport:
         tell(grid, [one for one in new if one.name not in table.blind], source, found.units, report)
         for name in table.blind:
             chosen = [one for one in new if one.name == name]
-            done = Codes(grid, name).blind(chosen, table.to, source)
+            codes = Codes(grid, name)
+            done = codes.blind(chosen, table.to, source)
+            cannot = f"codes of {name}: somebody who knew them cannot any more"
+            report.lost += [f"{cannot}: {reason}" for reason in codes.lost]
             report.fresh += done.fresh
             report.replaced += done.replaced
     return report

@@ -50,7 +50,7 @@ from medgrid.catalog.visits import hold_patients
 from medgrid.database import Database
 from medgrid.database.many import among
 from medgrid.errors import UsageError
-from medgrid.model import AttributeType
+from medgrid.model import AttributeType, plain_number
 
 __all__ = ["Given", "PatientAttributeStore", "Said", "Unfit"]
 
@@ -67,6 +67,13 @@ class Given:
     visit: str
     name: str
     value: Value | None
+
+    @property
+    def word(self) -> str:
+        """Its value as a question has it; empty for none."""
+        if isinstance(self.value, str):
+            return self.value
+        return "" if self.value is None else plain_number(self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,11 +223,12 @@ class PatientAttributeStore:
     def codes_for(self, name: str, reader: str) -> str | None:
         """What the codes of an attribute mean, sealed to a reader; None when it is not."""
         with self._db.read() as connection:
-            return connection.scalar(
+            sealed: str | None = connection.scalar(
                 select(sealed_codes.c.sealed).where(
                     sealed_codes.c.name == name, sealed_codes.c.reader == reader
                 )
             )
+        return sealed or None
 
     def hold_codes(self, name: str) -> bool:
         """Keep others from the codes of an attribute until the end; give whether it is new.
@@ -237,13 +245,13 @@ class PatientAttributeStore:
                 raise Unfit(name, error.message, error.hint) from error
 
     def seal_codes(self, name: str, sealed: Mapping[str, str], by: str) -> None:
-        """Keep what the codes of an attribute mean, by reader, in place of earlier lists."""
+        """Keep what the codes of an attribute mean, by reader, in place of all earlier lists."""
         with self._db.write() as connection:
             chosen = sealed_codes.c.name == name
             there = set(connection.scalars(select(sealed_codes.c.reader).where(chosen)))
             # who holds a list already may change those of others
-            for reader in sorted(sealed, key=lambda one: one != by):
-                row = {"sealed": sealed[reader], "given_by": by, "given_s": time.time()}
+            for reader in sorted({*there, *sealed}, key=lambda one: one != by):
+                row = {"sealed": sealed.get(reader, ""), "given_by": by, "given_s": time.time()}
                 if reader in there:
                     is_theirs = chosen, sealed_codes.c.reader == reader
                     connection.execute(update(sealed_codes).where(*is_theirs).values(row))
@@ -292,7 +300,7 @@ def _row(one: Given, known: KnownName, codes: Mapping[tuple[str, str], str]) -> 
             raise Unfit(one.name, f"attribute {one.name!r} is a number in this grid, not a word")
         num = float(value)
     elif value is not None:
-        words = value if isinstance(value, str) else f"{value:g}"
+        words = one.word
         if not 0 < len(words) <= _MAX_TEXT:
             raise Unfit(one.name, f"a value of {one.name!r} has 1 to {_MAX_TEXT} characters")
     return {

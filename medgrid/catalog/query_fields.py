@@ -251,12 +251,14 @@ def patient_field(
 ) -> RowsField:
     """Field of an attribute of patients and visits; what is said of a visit goes first there.
 
-    One that `is_coded` is compared by what its codes mean.
+    One that `is_coded` is compared by what its codes mean; so is a code in a question.
     """
     is_number = type_ is AttributeType.NUMBER
     said, called = patient_attribute.c, literal(name, Text)
     value: ColumnElement[Any] = said.num if is_number else said.text
+    coerce = _COERCE[type_]
     if is_coded:
+        coerce = _decoding(connection, name)
         value = func.coalesce(released_code.c.meaning, said.text)
 
     def rows_of(
@@ -282,12 +284,21 @@ def patient_field(
         name,
         rows_of(one, one.c.id, said.name),
         value,
-        _COERCE[type_],
+        coerce,
         globs=not is_number,
         rows=rows_of(one, one.c.id, unsought),
         each=each,
         beside=rows_of(object_, said.patient, unsought),
     )
+
+
+def _decoding(connection: Connection, name: str) -> Coerce:
+    """What a value means to questions, also to those that were saved while it was a code."""
+    codes = released_code.c
+    rows = connection.execute(select(codes.code, codes.meaning).where(codes.name == name))
+    meanings = {row.code: row.meaning for row in rows}
+    known = set(meanings.values())
+    return lambda word: values.text(word if word in known else meanings.get(word, word))
 
 
 def _said_of_visit(one: FromClause, called: ColumnElement[str]) -> ColumnElement[bool]:

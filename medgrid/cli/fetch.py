@@ -100,7 +100,7 @@ def fetch(
             session.open_grid(),
             names,
             bids or Path(),
-            attributes=attributes.split(",") if attributes is not None else None,
+            attributes=None if attributes is None else attributes.split(","),
             force=force,
             on_bad=lambda bad: bar.warn(str(bad)),
             progress=bar,

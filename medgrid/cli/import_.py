@@ -45,6 +45,9 @@ _FEW = 10
     "--team", multiple=True, metavar="NAME", help="Who cares for patients who are new; repeat."
 )
 @click.option(
+    "--leave-out", multiple=True, metavar="NAME", help="Column of tables not to take; repeat."
+)
+@click.option(
     "--again", is_flag=True, help="Also what could not be imported before, or was removed."
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be imported, change nothing.")
@@ -60,6 +63,7 @@ def import_(
     keep_names: bool,
     jobs: int | None,
     team: tuple[str, ...],
+    leave_out: tuple[str, ...],
     again: bool,
     dry_run: bool,
     verbose: bool,
@@ -90,7 +94,9 @@ def import_(
     attributes of patients and visits: 'medgrid query "arm=treated and edss>3"'. Numbers are kept,
     and words that the JSON file beside the table lists as Levels, or of which each stands there
     for several people; names, dates, ids and free text are left out, and said to be. A table
-    changes what it said before, not what somebody set since; see medgrid-meta(1).
+    changes what it said before, not what somebody set since; see medgrid-meta(1). A column that is
+    to be blinded must not come in here: --leave-out arm, and then 'medgrid meta import
+    participants.tsv --blind arm'. Where no table has the column, nothing of them is taken.
 
     Where images of one patient differ in sex, birth date or age, or two patients have one series,
     a warning says so (exit status 3): two people may have become one patient, or one person two.
@@ -99,7 +105,7 @@ def import_(
     from medgrid.model import LFN
 
     request = ImportRequest(
-        paths, LFN(to), se, issuer, nifti, keep_names, jobs or 0, dry_run, again, team
+        paths, LFN(to), se, issuer, nifti, keep_names, jobs or 0, dry_run, again, team, leave_out
     )
     telling = _Telling(session, verbose)
     summary = import_images(

@@ -11,6 +11,7 @@ from medgrid.cli.failures import finish
 from medgrid.cli.output import emit, emit_done, emit_json, emit_lines, human_bytes
 from medgrid.cli.params import Session, input_option, pass_session, read_words
 from medgrid.cli.times import shown_time
+from medgrid.model import plain_number
 
 if TYPE_CHECKING:
     from medgrid.actions.lfn import Entry, Facts
@@ -178,7 +179,7 @@ def plain(value: Any, between: str = ", ") -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return repr(value).removesuffix(".0")  # all digits: what is rounded finds nothing
+        return plain_number(value)
     return " ".join(str(value).split())
 
 

@@ -143,13 +143,24 @@ def import_(
     """Bring a table's columns to patients and visits: tab-separated, or .csv.
 
     The column participant_id (or patient, PatientID) says whose a row is: by pseudonym, or by the
-    id that images came with. With session_id (or session, visit) it is of that visit. Of columns
-    that 'medgrid import' would leave out, it says so; so does it of rows whose patient is not in
-    your care (exit status 3), and the rest is done. The same table again says only what it has not
-    said before: what somebody set since stays.
+    id that images came with. With session_id (or session, visit) it is of that visit. A true day
+    beside an id is that of the one visit that may be of it; where two visits may be, or rows of two
+    days are of one visit, they are named and left out. As days moved with their times, a visit of
+    the day before or after may be taken for that of a day without images: sessions are exact. Of
+    columns that 'medgrid import' would leave out, it says so; so does it of rows whose patient is
+    not in your care (exit status 3), and the rest is done. The same table again says only what it
+    has not said before: what somebody set since stays.
 
-    Of a column that is blinded the catalog holds codes, for everybody. What they mean is sealed to
-    those named with --to, and to nobody else. A further table may add to it if you are one of them.
+    Of a column of words that is blinded the catalog holds codes, for everybody. What they mean is
+    sealed to those named with --to, and to nobody else. A further table may add to it if you are
+    one of them; one of them whose certificate has ended or is revoked is named, and cannot open it
+    any more.
+
+    What is known already cannot be blinded any more, and 'medgrid import' reads participants.tsv:
+
+    \b
+    medgrid import trial --to /trial --leave-out arm
+    medgrid meta import trial/participants.tsv --blind arm --to bob
     """
     from medgrid.actions.meta import Table, import_table
 
@@ -184,7 +195,7 @@ def codes(session: Session, name: str) -> None:
 def unblind(session: Session, name: str, yes: bool) -> None:
     """Let everybody know what the codes of an attribute mean; it is recorded, and for good.
 
-    From then on questions ask for the values themselves.
+    From then on questions ask for the values themselves; a code in one stands for what it means.
     """
     from medgrid.actions.blinding import Codes
 

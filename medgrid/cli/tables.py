@@ -33,6 +33,7 @@ def tell_table(session: Session, report: TableReport) -> None:
             "wrong": [one._asdict() for one in report.wrong],
             "unknown": report.unknown,
             "others": report.others,
+            "lost": report.lost,
         }
         emit_json("table/1", document, err=True)
         return
@@ -43,6 +44,8 @@ def tell_table(session: Session, report: TableReport) -> None:
             f"{where}: {one.name} in {report.name} is another than before",
             hint=f"'medgrid meta show --history {where}' has all values",
         )
+    for reason in report.lost:
+        warn(session, f"{report.name}: {reason}")
     if session.quiet:
         return
     lines = [f"column {name} left out: {reason}" for name, reason in report.left_out.items()]

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain, count
 from typing import Any, Final, NamedTuple
 
 from medgrid import __version__
@@ -23,7 +25,7 @@ __all__ = [
     "numbered",
     "place_of",
     "columns",
-    "label_of",
+    "labels_of",
     "references",
     "subject_of",
     "table",
@@ -59,9 +61,14 @@ class Place(NamedTuple):
     @property
     def path(self) -> str:
         """Path below the dataset's folder."""
+        return self.stem + self.ending
+
+    @property
+    def stem(self) -> str:
+        """Its path without ending, which its companions share."""
         whose = [f"sub-{self.subject}", *([f"ses-{self.session}"] if self.session else [])]
         folders = [DERIVATIVES] if self.is_derived else []
-        name = "_".join([*whose, self.label]) + self.ending
+        name = "_".join([*whose, self.label])
         return "/".join([*folders, *whose, self.datatype, name])
 
 
@@ -127,6 +134,16 @@ def label_of(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9]", "", text)
 
 
+def labels_of(visits: Iterable[str]) -> dict[str, str]:
+    """Labels of a patient's visits, no two alike; one that is a label as it stands keeps it."""
+    found: dict[str, str] = {}
+    for visit in sorted(set(visits), key=lambda one: (label_of(one) != one, one)):
+        label = label_of(visit)
+        numbers = (f"{label}x{number}" for number in count(2))
+        found[visit] = next(one for one in chain([label], numbers) if one not in found.values())
+    return found
+
+
 def place_of(attributes: Mapping[str, Any], pseudonym: str | None, filename: str) -> Place:
     """Find the place of an image.
 
@@ -183,24 +200,28 @@ def place_of(attributes: Mapping[str, Any], pseudonym: str | None, filename: str
 
 
 def numbered(places: Sequence[Place]) -> list[Place | Misfit]:
-    """Give images that would have one name a run each, in their order."""
-    paths: dict[str, list[int]] = {}
-    for number, place in enumerate(places):
-        paths.setdefault(place.path, []).append(number)
-    found: list[Place | Misfit] = list(places)
-    for same in paths.values():
-        if len(same) == 1:
-            continue
-        for run, number in enumerate(same, start=1):
-            place = places[number]
-            entities = {**dict(place.entities), "run": str(run)}
-            if "run" in dict(place.entities):
-                if run > 1:
-                    found[number] = Misfit("another image that was asked for has its name")
-                continue
-            ordered = tuple((key, entities[key]) for key in _order() if key in entities)
-            found[number] = place._replace(entities=ordered)
+    """Give images that would have one name a run each that none has, in their order."""
+    many = Counter(one.stem for one in places)
+    taken = set(many)
+    runs: dict[str, Iterator[int]] = {}
+    given: set[str] = set()
+    found: list[Place | Misfit] = []
+    for place in places:
+        if many[place.stem] > 1 and "run" not in dict(place.entities):
+            free = (_of_run(place, run) for run in runs.setdefault(place.stem, count(1)))
+            place = next(one for one in free if one.stem not in taken)
+        is_new = place.stem not in given
+        found.append(place if is_new else Misfit("another image that was asked for has its name"))
+        given.add(place.stem)
+        taken.add(place.stem)
     return found
+
+
+def _of_run(place: Place, run: int) -> Place:
+    entities = {**dict(place.entities), "run": str(run)}
+    return place._replace(
+        entities=tuple((key, entities[key]) for key in _order() if key in entities)
+    )
 
 
 def named(places: Iterable[Place]) -> dict[tuple[str, str], str]:

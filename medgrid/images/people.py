@@ -12,7 +12,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from medgrid.images import allowed
@@ -23,6 +25,7 @@ __all__ = [
     "UNIT",
     "PeopleTable",
     "Wrong",
+    "attribute_of",
     "is_long",
     "level_of",
     "number_of",
@@ -43,7 +46,8 @@ _LONG = re.compile(r"\d{7}")
 _LONG_WORD = re.compile(r"\d{5}")
 _MOST_CHARACTERS = 40
 _MOST_LEVELS = 20
-_YEARS = range(1900, 2101)
+_YEARS = 1900, 2101
+_SHORT_DATES = ("%d%m%y", "%y%m%d", "%m%d%y")
 _MOST_WRONG = 0.2  # of the cells of a column of numbers
 _SHORT = 4  # characters that may be in a word by accident
 _PEOPLE = frozenset(
@@ -108,6 +112,7 @@ def people_table(
     session: str | None = None,
     skip: Collection[str] = (),
     places: Sequence[str] = (),
+    leave_out: Collection[str] = (),
 ) -> PeopleTable:
     """Judge a table.
 
@@ -123,6 +128,8 @@ def people_table(
         Columns that say nothing of a person, and are not said to be left out.
     places : sequence of str
         What the rows are called; ``row 1`` is the first by itself.
+    leave_out : collection of str
+        Attributes that are not taken.
     """
     found = PeopleTable(
         [(row.get(subject, "").strip(), row.get(session or "", "").strip(), {}) for row in rows],
@@ -132,8 +139,7 @@ def people_table(
     for column in dict.fromkeys(column for row in rows for column in row):
         if column in (subject, session) or column in skip:
             continue
-        name = re.sub(r"\W+", "_", column, flags=re.ASCII).strip("_")
-        name = f"_{name}" if name[:1].isdigit() else name
+        name = attribute_of(column)
         said = described.get(column)
         spec = said if isinstance(said, dict) else {}
         cells = {
@@ -144,6 +150,8 @@ def people_table(
         reason = _reason(name, cells, [one for one, _, _ in found.rows], spec)
         if name in taken:
             reason = f"another column is {name}, too"
+        if name in leave_out:
+            reason = "as it was asked for"
         if reason:
             found.left_out[column] = reason
         elif cells:
@@ -152,19 +160,27 @@ def people_table(
     return found
 
 
+def attribute_of(column: str) -> str:
+    """Name of the attribute that a column becomes."""
+    name = re.sub(r"\W+", "_", column, flags=re.ASCII).strip("_")
+    return f"_{name}" if name[:1].isdigit() else name
+
+
 def _take(
     found: PeopleTable, column: str, name: str, cells: Mapping[int, str], spec: Mapping[str, Any]
 ) -> None:
-    levels = _levels(spec)
-    is_number = levels is None and _is_numeric(cells.values())
+    listed = _levels(spec)
+    is_number = listed is None and _is_numeric(cells.values())
+    subjects = [subject for subject, _, _ in found.rows]
+    levels = _shared(cells, subjects) if listed is None else listed
     for place, text in cells.items():
         value: float | str | None
         if is_number:
             value, reason = number_of(text), "not a number"
         else:
-            value = level_of(text) if levels is None or text in levels else None
-            reason = "not one of its Levels"
-            if _names(found.rows[place][0], text):
+            value = level_of(text) if text in levels else None
+            reason = "nobody else has this word" if listed is None else "not one of its Levels"
+            if _names(subjects[place], text):
                 value, reason = None, "an id"
         if value is None:
             found.wrong.append(Wrong(found.places[place], column, reason))
@@ -185,16 +201,27 @@ def _reason(
     if own and own * 2 >= len(cells):
         return "ids of people"
     levels = _levels(spec)
-    if levels is None and _is_numeric(cells.values()):
-        return _of_numbers([text for text in cells.values() if _NUMBER.fullmatch(text)], spec)
+    if levels is None:
+        reason = _of_numbers([text for text in cells.values() if number_of(text) is not None], spec)
+        if reason or _is_numeric(cells.values()):
+            return reason
     if any(_DATE.search(text) for text in cells.values()):
         return "dates"
     if levels is not None:
         return "" if any(map(level_of, levels)) else _NO_LEVELS
-    distinct = set(cells.values())
-    people = {(subjects[place], text) for place, text in cells.items()}
-    is_few = len(distinct) <= min(_MOST_LEVELS, len(people) // 2)
-    return "" if not cells or (is_few and all(map(level_of, distinct))) else _NO_LEVELS
+    shared = _shared(cells, subjects)
+    alone = sum(1 for text in cells.values() if text not in shared)
+    is_few = len(shared) <= _MOST_LEVELS and alone * 2 <= len(cells)
+    return "" if is_few and all(map(level_of, cells.values())) else _NO_LEVELS
+
+
+def _shared(cells: Mapping[int, str], subjects: Sequence[str]) -> set[str]:
+    """Words of a column that each stand for several people."""
+    people: dict[str, set[str]] = {}
+    for place, text in cells.items():
+        if subject := subjects[place].removeprefix("sub-"):
+            people.setdefault(text, set()).add(subject)
+    return {text for text, whose in people.items() if len(whose) > 1}
 
 
 def refused_name(name: str) -> str:
@@ -217,16 +244,39 @@ def is_long(text: str) -> bool:
 
 
 def _of_numbers(texts: Sequence[str], spec: Mapping[str, Any]) -> str:
-    """Why numbers may not be known."""
-    if texts and all(_DATE.fullmatch(text) for text in texts):
+    """Why numbers may not be known.
+
+    Some may stand for what is not known: distinct ones above zero are counted.
+    """
+    numbers = {one for one in map(float, texts) if one > 0}
+    whole = [f"{one:.0f}" for one in numbers if one == int(one)]  # 310151.0 is how pandas writes
+    if _are_most(numbers, [one for one in whole if _DATE.fullmatch(one)]):
         return "dates"
     if "Units" in spec:
         return ""
     if any(map(is_long, texts)):
         return "long numbers, which may be ids; numbers that have Units in the JSON file are kept"
-    if texts and all(text.isdigit() and int(text) in _YEARS for text in texts):
+    least, end = _YEARS
+    if _are_most(numbers, [one for one in numbers if least <= one < end]):
         return "years, which are dates; numbers that have Units in the JSON file are kept"
+    if any(_are_most(numbers, _short_dates(whole, form)) for form in _SHORT_DATES):
+        return "dates, such as 310151; numbers that have Units in the JSON file are kept"
     return ""
+
+
+def _are_most(numbers: Collection[float], some: Collection[Any]) -> bool:
+    return len(some) * 2 > len(numbers)
+
+
+def _short_dates(whole: Iterable[str], form: str) -> list[str]:
+    """Numbers of six digits, or five after a zero that was lost, that are dates of a form."""
+    found = []
+    for text in whole:
+        if len(text) in (5, 6):
+            with suppress(ValueError):
+                datetime.strptime(text.zfill(6), form)
+                found.append(text)
+    return found if any(len(text) == 6 for text in found) else []
 
 
 def _names(subject: str, text: str) -> bool:

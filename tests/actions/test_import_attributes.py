@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from medgrid.actions.blinding import Codes
 from medgrid.actions.meta import Table, import_table
 from medgrid.catalog.patient_attributes import Given
 from medgrid.catalog.query import parse
@@ -67,6 +68,38 @@ def test_images_are_asked_by_arm_and_score(bring: Importer, tmp_path: Path) -> N
         ("edss", "number", "points"),
         ("handedness", "text", None),
     ]
+
+
+def test_a_trial_comes_in_without_its_arms_which_are_blinded_then(
+    bring: Importer, tmp_path: Path
+) -> None:
+    root = write_trial(tmp_path / "in")
+    assert bring(root, leave_out=[" arm"]).attributes == 12
+    (people,) = (one for one in bring.tables if one.name == "participants.tsv")
+    assert people.left_out == {"arm": "as it was asked for"}
+    store = bring.grid.catalog.patient_attributes
+    assert list(store.names()) == ["edss", "handedness"]
+    import_table(bring.grid, Table(root / "participants.tsv", blind=["arm"]))
+    codes = {meaning: code for code, meaning in Codes(bring.grid, "arm").meanings().items()}
+    assert sorted(codes) == ["placebo", "treated"]
+    assert answers(bring, f"arm={codes['treated']} and edss>2") == ["3/1", "3/2"]
+    assert answers(bring, "arm=treated") == []
+    bring(root)  # by the way, nothing comes to light
+    (people,) = (one for one in bring.tables if one.name == "participants.tsv")
+    assert people.left_out == {"arm": "attribute 'arm' is blinded in this grid"}
+    assert {one.given.value for one in store.of([bring.patient("01", _DATASET)])} == {
+        *(1.5, 2, "right", codes["treated"])
+    }
+
+
+def test_nothing_of_tables_is_taken_when_what_is_to_be_left_out_is_not_there(
+    bring: Importer, tmp_path: Path
+) -> None:
+    bring(write_trial(tmp_path / "in"), leave_out=["edss", "amr"])
+    reason = "no table has this column: nothing was taken of any"
+    assert bring.reasons == [("--leave-out amr", reason)]
+    assert len(bring.new) == 8
+    assert bring.grid.catalog.patient_attributes.names() == {}
 
 
 def test_a_second_import_says_nothing_new(bring: Importer, tmp_path: Path) -> None:
@@ -209,12 +242,49 @@ def test_patients_and_days_of_a_table_are_those_of_the_images(
     write_series(tmp_path / "in", 1)
     bring(tmp_path / "in")
     table = tmp_path / "scores.tsv"
-    rows = ("participant_id visit edss", "PAT-4711 20210304 3", "PAT-4711 2021-03-05 4")
+    rows = ("participant_id visit edss", "PAT-4711 20210304 3", "PAT-4711 2021-03-09 4")
     table.write_text("".join("\t".join(row.split()) + "\n" for row in rows))
     report = import_table(bring.grid, Table(table))
     assert [(one.patient, one.visit) for one in report.fresh] == [(bring.patient(), bring.day())]
     assert [one.row for one in report.wrong] == ["row 2"]
     assert list(bring.grid.catalog.objects.lfns(parse("edss=3"))) == bring.lfns
+
+
+def test_a_day_that_two_visits_may_be_of_is_named_and_not_guessed(
+    bring: Importer, tmp_path: Path
+) -> None:
+    """A day of a table has no time, and days of images moved with theirs."""
+    for number, time in enumerate(("000000", "235959"), 1):
+        write_series(tmp_path / "in" / time, 1, study=str(number), StudyTime=time)
+    bring(tmp_path / "in")
+    patient = bring.patient()
+    (visits,) = bring.grid.catalog.patient_attributes.visits([patient]).values()
+    assert len(visits) == 2
+    table = tmp_path / "scores.tsv"
+    first = min(visits)
+    table.write_text(
+        f"participant_id\tvisit\tedss\nPAT-4711\t2021-03-04\t3\n{patient}\t{first}\t4\n"
+    )
+    report = import_table(bring.grid, Table(table))
+    assert report.fresh == [Given(patient, first, "edss", 4)]
+    reason = "no one visit is of this day, or no session"
+    assert report.wrong == [Wrong("row 1", "session", reason)]
+
+
+def test_a_visit_that_two_days_may_be_of_is_named_and_not_guessed(
+    bring: Importer, tmp_path: Path
+) -> None:
+    """The day before, without images, is not told from that of a visit just after midnight."""
+    write_series(tmp_path / "in", 1, StudyTime="000000")
+    bring(tmp_path / "in")
+    table = tmp_path / "scores.tsv"
+    rows = ("2021-03-03 2", "2021-03-04 3", "n/a 4")
+    lines = ("participant_id visit edss", *(f"PAT-4711 {row}" for row in rows))
+    table.write_text("".join("\t".join(line.split()) + "\n" for line in lines))
+    report = import_table(bring.grid, Table(table))
+    assert [(one.visit, one.value) for one in report.fresh] == [("", 4)]
+    reason = "rows of two days may be of this visit"
+    assert report.wrong == [Wrong(row, "session", reason) for row in ("row 1", "row 2")]
 
 
 def test_dry_run_changes_nothing(bring: Importer, tmp_path: Path) -> None:

@@ -97,6 +97,16 @@ def test_a_table_says_only_what_it_has_not_said(world: Catalog) -> None:
     assert store.give([changed], "ada", source="t") == ([], [changed])
 
 
+def test_numbers_among_words_keep_their_digits(world: Catalog) -> None:
+    world.patient_attributes.give(
+        [Given("P-1", "", "arm", 1234567), Given("P-2", "", "arm", 12.345678)], "ada"
+    )
+    assert [value for _, name, value in known(world, "P-1", "P-2") if name == "arm"] == [
+        "1234567",
+        "12.345678",
+    ]
+
+
 @pytest.mark.parametrize(
     ("new", "message"),
     [
@@ -232,6 +242,7 @@ def test_codes_are_asked_by_what_they_mean_when_it_is_released(world: Catalog) -
             store.give([Given("P-1", "", name, "x")], "ada", place=place)
     store.release_codes("dose", {"K7QA": "high", "B2XN": "low"}, "bob")
     assert asked(world, "dose=high") == asked(world, "arm=treated")
+    assert asked(world, "dose=K7QA") == asked(world, "dose!=B2XN") == asked(world, "arm=treated")
     assert asked(world, "dose~'l*'") == ["two-image"]
     assert ("", "dose", "high") in known(world, "P-1")
     assert store.give([Given("P-1", "", "dose", "high")], "ada", source="t") == ([], [])
@@ -263,6 +274,10 @@ def test_lists_of_codes_are_for_their_readers(views: dict[str, Catalog]) -> None
     bob.seal_codes("dose", {"bob": "sealed:2", "ada": "sealed:3"}, "bob")
     assert (bob.codes_for("dose", "bob"), ada.codes_for("dose", "ada")) == ("sealed:2", "sealed:3")
     assert eve.codes_for("dose", "eve") is None
+    bob.seal_codes("dose", {"bob": "sealed:5"}, "bob")
+    assert ada.codes_for("dose", "ada") is None, "no older list stays"
+    bob.seal_codes("dose", {"bob": "sealed:6", "ada": "sealed:7"}, "bob")
+    assert ada.codes_for("dose", "ada") == "sealed:7"
     if not views["eve"].db.is_sqlite:
         assert eve.codes_for("dose", "bob") is None
         with pytest.raises(Exception, match="the server refuses this user"):

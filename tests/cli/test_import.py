@@ -88,6 +88,19 @@ def test_tables_about_people(grid_prompt: Prompt, tmp_path: Path) -> None:
     assert (summary["tables"], summary["attributes"]) == (1, 2)
 
 
+def test_columns_that_are_left_out(grid_prompt: Prompt, tmp_path: Path) -> None:
+    root = write_bids(tmp_path / "in")
+    (root / "participants.tsv").write_text("participant_id\tarm\nsub-01\ta\nsub-02\ta\n")
+    words = ("import", root, "--to", "/trial", "--dry-run", "--leave-out")
+    ran = grid_prompt.ok(*words, "arm")
+    assert ran.err.startswith("participants.tsv: column arm left out: as it was asked for\n")
+    ran = grid_prompt(*words, "amr")
+    assert ran.code == 3
+    assert ran.err.startswith(
+        "medgrid: error: --leave-out amr: no table has this column: nothing was taken of any\n"
+    )
+
+
 def test_json(grid_prompt: Prompt, tmp_path: Path) -> None:
     write_series(tmp_path / "in", 1)
     (tmp_path / "in" / "bad\udce9.dcm").write_bytes(b"hello")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.hospital import JANE, JOHN, OTHER, Hospital, Person
+from tests.lab.hospital import JANE, JOHN, OTHER, PEOPLE, Hospital, Person
 
 DAY = "2021-03-04"
 NO_JANE = "medgrid: error: no patient P-JANE\nmedgrid: hint: 'medgrid team ls' shows yours\n"
@@ -177,6 +177,22 @@ def test_a_day_that_no_image_has_is_not_kept(hospital: Hospital, tmp_path: Path)
     assert hospital.alice.ok("meta", "show", JANE).rows == [["later", "edss", "1", ""]]
 
 
+def test_what_a_table_says_ahead_of_images_is_put_right(hospital: Hospital, tmp_path: Path) -> None:
+    alice, visit = hospital.alice, f"{JANE}/ses-12m"
+    alice.ok("meta", "import", write(tmp_path / "t.tsv", "patient visit edss", f"{JANE} 12m 1"))
+    alice.ok("meta", "set", visit, "edss=2")
+    assert alice.ok("meta", "show", visit).rows == [["12m", "edss", "2", ""]]
+    alice.ok("meta", "unset", visit, "edss")
+    assert alice.ok("meta", "show", visit).rows == []
+    alice.ok("meta", "set", visit, "edss=3")
+    ran = alice.run("meta", "set", f"{JANE}/21m", "edss=2")
+    assert (ran.code, ran.err) == (
+        4,
+        "medgrid: error: P-JANE has no visit 21m\n"
+        "medgrid: hint: visits are 12m, 2021-03-04, 2021-03-05\n",
+    )
+
+
 def test_a_table_without_patients(hospital: Hospital, tmp_path: Path) -> None:
     ran = hospital.alice.run("meta", "import", write(tmp_path / "t.tsv", "who edss", "x 1"))
     assert (ran.code, ran.err.splitlines()[0]) == (
@@ -230,6 +246,20 @@ def test_an_arm_is_blinded_and_unblinded(hospital: Hospital, arms: Path) -> None
     assert found(alice, "arm=placebo") == TWINS
 
 
+def test_what_was_saved_with_a_code_is_the_same_when_it_is_known(
+    hospital: Hospital, arms: Path
+) -> None:
+    alice = hospital.alice
+    alice.ok("meta", "import", arms, "--blind", "arm")
+    ((_, _, code, _),) = alice.ok("meta", "show", JANE).rows
+    alice.ok("query", f"arm={code} and Modality=MR", "--save", "hers")
+    alice.ok("query", f"arm!={code} and Modality=MR", "--save", "others")
+    alice.ok("query", f"arm in ({code}, XXXX) and Modality=MR", "--save", "some")
+    alice.ok("meta", "unblind", "arm", "-y")
+    for name, images in (("hers", TWINS[:1]), ("others", TWINS[1:]), ("some", TWINS[:1])):
+        assert alice.ok("query", f"dataset={name}").lines == images
+
+
 def released(hospital: Hospital) -> list[tuple[str, str]]:
     """Who looked at codes, or released them."""
     with hospital.keystore("alice") as store:
@@ -270,6 +300,34 @@ def test_who_knows_the_codes_adds_to_them(hospital: Hospital, arms: Path, tmp_pa
     assert dict(alice.ok("meta", "codes", "arm").rows) == after
 
 
+def test_a_reader_whose_certificate_ended_knows_no_further_codes(
+    hospital: Hospital, arms: Path, tmp_path: Path
+) -> None:
+    alice, bob = hospital.alice, hospital.bob
+    write(tmp_path / "first.tsv", "patient arm", f"{JANE} treated")
+    (tmp_path / "first.json").write_text((tmp_path / "arms.json").read_text())
+    people = ("--to", "alice", "--to", "bob", "--to", "dave")
+    alice.ok("meta", "import", tmp_path / "first.tsv", "--blind", "arm", *people)
+    alice.ok("identity", "revoke", "bob")
+    alice.ok("identity", "revoke", "dave")
+    ran = alice.run("meta", "import", arms, "--blind", "arm", "--to", "bob")
+    told = "medgrid: error: the certificate of bob is revoked"
+    assert (ran.code, ran.err.splitlines()[0]) == (5, told)
+    ran = alice.ok("meta", "import", arms, "--blind", "arm")
+    assert ran.err.splitlines() == [
+        *(
+            "medgrid: warning: arms.tsv: codes of arm: somebody who knew them cannot any more: "
+            f"the certificate of {name} is revoked"
+            for name in ("bob", "dave")
+        ),
+        "arms.tsv: 1 new, 0 changed",
+    ]
+    hospital.certify("bob", PEOPLE["bob"])
+    assert bob.run("meta", "codes", "arm").code == 5
+    alice.ok("meta", "import", arms, "--blind", "arm", "--to", "bob")
+    assert bob.ok("meta", "codes", "arm").rows == alice.ok("meta", "codes", "arm").rows
+
+
 def test_what_was_plain_cannot_be_blinded(hospital: Hospital, arms: Path) -> None:
     hospital.alice.ok("meta", "set", JANE, "arm=treated")
     ran = hospital.alice.run("meta", "import", arms, "--blind", "arm")
@@ -282,6 +340,23 @@ def test_what_was_plain_cannot_be_blinded(hospital: Hospital, arms: Path) -> Non
     assert ran.err.splitlines()[0] == (
         "medgrid: error: dose cannot be blinded: arms.tsv has no values of it"
     )
+
+
+def test_numbers_are_blinded_as_levels_alone(hospital: Hospital, tmp_path: Path) -> None:
+    table = write(tmp_path / "doses.tsv", "patient dose", f"{JANE} 10", f"{JOHN} 5.5")
+    ran = hospital.alice.run("meta", "import", table, "--blind", "dose")
+    assert (ran.code, ran.err.splitlines()) == (
+        2,
+        [
+            "medgrid: error: dose cannot be blinded: it has numbers, and codes stand for words",
+            "medgrid: hint: list them as Levels of dose in doses.json: they are words then, also "
+            "when it is unblinded",
+        ],
+    )
+    (tmp_path / "doses.json").write_text('{"dose": {"Levels": {"10": "", "5.5": ""}}}')
+    hospital.alice.ok("meta", "import", table, "--blind", "dose")
+    hospital.alice.ok("meta", "unblind", "dose", "-y")
+    assert found(hospital.alice, "dose=10") == [TWINS[0]]
 
 
 def test_a_list_that_somebody_exchanged_is_refused(hospital: Hospital, arms: Path) -> None:

@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from medgrid.exchange.bids import Misfit, Place, named, numbered, place_of, references, table
+from medgrid.exchange.bids import (
+    Misfit,
+    Place,
+    labels_of,
+    named,
+    numbered,
+    place_of,
+    references,
+    table,
+)
 
 WHO = "P-7F3KQ2M9XA"
 
@@ -76,6 +85,30 @@ def test_images_that_would_have_one_name_are_runs() -> None:
     kept, misfit = numbered([run, run])
     assert kept == run
     assert isinstance(misfit, Misfit)
+
+
+def test_no_two_images_have_one_name() -> None:
+    plain, run = place(suffix="T1w"), place(suffix="T1w", run="1")
+    packed = place("image.nii", suffix="T1w")  # its side-car is called alike
+    found = numbered([plain, run, packed, plain, place(suffix="T1w", run="3")])
+    paths = [one.path.rpartition("/")[2] for one in found if isinstance(one, Place)]
+    assert paths == [
+        f"sub-7F3KQ2M9XA_run-{run}_T1w.{ending}"
+        for run, ending in ((2, "nii.gz"), (1, "nii.gz"), (4, "nii"), (5, "nii.gz"), (3, "nii.gz"))
+    ]
+
+
+def test_visits_have_labels_of_their_own() -> None:
+    visits = ("", "pre_1", "pre1", "pre-1", "2021-03-04", "20210304", "m12")
+    assert labels_of(visits) == {
+        "": "",
+        "pre1": "pre1",
+        "pre-1": "pre1x2",
+        "pre_1": "pre1x3",
+        "20210304": "20210304",
+        "2021-03-04": "20210304x2",
+        "m12": "m12",
+    }
 
 
 def test_references_are_those_of_the_dataset() -> None:

@@ -39,6 +39,19 @@ def test_levels_that_are_listed_need_not_repeat() -> None:
     assert table.wrong == [Wrong("row 3", "arm", "not one of its Levels")]
 
 
+def test_a_word_that_one_person_alone_has_is_left_out() -> None:
+    cells = (*("Berlin",) * 9, "Jane Smith")
+    table = judged("site", cells)
+    assert values(table, "site") == [*cells[:9], None]
+    assert table.wrong == [Wrong("row 10", "site", "nobody else has this word")]
+    assert values(judged("site", cells, Levels=sorted(set(cells))), "site") == list(cells)
+
+
+def test_words_of_one_person_at_several_visits_are_not_those_of_several() -> None:
+    rows = [{"id": one, "ward": "Rose"} for one in ("sub-1", "1", "", "sub-1")]
+    assert list(people_table(rows, {}, "id").left_out) == ["ward"]
+
+
 def test_one_bad_cell_is_left_out_alone() -> None:
     table = judged("edss", ("1", "2", "3", "DOE^JANE", "5"))
     assert values(table, "edss") == [1, 2, 3, None, 5]
@@ -59,10 +72,20 @@ def test_one_bad_cell_is_left_out_alone() -> None:
         ("since", ("20200131", "20200201"), "dates"),
         ("since", ("3 Jan 2020", "3 Jan 2020"), "dates"),
         ("since", ("1999", "2003"), "years, which are dates"),
+        ("jahrgang", ("1951.0", "1948.0", "n/a"), "years, which are dates"),
+        ("jahrgang", ("0", "1951", "0", "1948", "0"), "years, which are dates"),
+        ("jahrgang", ("0", "-9", "1951", "0"), "years, which are dates"),
+        ("jahrgang", ("1951.5", "1948.25"), "years, which are dates"),
+        ("jahrgang", ("1951", "1951", "none", "none"), "years, which are dates"),
+        ("since", ("310151", "10252", "0"), "dates, such as 310151"),
+        ("since", ("510131.0", "520229.0"), "dates, such as 310151"),
+        ("since", ("013151", "123150"), "dates, such as 310151"),
+        ("since", ("20200131.0", "20200201.0", "0"), "dates"),
         ("code", ("1234567", "1234568"), "long numbers, which may be ids"),
         ("code", ("sub-0001x", "y"), "free text"),
         ("code", ("A12345", "A12345"), "free text"),
         ("site", ("Berlin", "Oslo", "Rome"), "free text"),
+        ("site", ("Berlin", "Berlin", "Bonn", "Rome", "Oslo"), "free text"),
         ("story", ("she fell down the stairs", "she fell down the stairs"), "free text"),
         ("age", ("34", "35"), "images have it, as PatientAge"),
         ("echo", ("1", "2"), "images have an attribute of this name"),
@@ -95,6 +118,12 @@ def test_two_columns_of_one_name() -> None:
     table = people_table([{"id": "sub-1", "a b": "1", "a_b": "2"}], {}, "id")
     assert values(table, "a_b") == [1]
     assert table.left_out == {"a_b": "another column is a_b, too"}
+
+
+def test_numbers_that_are_no_dates_are_kept() -> None:
+    for cells in (("1900", "2500", "3100"), ("310151", "993151", "654321"), ("10152", "11160")):
+        assert values(judged("lesions", cells), "lesions") == list(map(int, cells))
+    assert values(judged("lesions", ("310151", "2000"), Units="mm^3"), "lesions") == [310151, 2000]
 
 
 def test_units_say_that_a_long_number_is_no_id() -> None:

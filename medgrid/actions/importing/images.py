@@ -87,6 +87,8 @@ class ImportRequest:
         what was removed.
     team : sequence of str
         Identities that care for the patients who are new; empty is as the settings say.
+    leave_out : sequence of str
+        Attributes of patients and visits that are not taken from tables.
     """
 
     paths: Sequence[str]
@@ -99,6 +101,7 @@ class ImportRequest:
     dry_run: bool = False
     again: bool = False
     team: Sequence[str] = ()
+    leave_out: Sequence[str] = ()
 
 
 def import_images(
@@ -177,7 +180,12 @@ class _Import:
         self._doubts = Doubts(grid, namer, self.telling.doubted)
         self._patients = Patients(grid, request.team, self._doubts.contradict)
         self._tables = PeopleTables(
-            grid, self.namer, self._patients.of_others, self.telling.table, self.telling.failed
+            grid,
+            self.namer,
+            self._patients.of_others,
+            self.telling.table,
+            self.telling.failed,
+            request.leave_out,
         )
         self._writer = Writer(
             grid,

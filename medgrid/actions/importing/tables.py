@@ -7,6 +7,7 @@ in ``phenotype``. They are small, and read at each import.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -19,7 +20,7 @@ from medgrid.catalog.patient_attributes import Given, Unfit
 from medgrid.documents import Unreadable, read_file, read_json, read_table
 from medgrid.images.bids import dataset_root, subjects_of
 from medgrid.images.deidentify import segment
-from medgrid.images.people import MISSING, PeopleTable, Wrong, people_table
+from medgrid.images.people import MISSING, PeopleTable, Wrong, attribute_of, people_table
 
 __all__ = [
     "Called",
@@ -59,6 +60,8 @@ class TableReport:
         Cells that are left out.
     unknown, others : list of str
         Rows of whom the grid does not know, or the user does not care for.
+    lost : list of str
+        Why somebody may not know any more what codes mean, by attribute.
     """
 
     name: str
@@ -68,6 +71,7 @@ class TableReport:
     wrong: list[Wrong] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
 
 def is_table(path: str) -> bool:
@@ -85,6 +89,8 @@ class PeopleTables:
     ----------
     of_others : callable
         Which of some patients this user may not bring data of.
+    leave_out : collection of str
+        Attributes that are not taken.
     """
 
     def __init__(
@@ -94,7 +100,9 @@ class PeopleTables:
         of_others: Callable[[Iterable[str]], set[str]],
         told: Callable[[TableReport], None],
         failed: Callable[[Failure], None],
+        leave_out: Collection[str] = (),
     ) -> None:
+        self._leave_out = set(map(attribute_of, leave_out))
         self._grid = grid
         self._namer = namer
         self._of_others = of_others
@@ -127,10 +135,13 @@ class PeopleTables:
         for path in map(Path, self._paths):
             root, kind = _dataset_of(path), _kind(path)
             together.setdefault((root, kind), []).append(path)
+        tables = {key: self._read(paths, Path(*key)) for key, paths in together.items()}
+        if tables and self._lack(tables.values()):
+            return
         for (root, kind), paths in together.items():
             file = Path(root, kind)
             report = TableReport(file.name if len(paths) > 1 else paths[0].name)
-            table = self._read(paths, file)
+            table = tables[root, kind]
             called = Subjects(self._namer, subjects_of(root))
             new = given(self._grid, table, called, self._of_others, report)
             report.left_out, report.wrong = table.left_out, table.wrong
@@ -142,6 +153,14 @@ class PeopleTables:
                 source = f"{kind.partition('/')[0]} {self._namer.file_key(str(file))[:8]}"
                 tell(self._grid, new, source, table.units, report)
             self._told(report)
+
+    def _lack(self, tables: Iterable[PeopleTable]) -> bool:
+        """Whether what is to be left out is in no table: it may stand there by another name."""
+        there = {attribute_of(column) for table in tables for column in table.left_out}
+        for name in sorted(self._leave_out - there):
+            reason = "no table has this column: nothing was taken of any"
+            self._failed(Failure(f"--leave-out {name}", reason))
+        return not there.issuperset(self._leave_out)
 
     def _read(self, paths: Sequence[Path], file: Path) -> PeopleTable:
         rows: list[dict[str, str]] = []
@@ -167,7 +186,8 @@ class PeopleTables:
             prefix = f"{path.name} " if len(paths) > 1 else ""
             places += [f"{prefix}row {number}" for number in range(1, len(found) + 1)]
             described = {**said, **described}
-        table = people_table(rows, described, "participant_id", "session_id", _OWN_COLUMNS, places)
+        columns = "participant_id", "session_id", _OWN_COLUMNS
+        table = people_table(rows, described, *columns, places, self._leave_out)
         if file.name == "scans.tsv":
             _of_visit(table)
         return table
@@ -297,16 +317,26 @@ def given(
         shown.setdefault(subject, called.shown(subject, place))
     report.unknown = [shown[one] for one, patient in patients.items() if patient in unknown]
     report.others = [shown[one] for one, patient in patients.items() if patient in others]
-    visits = grid.whole.patient_attributes.visits(set(patients.values()) - unknown - others)
+    known = set(patients.values()) - unknown - others
+    visits = grid.whole.patient_attributes.visits(known)
+    called_so = {
+        (subject, session): called.visit(subject, session, visits.get(patients[subject], set()))
+        for subject, session, _ in table.rows
+        if patients.get(subject) in known
+    }
+    days = Counter((subject, visit) for (subject, _), visit in called_so.items())
     new: dict[tuple[str, str, str], Given] = {}
     for (subject, session, values), place in zip(table.rows, table.places, strict=True):
-        patient = patients.get(subject)
-        if patient is None or patient in unknown or patient in others:
+        visit = called_so.get((subject, session))
+        if visit is None:
             continue
-        there = visits.get(patient, set())
-        visit = called.visit(subject, session, there)
-        if visit not in {"", *there} and not _is_session(visit):
+        patient = patients[subject]
+        reason = ""
+        if visit not in {"", *visits.get(patient, ())} and not _is_session(visit):
             reason = "no one visit is of this day, or no session"
+        elif _DAY.fullmatch(visit) and days[subject, visit] > 1:
+            reason = "rows of two days may be of this visit"
+        if reason:
             table.wrong.append(Wrong(place, "session", reason))
             continue
         for name, value in values.items():
