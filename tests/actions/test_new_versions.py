@@ -11,7 +11,7 @@ import pytest
 
 from medgrid.actions.grant import grant
 from medgrid.crypto.certificate import Role
-from medgrid.model import LFN, GridObject, ObjectId
+from medgrid.model import LFN, GridObject, ObjectId, Review
 from tests.lab.dicoms import encoded, instance
 from tests.lab.hospital import JANE, JOHN, Hospital, Person
 from tests.lab.waiting import put_clock_on
@@ -143,6 +143,20 @@ def test_pixels_that_need_a_review_hold_the_new_version_back(
     # who finds text after all takes all versions back
     alice.ok("review", "reject", series.lfn)
     assert bob.run("stat", series.lfn).code == bob.run("stat", series.lfn, "--version=1").code == 4
+
+
+def test_who_rejects_a_version_that_waits_takes_back_those_below_it(
+    hospital: Hospital, series: Series
+) -> None:
+    hospital.alice.ok("grant", "bob", series.lfn)
+    first = hospital.object(series.lfn)
+    series.add(2, code=3, BurnedInAnnotation="YES")
+    (said,) = hospital.alice.ok("review", "reject", series.lfn, "--json").documents
+    assert said["lfn"] == series.lfn
+    assert hospital.object(series.lfn) == dataclasses.replace(first, review=Review.NEEDED)
+    assert hospital.bob.run("stat", series.lfn).code == 4
+    assert ends(hospital, first.id) == 0
+    assert hospital.alice.ok("review", series.lfn).lines == [series.lfn]
 
 
 def test_what_is_granted_to_nobody_waits_for_nobody(hospital: Hospital, series: Series) -> None:
