@@ -232,3 +232,24 @@ def test_a_twin_that_is_renewed_stays_granted(hospital: Hospital, series: Series
     item = hospital.object(series.lfn)
     assert item.version == 3
     assert len(hospital.bob.read(series.lfn)) == item.size_bytes
+
+
+@pytest.mark.parametrize("is_named", [False, True], ids=["all", "named"])
+def test_a_version_that_waits_is_not_passed_by(
+    hospital: Hospital, series: Series, is_named: bool
+) -> None:
+    alice = hospital.alice
+    alice.ok("grant", "bob", series.lfn)
+    series.add(2, code=3, BurnedInAnnotation="YES", SeriesDescription="T1 Harmonix")
+    alice.ok("review", "words", "--release", "Harmonix")
+    words = ["review", "words", "--apply", *([series.lfn] if is_named else [])]
+    ran = alice.run(*words)
+    assert (ran.code, ran.out) == (7, "")
+    assert f"{series.lfn} has a version that waits for a review" in ran.err
+    alice.ok("review", "release", series.lfn)
+    assert hospital.object(series.lfn).version == 2
+    assert alice.ok(*words).lines == [series.lfn]
+    item = hospital.object(series.lfn)
+    assert (item.version, item.attributes["NumberOfSeriesRelatedInstances"]) == (3, 2)
+    assert item.attributes["SeriesDescription"] == ["T1w", "T1 Harmonix"]
+    assert len(hospital.bob.read(series.lfn)) == item.size_bytes
