@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 from medgrid.actions.feed_two import feed_two
@@ -74,6 +74,12 @@ class Names:
         return lfn
 
 
+def _taken(error: AlreadyExists, draft: Draft) -> str:
+    """Why a draft whose name is taken cannot come in, and who may know more."""
+    whose = f"the care team of {draft.patient}" if draft.patient else "its owner"
+    return f"{error}; where you do not see it, {whose} can import this"
+
+
 class Stored(NamedTuple):
     """A draft whose bytes are in storage, with those of its twin when it has one."""
 
@@ -91,13 +97,17 @@ class Stored(NamedTuple):
 class Done:
     """What a commit came to: new objects, drafts whose content was there, drafts that came late.
 
-    `lacking` are new originals without a twin.
+    `lacking` are new originals without a twin, `taken` drafts whose name others have, and why.
     """
 
     new: list[tuple[GridObject, Draft]] = field(default_factory=list)
     known: list[tuple[ObjectId, Draft]] = field(default_factory=list)
     late: list[Draft] = field(default_factory=list)
     lacking: list[tuple[GridObject, Lack]] = field(default_factory=list)
+    taken: list[tuple[Draft, AlreadyExists]] = field(default_factory=list)
+
+    def __add__(self, other: Done) -> Done:
+        return Done(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(Done)))
 
 
 @dataclass(slots=True)
@@ -230,28 +240,39 @@ class Writer:
             for one in stored
             if one.draft.twin_lfn is not None
         )
-        for attempt in range(1, _TRIES + 1):
+        done = self._enter(stored, sealed, succession)
+        losses = succession.settle()
+        for item, draft in done.new:
+            self.on_new(item, draft)
+        for loss in losses:
+            self.on_lost(loss)
+        for item, lack in done.lacking:
+            self.on_lacking(item, lack)
+        for held, draft in done.known:
+            self.on_known(held, draft)
+        reason = "another import brings what it belongs to; import again"
+        self._fail((draft, reason) for draft in done.late)
+        self._fail((draft, _taken(error, draft)) for draft, error in done.taken)
+
+    def _fail(self, drafts: Iterable[tuple[Draft, str]]) -> None:
+        for draft, reason in drafts:
+            for path, _ in draft.files:
+                self.on_failed(Failure(path, reason))
+
+    def _enter(
+        self, stored: Sequence[Stored], held: Mapping[ObjectId, Held], succession: Succession
+    ) -> Done:
+        """Commit all, or all but those drafts whose names stay taken."""
+        for _ in range(_TRIES):
             try:
-                done = self._commit(stored, sealed, succession)
-            except AlreadyExists:
-                # another process took a name between our look and our commit
-                if attempt == _TRIES:
-                    raise
-                continue
-            losses = succession.settle()
-            for item, draft in done.new:
-                self.on_new(item, draft)
-            for loss in losses:
-                self.on_lost(loss)
-            for item, lack in done.lacking:
-                self.on_lacking(item, lack)
-            for held, draft in done.known:
-                self.on_known(held, draft)
-            for draft in done.late:
-                for path, _ in draft.files:
-                    reason = "another import brings what it belongs to; import again"
-                    self.on_failed(Failure(path, reason))
-            return
+                return self._commit(stored, held, succession)
+            except AlreadyExists as error:
+                taken = error  # by another process since our look, or out of our sight
+        if len(stored) == 1:
+            return Done(taken=[(stored[0].draft, taken)])
+        half = len(stored) // 2
+        first = self._enter(stored[:half], held, succession)
+        return first + self._enter(stored[half:], held, succession)
 
     def _commit(
         self, stored: Sequence[Stored], held: Mapping[ObjectId, Held], succession: Succession
