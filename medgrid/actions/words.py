@@ -60,13 +60,7 @@ from medgrid.model import (
 
 __all__ = ["HeldWord", "Renewed", "held_words", "made_before", "renew"]
 
-_RENEWED = (
-    allowed.FREE_TEXT
-    | allowed.CODES
-    | allowed.BIDS_TEXTS
-    | ENTITIES_AND_SUFFIX
-    | {VARIES, VARIES_WIDELY}
-)
+_RENEWED = allowed.JUDGED | allowed.BIDS_TEXTS | ENTITIES_AND_SUFFIX | {VARIES, VARIES_WIDELY}
 
 
 class HeldWord(NamedTuple):

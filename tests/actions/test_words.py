@@ -74,6 +74,22 @@ def test_a_word_that_is_held_beside_another_is_no_news(bring: Importer, tmp_path
     assert renewed(bring) == []
 
 
+def test_what_a_table_says_of_people_is_not_undone(bring: Importer, tmp_path: Path) -> None:
+    (tmp_path / "participants.tsv").write_text("participant_id\tsex\nsub-01\tM\nsub-02\tM\n")
+    for subject, sex in (("01", "Male"), ("02", "F")):
+        path = write_nifti(tmp_path / f"sub-{subject}" / f"sub-{subject}_T1w.nii", seed=len(sex))
+        said = {"PatientSex": sex, "Modality": "MRI", "ProtocolName": "gizmo iso"}
+        write_json(path.with_suffix(".json"), said)
+    write_json(tmp_path / "dataset_description.json", {"Name": "x", "BIDSVersion": "1.10.0"})
+    bring(tmp_path)
+    release_words(bring.grid, ["gizmo"])
+    before = {str(one.lfn): one.attributes for one in bring.new}
+    assert [one.lfn for one in renewed(bring)] == sorted(before)
+    for lfn, known in before.items():
+        for one in (bring.twin(lfn), bring.original(lfn)):
+            assert one.attributes == {**known, "PatientSex": "M", "ProtocolName": "gizmo iso"}
+
+
 def test_what_is_renewed_stays_what_an_import_says(bring: Importer, tmp_path: Path) -> None:
     for subject in ("01", "02"):
         path = write_nifti(tmp_path / subject / f"sub-{subject}_T1w.nii", seed=int(subject))
