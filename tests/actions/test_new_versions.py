@@ -164,6 +164,19 @@ def test_what_is_granted_to_nobody_waits_for_nobody(hospital: Hospital, series: 
     assert hospital.object(series.lfn).version == 2
 
 
+def test_a_twin_that_is_removed_while_a_newer_one_waits_stays_away(
+    hospital: Hospital, series: Series
+) -> None:
+    hospital.alice.ok("grant", "bob", series.lfn)
+    series.add(2, code=3, BurnedInAnnotation="YES")
+    hospital.alice.ok("rm", "--yes", "--only", series.lfn)
+    lfn = series.lfn
+    series.add(3)
+    assert series.lfn == f"{lfn}.original"
+    assert hospital.object(series.lfn).version == 3
+    assert hospital.alice.run("stat", lfn).code == 4
+
+
 def test_removed_with_all_versions(hospital: Hospital, series: Series) -> None:
     hospital.alice.ok("grant", "bob", series.lfn)
     before = len(hospital.stored())

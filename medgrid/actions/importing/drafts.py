@@ -440,7 +440,7 @@ def volume_draft(
     label = keys.text(volume.label) if keys else volume.label
     if session:
         attributes["session"] = session.removeprefix("ses-")
-    day = str(attributes.get("StudyDate") or "")
+    day = str(first(attributes.get("StudyDate")) or "")
     folder = namer.folder(patient, day or session or "undated")
     session_place = namer.session_place(volume.patient_id, volume.session, keys)
     place_folder = namer.folder(patient, day or session_place or "undated")
