@@ -331,7 +331,8 @@ def _mark(grid: Grid, lfns: Collection[LFN]) -> None:
     """Note what is removed of that which an import brought: originals, or twins alone."""
     objects = grid.catalog.objects
     gone = objects.get_many(lfns)
-    grid.catalog.removed.note([one.id for one in gone.values()])
+    contents = objects.contents(lfns)
+    grid.catalog.removed.note({one: lfn for lfn, many in contents.items() for one in many})
     originals = objects.current({one.original for one in gone.values() if one.original})
     for original in originals.values():
         if original.lfn is not None and original.lfn not in gone:

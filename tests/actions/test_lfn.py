@@ -48,11 +48,10 @@ def test_what_is_said_of_visits(bring: Importer, tmp_path: Path) -> None:
     known = bring.twin(lfn)
     days = known.attributes["StudyDate"]
     assert isinstance(days, list)
-    values = [("", "edss", 1.0), ("", "arm", "a"), ("1", "edss", 2.0), (days[0], "edss", 3.0)]
     patient = known.patient or ""
-    bring.grid.catalog.patient_attributes.give(
-        [Given(patient, visit, name, value) for visit, name, value in values], ME
-    )
+    said = bring.grid.catalog.patient_attributes
+    said.give([Given(patient, "", "edss", 1.0), Given(patient, "", "arm", "a")], ME)
+    said.give([Given(patient, "1", "edss", 2.0), Given(patient, days[0], "edss", 3.0)], ME)
     assert facts(bring.grid, lfn).said == {"arm": "a", "edss": [2.0, 3.0]}
 
 

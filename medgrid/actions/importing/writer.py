@@ -91,6 +91,7 @@ class Stored(NamedTuple):
     review: Review
     twin_attributes: Mapping[str, str]
     lack: Lack | None  # why there is no twin
+    image_digest: str | None  # of the image without its companions, where it has some
 
 
 @dataclass(slots=True)
@@ -220,6 +221,7 @@ class Writer:
             read.review(),
             read.attributes(),
             Lack(draft.lacks_twin, False) if draft.lacks_twin else read.lack(),
+            self.grid.keyed(image_sha256) if (image_sha256 := read.image_sha256()) else None,
         )
 
     def _register(self, stored: Sequence[Stored]) -> None:
@@ -333,7 +335,8 @@ class Writer:
                     content
                     for one in back
                     if not one.draft.series
-                    for content in self._contents(one)
+                    for digest in (one.original.digest, one.image_digest)
+                    for content in self._contents(one, digest)
                 ],
             )
             catalog.words.hold([held[made.original or made.id] for made, _ in done.new])
@@ -378,7 +381,7 @@ class Writer:
             if object_id in others:
                 continue
             if one.draft.series is None and one.original.digest is not None:
-                contents[object_id] = self._contents(one)[0]
+                contents[object_id] = self._contents(one, one.original.digest)[0]
                 mine.setdefault(contents[object_id], object_id)
         held = {**mine, **catalog.imported.claim(mine)}
         others.update(
@@ -394,6 +397,13 @@ class Writer:
             if base != one.draft.base:
                 same = base is not None and there[base].digest == one.original.digest
                 others[one.original.replica.object_id] = base if same else None
+        catalog.imported.claim(  # by which it is known when it was removed
+            {
+                self._contents(one, one.image_digest)[0]: one.original.replica.object_id
+                for one in stored
+                if one.image_digest and one.original.replica.object_id not in others
+            }
+        )
         return others
 
     def _late(self, versions: Iterable[Stored]) -> Iterator[ObjectId]:
@@ -406,10 +416,10 @@ class Writer:
             if not is_same and (item is None or item.id != one.draft.base):
                 yield one.original.replica.object_id
 
-    def _contents(self, one: Stored) -> list[Content]:
-        """What a volume is known by, the present name first."""
+    def _contents(self, one: Stored, digest: str | None) -> list[Content]:
+        """What a volume with this digest is known by, the present name first."""
         spots = self.spots(one.draft, one.said.folder, self._label(one))
-        return [Content(spot, one.original.digest or "") for spot in spots]
+        return [Content(spot, digest or "") for spot in spots]
 
     def spots(self, draft: Draft, folder: LFN, label: str) -> list[Spot]:
         """What a draft called `label` is known by, the present name first, and whose it is."""
