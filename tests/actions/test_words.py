@@ -13,7 +13,7 @@ import pydicom
 import pytest
 
 from medgrid.actions.importing.writer import Names
-from medgrid.actions.lfn import move, remove
+from medgrid.actions.lfn import facts, move, remove
 from medgrid.actions.outcome import Failure
 from medgrid.actions.vocabulary import release_words, vocabulary
 from medgrid.actions.words import HeldWord, Renewed, _Renewal, held_words, made_before, renew
@@ -88,6 +88,28 @@ def test_what_a_table_says_of_people_is_not_undone(bring: Importer, tmp_path: Pa
     for lfn, known in before.items():
         for one in (bring.twin(lfn), bring.original(lfn)):
             assert one.attributes == {**known, "PatientSex": "M", "ProtocolName": "gizmo iso"}
+
+
+def test_a_visit_keeps_its_name_when_a_word_is_released(bring: Importer, tmp_path: Path) -> None:
+    folder = tmp_path / "in" / "sub-01" / "ses-harmonix" / "anat"
+    write_nifti(folder / "sub-01_ses-harmonix_T1w.nii")
+    write_json(tmp_path / "in" / "dataset_description.json", {"Name": "x", "BIDSVersion": "1.10.0"})
+    bring(tmp_path / "in")
+    (one,) = bring.new
+    release_words(bring.grid, ["Harmonix"])
+    write_nifti(folder / "sub-01_ses-harmonix_T2w.nii", seed=1)
+    (tmp_path / "in" / "sub-01" / "sub-01_sessions.tsv").write_text(
+        "session_id\tedss\nses-harmonix\t3.5\n"
+    )
+    bring(tmp_path / "in")
+    (other,) = bring.new
+    assert one.attributes["session"] == other.attributes["session"]
+    for item in (one, other):
+        assert item.lfn is not None
+        assert facts(bring.grid, item.lfn).said == {"edss": 3.5}
+    write_nifti(tmp_path / "in" / "sub-02" / "ses-harmonix" / "sub-02_ses-harmonix_T1w.nii", seed=2)
+    bring(tmp_path / "in")
+    assert [one.attributes["session"] for one in bring.new] == ["harmonix"]
 
 
 def test_what_is_renewed_stays_what_an_import_says(bring: Importer, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import PurePath
 
@@ -35,6 +36,7 @@ from medgrid.actions.scratch import scratch_folder, sweep_scratch
 from medgrid.actions.vocabulary import vocabulary
 from medgrid.catalog.attributes import TWIN_REMOVED
 from medgrid.catalog.imported import Content, Spot
+from medgrid.catalog.query import parse
 from medgrid.catalog.removed import Mark
 from medgrid.catalog.scanned import ScannedFile
 from medgrid.crypto.pseudonym import load_key
@@ -126,7 +128,7 @@ def import_images(
         raise UsageError(f"storage element {se.name} is switched off")
     key = load_key(grid.settings.keys_dir)
     sweep_scratch(grid.settings)
-    namer = Namer(key, request.to, request.issuer, vocabulary(grid))
+    namer = Namer(key, request.to, request.issuer, vocabulary(grid), _session_finder(grid))
     work = _Import(grid, request, se.name, namer, listener)
     work.run(roots, progress)
     if request.nifti and not request.dry_run:
@@ -139,6 +141,15 @@ def import_images(
         what = f"{summary.files} files, none DICOM or NIfTI" if summary.files else "no files"
         raise NotFound(f"no images below {where}: {what}")
     return summary
+
+
+def _session_finder(grid: Grid) -> Callable[[str], bool]:
+    @cache
+    def has_session(label: str) -> bool:
+        question = parse(f"session='{label}' and class in (nominative, image)")
+        return any(True for _ in grid.whole.objects.lfns(question, limit=1))
+
+    return has_session
 
 
 def _roots(paths: Iterable[str]) -> list[str]:
