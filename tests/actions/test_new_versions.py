@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
 
 from medgrid.actions.grant import grant
+from medgrid.actions.versions import Succession
 from medgrid.crypto.certificate import Role
 from medgrid.model import LFN, GridObject, ObjectId, Review
 from tests.lab.dicoms import encoded, instance
@@ -73,6 +74,26 @@ def test_a_late_slice_takes_nothing_from_whom_the_series_is_granted(
     assert hospital.bob.run("stat", series.lfn).code == 4
     assert hospital.bob.run("stat", series.lfn, "--version", "1").code == 4
     assert (ends(hospital, first.id), ends(hospital, second.id)) == (0, 0)
+
+
+@pytest.mark.parametrize("needs_look", [False, True])
+def test_who_is_granted_it_meanwhile_is_not_forgotten(
+    hospital: Hospital, series: Series, monkeypatch: pytest.MonkeyPatch, needs_look: bool
+) -> None:
+    prepare = Succession.prepare
+
+    def prepare_and_grant(self: Succession, new: Iterable[GridObject]) -> None:
+        prepare(self, new)
+        with hospital.alice.grid() as grid:
+            grant(grid, "bob", [series.lfn], time.time() + 3600)
+
+    monkeypatch.setattr(Succession, "prepare", prepare_and_grant)
+    values = {"BurnedInAnnotation": "YES"} if needs_look else {}
+    said = series.add(2, code=3 if needs_look else 0, **values)
+    assert ("bob cannot see the new version" in said) == needs_look
+    item = hospital.object(series.lfn)
+    assert item.version == 2 - needs_look
+    assert len(hospital.bob.read(series.lfn)) == item.size_bytes
 
 
 def test_the_audit_log_says_to_whom_and_until_when(hospital: Hospital, series: Series) -> None:
