@@ -342,7 +342,7 @@ class _Renewal:
         sealed = seal_held(grid.vault, original.patient, original.owner, {original.id: fresh.held})[
             original.id
         ]
-        volumes = self._converted(twins)
+        volumes = self._converted([original, *twins])
         spots = self._read_spots(original)
         names = self._names(original, twins, fresh) if self._rename else {}
         succession = Succession(grid)
@@ -385,9 +385,10 @@ class _Renewal:
                 found[spot] = spot._replace(lfn=keyed_spot(self._key, LFN(folder), place))
         return found
 
-    def _converted(self, twins: Sequence[GridObject]) -> list[GridObject]:
-        """Volumes that imports made of a series."""
-        made = (one for twin in twins for one in self._grid.catalog.provenance.made_from(twin.id))
+    def _converted(self, series: Sequence[GridObject]) -> list[GridObject]:
+        """Volumes that imports made of a series, from its original or its twin."""
+        made_from = self._grid.catalog.provenance.made_from
+        made = (one for item in series for one in made_from(item.id))
         ids = [
             object_id
             for one in made

@@ -74,6 +74,16 @@ def test_a_word_that_is_held_beside_another_is_no_news(bring: Importer, tmp_path
     assert renewed(bring) == []
 
 
+def test_volumes_of_a_series_are_renewed_each_time(bring: Importer, tmp_path: Path) -> None:
+    write_series(tmp_path / "a", 4, SeriesDescription="T1 Harmonix Gizmo", SliceThickness=1.0)
+    bring(tmp_path / "a", nifti=True)
+    _, volume = bring.lfns
+    for word in ("Harmonix", "Gizmo"):
+        release_words(bring.grid, [word])
+        renewed(bring)
+        assert str(bring.twin(volume).attributes["SeriesDescription"]).endswith(word)
+
+
 def test_what_a_table_says_of_people_is_not_undone(bring: Importer, tmp_path: Path) -> None:
     (tmp_path / "participants.tsv").write_text("participant_id\tsex\nsub-01\tM\nsub-02\tM\n")
     for subject, sex in (("01", "Male"), ("02", "F")):
