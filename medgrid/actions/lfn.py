@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from medgrid.actions.grid import Grid
 from medgrid.actions.outcome import Failure
@@ -19,6 +20,7 @@ from medgrid.model import LFN, ORIGINAL_SUFFIX, DataClass, GridObject, ObjectId,
 __all__ = [
     "Entry",
     "Facts",
+    "FromFile",
     "as_folder",
     "facts",
     "is_folder",
@@ -51,7 +53,7 @@ class Facts:
     made_into: tuple[Derivation, ...]
     original: LFN | None = None  # whose de-identified twin it is, where one may see that
     refers_to: tuple[LFN, ...] = ()  # series, as far as one sees them
-    said: Mapping[str, float | str] = field(default_factory=dict)  # of its patient and visit
+    said: Mapping[str, Any] = field(default_factory=dict)  # of its patient and visit
 
 
 def as_folder(text: str) -> str:
@@ -120,25 +122,37 @@ def facts(grid: Grid, lfn: LFN, version: int | None = None) -> Facts:
     )
 
 
-def of_file(grid: Grid, path: str) -> LFN:
-    """LFN of what was imported from a file of this host, by this user with this home's key.
+class FromFile(NamedTuple):
+    """The LFN of what was imported from a file, and whether the file has changed since."""
+
+    lfn: LFN
+    has_changed: bool
+
+
+def of_file(grid: Grid, path: str) -> FromFile:
+    """What was imported from a file of this host, by this user with this home's key.
 
     Raises
     ------
     NotFound
         Nothing was, or it has no LFN any more.
     """
-    key = file_key(load_key(grid.settings.keys_dir), os.path.realpath(path))
+    from medgrid.images.pack import FileStamp
+
+    path = os.path.realpath(path)
+    key = file_key(load_key(grid.settings.keys_dir), path)
     before = grid.whole.scanned.known([key], grid.settings.user).get(key)
     held = before.object_id if before and before.object_id and not before.outcome else None
     objects = grid.catalog.objects
-    seen = [*objects.twins([held]), *objects.by_ids([held]).values()] if held else []
-    lfns = [one.lfn for one in seen if one.lfn is not None]
-    if not lfns:
+    seen = [*(one.id for one in objects.twins([held])), held] if held else []
+    current = objects.current(seen)
+    lfns = [current[one].lfn for one in seen if one in current]
+    if before is None or not lfns or lfns[0] is None:
         raise NotFound(
             f"no object that you see was imported from {path}", hint="import it, or its folder"
         )
-    return lfns[0]
+    is_there = os.path.lexists(path)
+    return FromFile(lfns[0], is_there and FileStamp.of(os.lstat(path)) != before.stamp)
 
 
 def _referred(objects: ObjectStore, item: GridObject) -> tuple[LFN, ...]:
@@ -151,16 +165,24 @@ def _referred(objects: ObjectStore, item: GridObject) -> tuple[LFN, ...]:
     return tuple(one for one in found if one.removesuffix(ORIGINAL_SUFFIX) not in there - {one})
 
 
-def _said(grid: Grid, item: GridObject) -> dict[str, float | str]:
-    """What is known of an object's patient and visit; what is said of the visit goes first."""
+def _said(grid: Grid, item: GridObject) -> dict[str, Any]:
+    """What is known of an object's patient and visit; what is said of the visit goes first.
+
+    A list is what its session and its date say that differs.
+    """
+    from medgrid.images.deidentify import first
+
     if item.patient is None:
         return {}
-    found: dict[str, float | str] = {}
-    visits = {"", item.attributes.get("session"), item.attributes.get("StudyDate")}
-    for one in grid.catalog.patient_attributes.of([item.patient]):  # of the patient comes first
-        if one.given.visit in visits and one.given.value is not None:
-            found[one.given.name] = one.given.value
-    return found
+    visits = {first(item.attributes.get(name)) for name in ("session", "StudyDate")}
+    whole: dict[str, Any] = {}
+    own: dict[str, list[Any]] = {}
+    for given in (one.given for one in grid.catalog.patient_attributes.of([item.patient])):
+        if not given.visit:
+            whole[given.name] = given.value
+        elif given.visit in visits and given.value not in own.setdefault(given.name, []):
+            own[given.name].append(given.value)
+    return whole | {name: many if len(many) > 1 else many[0] for name, many in own.items()}
 
 
 def move(grid: Grid, source: str, target: str, *, only: bool = False) -> list[tuple[LFN, LFN]]:
@@ -309,8 +331,9 @@ def _mark(grid: Grid, lfns: Collection[LFN]) -> None:
     """Note what is removed of that which an import brought: originals, or twins alone."""
     objects = grid.catalog.objects
     gone = objects.get_many(lfns)
-    grid.catalog.removed.note([one.id for one in gone.values()])
-    originals = objects.by_ids({one.original for one in gone.values() if one.original is not None})
+    contents = objects.contents(lfns)
+    grid.catalog.removed.note({one: lfn for lfn, many in contents.items() for one in many})
+    originals = objects.current({one.original for one in gone.values() if one.original})
     for original in originals.values():
         if original.lfn is not None and original.lfn not in gone:
             objects.set_attributes(original.id, {TWIN_MISSING: TWIN_REMOVED})

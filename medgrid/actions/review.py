@@ -54,10 +54,10 @@ def waiting(grid: Grid, words: Sequence[str] = ()) -> list[GridObject]:
         lfns = list(grid.catalog.objects.lfns(parse("review=needed")))
     objects = grid.catalog.objects
     named = objects.get_many(lfns)
-    found = [one for one in named.values() if one.review is Review.NEEDED]
-    found += objects.waiting(lfns if words else None).values()
-    mine = decide(grid, Verb.REVIEW, found)
-    return sorted((one for one in found if mine[one.id]), key=label)
+    found = {lfn: one for lfn, one in named.items() if one.review is Review.NEEDED}
+    found |= objects.waiting(lfns if words else None)
+    mine = decide(grid, Verb.REVIEW, found.values())
+    return [found[lfn] for lfn in sorted(found) if mine[found[lfn].id]]
 
 
 def pictures(
@@ -170,13 +170,11 @@ def _release(grid: Grid, items: Sequence[GridObject]) -> list[Loss]:
 
 
 def _with_versions(grid: Grid, items: Sequence[GridObject]) -> list[GridObject]:
-    """Objects, and the other versions of what LFNs name."""
+    """All versions of what LFNs name, and those of them that wait."""
     objects = grid.catalog.objects
-    chosen = {one.id for one in items}
-    named = objects.get_many(one.lfn for one in items if one.lfn is not None)
-    lfns = [lfn for lfn, one in named.items() if one.id in chosen]
+    lfns = {one.lfn for one in items if one.lfn is not None}
     ids = [one for many in objects.contents(lfns).values() for one in many]
-    return list({one.id: one for one in [*items, *objects.by_ids(ids).values()]}.values())
+    return list(objects.by_ids(ids).values())
 
 
 def _choose(grid: Grid, words: Sequence[str]) -> Chosen:

@@ -45,25 +45,24 @@ class Succession:
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
         self._sealed: list[tuple[GridObject, Ends]] = []
+        self._refused: list[tuple[GridObject, LFN, str, str]] = []  # earlier versions, and why
         self._losses: list[Loss] = []
 
     def prepare(self, new: Iterable[GridObject]) -> None:
         """Seal the keys of objects to whom what their LFNs name is granted."""
         named = {one.lfn: one for one in new if one.lfn and one.data_class is DataClass.IMAGE}
         earlier = self._grid.whole.objects.get_many(named)
-        ends = granted(self._grid, earlier.values())
-        items = {lfn: named[lfn] for lfn, old in earlier.items() if ends.get(old.id)}
-        if not items:
+        if not earlier:
             return
-        refusals = self._refusals(items, earlier)
+        ends = granted(self._grid, earlier.values())
+        refusals = self._refusals({lfn: named[lfn] for lfn in earlier}, earlier)
         wanted = []
-        for lfn, item in items.items():
-            theirs = ends[earlier[lfn].id]
+        for lfn, old in earlier.items():
             if lfn in refusals:
-                self._lose(lfn, theirs, *refusals[lfn])
+                self._refused.append((old, lfn, *refusals[lfn]))
             else:
-                wanted.append((item, theirs))
-        strangers = seal_grants(self._grid, wanted)
+                wanted.append((named[lfn], ends.get(old.id, {})))
+        strangers = seal_grants(self._grid, [one for one in wanted if one[1]])
         for item, theirs in wanted:
             self._sealed.append(
                 (item, {name: end_s for name, end_s in theirs.items() if name not in strangers})
@@ -101,6 +100,12 @@ class Succession:
 
     def settle(self) -> list[Loss]:
         """Follow what happened to the grants meanwhile; give who does not see a new version."""
+        followed = (item for item, _ in self._sealed)
+        now = granted(self._grid, [*followed, *(old for old, *_ in self._refused)])
         for item, ends in self._sealed:
-            follow_grants(self._grid, item, ends)
+            if now.get(item.id, {}) != ends:
+                follow_grants(self._grid, item, ends)
+        for old, lfn, reason, hint in self._refused:
+            if names := now.get(old.id):
+                self._lose(lfn, names, reason, hint)
         return self._losses

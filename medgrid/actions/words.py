@@ -36,7 +36,7 @@ from medgrid.crypto.held_words import open_held, seal_held
 from medgrid.crypto.policy import Verb
 from medgrid.crypto.pseudonym import load_key
 from medgrid.crypto.vault import Whose
-from medgrid.errors import MedgridError, NotFound
+from medgrid.errors import Busy, MedgridError, NotFound
 from medgrid.images import allowed
 from medgrid.images.bids import ENTITIES_AND_SUFFIX
 from medgrid.images.deidentify import clean_text, id_words, person_words, segment
@@ -60,13 +60,7 @@ from medgrid.model import (
 
 __all__ = ["HeldWord", "Renewed", "held_words", "made_before", "renew"]
 
-_RENEWED = (
-    allowed.FREE_TEXT
-    | allowed.CODES
-    | allowed.BIDS_TEXTS
-    | ENTITIES_AND_SUFFIX
-    | {VARIES, VARIES_WIDELY}
-)
+_RENEWED = allowed.JUDGED | allowed.BIDS_TEXTS | ENTITIES_AND_SUFFIX | {VARIES, VARIES_WIDELY}
 
 
 class HeldWord(NamedTuple):
@@ -137,10 +131,9 @@ def _originals(grid: Grid, words: Sequence[str]) -> tuple[list[GridObject], list
         mine = decide(grid, Verb.REVIEW, items)
         return [one for one in items if mine[one.id]], []
     chosen = choose(grid, words)
-    ids = [one.original or one.id for one in chosen.items]
-    found = objects.by_ids(ids).values()
-    originals = [one for one in found if one.data_class is DataClass.NOMINATIVE]
-    allowed_ones = sift(grid, Verb.REVIEW, originals)
+    found = objects.current([one.original or one.id for one in chosen.items]).values()
+    originals = {one.id: one for one in found if one.data_class is DataClass.NOMINATIVE}
+    allowed_ones = sift(grid, Verb.REVIEW, list(originals.values()))
     return allowed_ones.items, [*chosen.failures, *allowed_ones.failures]
 
 
@@ -202,7 +195,7 @@ def renew(
     progress.total(len(wanted))
     for original in sorted(wanted, key=label):
         try:
-            yield from work.renew(original, kept.get(original.id, {}))
+            yield work.renew(original, kept.get(original.id, {}))
         except (MedgridError, NoDerivative, ValueError, OSError) as error:
             reason = error if isinstance(error, MedgridError) else MedgridError(str(error))
             yield Failure(label(original), reason)
@@ -227,17 +220,41 @@ class _Renewal:
         """Whether a word that was held back is known now."""
         return any(self._words.knows(str(word)) for word in kept.get("words", ()))
 
-    def renew(self, original: GridObject, kept: Mapping[str, Any]) -> Iterator[Renewed]:
-        """Describe an original and its twin anew."""
-        twins = [one for one in self._grid.catalog.objects.twins([original.id]) if one.lfn]
-        if original.kind is ObjectKind.SERIES:
-            yield from self._series(original, twins)
-        else:
-            fresh = self._volume(original, kept)
-            self._keep(original, twins, fresh)
-            yield from self._told(original, twins, fresh, is_version=False)
+    def renew(self, original: GridObject, kept: Mapping[str, Any]) -> Renewed:
+        """Describe an original and its twin anew.
 
-    def _series(self, original: GridObject, twins: list[GridObject]) -> Iterator[Renewed]:
+        Raises
+        ------
+        Busy
+            A newer version waits, or the image is not what it was when it was read.
+        """
+        twins = self._twins(original)
+        if original.kind is ObjectKind.SERIES:
+            return self._series(original, twins)
+        return self._keep(original, twins, self._volume(original, kept))
+
+    def _twins(self, original: GridObject) -> list[GridObject]:
+        """What LFNs name of the twins of an original.
+
+        Raises
+        ------
+        Busy
+            Its own LFN names another by now, or a newer twin waits.
+        """
+        objects = self._grid.catalog.objects
+        if original.id not in (one.id for one in objects.get_many([_lfn(original)]).values()):
+            raise _is_another(original)
+        twins = objects.twins([original.id])
+        named = {one.lfn: one for one in twins if one.lfn is not None}
+        others = objects.version_lfns(one.id for one in twins if one.lfn is None)
+        for lfn in sorted(objects.waiting({*named, *others.values()})):
+            raise Busy(
+                f"{lfn} has a version that waits for a review",
+                hint=f"'medgrid review show {lfn}', then 'medgrid review release', then renew it",
+            )
+        return list(named.values())
+
+    def _series(self, original: GridObject, twins: list[GridObject]) -> Renewed:
         grid = self._grid
         assert original.patient is not None  # noqa: S101 - a series is somebody's
         keys = PatientKeys.of(self._key, original.patient)
@@ -252,8 +269,7 @@ class _Renewal:
                 found.look()
             attributes = found.metadata.attributes(keys)
             fresh = _Fresh(attributes, {"words": sorted(found.metadata.held)})
-            losses = self._keep(original, twins, fresh, made)
-        yield from self._told(original, twins, fresh, is_version=made is not None, losses=losses)
+            return self._keep(original, twins, fresh, made)
 
     def _twin(self, uploads: Uploads, twin: GridObject, found: SeriesPass) -> Registration | None:
         """The twin made anew; None when its bytes are what they were."""
@@ -320,18 +336,22 @@ class _Renewal:
         twins: Sequence[GridObject],
         fresh: _Fresh,
         made: Registration | None = None,
-    ) -> list[Loss]:
-        """Let the catalog know, all or nothing; give who does not see a new version."""
+    ) -> Renewed:
+        """Let the catalog know, all or nothing."""
         grid = self._grid
         sealed = seal_held(grid.vault, original.patient, original.owner, {original.id: fresh.held})[
             original.id
         ]
-        volumes = self._converted(twins)
+        volumes = self._converted([original, *twins])
         spots = self._read_spots(original)
+        names = self._names(original, twins, fresh) if self._rename else {}
         succession = Succession(grid)
         succession.prepare([made.object] if made is not None else ())
         with grid.catalog.transaction():
             objects = grid.catalog.objects
+            objects.hold_patients([original.patient] if original.patient else ())
+            if {one.id for one in self._twins(original)} != {one.id for one in twins}:
+                raise _is_another(original)
             if made is not None:
                 changed = _changed(made.object, fresh)
                 attributes = {**made.object.attributes, **changed}
@@ -348,11 +368,13 @@ class _Renewal:
                         if name in allowed.FREE_TEXT and not isinstance(value, list)
                     }
                 if changed:
-                    objects.set_attributes(item.id, changed)
+                    objects.set_attributes(item.id, changed, is_imported=True)
             grid.catalog.words.hold([Held(original.id, RULE, *sealed)])
             if original.digest is not None:
                 grid.catalog.imported.recall(original.id, original.digest, spots)
-        return succession.settle()
+            objects.rename_many(names)
+        was = _lfn(*twins[:1] or [original])
+        return Renewed(names.get(was, was), made is not None, was, succession.settle())
 
     def _read_spots(self, original: GridObject) -> dict[Spot, Spot]:
         """Names that can be read, by which imports know an original, and what takes their place."""
@@ -363,9 +385,10 @@ class _Renewal:
                 found[spot] = spot._replace(lfn=keyed_spot(self._key, LFN(folder), place))
         return found
 
-    def _converted(self, twins: Sequence[GridObject]) -> list[GridObject]:
-        """Volumes that imports made of a series."""
-        made = (one for twin in twins for one in self._grid.catalog.provenance.made_from(twin.id))
+    def _converted(self, series: Sequence[GridObject]) -> list[GridObject]:
+        """Volumes that imports made of a series, from its original or its twin."""
+        made_from = self._grid.catalog.provenance.made_from
+        made = (one for item in series for one in made_from(item.id))
         ids = [
             object_id
             for one in made
@@ -374,35 +397,33 @@ class _Renewal:
         ]
         return list(self._grid.catalog.objects.by_ids(ids).values())
 
-    def _told(
-        self,
-        original: GridObject,
-        twins: Sequence[GridObject],
-        fresh: _Fresh,
-        *,
-        is_version: bool,
-        losses: Sequence[Loss] = (),
-    ) -> Iterator[Renewed]:
-        was = LFN(str(original.lfn).removesuffix(ORIGINAL_SUFFIX))
-        lfn = self._renamed(was, original, twins, fresh) if self._rename else was
-        yield Renewed(lfn, is_version, was, losses)
-
-    def _renamed(
-        self, was: LFN, original: GridObject, twins: Sequence[GridObject], fresh: _Fresh
-    ) -> LFN:
-        """Give an LFN the label that an import would give it."""
-        folder, _, name = str(was).rpartition("/")
+    def _names(
+        self, original: GridObject, twins: Sequence[GridObject], fresh: _Fresh
+    ) -> dict[LFN, LFN]:
+        """What LFNs of an image become that gets the label which an import would give it."""
+        was = LFN(_lfn(*twins[:1] or [original]).removesuffix(ORIGINAL_SUFFIX))
+        folder, _, name = was.rpartition("/")
         if original.kind is ObjectKind.SERIES:
             wanted = label_of(fresh.attributes)
         else:
             wanted = segment(clean_text(name, self._scrubber(original)))
         if not wanted or re.fullmatch(re.escape(wanted) + r"(-\d+)?", name):
-            return was
+            return {}
         lfn = Names(self._grid).free(LFN(folder), wanted)
-        names = {LFN(str(original.lfn)): LFN(f"{lfn}{ORIGINAL_SUFFIX}")}
-        names.update({LFN(str(one.lfn)): lfn for one in twins if one.lfn == was})
-        self._grid.catalog.objects.rename_many(names)
-        return lfn
+        return {
+            one.lfn: LFN(lfn + one.lfn.removeprefix(was))
+            for one in (original, *twins)
+            if one.lfn in (was, was + ORIGINAL_SUFFIX)
+        }
+
+
+def _lfn(item: GridObject) -> LFN:
+    assert item.lfn is not None  # noqa: S101 - it was chosen for that
+    return item.lfn
+
+
+def _is_another(original: GridObject) -> Busy:
+    return Busy(f"{original.lfn} or its twin changed meanwhile", hint="renew it again")
 
 
 def _changed(item: GridObject, fresh: _Fresh) -> dict[str, Any]:

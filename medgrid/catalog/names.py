@@ -8,7 +8,15 @@ from typing import Any
 
 from sqlalchemy import Connection, or_, select, text, update
 
-from medgrid.catalog.attributes import ALIASES, COLUMNS, AttributeColumn, check_name, type_of
+from medgrid.catalog.attributes import (
+    ALIASES,
+    COLUMNS,
+    GEOMETRY_COMPLETE,
+    TWIN_MISSING,
+    AttributeColumn,
+    check_name,
+    type_of,
+)
 from medgrid.catalog.rows import as_column
 from medgrid.catalog.schema import attribute, attribute_name, object_, patient_attribute
 from medgrid.catalog.sight import Sight, speaks_of
@@ -42,6 +50,9 @@ RESERVED = frozenset(
 PATIENT, BLIND, UNBLINDED = "patient", "blind", "unblinded"
 OF_PATIENTS = frozenset((PATIENT, BLIND, UNBLINDED))
 """Places of the attributes of patients and visits."""
+
+_OF_IMPORTS = frozenset((GEOMETRY_COMPLETE, TWIN_MISSING))
+"""Texts that imports say of images."""
 
 _PLACES = {
     PATIENT: "is one of patients and visits, and is not blinded,",
@@ -146,7 +157,8 @@ class NameBook:
         known = self._known.get(name)
         if known is None:
             _check_new(name, place)
-            known = KnownName(name, type_of(value) or AttributeType.TEXT, place, unit)
+            type_ = AttributeType.TEXT if name in _OF_IMPORTS else type_of(value)
+            known = KnownName(name, type_ or AttributeType.TEXT, place, unit)
             if value is None or self._add(known):
                 return known
             return self.claim(name, value, unit, place)  # another writer was first
@@ -238,7 +250,7 @@ def _check_new(name: str, place: str) -> None:
     if place in OF_PATIENTS:
         from medgrid.catalog.dictionary import dicom
 
-        if name in COLUMNS or dicom(name) is not None:
+        if name in COLUMNS or name in _OF_IMPORTS or dicom(name) is not None:
             raise UsageError(f"attribute {name!r} is one of images", hint="use another name")
     if name in RESERVED or name in ALIASES:
         raise UsageError(f"{name!r} is a word of the question language, no attribute name")

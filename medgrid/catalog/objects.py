@@ -160,6 +160,14 @@ class ObjectStore(Registrar, Custody):
             )
             return {ObjectId(object_id): LFN(lfn) for object_id, lfn in rows}
 
+    def current(self, ids: Collection[ObjectId]) -> dict[ObjectId, GridObject]:
+        """What LFNs name now that name, or have as another version, some objects; by their ids."""
+        with self._db.read():
+            found = {one.id: one for one in self.by_ids(ids).values() if one.lfn is not None}
+            lfns = self.version_lfns(set(ids) - found.keys())
+            named = self.get_many(set(lfns.values()))
+            return found | {one: named[lfn] for one, lfn in lfns.items() if lfn in named}
+
     def contents(self, lfns: Collection[LFN]) -> dict[LFN, _Ids]:
         """Objects that LFNs name now, and named before; LFNs without any are absent."""
         found: dict[LFN, _Ids] = {}

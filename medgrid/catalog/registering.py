@@ -310,8 +310,12 @@ class Registrar(ReplicaBook):
         object_id: ObjectId,
         values: Mapping[str, AttributeValue | list[Any]],
         units: Mapping[str, str] | None = None,
+        *,
+        is_imported: bool = False,
     ) -> None:
         """Set attributes of an object; None takes one away.
+
+        `is_imported` says that an import reads them, no person gives them.
 
         Raises
         ------
@@ -324,6 +328,8 @@ class Registrar(ReplicaBook):
         """
         with self._db.write() as connection:
             self._require_writable(connection, [object_id])
+            if is_imported:
+                NameBook(connection).note_document(values)
             _set_many(connection, [(object_id, values, units or {})], self._sight)
             count_visits_of(connection, [object_id], self._sight)
 

@@ -7,10 +7,10 @@ patient's, at its place. A series is known by its UIDs.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, delete, or_, select, true
+from sqlalchemy import ColumnElement, Row, Select, and_, case, delete, or_, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 
 from medgrid.catalog.imported import Content, Spot
@@ -26,9 +26,9 @@ __all__ = ["Mark", "RemovedStore"]
 
 
 class Mark(NamedTuple):
-    """What something was called that was removed, and when."""
+    """What something was called that was removed, where its reader may know that, and when."""
 
-    lfn: LFN
+    lfn: LFN | None
     removed_s: float
 
 
@@ -39,27 +39,32 @@ class RemovedStore:
         self._db = db
         self._sight = sight
 
-    def note(self, ids: Collection[ObjectId]) -> None:
-        """Mark those of these originals that an import brought; they are still there."""
+    def note(self, lfns: Mapping[ObjectId, LFN]) -> None:
+        """Mark those of these originals that an import brought; they are still there.
+
+        Parameters
+        ----------
+        lfns : mapping of ObjectId to LFN
+            What objects, and their other versions, are called.
+        """
         with self._db.write() as connection:
-            lfn, kind = (unindexed(connection, object_.c[name]) for name in ("lfn", "kind"))
+            kind = unindexed(connection, object_.c.kind)
             chosen = and_(
-                among(connection, object_.c.id, ids),
+                among(connection, object_.c.id, lfns),
                 object_.c.data_class == str(DataClass.NOMINATIVE),
-                lfn.is_not(None),
             )
             series = connection.execute(
                 select(
-                    *(object_.c[name] for name in ("patient", "study_uid", "series_uid", "lfn"))
+                    *(object_.c[name] for name in ("patient", "study_uid", "series_uid", "id"))
                 ).where(chosen, kind == str(ObjectKind.SERIES))
             )
             rows = [
-                {**_series(SeriesName(*row[:3])), "lfn": row.lfn}
+                {**_series(SeriesName(*row[:3])), "lfn": lfns[ObjectId(row.id)]}
                 for row in series
                 if row.series_uid is not None
             ]
             contents = connection.execute(
-                select(*imported.c, object_.c.lfn.label("named"))
+                select(*imported.c)
                 .join(object_, object_.c.id == imported.c.object_id)
                 .where(chosen)
             )
@@ -69,7 +74,7 @@ class RemovedStore:
                     "owner": row.owner,
                     "spot": row.lfn,
                     "content": row.digest,
-                    "lfn": row.named,
+                    "lfn": lfns[ObjectId(row.object_id)],
                 }
                 for row in contents
             ]
@@ -82,27 +87,27 @@ class RemovedStore:
                 [{**row, "removed_s": now_s} for row in rows],
             )
 
-    def series(self, names: Collection[SeriesName]) -> dict[SeriesName, Mark]:
-        """Marks of series; those without one are absent."""
+    def series(self, names: Collection[SeriesName], reader: str) -> dict[SeriesName, Mark]:
+        """Marks of series, for a reader; those without one are absent."""
         keys = {_key(_series(one)): one for one in names}
         found: dict[SeriesName, Mark] = {}
         with self._db.read() as connection:
             patients = {one.patient for one in names if one.patient}
             chosen = among(connection, removed.c.patient, patients)
             for row in connection.execute(
-                select(removed).where(
+                _marks(reader).where(
                     chosen, removed.c.owner == "", removed.c.spot == "", self._seen()
                 )
             ):
                 if (key := tuple(row[:4])) in keys:
-                    found[keys[key]] = Mark(LFN(row.lfn), row.removed_s)
+                    found[keys[key]] = _mark(row)
         return found
 
     def contents(self, patient: str | None, owner: str) -> dict[Content, Mark]:
         """All marks of volumes of a patient, or of an owner where they are no patient's."""
         with self._db.read() as connection:
             rows = connection.execute(
-                select(removed).where(
+                _marks(owner).where(
                     removed.c.patient == (patient or ""),
                     removed.c.owner == ("" if patient else owner),
                     removed.c.spot != "",
@@ -110,9 +115,7 @@ class RemovedStore:
                 )
             )
             return {
-                Content(Spot(LFN(row.spot), row.patient, row.owner), row.content): Mark(
-                    LFN(row.lfn), row.removed_s
-                )
+                Content(Spot(LFN(row.spot), row.patient, row.owner), row.content): _mark(row)
                 for row in rows
             }
 
@@ -131,6 +134,17 @@ class RemovedStore:
         with self._db.write() as connection:
             for row in rows:
                 connection.execute(delete(removed).where(_is(row)))
+
+
+def _marks(reader: str) -> Select[Any]:
+    """Marks with the LFNs that a reader may know of: their owner, and a patient's physicians."""
+    mine = or_(removed.c.owner == reader, Sight(reader).is_physician(removed.c.patient))
+    columns = (*removed.primary_key.columns, removed.c.removed_s)
+    return select(*columns, case((mine, removed.c.lfn)).label("lfn"))
+
+
+def _mark(row: Row[Any]) -> Mark:
+    return Mark(LFN(row.lfn) if row.lfn else None, row.removed_s)
 
 
 def _series(name: SeriesName) -> dict[str, str]:

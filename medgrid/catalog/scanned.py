@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
-from sqlalchemy import or_, select
+from sqlalchemy import Boolean, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from medgrid.catalog.attributes import TWIN_MISSING
@@ -70,7 +70,8 @@ class ScannedStore:
         """Files by key; those never seen, or whose object is gone since, are absent.
 
         Each `reader` (without one, the viewer) has a memory of their own. What was noted without
-        one they share, but what is of no patient and belongs to somebody else.
+        one they share, but what is of no patient and belongs to somebody else. A registrar knows
+        what they brought for others, and do not see.
         """
         wanted = list(keys)
         found: dict[str, ScannedFile] = {}
@@ -81,6 +82,9 @@ class ScannedStore:
                     if reader and owner != reader
                     else object_.c.id.is_not(None)
                 )
+                if self._sight.is_guarded:
+                    is_brought = func.medgrid.brought(scanned_file.c.object_id, type_=Boolean)
+                    is_theirs = or_(is_theirs, is_brought)
                 rows = connection.execute(
                     select(*(scanned_file.c[name] for name in _NAMES))
                     .join(object_, object_.c.id == scanned_file.c.object_id, isouter=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from medgrid.cli.failures import finish
-from medgrid.cli.output import emit, emit_done, emit_json, emit_lines, human_bytes
+from medgrid.cli.output import emit, emit_done, emit_json, emit_lines, human_bytes, warn
 from medgrid.cli.params import Session, input_option, pass_session, read_words
 from medgrid.cli.times import shown_time
 from medgrid.model import plain_number
@@ -85,10 +85,13 @@ def stat(
     words = read_words(lfns, input_file, "LFN", required=not files)
     for word, is_file in [*((one, True) for one in files), *((one, False) for one in words)]:
         try:
-            found = facts(grid, of_file(grid, word) if is_file else LFN(word), version)
+            source = of_file(grid, word) if is_file else None
+            found = facts(grid, source.lfn if source else LFN(word), version)
         except MedgridError as error:
             failures.append(Failure(word, error))
             continue
+        if source and source.has_changed:
+            warn(session, f"{word} has changed since it was imported", hint="import it again")
         document = _document(found)
         if session.as_json:
             emit_json("object/1", document)

@@ -194,6 +194,10 @@ def words(
     from medgrid.actions.vocabulary import release_words
     from medgrid.actions.words import held_words
 
+    if released and not applies and (lfns or input_file):
+        raise UsageError(
+            "--release is for the whole grid, not for LFNs", hint="name LFNs with --apply"
+        )
     grid = session.open_grid()
     if released:
         made = release_words(grid, released)

@@ -22,6 +22,7 @@ __all__ = [
     "CODES",
     "DATES",
     "FREE_TEXT",
+    "JUDGED",
     "MACHINE",
     "NUMBERS",
     "UIDS",
@@ -87,6 +88,9 @@ CODES: Final = _words(
     """
 )
 """Coded strings: kept only when they are codes of their table (`medgrid.images.codes`)."""
+
+JUDGED: Final = (CODES | FREE_TEXT) - {"Modality", "PatientSex"}
+"""Texts that hang on the words that are known."""
 
 NUMBERS: Final = _words(
     """

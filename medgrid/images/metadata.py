@@ -45,7 +45,6 @@ __all__ = ["MAX_DISTINCT", "SeriesMetadata", "distinct"]
 MAX_DISTINCT: Final = 64
 """So many values of one attribute are kept; of more, the least and greatest number or date."""
 
-_TEXTS: Final = (allowed.CODES | allowed.FREE_TEXT) - {"Modality", "PatientSex"}
 _ORDERED: Final = allowed.NUMBERS | allowed.DATES | {"PatientAge"}
 _LISTED: Final = allowed.UIDS | allowed.DATES | allowed.NUMBERS | allowed.CODES | allowed.FREE_TEXT
 _AGE: Final = ("PatientAge", "PatientBirthDate", "StudyDate")
@@ -140,7 +139,7 @@ class SeriesMetadata:
             return
         for element in readable(ds, lambda tag, _: tag in tags and _watched()[tag] in _LISTED):
             values = values_of(element)
-            if element.keyword in _TEXTS:  # they are judged when all names are known
+            if element.keyword in allowed.JUDGED:  # they are judged when all names are known
                 self._note(element.keyword, _texts(values), values)
                 continue
             found = allowed_value(element.keyword, values, _NO_WORDS)
@@ -197,7 +196,7 @@ class _Said:
         if self.is_wide:
             known += self._beyond
             return [min(known), max(known)] if has_order else []
-        if name in _TEXTS:
+        if name in allowed.JUDGED:
             clean = [allowed_value(name, values, scrub) for values in self._found.values()]
             known = [one for place, one in enumerate(clean) if one not in (None, *clean[:place])]
         return sorted(known) if has_order else known

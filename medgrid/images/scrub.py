@@ -69,9 +69,13 @@ class Scrubber:
         return self._pattern is not None and self._pattern.search(_fold(text)) is not None
 
     def hold(self, words: Iterable[str]) -> None:
-        """Note words that are not known, of those that could be."""
+        """Note words that are not known, of those that could be; not those held beside others."""
         self.held.update(
-            word for word in words if RELEASABLE.fullmatch(word) and not self.finds(word)
+            word
+            for word in words
+            if RELEASABLE.fullmatch(word)
+            and not self.finds(word)
+            and not self.vocabulary.knows(word)
         )
 
     def __call__(self, text: str) -> str:

@@ -51,7 +51,7 @@ _SAME = {"ManufacturersModelName": "ManufacturerModelName"}
 _MAX_VALUES = 64
 _MAX_LISTED = 65536  # numbers of one field of a side-car that goes with its image
 _MAX_PLACE = 1024  # characters
-_RENEWED = allowed.FREE_TEXT | allowed.CODES | allowed.BIDS_TEXTS
+_RENEWED = allowed.JUDGED | allowed.BIDS_TEXTS
 
 
 class Volume(NamedTuple):
@@ -263,7 +263,7 @@ def renewed(texts: Mapping[str, Any], scrub: Scrubber) -> dict[str, Any]:
         scrub.hold(sifted.held)
         if not sifted.held and not scrub.finds(value):
             found[key] = value
-    return {key: found.get(key) for key in texts}
+    return {key: found.get(key) for key in texts.keys() & (_RENEWED | ENTITIES_AND_SUFFIX)}
 
 
 def side_car_attributes(fields: Mapping[str, Any], scrub: Scrubber) -> dict[str, Any]:

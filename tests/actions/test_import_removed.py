@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from medgrid.errors import UsageError
 from medgrid.model import LFN
 from tests.lab.dicoms import encoded, instance, write_series
 from tests.lab.importer import Importer, nothing_is_left
-from tests.lab.niftis import write_nifti
+from tests.lab.niftis import write_json, write_nifti
 
 
 def below(bring: Importer, folder: str = "/") -> list[str]:
@@ -69,6 +70,48 @@ def test_a_volume_that_was_removed_stays_away(bring: Importer, tmp_path: Path) -
     assert bring(tmp_path / "in").new == 1
     bring(tmp_path / "in", again=True)
     assert below(bring) == sorted(lfn + suffix for lfn in lfns for suffix in ("", ".original"))
+
+
+def test_a_volume_that_was_removed_stays_away_with_other_companions(
+    bring: Importer, tmp_path: Path
+) -> None:
+    image = write_nifti(tmp_path / "in" / "sub-01" / "anat" / "sub-01_T1w.nii")
+    side_car = image.with_suffix(".json")
+    for flip in (None, 9, 8):  # new, and two new versions
+        if flip:
+            write_json(side_car, {"FlipAngle": flip})
+        bring(tmp_path / "in")
+    (lfn,) = bring.lfns
+    assert bring.twin(lfn).version == 3
+    drop(bring, lfn)
+    for flip in (9, 7):
+        write_json(side_car, {"FlipAngle": flip})
+        summary = bring(tmp_path / "in")
+        assert (summary.new, summary.removed) == (0, 2)
+    side_car.unlink()
+    assert (bring(tmp_path / "in").new, bring(tmp_path / "in").removed) == (0, 1)
+    write_json(tmp_path / "in" / "T1w.json", {"FlipAngle": 6})  # of the dataset
+    assert bring(tmp_path / "in", again=True).new == 1
+    write_json(side_car, {"FlipAngle": 5})
+    assert bring(tmp_path / "in").versions == 1
+    drop(bring, lfn)
+    side_car.unlink()
+    assert (bring(tmp_path / "in").new, len(bring.doubts)) == (0, 1)
+
+
+def test_what_somebody_brought_back_is_there_for_all(bring: Importer, tmp_path: Path) -> None:
+    write_series(tmp_path / "in", 1)
+    image = write_nifti(tmp_path / "in" / "sub-01" / "anat" / "sub-01_T1w.nii")
+    write_json(image.with_suffix(".json"), {"FlipAngle": 9})
+    bring(tmp_path / "in")
+    drop(bring, *bring.lfns)
+    assert bring(tmp_path / "in").removed == 3
+    other = Importer(bring.grid)
+    shutil.copytree(tmp_path / "in", tmp_path / "other")
+    assert other(tmp_path / "other", again=True).new == 2
+    summary = bring(tmp_path / "in")
+    assert (summary.removed, summary.known, bring.doubts) == (0, 3, [])
+    assert bring(tmp_path / "in").unchanged == 3
 
 
 def test_a_patient_who_has_gone_leaves_no_mark(bring: Importer, tmp_path: Path) -> None:

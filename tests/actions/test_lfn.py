@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from medgrid.actions.lfn import facts, of_file
+from medgrid.catalog.patient_attributes import Given
 from medgrid.crypto.keystore import KeyStore
-from medgrid.model import DataClass
+from medgrid.model import LFN, DataClass
 from tests.lab.datagrid import ME, DataGrid, measures
+from tests.lab.dicoms import write_series
+from tests.lab.importer import Importer
+from tests.lab.niftis import write_json, write_nifti
 
 
 def test_ls_prints_lfns_and_folders(any_data: DataGrid) -> None:
@@ -32,6 +37,37 @@ def test_ls_long(data: DataGrid) -> None:
     first, second = data.ok("ls", "/trial", "--json").documents
     assert (first["schema"], first["size_bytes"], first["replicas"]) == ("medgrid.entry/1", 2048, 1)
     assert (second["lfn"], second["kind"]) == ("/trial/b/", "folder")
+
+
+def test_what_is_said_of_visits(bring: Importer, tmp_path: Path) -> None:
+    """What the session says stands beside what the date says, and both before the patient's."""
+    path = write_nifti(tmp_path / "sub-01" / "ses-1" / "sub-01_ses-1_T1w.nii")
+    write_json(path.with_suffix(".json"), {"StudyDate": ["2021-03-04", "2021-03-05"]})
+    bring(tmp_path)
+    (lfn,) = map(LFN, bring.lfns)
+    known = bring.twin(lfn)
+    days = known.attributes["StudyDate"]
+    assert isinstance(days, list)
+    patient = known.patient or ""
+    said = bring.grid.catalog.patient_attributes
+    said.give([Given(patient, "", "edss", 1.0), Given(patient, "", "arm", "a")], ME)
+    said.give([Given(patient, "1", "edss", 2.0), Given(patient, days[0], "edss", 3.0)], ME)
+    assert facts(bring.grid, lfn).said == {"arm": "a", "edss": [2.0, 3.0]}
+
+
+def test_stat_finds_what_a_file_is_in_by_now(bring: Importer, tmp_path: Path) -> None:
+    (first,) = write_series(tmp_path / "in", 1)
+    bring(tmp_path / "in")
+    (lfn,) = bring.lfns
+    _, second = write_series(tmp_path / "more", 2)
+    bring(second)
+    assert bring.twin(lfn).version == 2
+    for path in (first, second):
+        assert of_file(bring.grid, str(path)) == (lfn, False)
+    first.write_bytes(b"something else")
+    assert of_file(bring.grid, str(first)) == (lfn, True)
+    first.unlink()
+    assert of_file(bring.grid, str(first)) == (lfn, False)
 
 
 def test_ls_of_nothing(data: DataGrid) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
 
 from medgrid.actions.grant import grant
+from medgrid.actions.versions import Succession
 from medgrid.crypto.certificate import Role
-from medgrid.model import LFN, GridObject, ObjectId
+from medgrid.model import LFN, GridObject, ObjectId, Review
 from tests.lab.dicoms import encoded, instance
 from tests.lab.hospital import JANE, JOHN, Hospital, Person
 from tests.lab.waiting import put_clock_on
@@ -73,6 +74,26 @@ def test_a_late_slice_takes_nothing_from_whom_the_series_is_granted(
     assert hospital.bob.run("stat", series.lfn).code == 4
     assert hospital.bob.run("stat", series.lfn, "--version", "1").code == 4
     assert (ends(hospital, first.id), ends(hospital, second.id)) == (0, 0)
+
+
+@pytest.mark.parametrize("needs_look", [False, True])
+def test_who_is_granted_it_meanwhile_is_not_forgotten(
+    hospital: Hospital, series: Series, monkeypatch: pytest.MonkeyPatch, needs_look: bool
+) -> None:
+    prepare = Succession.prepare
+
+    def prepare_and_grant(self: Succession, new: Iterable[GridObject]) -> None:
+        prepare(self, new)
+        with hospital.alice.grid() as grid:
+            grant(grid, "bob", [series.lfn], time.time() + 3600)
+
+    monkeypatch.setattr(Succession, "prepare", prepare_and_grant)
+    values = {"BurnedInAnnotation": "YES"} if needs_look else {}
+    said = series.add(2, code=3 if needs_look else 0, **values)
+    assert ("bob cannot see the new version" in said) == needs_look
+    item = hospital.object(series.lfn)
+    assert item.version == 2 - needs_look
+    assert len(hospital.bob.read(series.lfn)) == item.size_bytes
 
 
 def test_the_audit_log_says_to_whom_and_until_when(hospital: Hospital, series: Series) -> None:
@@ -145,9 +166,36 @@ def test_pixels_that_need_a_review_hold_the_new_version_back(
     assert bob.run("stat", series.lfn).code == bob.run("stat", series.lfn, "--version=1").code == 4
 
 
+def test_who_rejects_a_version_that_waits_takes_back_those_below_it(
+    hospital: Hospital, series: Series
+) -> None:
+    hospital.alice.ok("grant", "bob", series.lfn)
+    first = hospital.object(series.lfn)
+    series.add(2, code=3, BurnedInAnnotation="YES")
+    (said,) = hospital.alice.ok("review", "reject", series.lfn, "--json").documents
+    assert said["lfn"] == series.lfn
+    assert hospital.object(series.lfn) == dataclasses.replace(first, review=Review.NEEDED)
+    assert hospital.bob.run("stat", series.lfn).code == 4
+    assert ends(hospital, first.id) == 0
+    assert hospital.alice.ok("review", series.lfn).lines == [series.lfn]
+
+
 def test_what_is_granted_to_nobody_waits_for_nobody(hospital: Hospital, series: Series) -> None:
     series.add(2, BurnedInAnnotation="YES")
     assert hospital.object(series.lfn).version == 2
+
+
+def test_a_twin_that_is_removed_while_a_newer_one_waits_stays_away(
+    hospital: Hospital, series: Series
+) -> None:
+    hospital.alice.ok("grant", "bob", series.lfn)
+    series.add(2, code=3, BurnedInAnnotation="YES")
+    hospital.alice.ok("rm", "--yes", "--only", series.lfn)
+    lfn = series.lfn
+    series.add(3)
+    assert series.lfn == f"{lfn}.original"
+    assert hospital.object(series.lfn).version == 3
+    assert hospital.alice.run("stat", lfn).code == 4
 
 
 def test_removed_with_all_versions(hospital: Hospital, series: Series) -> None:
@@ -217,4 +265,25 @@ def test_a_twin_that_is_renewed_stays_granted(hospital: Hospital, series: Series
     assert hospital.alice.ok("review", "words", "--apply").lines == [series.lfn]
     item = hospital.object(series.lfn)
     assert item.version == 3
+    assert len(hospital.bob.read(series.lfn)) == item.size_bytes
+
+
+@pytest.mark.parametrize("is_named", [False, True], ids=["all", "named"])
+def test_a_version_that_waits_is_not_passed_by(
+    hospital: Hospital, series: Series, is_named: bool
+) -> None:
+    alice = hospital.alice
+    alice.ok("grant", "bob", series.lfn)
+    series.add(2, code=3, BurnedInAnnotation="YES", SeriesDescription="T1 Harmonix")
+    alice.ok("review", "words", "--release", "Harmonix")
+    words = ["review", "words", "--apply", *([series.lfn] if is_named else [])]
+    ran = alice.run(*words)
+    assert (ran.code, ran.out) == (7, "")
+    assert f"{series.lfn} has a version that waits for a review" in ran.err
+    alice.ok("review", "release", series.lfn)
+    assert hospital.object(series.lfn).version == 2
+    assert alice.ok(*words).lines == [series.lfn]
+    item = hospital.object(series.lfn)
+    assert (item.version, item.attributes["NumberOfSeriesRelatedInstances"]) == (3, 2)
+    assert item.attributes["SeriesDescription"] == ["T1w", "T1 Harmonix"]
     assert len(hospital.bob.read(series.lfn)) == item.size_bytes

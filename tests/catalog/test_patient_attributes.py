@@ -143,6 +143,16 @@ def test_images_get_no_attribute_of_patients(world: Catalog) -> None:
         world.objects.set_attributes(item.id, {"arm": "x"})
 
 
+@pytest.mark.parametrize("name", ["TwinMissing", "GeometryComplete"])
+def test_what_imports_say_of_images_is_theirs(world: Catalog, name: str) -> None:
+    with pytest.raises(Unfit, match=f"attribute '{name}' is one of images"):
+        world.patient_attributes.give([Given("P-1", "", name, "x")], "ada")
+    (item,) = (one for one in world.objects.of_patient("P-1") if one.lfn == "/g/one-image")
+    for value in (3.0, "removed"):
+        world.objects.set_attributes(item.id, {name: value})
+        assert world.objects.by_ids([item.id])[item.id].attributes[name] == str(value)
+
+
 def test_two_at_once_lose_nothing(world: Catalog, catalog_url: str) -> None:
     """Whoever comes second has the value, and the first is before it in the history."""
 

@@ -267,14 +267,14 @@ def test_new_versions_are_granted_as_the_one_before(view: View, world: World) ->
 def test_what_was_removed_leaves_a_mark(view: View, world: World) -> None:
     ada, desk, paul = view("ada"), view("desk"), view("paul")
     name = SeriesName("P-1", "1.1", "1.P-1")
-    assert ada.removed.series([name]) == {}
-    ada.removed.note([world.ids["one-orig"], world.ids["one-image"]])
+    assert ada.removed.series([name], "ada") == {}
+    ada.removed.note({world.ids[one]: world.lfn(one) for one in ("one-orig", "one-image")})
     ada.objects.remove(world.lfn("one-orig"))
-    assert ada.removed.series([name])[name].lfn == world.lfn("one-orig")
-    assert paul.removed.series([name]) == {}
+    assert ada.removed.series([name], "ada")[name].lfn == world.lfn("one-orig")
+    assert paul.removed.series([name], "paul") == {}
     assert ada.removed.contents("P-1", "") == desk.removed.contents(None, "desk") == {}
     ada.removed.forget([name], [])
-    assert ada.removed.series([name]) == {}
+    assert ada.removed.series([name], "ada") == {}
 
 
 def test_a_researchers_day(view: View, world: World) -> None:

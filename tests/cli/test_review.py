@@ -28,6 +28,7 @@ def test_words_are_listed_released_and_applied(grid_prompt: Prompt, tmp_path: Pa
 def test_what_makes_no_sense_is_refused(grid_prompt: Prompt) -> None:
     for words, message in (
         (("words", "--release", "two words"), "'two words' is not a word of 2 to 32 letters"),
+        (("words", "/x", "--release", "gizmo"), "--release is for the whole grid, not for LFNs"),
         (("old", "--rename"), "--rename goes with --apply"),
         (("--apply",), "--apply goes with --words or --old"),
     ):

@@ -346,8 +346,11 @@ def _gone_contents(world: World, count: int) -> list[Content]:
 
 
 _REMOVED: list[Call[Catalog]] = [
-    _write("removed.note", lambda c, w, n: c.removed.note(w.some(w.ids[::2], n))),
-    Call("removed.series", lambda c, w, n: c.removed.series(_gone(w, n))),
+    _write(
+        "removed.note",
+        lambda c, w, n: c.removed.note(dict.fromkeys(w.some(w.ids[::2], n), LFN("/gone"))),
+    ),
+    Call("removed.series", lambda c, w, n: c.removed.series(_gone(w, n), "doctor")),
     Call("removed.contents", lambda c, w, n: c.removed.contents(w.patients[3], "doctor"), FIXED),
     _write("removed.forget", lambda c, w, n: c.removed.forget(_gone(w, n), _gone_contents(w, n))),
 ]

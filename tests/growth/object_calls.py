@@ -216,6 +216,7 @@ _READING: list[Call[Catalog]] = [
     Call("objects.twins", lambda c, w, n: c.objects.twins(w.some(w.ids[::2], n))),
     Call("objects.versions", lambda c, w, n: c.objects.versions(w.flat_lfns[0]), FIXED),
     Call("objects.version_lfns", lambda c, w, n: c.objects.version_lfns(w.some(w.older, n))),
+    Call("objects.current", lambda c, w, n: c.objects.current(w.some(w.older, n))),
     Call("objects.waiting", lambda c, w, n: c.objects.waiting(w.some(w.flat_lfns, n))),
     Call("objects.waiting [all]", lambda c, w, n: c.objects.waiting(), SHARE),
     Call("objects.exists", lambda c, w, n: c.objects.exists(w.lfns[1]), FIXED),

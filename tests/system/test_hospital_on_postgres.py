@@ -8,6 +8,7 @@ made.
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 
 from medgrid.catalog import Catalog
 from medgrid.model import Cause, Job
+from tests.lab.dicoms import write_series
 from tests.lab.niftis import write_nifti
 from tests.lab.postgres import PostgresServer
 from tests.lab.prompt import Prompt
@@ -56,7 +58,9 @@ def alice(tmp_path: Path, urls: dict[str, str]) -> Iterator[Prompt]:
     found("broker", "stop")
 
 
-def researcher(name: str, tmp_path: Path, alice: Prompt, urls: dict[str, str]) -> Prompt:
+def somebody(
+    name: str, tmp_path: Path, alice: Prompt, urls: dict[str, str], role: str = "researcher"
+) -> Prompt:
     """Somebody new, as a role of the server of their own."""
     roles = {key: as_role(url, name) for key, url in urls.items()}
     found = Prompt(tmp_path / name, {"MEDGRID_USER": name, **roles})
@@ -64,7 +68,7 @@ def researcher(name: str, tmp_path: Path, alice: Prompt, urls: dict[str, str]) -
     found.ok("identity", "pin", alice.home / "keys/registration.pub")
     found.ok("identity", "create", name, "--no-passphrase")
     request = found.home / f"keys/identities/{name}.pub"
-    alice.ok("identity", "certify", request, "--role", "researcher", "-o", tmp_path)
+    alice.ok("identity", "certify", request, "--role", role, "-o", tmp_path)
     alice.ok("identity", "add", tmp_path / f"{name}.cert")
     alice.ok("catalog", "users")
     return found
@@ -73,13 +77,13 @@ def researcher(name: str, tmp_path: Path, alice: Prompt, urls: dict[str, str]) -
 @pytest.fixture
 def bob(tmp_path: Path, alice: Prompt, urls: dict[str, str]) -> Prompt:
     """A researcher."""
-    return researcher("bob", tmp_path, alice, urls)
+    return somebody("bob", tmp_path, alice, urls)
 
 
 @pytest.fixture
 def carl(tmp_path: Path, alice: Prompt, urls: dict[str, str]) -> Prompt:
     """Another one."""
-    return researcher("carl", tmp_path, alice, urls)
+    return somebody("carl", tmp_path, alice, urls)
 
 
 @pytest.fixture
@@ -244,3 +248,27 @@ def _count(folder: Path) -> Path:
         "output-files": [{"id": "size", "name": "Size", "path-template": "size.txt"}]}"""
     )
     return descriptor
+
+
+def test_a_registrar_imports_again(alice: Prompt, tmp_path: Path, urls: dict[str, str]) -> None:
+    """Of what the registrar brought the registrar sees nothing any more."""
+    desk = somebody("desk", tmp_path, alice, urls, "registrar")
+    shutil.copy(alice.home / "keys/pseudonym.key", desk.home / "keys/pseudonym.key")
+    words = ("import", tmp_path / "in", "--to", "/new", "--team", "alice")
+    write_series(tmp_path / "in" / "1", 1)
+    (lfn,) = desk.ok(*words).lines
+    assert desk.ok(*words).err == "new: nothing; unchanged: 1 file\n"
+    # a late slice, and a series of somebody else
+    late = write_series(tmp_path / "in" / "1", 2)[-1]
+    write_series(tmp_path / "in" / "2", 1, study="2", PatientID="PAT-2")
+    ran = desk(*words)
+    assert (ran.code, len(ran.lines)) == (3, 1)
+    assert (
+        f"medgrid: error: {late}: {lfn} already exists (and 1 more); where you do not see it, "
+        f"the care team of {lfn.split('/')[2]} can import this\n"
+    ) in ran.err
+    assert alice.ok("stat", lfn, "--json").documents[0]["version"] == 1
+    assert len(alice.ok("query", "/new").lines) == 2
+    assert desk(*words).code == 3
+    (added,) = alice.ok(*words).lines
+    assert added == lfn

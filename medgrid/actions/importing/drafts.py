@@ -177,10 +177,20 @@ class Namer:
         Who gave the patient ids, for files that do not say.
     vocabulary : Vocabulary
         Words that descriptions may have.
+    has_session : callable
+        Whether the grid has images of a session that is called so.
     """
 
-    def __init__(self, key: bytes, to: LFN, issuer: str, vocabulary: Vocabulary = SHIPPED) -> None:
+    def __init__(
+        self,
+        key: bytes,
+        to: LFN,
+        issuer: str,
+        vocabulary: Vocabulary = SHIPPED,
+        has_session: Callable[[str], bool] = lambda _label: False,
+    ) -> None:
         self.vocabulary = vocabulary
+        self._has_session = has_session
         self._key = key
         self._to = to
         self._issuer = issuer
@@ -217,12 +227,16 @@ class Namer:
     def session(self, subject: str, session: str, keys: PatientKeys | None) -> str:
         """``ses-LABEL`` of a subject, or what stands for it where its words are not known.
 
-        Dates in it move; it may be empty.
+        Dates in it move; it may be empty. What the grid has a session under stays its name when a
+        word of it is released.
         """
         label = session.removeprefix("ses-")
         known = keys.without_days(label) if keys else label
-        if label and not self.vocabulary.knows(normal(known)):
-            return self._told(subject, session)
+        if label and not SHIPPED.knows(normal(known)):
+            told = self._told(subject, session)
+            is_held = not self.vocabulary.knows(normal(known))
+            if is_held or self._has_session(told.removeprefix("ses-")):
+                return told
         return self.session_place(subject, session, keys)
 
     def session_place(self, subject: str, session: str, keys: PatientKeys | None) -> str:
@@ -440,7 +454,7 @@ def volume_draft(
     label = keys.text(volume.label) if keys else volume.label
     if session:
         attributes["session"] = session.removeprefix("ses-")
-    day = str(attributes.get("StudyDate") or "")
+    day = str(first(attributes.get("StudyDate")) or "")
     folder = namer.folder(patient, day or session or "undated")
     session_place = namer.session_place(volume.patient_id, volume.session, keys)
     place_folder = namer.folder(patient, day or session_place or "undated")

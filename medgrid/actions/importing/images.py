@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import PurePath
 
@@ -35,11 +36,12 @@ from medgrid.actions.scratch import scratch_folder, sweep_scratch
 from medgrid.actions.vocabulary import vocabulary
 from medgrid.catalog.attributes import TWIN_REMOVED
 from medgrid.catalog.imported import Content, Spot
+from medgrid.catalog.query import parse
 from medgrid.catalog.removed import Mark
 from medgrid.catalog.scanned import ScannedFile
 from medgrid.crypto.pseudonym import load_key
 from medgrid.errors import Denied, NotFound, UsageError
-from medgrid.images.bids import dataset_root, dataset_sources
+from medgrid.images.bids import dataset_root, dataset_sources, may_be_companion
 from medgrid.images.convert import converter
 from medgrid.images.deidentify import clean_text, id_words, person_words, segment
 from medgrid.images.derive import NOT_AN_IMAGE
@@ -129,7 +131,7 @@ def import_images(
         raise UsageError(f"storage element {se.name} is switched off")
     key = load_key(grid.settings.keys_dir)
     sweep_scratch(grid.settings)
-    namer = Namer(key, request.to, request.issuer, vocabulary(grid))
+    namer = Namer(key, request.to, request.issuer, vocabulary(grid), _session_finder(grid))
     work = _Import(grid, request, se.name, namer, listener)
     work.run(roots, progress)
     if request.nifti and not request.dry_run:
@@ -142,6 +144,15 @@ def import_images(
         what = f"{summary.files} files, none DICOM or NIfTI" if summary.files else "no files"
         raise NotFound(f"no images below {where}: {what}")
     return summary
+
+
+def _session_finder(grid: Grid) -> Callable[[str], bool]:
+    @cache
+    def has_session(label: str) -> bool:
+        question = parse(f"session='{label}' and class in (nominative, image)")
+        return any(True for _ in grid.whole.objects.lfns(question, limit=1))
+
+    return has_session
 
 
 def _roots(paths: Iterable[str]) -> list[str]:
@@ -173,6 +184,7 @@ class _Import:
         self._companions = Companions(grid, namer, self.telling)
         self._looked_at: set[ObjectId] = set()  # originals of files that were seen before
         self._lacking: set[ObjectId] = set()  # those of them that should have a twin
+        self._were_removed: set[str] = set()  # files that were told to hold what was removed
         self._marks: dict[str | None, Mapping[Content, Mark]] = {}  # of patients' volumes
         self._files: dict[ObjectId, list[str]] = {}  # of originals that may be converted
         self._given_out: dict[str, bool] = {}  # folders -> whether this grid gave them out
@@ -307,12 +319,13 @@ class _Import:
         refused = None if self.request.again else self.telling.refused(before)
         if refused is None:
             return False
+        if refused.kind == "removed" and not may_be_companion(path):
+            self._were_removed.add(path)  # somebody may have brought it back since
+            return False
         one = Scanned(path, entry.root, stamp, reason=refused.reason, is_lasting=False)
         if refused.kind == "failed":
             self.telling.summary.failed_before += 1
-        elif refused.kind == "removed":
-            self.telling.summary.removed += 1
-        elif not self._companions.is_aside(one):
+        elif refused.kind != "removed" and not self._companions.is_aside(one):
             self.telling.left_out(path, refused.reason)
         return True
 
@@ -347,7 +360,8 @@ class _Import:
         self._doubts.recall(patients - strange)
         self._doubts.compare((files.key, name) for files, name in zip(series, names, strict=True))
         held = self.grid.whole.scanned.series(name.series_uid or "" for name in names)
-        marks = self.grid.whole.removed.series([one for one in names if one not in held])
+        strangers = [one for one in names if one not in held]
+        marks = self.grid.whole.removed.series(strangers, self.grid.settings.user)
         for files, name in zip(series, names, strict=True):
             try:
                 base = held.get(name)
@@ -355,7 +369,7 @@ class _Import:
                     for one in files.files:
                         self.telling.failed(Failure(one.path, _OF_OTHERS))
                 elif base is None and name in marks and not self.request.again:
-                    self.telling.removed(marks[name], [(x.path, x.stamp) for x in files.files])
+                    self._is_removed(marks[name], [(x.path, x.stamp) for x in files.files])
                 elif base is None:
                     draft = series_draft(files, self.namer)
                     draft.was_removed = name in marks
@@ -421,10 +435,10 @@ class _Import:
                 draft.described = lambda: said
             if (said.label or draft.spots) and self._is_held(draft, said, file):
                 return
-            mark = self._mark(draft, said)
+            mark = self._mark(draft, said, file) if draft.replaces is None else None
             if mark is not None and not self.request.again:
                 self._companions.take(draft)
-                self.telling.removed(mark, draft.all_files)
+                self._is_removed(mark, draft.all_files)
                 return
             draft.was_removed = mark is not None
         except Changed as exc:
@@ -462,8 +476,8 @@ class _Import:
         held = self.grid.whole.imported.held(spots, size_bytes)
         return held.get(self.grid.keyed(_sha256(content())) or "") if held else None
 
-    def _mark(self, draft: Draft, said: Description) -> Mark | None:
-        """The mark of a volume that was removed."""
+    def _mark(self, draft: Draft, said: Description, file: Member) -> Mark | None:
+        """The mark of a volume that was removed, whatever its companions say by now."""
         owner = self.grid.settings.user
         marks = self._marks.get(draft.patient)
         if marks is None:
@@ -471,11 +485,18 @@ class _Import:
             self._marks[draft.patient] = marks
         if not marks:
             return None
-        sha256 = _sha256(draft.content())
-        digest = self.grid.keyed(sha256) or ""
-        label = said.label or self.namer.neutral(sha256)
-        spots = self._writer.spots(draft, said.folder, label)
-        return next((marks[one] for spot in spots if (one := Content(spot, digest)) in marks), None)
+        for chunks in dict.fromkeys((file.chunks, draft.content)):  # or as it was marked once
+            sha256 = _sha256(chunks())
+            digest = self.grid.keyed(sha256) or ""
+            label = said.label or self.namer.neutral(sha256)
+            for spot in self._writer.spots(draft, said.folder, label):
+                if mark := marks.get(Content(spot, digest)):
+                    return mark
+        return None
+
+    def _is_removed(self, mark: Mark, files: Sequence[tuple[str, FileStamp]]) -> None:
+        images = {path for path, _ in files if not may_be_companion(path)}
+        self.telling.removed(mark, files, is_known=images <= self._were_removed)
 
     # -- what became of drafts ---------------------------------------------------------------------
 

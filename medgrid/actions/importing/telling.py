@@ -188,12 +188,16 @@ class Telling:
         """Remember that a file is not imported as long as it stays as it is."""
         self._remember(path, stamp, "failed" if is_failure else "left", reason, object_id)
 
-    def removed(self, mark: Mark, files: Sequence[tuple[str, FileStamp]]) -> None:
-        """The content of files was removed from the grid, and stays away."""
+    def removed(
+        self, mark: Mark, files: Sequence[tuple[str, FileStamp]], *, is_known: bool
+    ) -> None:
+        """The content of files was removed from the grid, and stays away; it is said once."""
         self.summary.removed += len(files)
         day = datetime.fromtimestamp(mark.removed_s, UTC).date()
-        reason = f"{mark.lfn} was removed on {day}, and is left out"
-        self._listener.doubted(Doubt(reason, "'medgrid import --again' brings it back"))
+        what = mark.lfn or f"the image of {files[0][0]}"
+        reason = f"{what} was removed on {day}, and is left out"
+        if not is_known:
+            self._listener.doubted(Doubt(reason, "'medgrid import --again' brings it back"))
         for path, stamp in files:
             self._remember(path, stamp, "removed", "")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +45,7 @@ class Pass:
     `pieces` gives the bytes of the original beside those of its twin, which research may see and
     whose file is called `filename`. When all were read, `review` says whether a person must look
     at the twin, `attributes` what the twin's metadata say besides, and `lack` why there is none.
+    `image_sha256` is that of an image without its companions, empty when it has none.
     """
 
     filename: str
@@ -51,6 +53,7 @@ class Pass:
     review: Callable[[], Review]
     attributes: Callable[[], Mapping[str, str]] = dict
     lack: Callable[[], Lack | None] = lambda: None
+    image_sha256: Callable[[], str] = str
 
 
 def series_pass(found: SeriesPass) -> Pass:
@@ -104,6 +107,8 @@ def packed_pass(
         Folder for a file without a name: a tar says how large the twin is before it comes.
     """
 
+    digest = hashlib.sha256()
+
     def pieces() -> Iterator[Piece]:
         with SpooledTemporaryFile(_SPOOL_BYTES, dir=str(cache)) as spooled:
             spool = cast(BinaryIO, spooled)
@@ -112,6 +117,7 @@ def packed_pass(
                 derived = VolumeDerivative()
                 for chunk in file.chunks():
                     spool.writelines(derived(chunk))
+                    digest.update(chunk)
                     yield chunk
                 spool.write(derived.end())
 
@@ -125,7 +131,8 @@ def packed_pass(
             yield from ((b"", chunk) for chunk in clean)
 
     made = volume_pass(file, attributes)
-    return replace(made, filename=VOLUME_FILENAME + PACKED_SUFFIX * bool(twins), pieces=pieces)
+    name = VOLUME_FILENAME + PACKED_SUFFIX * bool(twins)
+    return replace(made, filename=name, pieces=pieces, image_sha256=digest.hexdigest)
 
 
 def beside_parts(contents: Mapping[str, bytes]) -> list[Part]:

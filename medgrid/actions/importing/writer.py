@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 from medgrid.actions.feed_two import feed_two
@@ -74,6 +74,12 @@ class Names:
         return lfn
 
 
+def _taken(error: AlreadyExists, draft: Draft) -> str:
+    """Why a draft whose name is taken cannot come in, and who may know more."""
+    whose = f"the care team of {draft.patient}" if draft.patient else "its owner"
+    return f"{error}; where you do not see it, {whose} can import this"
+
+
 class Stored(NamedTuple):
     """A draft whose bytes are in storage, with those of its twin when it has one."""
 
@@ -85,19 +91,24 @@ class Stored(NamedTuple):
     review: Review
     twin_attributes: Mapping[str, str]
     lack: Lack | None  # why there is no twin
+    image_digest: str | None  # of the image without its companions, where it has some
 
 
 @dataclass(slots=True)
 class Done:
     """What a commit came to: new objects, drafts whose content was there, drafts that came late.
 
-    `lacking` are new originals without a twin.
+    `lacking` are new originals without a twin, `taken` drafts whose name others have, and why.
     """
 
     new: list[tuple[GridObject, Draft]] = field(default_factory=list)
     known: list[tuple[ObjectId, Draft]] = field(default_factory=list)
     late: list[Draft] = field(default_factory=list)
     lacking: list[tuple[GridObject, Lack]] = field(default_factory=list)
+    taken: list[tuple[Draft, AlreadyExists]] = field(default_factory=list)
+
+    def __add__(self, other: Done) -> Done:
+        return Done(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(Done)))
 
 
 @dataclass(slots=True)
@@ -210,6 +221,7 @@ class Writer:
             read.review(),
             read.attributes(),
             Lack(draft.lacks_twin, False) if draft.lacks_twin else read.lack(),
+            self.grid.keyed(image_sha256) if (image_sha256 := read.image_sha256()) else None,
         )
 
     def _register(self, stored: Sequence[Stored]) -> None:
@@ -230,28 +242,39 @@ class Writer:
             for one in stored
             if one.draft.twin_lfn is not None
         )
-        for attempt in range(1, _TRIES + 1):
+        done = self._enter(stored, sealed, succession)
+        losses = succession.settle()
+        for item, draft in done.new:
+            self.on_new(item, draft)
+        for loss in losses:
+            self.on_lost(loss)
+        for item, lack in done.lacking:
+            self.on_lacking(item, lack)
+        for held, draft in done.known:
+            self.on_known(held, draft)
+        reason = "another import brings what it belongs to; import again"
+        self._fail((draft, reason) for draft in done.late)
+        self._fail((draft, _taken(error, draft)) for draft, error in done.taken)
+
+    def _fail(self, drafts: Iterable[tuple[Draft, str]]) -> None:
+        for draft, reason in drafts:
+            for path, _ in draft.files:
+                self.on_failed(Failure(path, reason))
+
+    def _enter(
+        self, stored: Sequence[Stored], held: Mapping[ObjectId, Held], succession: Succession
+    ) -> Done:
+        """Commit all, or all but those drafts whose names stay taken."""
+        for _ in range(_TRIES):
             try:
-                done = self._commit(stored, sealed, succession)
-            except AlreadyExists:
-                # another process took a name between our look and our commit
-                if attempt == _TRIES:
-                    raise
-                continue
-            losses = succession.settle()
-            for item, draft in done.new:
-                self.on_new(item, draft)
-            for loss in losses:
-                self.on_lost(loss)
-            for item, lack in done.lacking:
-                self.on_lacking(item, lack)
-            for held, draft in done.known:
-                self.on_known(held, draft)
-            for draft in done.late:
-                for path, _ in draft.files:
-                    reason = "another import brings what it belongs to; import again"
-                    self.on_failed(Failure(path, reason))
-            return
+                return self._commit(stored, held, succession)
+            except AlreadyExists as error:
+                taken = error  # by another process since our look, or out of our sight
+        if len(stored) == 1:
+            return Done(taken=[(stored[0].draft, taken)])
+        half = len(stored) // 2
+        first = self._enter(stored[:half], held, succession)
+        return first + self._enter(stored[half:], held, succession)
 
     def _commit(
         self, stored: Sequence[Stored], held: Mapping[ObjectId, Held], succession: Succession
@@ -312,7 +335,8 @@ class Writer:
                     content
                     for one in back
                     if not one.draft.series
-                    for content in self._contents(one)
+                    for digest in (one.original.digest, one.image_digest)
+                    for content in self._contents(one, digest)
                 ],
             )
             catalog.words.hold([held[made.original or made.id] for made, _ in done.new])
@@ -357,7 +381,7 @@ class Writer:
             if object_id in others:
                 continue
             if one.draft.series is None and one.original.digest is not None:
-                contents[object_id] = self._contents(one)[0]
+                contents[object_id] = self._contents(one, one.original.digest)[0]
                 mine.setdefault(contents[object_id], object_id)
         held = {**mine, **catalog.imported.claim(mine)}
         others.update(
@@ -373,6 +397,13 @@ class Writer:
             if base != one.draft.base:
                 same = base is not None and there[base].digest == one.original.digest
                 others[one.original.replica.object_id] = base if same else None
+        catalog.imported.claim(  # by which it is known when it was removed
+            {
+                self._contents(one, one.image_digest)[0]: one.original.replica.object_id
+                for one in stored
+                if one.image_digest and one.original.replica.object_id not in others
+            }
+        )
         return others
 
     def _late(self, versions: Iterable[Stored]) -> Iterator[ObjectId]:
@@ -385,10 +416,10 @@ class Writer:
             if not is_same and (item is None or item.id != one.draft.base):
                 yield one.original.replica.object_id
 
-    def _contents(self, one: Stored) -> list[Content]:
-        """What a volume is known by, the present name first."""
+    def _contents(self, one: Stored, digest: str | None) -> list[Content]:
+        """What a volume with this digest is known by, the present name first."""
         spots = self.spots(one.draft, one.said.folder, self._label(one))
-        return [Content(spot, one.original.digest or "") for spot in spots]
+        return [Content(spot, digest or "") for spot in spots]
 
     def spots(self, draft: Draft, folder: LFN, label: str) -> list[Spot]:
         """What a draft called `label` is known by, the present name first, and whose it is."""
