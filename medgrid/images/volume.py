@@ -244,7 +244,7 @@ def _texts(
 ) -> dict[str, Any]:
     """Texts of a side-car and of a file's name that are not known as they stand."""
     said = {_SAME.get(field, field): value for field, value in fields.items()}
-    found = {key: value for key, value in said.items() if key in _RENEWED}
+    found = {key: value for key, value in said.items() if key in _RENEWED and _is_text(value)}
     if name is not None:
         found |= name.attributes(name.parts)
     return {
@@ -252,6 +252,10 @@ def _texts(
         for key, value in found.items()
         if value != known.get(key) and len(str(value)) <= _MAX_PLACE
     }
+
+
+def _is_text(value: Any) -> bool:
+    return all(isinstance(one, str) for one in (value if isinstance(value, list) else [value]))
 
 
 def renewed(texts: Mapping[str, Any], scrub: Scrubber) -> dict[str, Any]:

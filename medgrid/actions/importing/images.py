@@ -167,6 +167,7 @@ class _Import:
         self.telling = Telling(grid, namer, listener, is_dry=request.dry_run)
         self.before: dict[str, ObjectId] = {}  # changed files -> object of their old content
         self._same: set[str] = set()  # those of them whose companions alone changed
+        self._replaced: set[ObjectId] = set()  # of which a draft becomes a new version
         self._companions = Companions(grid, namer, self.telling)
         self._looked_at: set[ObjectId] = set()  # originals of files that were seen before
         self._lacking: set[ObjectId] = set()  # those of them that should have a twin
@@ -442,7 +443,10 @@ class _Import:
             item = self.grid.whole.objects.by_ids([before]).get(before)
             if item is None or item.lfn is None or item.patient != draft.patient:
                 return False
+            if before in self._replaced:  # what were copies have become different
+                return False
             if file.path in self._same or self.grid.whole.imported.spots(before) & set(spots):
+                self._replaced.add(before)
                 draft.replaces, draft.base = item.lfn, before
                 draft.twin_lfn = twin_lfn(self.grid, item)
         return False

@@ -369,10 +369,12 @@ class Writer:
         there = catalog.objects.by_ids(now.values())
         for one in series:
             assert one.draft.series is not None  # noqa: S101 - chosen above
-            base = now.get(one.draft.series)
-            if base != one.draft.base:
-                same = base is not None and there[base].digest == one.original.digest
-                others[one.original.replica.object_id] = base if same else None
+            object_id, base = one.original.replica.object_id, now.get(one.draft.series)
+            if base == one.draft.base:
+                now[one.draft.series] = object_id  # of another draft of it this is no base
+            else:
+                item = there.get(base) if base else None
+                others[object_id] = base if item and item.digest == one.original.digest else None
         return others
 
     def _late(self, versions: Iterable[Stored]) -> Iterator[ObjectId]:
