@@ -1,14 +1,20 @@
-"""One item that goes wrong ends alone, with its name, and the next import finds all as it should."""
+"""One item that goes wrong ends alone, and is named; what it belongs with waits for it."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from medgrid.images import allowed
+from medgrid.actions.importing.images import _Import
+from medgrid.actions.importing.writer import Writer
+from medgrid.actions.lfn import named, remove
+from medgrid.images import allowed, pack
 from medgrid.images.nominative import NOMINATIVE
-from tests.lab.dicoms import encoded, instance
+from medgrid.model import LFN
+from tests.lab.dicoms import encoded, instance, write_series
 from tests.lab.importer import Importer
 from tests.lab.niftis import write_json, write_nifti
 
@@ -62,3 +68,125 @@ def test_a_side_car_may_say_anything_instead_of_a_text(bring: Importer, tmp_path
         (root / f"{number}.json").write_text(f'{{{fields}, "FlipAngle": 9}}')
     assert bring(root).new == len(values)
     assert bring(root).unchanged == 2 * len(values)
+
+
+BELONGS = "belongs with a file that could not be read; import again"
+
+
+class Broken(pack._Source):
+    """A file that can be opened; reading one of these names fails."""
+
+    names: tuple[str, ...] = ()
+
+    def __init__(self, descriptor: int, path: str) -> None:
+        if Path(path).name in self.names:
+            other = os.open(path, os.O_WRONLY)
+            os.dup2(other, descriptor)
+            os.close(other)
+        super().__init__(descriptor, path)
+
+
+@pytest.mark.parametrize("is_dry", [True, False])
+def test_a_file_that_cannot_be_read_leaves_the_rest(
+    bring: Importer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_dry: bool
+) -> None:
+    root = tmp_path / "in"
+    write_series(root / "a", 3)
+    write_series(root / "b", 1, series="2")
+    write_nifti(root / "v.nii")
+    write_nifti(root / "w.nii", seed=2)
+    write_json(root / "w.json", {"FlipAngle": 9})
+    write_nifti(root / "x.nii", seed=3)
+    monkeypatch.setattr(pack, "_Source", Broken)
+    monkeypatch.setattr(Broken, "names", ("IM2.dcm", "v.nii", "w.json"))
+    monkeypatch.setattr(pack, "_HELD_BYTES", 0)
+    assert bring(root, dry_run=is_dry).new == 2
+    broken = "cannot be read: bad file descriptor"
+    assert bring.reasons == [
+        ("IM1.dcm", BELONGS),
+        ("IM2.dcm", broken),
+        ("IM3.dcm", BELONGS),
+        ("v.nii", broken),
+        ("w.json", broken),
+        ("w.nii", BELONGS),
+    ]
+    monkeypatch.undo()
+    assert bring(root, dry_run=is_dry).new == (5 if is_dry else 3)
+
+
+def test_a_file_that_changes_is_named_with_what_it_belongs_with(
+    bring: Importer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = write_series(tmp_path / "in", 3)
+    (tmp_path / "in" / "copy.dcm").write_bytes(files[0].read_bytes())
+    write_nifti(tmp_path / "in" / "v.nii")
+    store = Writer._store
+
+    def later(*args: Any) -> Any:
+        os.utime(files[1], (1, 1))
+        return store(*args)
+
+    monkeypatch.setattr(Writer, "_store", later)
+    assert bring(tmp_path / "in").failed == 4
+    changed = ("IM2.dcm", "changed while it was imported")
+    assert bring.reasons == [
+        ("IM1.dcm", BELONGS),
+        changed,
+        ("IM3.dcm", BELONGS),
+        ("copy.dcm", BELONGS),
+    ]
+    monkeypatch.undo()
+    assert bring(tmp_path / "in").imported == 4
+
+
+def test_a_series_that_the_grid_cannot_read_stops_no_other(
+    bring: Importer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "in"
+    write_series(root / "a", 1)
+    bring(root)
+    (lfn,) = bring.lfns
+    (replica,) = bring.grid.catalog.objects.replicas([bring.original(lfn).id]).popitem()[1]
+    (body,) = (path for path in tmp_path.rglob("*") if path.name in replica.pfn and path.is_file())
+    data = bytearray(body.read_bytes())
+    data[len(data) // 2] ^= 1
+    body.chmod(0o600)
+    body.write_bytes(data)
+    write_series(root / "a", 2)
+    write_series(root / "b", 1, series="2", PatientID="other")
+    write_nifti(root / "v.nii")
+    summary = bring(root)
+    assert (summary.new, summary.failed) == (2, 2)
+    assert [name for name, _ in bring.reasons] == ["IM1.dcm", "IM2.dcm"]
+    assert bring.reasons[0][1].startswith("the grid has its series, which cannot be added to: ")
+    # and when somebody removes it while another import looks at it
+    write_series(root / "b", 2, series="2", PatientID="other")
+    real = _Import._next_version
+
+    def removed(*args: Any) -> Any:
+        if bring.grid.catalog.objects.exists(LFN(lfn)):
+            assert remove(bring.grid, named(bring.grid, [lfn], recursive=False)) == []
+        return real(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Import, "_next_version", removed)
+        summary = bring(root)
+    assert (summary.new, summary.failed) == (1, 2)
+    assert bring(root).removed == 2
+
+
+def test_copies_of_what_contradicts_the_grid_are_all_refused(
+    bring: Importer, tmp_path: Path
+) -> None:
+    write_series(tmp_path / "a", 2)
+    bring(tmp_path / "a")
+    root = tmp_path / "in"
+    for name in "bcd":
+        (root / name).mkdir(parents=True)
+        (root / name / "x.dcm").write_bytes(encoded(instance(1, StudyID="other")))
+    (root / "e.dcm").write_bytes(encoded(instance(2)))
+    summary = bring(root)
+    assert (summary.failed, summary.known) == (3, 1)
+    (root / "b" / "x.dcm").unlink()
+    summary = bring(root)
+    assert (summary.failed_before, summary.unchanged) == (2, 1)

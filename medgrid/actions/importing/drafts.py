@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -28,7 +28,6 @@ from medgrid.images.pack import (
     FileStamp,
     Member,
     Part,
-    open_unchanged,
     packed,
     packed_size,
 )
@@ -46,6 +45,7 @@ __all__ = [
     "Instance",
     "Namer",
     "SeriesFiles",
+    "failures",
     "group",
     "keyed_spot",
     "same_bytes",
@@ -53,14 +53,20 @@ __all__ = [
     "volume_draft",
 ]
 
-_CHUNK_BYTES = 1024 * 1024
-
 
 class Failure(NamedTuple):
     """A file that could not be imported, and why, in words that quote nothing of it."""
 
     path: str
     reason: str
+
+
+def failures(exc: Changed, paths: Iterable[str]) -> Iterator[Failure]:
+    """A file that could not be read, and those that go in with it."""
+    yield Failure(exc.path, str(exc))
+    for path in paths:
+        if path != exc.path:
+            yield Failure(path, "belongs with a file that could not be read; import again")
 
 
 class Instance(NamedTuple):
@@ -338,7 +344,8 @@ def _once(files: SeriesFiles, failed: Callable[[Failure], None]) -> None:
         try:
             same = same_bytes(twin, one)
         except Changed as exc:
-            failed(Failure(exc.path, str(exc)))
+            *_, failure = failures(exc, [one.path])  # the first is read again, and told of then
+            failed(failure)
             continue
         if same:
             files.twins.append(one)
@@ -353,16 +360,8 @@ def same_bytes(one: Instance, other: Instance) -> bool:
     """Whether two files have the same content."""
     if one.stamp.size_bytes != other.stamp.size_bytes:
         return False
-    with (
-        open_unchanged(one.path, one.stamp) as first,
-        open_unchanged(other.path, other.stamp) as second,
-    ):
-        while True:
-            chunk = first.read(_CHUNK_BYTES)
-            if chunk != second.read(_CHUNK_BYTES):
-                return False
-            if not chunk:
-                return True
+    both = (Member(each.path, each.stamp).chunks() for each in (one, other))
+    return all(mine == theirs for mine, theirs in zip(*both, strict=True))
 
 
 def series_draft(files: SeriesFiles, namer: Namer) -> Draft:

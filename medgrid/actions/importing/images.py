@@ -21,6 +21,7 @@ from medgrid.actions.importing.drafts import (
     Instance,
     Namer,
     SeriesFiles,
+    failures,
     group,
     series_draft,
     volume_draft,
@@ -38,7 +39,7 @@ from medgrid.catalog.imported import Content, Spot
 from medgrid.catalog.removed import Mark
 from medgrid.catalog.scanned import ScannedFile
 from medgrid.crypto.pseudonym import load_key
-from medgrid.errors import Denied, NotFound, UsageError
+from medgrid.errors import Denied, MedgridError, NotFound, UsageError
 from medgrid.images.bids import dataset_root, dataset_sources
 from medgrid.images.convert import converter
 from medgrid.images.deidentify import clean_text, id_words, person_words, segment
@@ -356,10 +357,14 @@ class _Import:
                 else:
                     yield from self._next_version(files, base)
             except Changed as exc:
-                self.telling.failed(Failure(exc.path, str(exc)))
-            except Denied:
+                self._failed(exc, [one.path for one in files.files])
+            except MedgridError as exc:
+                reason = (
+                    "the grid has its series; only the patient's care team can add to it"
+                    if isinstance(exc, Denied)
+                    else f"the grid has its series, which cannot be added to: {exc}"
+                )
                 for one in files.files:
-                    reason = "the grid has its series; only the patient's care team can add to it"
                     self.telling.failed(Failure(one.path, reason))
             progress.advance()
         for volume, patient in zip(volumes, whose, strict=True):
@@ -370,7 +375,9 @@ class _Import:
             progress.advance()
 
     def _next_version(self, files: SeriesFiles, base: ObjectId) -> Iterator[Draft]:
-        item = self.grid.whole.objects.by_ids([base])[base]
+        item = self.grid.whole.objects.by_ids([base]).get(base)
+        if item is None:
+            raise NotFound("somebody removed it meanwhile")
 
         def contradicts(one: Instance, reason: str) -> None:
             self.telling.failed(Failure(one.path, reason))
@@ -421,7 +428,7 @@ class _Import:
                 return
             draft.was_removed = mark is not None
         except Changed as exc:
-            self.telling.failed(Failure(exc.path, str(exc)))
+            self._failed(exc, [one.path])
             return
         except ValueError as exc:
             self.telling.broken(one.path, one.stamp, str(exc))
@@ -490,7 +497,7 @@ class _Import:
         try:
             draft.look()
         except Changed as exc:
-            self.telling.failed(Failure(exc.path, str(exc)))
+            self._failed(exc, [path for path, _ in draft.files])
             return
         except ValueError as exc:
             for path, stamp in draft.files:
@@ -508,6 +515,10 @@ class _Import:
             attributes=said.attributes,
         )
         self._is_new(item, draft)
+
+    def _failed(self, exc: Changed, paths: Iterable[str]) -> None:
+        for failure in failures(exc, paths):
+            self.telling.failed(failure)
 
     def _holds(self, object_id: ObjectId, *paths: str) -> None:
         """Note that an original has the content of files."""

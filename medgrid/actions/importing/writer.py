@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from medgrid.actions.feed_two import feed_two
 from medgrid.actions.grid import Grid
-from medgrid.actions.importing.drafts import Description, Draft, Failure, Namer
+from medgrid.actions.importing.drafts import Description, Draft, Failure, Namer, failures
 from medgrid.actions.importing.twins import ORIGINAL_SUFFIX, Lack, NoDerivative
 from medgrid.actions.patients import Patients
 from medgrid.actions.transfer import Sealed, Uploads
@@ -144,8 +144,8 @@ class Writer:
 
         Raises
         ------
-        MedgridError
-            Storage or catalog fail.
+        MedgridError, OSError
+            Storage, catalog or a disk of this host fail.
         """
         source = iter(drafts)
         self.grid.storage(self.se)  # opened here, as two threads use it, and the keys below
@@ -168,11 +168,12 @@ class Writer:
                     try:
                         stored.append(self._store(uploads, draft))
                     except Changed as exc:
-                        self.on_failed(Failure(exc.path, str(exc)))
+                        for failure in failures(exc, [path for path, _ in draft.files]):
+                            self.on_failed(failure)
                     except ValueError as exc:
                         for path, stamp in draft.files:
                             self.on_broken(path, stamp, str(exc))
-            except MedgridError:
+            except (MedgridError, OSError):
                 self._register(stored)
                 raise
             self._register(stored)
