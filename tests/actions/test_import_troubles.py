@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -190,3 +191,45 @@ def test_copies_of_what_contradicts_the_grid_are_all_refused(
     (root / "b" / "x.dcm").unlink()
     summary = bring(root)
     assert (summary.failed_before, summary.unchanged) == (2, 1)
+
+
+def test_a_series_that_cannot_be_converted_stops_no_other(
+    bring: Importer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in "12":
+        write_series(tmp_path / number, 1, study=number, SeriesDescription=f"T{number}w")
+    reasons = {"T1w": OSError(errno.EIO, "Input/output error"), "T2w": pack.Changed("IM1.dcm")}
+
+    def broken(folder: Path, target: Path, known: dict[str, Any], *_: Any) -> list[Any]:
+        raise reasons[known["SeriesDescription"]]
+
+    monkeypatch.setattr("medgrid.actions.importing.convert.convert", broken)
+    assert bring(tmp_path / "1", tmp_path / "2", nifti=True).failed == 2
+    assert sorted(reason for _, reason in bring.failures) == [
+        "not converted: Input/output error",
+        "not converted: changed while it was imported",
+    ]
+    reasons["T1w"] = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="No space"):
+        bring(tmp_path / "1", nifti=True)
+
+
+def test_a_name_is_no_folder_and_an_image(bring: Importer, tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    for seed, name in enumerate(("brain", "brain/mask", "brain/mask/t1", "heart/mask", "heart")):
+        write_nifti(root / f"{name}.nii", seed=seed)
+    bring(root, keep_names=True)
+    assert bring.lfns == [
+        "/trial/brain",
+        "/trial/brain-2/mask",
+        "/trial/brain-2/mask-2/t1",
+        "/trial/heart",
+        "/trial/heart-2/mask",
+    ]
+    # and of what the grid has, a folder and an image
+    write_nifti(root / "heart" / "t1.nii", seed=7)
+    write_nifti(root / "brain" / "t2.nii", seed=8)
+    write_nifti(root / "brain" / "mask" / "t2.nii", seed=9)
+    bring(root, keep_names=True)
+    assert bring.lfns == ["/trial/brain-2/mask-2/t2", "/trial/brain-2/t2", "/trial/heart-2/t1"]
+    assert bring(root, keep_names=True).unchanged == 8

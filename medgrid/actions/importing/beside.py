@@ -42,6 +42,7 @@ class Companions:
         self._resting: dict[str, tuple[str, ObjectId]] = {}  # unchanged volumes -> root, object
         self._aside: list[Scanned] = []
         self._taken: set[str] = set()
+        self._of_removed: set[str] = set()
 
     def rest(self, path: str, root: str, held: ObjectId) -> None:
         """Note a file that is unchanged, and the original that holds it."""
@@ -105,6 +106,10 @@ class Companions:
                 self._telling.broken(one.path, one.stamp, reason)
         return count
 
+    def stay_away(self, draft: Draft) -> None:
+        """Note that a draft was removed: its files stay away, but for those of other images."""
+        self._of_removed.update(path for path, _ in draft.beside)
+
     def leave_out(self, read: Iterable[Scanned]) -> None:
         """Name what belongs to no image that went in; `read` are volumes that were read."""
         volumes = {one.path: one.volume for one in read if one.volume is not None}
@@ -113,6 +118,9 @@ class Companions:
         for one in self._aside:
             folder, name = os.path.split(one.path)
             if one.path in self._taken:
+                continue
+            if one.path in self._of_removed:
+                self._telling.stays_away([(one.path, one.stamp)])
                 continue
             of_dataset = name == _OF_DATASETS or is_table(f"{one.path.removesuffix('.json')}.tsv")
             if of_dataset and any(path.startswith(f"{folder}/") for path in paths):

@@ -383,8 +383,7 @@ class _Import:
             self.telling.failed(Failure(one.path, reason))
             self.telling.refuse(one.path, one.stamp, reason, is_failure=True, object_id=base)
 
-        lack = self.grid.whole.scanned.lacking([base]).get(base, "")
-        anew = self.request.again and bool(lack) and not lack.startswith(NOT_AN_IMAGE)
+        lack, anew = self._lack(base)
         with scratch_folder(self.grid.settings) as folder:
             draft = merged_draft(self.grid, files, item, self.namer, folder, contradicts, anew=anew)
             if draft is not None:
@@ -396,6 +395,11 @@ class _Import:
             self.telling.summary.lacking.update([lack] if lack else [])
         self._holds(base, *(one.path for one in files.files))
         self.telling.known(base, [(one.path, one.stamp) for one in files.files])
+
+    def _lack(self, base: ObjectId) -> tuple[str, bool]:
+        """Why an original has no twin, and whether it shall get one now."""
+        lack = self.grid.whole.scanned.lacking([base]).get(base, "")
+        return lack, self.request.again and bool(lack) and not lack.startswith(NOT_AN_IMAGE)
 
     def _volume(self, one: Scanned) -> Iterator[Draft]:
         assert one.volume is not None  # noqa: S101 - asked for volumes only
@@ -423,8 +427,8 @@ class _Import:
                 return
             mark = self._mark(draft, said)
             if mark is not None and not self.request.again:
-                self._companions.take(draft)
-                self.telling.removed(mark, draft.all_files)
+                self._companions.stay_away(draft)
+                self.telling.removed(mark, draft.files)
                 return
             draft.was_removed = mark is not None
         except Changed as exc:
@@ -439,23 +443,27 @@ class _Import:
         """Whether the grid has a volume at its spot; else `draft` says what it replaces."""
         spots = self._writer.spots(draft, said.folder, said.label)
         known = self._held(spots, draft.size_bytes, draft.content)
-        if known is not None:
+        if self.request.again and known is not None and known not in self._replaced:
+            draft.is_for_twin = self._lack(known)[1]
+        if known is not None and not draft.is_for_twin:
             self._is_known(known, draft)
             self.telling.note(known, draft.all_files)
             return True
-        before = self.before.get(file.path)
+        before = known or self.before.get(file.path)
         if before is None and draft.beside:  # it may have come without them, from elsewhere
             before = self._held(spots, file.stamp.size_bytes, file.chunks)
-        if before is not None:
-            item = self.grid.whole.objects.by_ids([before]).get(before)
-            if item is None or item.lfn is None or item.patient != draft.patient:
-                return False
-            if before in self._replaced:  # what were copies have become different
-                return False
-            if file.path in self._same or self.grid.whole.imported.spots(before) & set(spots):
-                self._replaced.add(before)
-                draft.replaces, draft.base = item.lfn, before
-                draft.twin_lfn = twin_lfn(self.grid, item)
+        if before is None or before in self._replaced:  # what were copies have become different
+            return False
+        item = self.grid.whole.objects.by_ids([before]).get(before)
+        if item is None or item.lfn is None or item.patient != draft.patient:
+            return False
+        is_there = file.path in self._same or known is not None
+        if is_there or self.grid.whole.imported.spots(before) & set(spots):
+            lack, anew = self._lack(before)
+            draft.lacks_twin = lack if lack == TWIN_REMOVED and not anew else ""
+            draft.replaces, draft.base = item.lfn, before
+            draft.twin_lfn = twin_lfn(self.grid, item)
+            self._replaced.add(before)
         return False
 
     def _held(

@@ -96,7 +96,8 @@ def twin_lfn(grid: Grid, original: GridObject) -> LFN | None:
         if twin.lfn is not None and twin.original in ids:
             return twin.lfn
     stem = original.lfn.removesuffix(ORIGINAL_SUFFIX)
-    return None if stem == original.lfn or objects.exists(LFN(stem)) else LFN(stem)
+    is_taken = stem == original.lfn or objects.exists(LFN(stem)) or objects.is_folder(stem)
+    return None if is_taken else LFN(stem)
 
 
 def _unpacked(grid: Grid, base: GridObject, folder: Path) -> dict[str, Instance]:

@@ -190,10 +190,14 @@ class Telling:
 
     def removed(self, mark: Mark, files: Sequence[tuple[str, FileStamp]]) -> None:
         """The content of files was removed from the grid, and stays away."""
-        self.summary.removed += len(files)
         day = datetime.fromtimestamp(mark.removed_s, UTC).date()
         reason = f"{mark.lfn} was removed on {day}, and is left out"
         self._listener.doubted(Doubt(reason, "'medgrid import --again' brings it back"))
+        self.stays_away(files)
+
+    def stays_away(self, files: Sequence[tuple[str, FileStamp]]) -> None:
+        """Remember files that are left out with something that was removed."""
+        self.summary.removed += len(files)
         for path, stamp in files:
             self._remember(path, stamp, "removed", "")
 

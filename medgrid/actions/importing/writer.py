@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -48,30 +49,54 @@ def remembered(
 
 
 class Names:
-    """Finds free LFNs: a label that is taken, also by an original, gets ``-2``, ``-3``."""
+    """Finds free LFNs: a label that is taken, also by an original, gets ``-2``, ``-3``.
+
+    So does a folder that is called like an object.
+    """
 
     def __init__(self, grid: Grid) -> None:
-        self._grid = grid
-        self._taken: dict[str, set[str]] = {}
+        self._objects = grid.whole.objects
+        self._taken: set[str] = set()  # by objects and folders
+        self._given: set[LFN] = set()  # to objects
+        self._folders: dict[LFN, LFN] = {}  # as they were asked for -> as they are
+        self._listed: set[LFN] = set()
         self._numbers: dict[LFN, int] = {}  # the last one given after a label
 
     def free(self, folder: LFN, label: str) -> LFN:
         """Give a free LFN and take it."""
-        taken = self._taken.get(folder)
-        if taken is None:
-            try:
-                listing = self._grid.whole.objects.list(folder)
-            except NotFound:
-                listing = []
-            taken = self._taken[folder] = {name.rstrip("/") for name in listing}
-        first = lfn = folder.child(label)
-        number = self._numbers.get(first, 1)
-        while lfn in taken or lfn + ORIGINAL_SUFFIX in taken:
-            number += 1
-            lfn = folder.child(f"{label}-{number}")
-        taken.add(lfn)
-        self._numbers[first] = number
+        found = self._folder(folder)
+        if found not in self._listed:
+            self._listed.add(found)
+            with contextlib.suppress(NotFound):
+                self._taken.update(name.rstrip("/") for name in self._objects.list(found))
+        lfn = self._first(found.child(label), self._is_taken)
+        self._taken.add(lfn)
+        self._given.add(lfn)
         return lfn
+
+    def _folder(self, folder: LFN) -> LFN:
+        """The folder, or the first beside it that is no object, and take it."""
+        found = self._folders.get(folder)
+        if found is None:
+            parent, name = folder.rsplit("/", 1)
+            wanted = self._folder(LFN(parent)).child(name) if parent else folder
+            found = self._folders[folder] = self._first(wanted, self._is_object)
+            self._taken.add(found)
+        return found
+
+    def _first(self, wanted: LFN, is_taken: Callable[[LFN], bool]) -> LFN:
+        lfn, number = wanted, self._numbers.get(wanted, 1)
+        while is_taken(lfn):
+            number += 1
+            lfn = LFN(f"{wanted}-{number}")
+        self._numbers[wanted] = number
+        return lfn
+
+    def _is_taken(self, lfn: LFN) -> bool:
+        return lfn in self._taken or lfn + ORIGINAL_SUFFIX in self._taken
+
+    def _is_object(self, lfn: LFN) -> bool:
+        return lfn in self._given or self._objects.exists(lfn)
 
 
 class Stored(NamedTuple):
@@ -264,6 +289,7 @@ class Writer:
         firsts: list[Registration] = []
         files: dict[str, ScannedFile] = {}
         series: dict[ObjectId, str] = {}
+        same: dict[Content, ObjectId] = {}
         with catalog.transaction():
             others = self._claim(stored)
             for one in stored:
@@ -299,11 +325,14 @@ class Writer:
                         done.lacking.append((made[0][0], one.lack))
                     if draft.series_id:
                         series[object_id] = draft.series_id
+                    elif draft.is_for_twin:
+                        same[self._contents(one)[0]] = object_id
                 for path, stamp in draft.all_files:
                     key = self.namer.file_key(path)
                     files[key] = remembered(key, stamp, object_id)
             catalog.objects.register(firsts, uploaded=True)
             catalog.objects.register(versions, replace=True, uploaded=True)
+            catalog.imported.claim(same)  # which the earlier versions do not hold any more
             succession.hand_on(catalog, {one.object.id for one in versions})
             catalog.imported.note_series(series)
             back = [one for one in stored if one.draft.was_removed]
@@ -357,7 +386,8 @@ class Writer:
             object_id = one.original.replica.object_id
             if object_id in others:
                 continue
-            if one.draft.series is None and one.original.digest is not None:
+            is_content = one.draft.series is None and not one.draft.is_for_twin
+            if is_content and one.original.digest is not None:
                 contents[object_id] = self._contents(one)[0]
                 mine.setdefault(contents[object_id], object_id)
         held = {**mine, **catalog.imported.claim(mine)}
@@ -385,6 +415,7 @@ class Writer:
         for lfn, one in bases.items():
             item = named.get(lfn)
             is_same = item is not None and item.digest == one.original.digest
+            is_same = is_same and not one.draft.is_for_twin
             if not is_same and (item is None or item.id != one.draft.base):
                 yield one.original.replica.object_id
 
