@@ -420,6 +420,7 @@ class Participant(NamedTuple):
 
     age: str = ""
     sex: str = ""
+    age_unit: str = ""
     problem: str = ""  # why a table could not be read
 
 
@@ -431,12 +432,24 @@ def participant(root: str, subject: str, session: str = "") -> Participant:
     table = os.path.join(root, f"sub-{subject}", f"sub-{subject}_sessions.tsv")
     visit = _looked_up(table, "session_id", f"ses-{session}")
     has_age = visit.age.strip().lower() not in ("", "n/a")
-    return found._replace(age=visit.age if has_age else found.age, problem=visit.problem)
+    if has_age:
+        found = found._replace(age=visit.age, age_unit=visit.age_unit)
+    return found._replace(problem=visit.problem)
 
 
 def _looked_up(path: str, key: str, name: str) -> Participant:
     found, problem = _people(path, key, _stamp(path))
-    return Participant(problem=problem) if problem else found.get(name, Participant())
+    if problem:
+        return Participant(problem=problem)
+    return found.get(name, Participant())._replace(age_unit=_age_unit(path))
+
+
+def _age_unit(path: str) -> str:
+    """Unit of the ages of a table, as the JSON file beside it says; empty when it says none."""
+    beside = f"{path.removesuffix('.tsv')}.json"
+    fields, _ = _read_json(beside, _stamp(beside))
+    column = fields.get("age")
+    return str(column.get("Units") or "") if isinstance(column, dict) else ""
 
 
 @lru_cache(maxsize=16)
@@ -453,9 +466,16 @@ def _people(path: str, key: str, _at: tuple[int, int]) -> tuple[dict[str, Partic
     except Unreadable as exc:
         return {}, f"{name}: {exc}"
     prefix = "sub-" if key == "participant_id" else "ses-"
-    found = {
-        prefix + label: Participant(row.get("age", ""), row.get("sex", ""))
-        for row in rows
-        if (label := row.get(key, "").removeprefix(prefix))
-    }
-    return found, ""
+    said: dict[str, tuple[set[str], set[str]]] = {}
+    for row in rows:
+        if label := row.get(key, "").removeprefix(prefix):
+            ages, sexes = said.setdefault(prefix + label, (set(), set()))
+            ages.add(row.get("age", "").strip())
+            sexes.add(row.get("sex", "").strip())
+    return {label: Participant(*map(_one, columns)) for label, columns in said.items()}, ""
+
+
+def _one(cells: set[str]) -> str:
+    """What rows say alike; where they differ, nothing is known."""
+    known = {one for one in cells if one.lower() not in ("", "n/a")}
+    return known.pop() if len(known) == 1 else ""

@@ -233,3 +233,16 @@ def test_a_name_is_no_folder_and_an_image(bring: Importer, tmp_path: Path) -> No
     bring(root, keep_names=True)
     assert bring.lfns == ["/trial/brain-2/mask-2/t2", "/trial/brain-2/t2", "/trial/heart-2/t1"]
     assert bring(root, keep_names=True).unchanged == 8
+
+
+def test_long_names_that_begin_alike_are_two(bring: Importer, tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    write_json(root / "dataset_description.json", {"Name": "Trial"})
+    name = "sub-01_task-rest_run-1_space-MNI152NLin2009cAsym_res-2_label-lesion{}_mask.nii.gz"
+    for which in "AB":
+        write_nifti(root / "sub-01" / "func" / name.format(which))
+        write_nifti(root / "own" / f"{'a-long-name-' * 5}{which}.nii", seed=2)
+    assert bring(root, keep_names=True).new == 4
+    for path in root.rglob("*.nii*"):
+        os.utime(path, (1, 1))
+    assert bring(root, keep_names=True).known == 4

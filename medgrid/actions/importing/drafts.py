@@ -18,7 +18,7 @@ from medgrid.actions.importing.twins import (
 from medgrid.catalog.scanned import SeriesName
 from medgrid.crypto.pseudonym import file_key, keyed_digest, neutral_label, pseudonym
 from medgrid.images.companions import Trouble, read_companions
-from medgrid.images.deidentify import first, id_words, keyed, label
+from medgrid.images.deidentify import first, id_words, keyed, label, segment
 from medgrid.images.derive_series import SeriesPass
 from medgrid.images.dicom import SeriesKey, series_key
 from medgrid.images.metadata import distinct
@@ -263,10 +263,12 @@ class Namer:
         return self._to.child(patient, inner) if patient else self._to
 
     def spots(self, folder: LFN, place: str) -> tuple[LFN, ...]:
-        """What a volume is known by: keyed, and as it was before words had to be known."""
+        """What a volume is known by: keyed; as it was keyed before, cut; as it was before that."""
         if not place:
             return ()
-        return keyed_spot(self._key, folder, place), folder.child(place)
+        cut = segment(place)
+        keyed = (keyed_spot(self._key, folder, one) for one in (place, cut))
+        return (*dict.fromkeys(keyed), folder.child(cut))
 
     def neutral(self, sha256: str) -> str:
         """Label of a volume that nothing names, the same for the same content."""
@@ -459,7 +461,7 @@ def volume_draft(
         filename=volume.filename,
         size_bytes=file.stamp.size_bytes,
         files=[(file.path, file.stamp)],
-        read=lambda: volume_pass(file, attributes),
+        read=lambda: volume_pass(file, volume.review),
         look=lambda: None,
         described=lambda: description,
         content=file.chunks,
@@ -478,7 +480,7 @@ def volume_draft(
         draft.filename += PACKED_SUFFIX
         draft.size_bytes = packed_size([one.size_bytes for one in parts])
         draft.read = lambda: packed_pass(
-            file, volume.filename, attributes, beside.originals, beside.twins, cache
+            file, volume.filename, volume.review, beside.originals, beside.twins, cache
         )
         draft.content = lambda: packed(parts)
         draft.beside = [(one.path, one.stamp) for one in beside.files]

@@ -56,6 +56,7 @@ from medgrid.model import LFN, GridObject, ObjectId, Sha256
 __all__ = ["ImportRequest", "import_images"]
 
 _LOOK_FILES = 2000
+_MAX_PLACE = 1024  # characters
 _MAX_PARTS = 12  # of a file's own path that go into its LFN
 _GIVEN_OUT = "this grid gave it out ('medgrid register' brings what was made of it)"
 _OF_OTHERS = "only the care team of its patient, or a registrar, can add to what the grid has"
@@ -416,7 +417,7 @@ class _Import:
                 one.volume,
                 self.namer,
                 _known_parts(parts, one.volume, self.namer.vocabulary),
-                [*filter(None, map(segment, parts))][-_MAX_PARTS:],
+                _own_place(parts),
                 self.grid.settings.cache_dir,
             )
             said = draft.described()
@@ -546,6 +547,12 @@ def _own_parts(one: Scanned) -> list[str]:
     path = PurePath(one.path)
     inner = PurePath(path.name) if one.path == one.root else path.relative_to(one.root)
     return [*inner.parent.parts, re.sub(r"\.nii(\.gz)?$", "", inner.name, flags=re.IGNORECASE)]
+
+
+def _own_place(parts: Sequence[str]) -> list[str]:
+    """The same as a volume is known by: not cut."""
+    folders, names = map(segment, parts[:-1]), (segment(one, _MAX_PLACE) for one in parts[-1:])
+    return [*filter(None, (*folders, *names))][-_MAX_PARTS:]
 
 
 def _known_parts(parts: Sequence[str], volume: Volume, vocabulary: Vocabulary) -> list[str]:
