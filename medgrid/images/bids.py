@@ -5,12 +5,14 @@ Source: Brain Imaging Data Structure 1.11, "File name structure" and "The Inheri
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import product
 from typing import Any, NamedTuple
 
 from medgrid.documents import MAX_BYTES, Unreadable, read_json, read_table
@@ -292,18 +294,22 @@ def _of_one_name(path: str) -> list[tuple[str, str]]:
 
 def _applying(folder: str, target: _Parsed) -> Iterator[tuple[int, str, str]]:
     """Files of a folder that apply to an image: how many entities each has, its names."""
-    for file, one, ending in _described(folder, _stamp(folder)):
-        name, entities = f"image.{ending}", one.entities
-        if one.suffix in _TABLES_OF.get(target.suffix, ()) and ending in _TABLES:
-            entities = dict(entities)
-            recording = entities.pop("recording", "")
-            if recording and recording not in _RECORDINGS:
+    described = _described(folder, _stamp(folder))
+    tables = _TABLES_OF.get(target.suffix, ())
+    whose = dict.fromkeys(("", target.entities.get("sub", "")))
+    for key in product((target.suffix, *tables), whose):
+        for file, one, ending in described.get(key, ()):
+            name, entities = f"image.{ending}", one.entities
+            if one.suffix in tables and ending in _TABLES:
+                entities = dict(entities)
+                recording = entities.pop("recording", "")
+                if recording and recording not in _RECORDINGS:
+                    continue
+                name = f"recording-{recording}_" * bool(recording) + f"{one.suffix}.{ending}"
+            elif one.suffix != target.suffix or ending not in _OF_ITS_SUFFIX:
                 continue
-            name = f"recording-{recording}_" * bool(recording) + f"{one.suffix}.{ending}"
-        elif one.suffix != target.suffix or ending not in _OF_ITS_SUFFIX:
-            continue
-        if entities.items() <= target.entities.items():
-            yield len(one.entities), name, file
+            if entities.items() <= target.entities.items():
+                yield len(one.entities), name, file
 
 
 def companions_above(path: str) -> list[str]:
@@ -316,7 +322,8 @@ def companions_above(path: str) -> list[str]:
     return [
         os.path.join(folder, name)
         for folder in _levels(root, os.path.dirname(path))
-        for name, _, _ in _described(folder, _stamp(folder))
+        for files in _described(folder, _stamp(folder)).values()
+        for name, _, _ in files
     ]
 
 
@@ -348,17 +355,20 @@ def _stamp(path: str) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=256)
-def _described(folder: str, _at: tuple[int, int]) -> tuple[tuple[str, _Parsed, str], ...]:
-    """Files of a folder that may belong to images: name, what it says, its ending."""
-    try:
-        names = [name for name in os.listdir(folder) if may_be_companion(name)]
-    except OSError:
-        return ()
-    return tuple(
-        (name, parsed, name.partition(".")[2])
-        for name in names
-        if (parsed := _parse(name)) is not None
-    )
+def _described(
+    folder: str, _at: tuple[int, int]
+) -> Mapping[tuple[str, str], Sequence[tuple[str, _Parsed, str]]]:
+    """Files of a folder that may belong to images, by suffix and subject.
+
+    Of each its name, what it says, and its ending. A folder may hold those of thousands of images.
+    """
+    found: dict[tuple[str, str], list[tuple[str, _Parsed, str]]] = {}
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            if may_be_companion(name) and (parsed := _parse(name)) is not None:
+                key = parsed.suffix, parsed.entities.get("sub", "")
+                found.setdefault(key, []).append((name, parsed, name.partition(".")[2]))
+    return found
 
 
 def _read_json(path: str, at: tuple[int, int]) -> tuple[dict[str, Any], str]:

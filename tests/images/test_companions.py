@@ -5,11 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 
+from medgrid.actions.importing.beside import _folders_of
 from medgrid.images import allowed
 from medgrid.images.bids import companions, companions_above, dataset_root
 from medgrid.images.companions import Beside, read_companions
@@ -208,3 +212,40 @@ def test_tables_of_dosing_and_labels(tmp_path: Path) -> None:
     pet.with_name("sub-1_blood.tsv").write_text("time\tplasma_radioactivity\n1e2\tNaN\n")
     write_json(pet.with_name("sub-1_blood.json"), {"time": {"Units": "s"}})
     assert read(pet).twins == {"blood.tsv": b"time\tplasma_radioactivity\n1e2\tNaN\n"}
+
+
+def lines_run(call: Callable[[], object]) -> int:
+    """How many lines of Python run."""
+    count = 0
+
+    def trace(_frame: FrameType, event: str, _value: object) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def test_a_folder_of_many_images_costs_each_the_same(tmp_path: Path) -> None:
+    image = tmp_path / "sub-0_T1w.nii.gz"
+    steps = []
+    for count in (10, 100):
+        for number in range(count):
+            (tmp_path / f"sub-{number}_T1w.json").write_text("{}")
+        (tmp_path / "T1w.json").write_text("{}")
+        found = companions(str(image), str(tmp_path))  # the folder is read once
+        assert [Path(one.path).name for one in found] == ["T1w.json", "sub-0_T1w.json"]
+        steps.append(lines_run(lambda: companions(str(image), str(tmp_path))))
+    assert steps[0] == steps[1]
+
+
+def test_folders_of_many_images_are_found_at_once() -> None:
+    paths = [f"/data/sub-{number}/anat/x.nii" for number in range(100)]
+    assert _folders_of(paths) >= {"/data", "/data/sub-99/anat"}
+    assert lines_run(lambda: _folders_of(paths)) < 10 * len(paths)
