@@ -23,7 +23,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from medgrid.images import allowed
-from medgrid.images.bids import ENTITIES
 from medgrid.images.codes import clean_code, is_code
 from medgrid.images.dicom import quiet_pydicom
 from medgrid.images.patient import PatientKeys
@@ -234,9 +233,6 @@ def keyed(attributes: Mapping[str, Any], keys: PatientKeys | None) -> Attributes
             found[name] = own if len(own) > 1 else own[0]
         else:
             del found[name]
-    for name in ENTITIES & found.keys():
-        if keys is not None and isinstance(found[name], str):
-            found[name] = keys.text(found[name])
     return found
 
 

@@ -204,13 +204,14 @@ def long_words(words: Iterable[str]) -> tuple[str, ...]:
 def _entities(name: BidsName, whose: _Whose, scrub: Scrubber) -> dict[str, str]:
     """Entities of a file's name, and its suffix, whose values are known words."""
     names = Scrubber(long_words(whose.words), scrub.vocabulary)
-    found = {}
-    for key, value in name.parts.items():
-        sifted = scrub.vocabulary.sift(normal(value))
-        if not sifted.held and not names.finds(value):
-            found[key] = value
-        scrub.hold(sifted.held)
-    return found
+    return {key: value for key, value in name.parts.items() if _is_known(value, names, scrub)}
+
+
+def _is_known(value: str, names: Scrubber, scrub: Scrubber) -> bool:
+    """Whether a value of a file's name is known words, and no names; others are held."""
+    held = scrub.vocabulary.sift(normal(value)).held
+    scrub.hold(held)
+    return not held and not names.finds(value)
 
 
 def _participant(found: Participant) -> dict[str, Any]:
@@ -277,12 +278,8 @@ def _is_text(value: Any) -> bool:
 def renewed(texts: Mapping[str, Any], scrub: Scrubber) -> dict[str, Any]:
     """Attributes that `Volume.texts` give by the words that are known now; None for none."""
     found = side_car_attributes({key: texts[key] for key in texts.keys() & _RENEWED}, scrub)
-    for key in texts.keys() & ENTITIES_AND_SUFFIX:
-        value = str(texts[key])
-        sifted = scrub.vocabulary.sift(normal(value))
-        scrub.hold(sifted.held)
-        if not sifted.held and not scrub.finds(value):
-            found[key] = value
+    of_name = {key: str(texts[key]) for key in texts.keys() & ENTITIES_AND_SUFFIX}
+    found |= {key: value for key, value in of_name.items() if _is_known(value, scrub, scrub)}
     return {key: found.get(key) for key in texts}
 
 

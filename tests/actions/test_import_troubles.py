@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from medgrid.actions.importing.drafts import Failure, group
 from medgrid.actions.importing.images import _Import
 from medgrid.actions.importing.writer import Writer
 from medgrid.actions.lfn import named, remove
 from medgrid.images import allowed, pack
 from medgrid.images.nominative import NOMINATIVE
+from medgrid.images.scan import scan_file
 from medgrid.model import LFN
 from tests.lab.dicoms import encoded, instance, write_series
 from tests.lab.importer import Importer
@@ -138,6 +140,18 @@ def test_a_file_that_changes_is_named_with_what_it_belongs_with(
     ]
     monkeypatch.undo()
     assert bring(tmp_path / "in").imported == 4
+
+
+def test_a_copy_of_a_file_that_changed_is_named(tmp_path: Path) -> None:
+    first, _ = write_series(tmp_path, 2)
+    copy = tmp_path / "copy.dcm"
+    copy.write_bytes(first.read_bytes())
+    found = [scan_file(str(path), str(tmp_path)) for path in sorted(tmp_path.iterdir())]
+    os.utime(first, (1, 1))
+    failures: list[Failure] = []
+    (series,) = group(found, failures.append)
+    assert failures == [Failure(str(copy), BELONGS)]
+    assert [Path(one.path).name for one in series.files] == ["IM1.dcm", "IM2.dcm"]
 
 
 def test_a_series_that_the_grid_cannot_read_stops_no_other(

@@ -241,15 +241,7 @@ class Namer:
         """Images of the subject that a volume names, as the grid calls them."""
         return {
             field: [
-                "/".join(
-                    filter(
-                        None,
-                        (
-                            self.session(volume.patient_id, session, keys),
-                            keys.text(label) if keys else label,
-                        ),
-                    )
-                )
+                "/".join(filter(None, (self.session(volume.patient_id, session, keys), label)))
                 for session, label in named
             ]
             for field, named in volume.references.items()
@@ -438,7 +430,7 @@ def volume_draft(
     attributes = keyed(volume.attributes, keys) | references
     attributes |= distinct("DiffusionBValue", beside.b_values)
     session = namer.session(volume.patient_id, volume.session, keys)
-    label = keys.text(volume.label) if keys else volume.label
+    label = volume.label
     if session:
         attributes["session"] = session.removeprefix("ses-")
     day = str(attributes.get("StudyDate") or "")
