@@ -56,12 +56,17 @@ def read_json(data: bytes, *, strict: bool = False) -> Any:
         if depth > _MAX_DEPTH:
             raise Unreadable(f"nested more than {_MAX_DEPTH} deep")
     try:
-        return json.loads(
+        found = json.loads(
             text,
             parse_int=partial(_whole, strict=strict),
             parse_constant=_refuse if strict else float,
             object_pairs_hook=_once if strict else None,
         )
+        if "\\u" in text:
+            json.dumps(found, ensure_ascii=False).encode()
+        return found
+    except UnicodeEncodeError:  # an escape such as \ud800 alone, which nobody can write down
+        raise Unreadable("not valid JSON: it has half of a character") from None
     except json.JSONDecodeError as exc:
         where = f"{exc.msg.lower()} at line {exc.lineno} column {exc.colno}"
         raise Unreadable(f"not valid JSON: {where}") from None

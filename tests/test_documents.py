@@ -37,6 +37,13 @@ def test_size_is_bounded(read: Callable[[bytes], Any]) -> None:
     assert refused(read, b"1" * (MAX_BYTES + 1)) == "larger than 4 MiB"
 
 
+def test_what_nobody_can_write_down_is_refused() -> None:
+    half = "not valid JSON: it has half of a character"
+    assert refused(read_json, rb'{"a": ["\ud800"]}') == half
+    assert refused(read_json, rb'{"\uDC00x": 1}') == half
+    assert read_json(rb'["\ud83d\ude00", "\\ud800"]') == ["\U0001f600", r"\ud800"]
+
+
 def test_numbers_of_any_length() -> None:
     assert read_json(b"1" * 300) == int("1" * 300)
     assert read_json(b"-" + b"1" * 400) == -math.inf

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
+    "BIDS_MOMENTS",
     "BIDS_NUMBERS",
     "BIDS_REFERENCES",
     "BIDS_TEXTS",
@@ -179,6 +180,14 @@ BIDS_NUMBERS: Final = _words(
     """
 )
 """Side-car fields that hold numbers or truth values (BIDS 1.11, dcm2niix), not DICOM keywords."""
+
+BIDS_MOMENTS: Final = _words(
+    """
+    FrameTimesStart ImageDecayCorrectionTime InfusionStart InjectionEnd InjectionStart
+    PulseSequenceTiming ScanStart SliceTiming StartTime VolumeTiming
+    """
+)
+"""Those of them, and of side-cars of tables, that are seconds after some moment."""
 
 BIDS_TEXTS: Final = _words(
     """

@@ -5,12 +5,14 @@ Source: Brain Imaging Data Structure 1.11, "File name structure" and "The Inheri
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import product
 from typing import Any, NamedTuple
 
 from medgrid.documents import MAX_BYTES, Unreadable, read_json, read_table
@@ -292,18 +294,22 @@ def _of_one_name(path: str) -> list[tuple[str, str]]:
 
 def _applying(folder: str, target: _Parsed) -> Iterator[tuple[int, str, str]]:
     """Files of a folder that apply to an image: how many entities each has, its names."""
-    for file, one, ending in _described(folder, _stamp(folder)):
-        name, entities = f"image.{ending}", one.entities
-        if one.suffix in _TABLES_OF.get(target.suffix, ()) and ending in _TABLES:
-            entities = dict(entities)
-            recording = entities.pop("recording", "")
-            if recording and recording not in _RECORDINGS:
+    described = _described(folder, _stamp(folder))
+    tables = _TABLES_OF.get(target.suffix, ())
+    whose = dict.fromkeys(("", target.entities.get("sub", "")))
+    for key in product((target.suffix, *tables), whose):
+        for file, one, ending in described.get(key, ()):
+            name, entities = f"image.{ending}", one.entities
+            if one.suffix in tables and ending in _TABLES:
+                entities = dict(entities)
+                recording = entities.pop("recording", "")
+                if recording and recording not in _RECORDINGS:
+                    continue
+                name = f"recording-{recording}_" * bool(recording) + f"{one.suffix}.{ending}"
+            elif one.suffix != target.suffix or ending not in _OF_ITS_SUFFIX:
                 continue
-            name = f"recording-{recording}_" * bool(recording) + f"{one.suffix}.{ending}"
-        elif one.suffix != target.suffix or ending not in _OF_ITS_SUFFIX:
-            continue
-        if entities.items() <= target.entities.items():
-            yield len(one.entities), name, file
+            if entities.items() <= target.entities.items():
+                yield len(one.entities), name, file
 
 
 def companions_above(path: str) -> list[str]:
@@ -316,7 +322,8 @@ def companions_above(path: str) -> list[str]:
     return [
         os.path.join(folder, name)
         for folder in _levels(root, os.path.dirname(path))
-        for name, _, _ in _described(folder, _stamp(folder))
+        for files in _described(folder, _stamp(folder)).values()
+        for name, _, _ in files
     ]
 
 
@@ -348,17 +355,20 @@ def _stamp(path: str) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=256)
-def _described(folder: str, _at: tuple[int, int]) -> tuple[tuple[str, _Parsed, str], ...]:
-    """Files of a folder that may belong to images: name, what it says, its ending."""
-    try:
-        names = [name for name in os.listdir(folder) if may_be_companion(name)]
-    except OSError:
-        return ()
-    return tuple(
-        (name, parsed, name.partition(".")[2])
-        for name in names
-        if (parsed := _parse(name)) is not None
-    )
+def _described(
+    folder: str, _at: tuple[int, int]
+) -> Mapping[tuple[str, str], Sequence[tuple[str, _Parsed, str]]]:
+    """Files of a folder that may belong to images, by suffix and subject.
+
+    Of each its name, what it says, and its ending. A folder may hold those of thousands of images.
+    """
+    found: dict[tuple[str, str], list[tuple[str, _Parsed, str]]] = {}
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            if may_be_companion(name) and (parsed := _parse(name)) is not None:
+                key = parsed.suffix, parsed.entities.get("sub", "")
+                found.setdefault(key, []).append((name, parsed, name.partition(".")[2]))
+    return found
 
 
 def _read_json(path: str, at: tuple[int, int]) -> tuple[dict[str, Any], str]:
@@ -420,6 +430,7 @@ class Participant(NamedTuple):
 
     age: str = ""
     sex: str = ""
+    age_unit: str = ""
     problem: str = ""  # why a table could not be read
 
 
@@ -431,12 +442,24 @@ def participant(root: str, subject: str, session: str = "") -> Participant:
     table = os.path.join(root, f"sub-{subject}", f"sub-{subject}_sessions.tsv")
     visit = _looked_up(table, "session_id", f"ses-{session}")
     has_age = visit.age.strip().lower() not in ("", "n/a")
-    return found._replace(age=visit.age if has_age else found.age, problem=visit.problem)
+    if has_age:
+        found = found._replace(age=visit.age, age_unit=visit.age_unit)
+    return found._replace(problem=visit.problem)
 
 
 def _looked_up(path: str, key: str, name: str) -> Participant:
     found, problem = _people(path, key, _stamp(path))
-    return Participant(problem=problem) if problem else found.get(name, Participant())
+    if problem:
+        return Participant(problem=problem)
+    return found.get(name, Participant())._replace(age_unit=_age_unit(path))
+
+
+def _age_unit(path: str) -> str:
+    """Unit of the ages of a table, as the JSON file beside it says; empty when it says none."""
+    beside = f"{path.removesuffix('.tsv')}.json"
+    fields, _ = _read_json(beside, _stamp(beside))
+    column = fields.get("age")
+    return str(column.get("Units") or "") if isinstance(column, dict) else ""
 
 
 @lru_cache(maxsize=16)
@@ -453,9 +476,16 @@ def _people(path: str, key: str, _at: tuple[int, int]) -> tuple[dict[str, Partic
     except Unreadable as exc:
         return {}, f"{name}: {exc}"
     prefix = "sub-" if key == "participant_id" else "ses-"
-    found = {
-        prefix + label: Participant(row.get("age", ""), row.get("sex", ""))
-        for row in rows
-        if (label := row.get(key, "").removeprefix(prefix))
-    }
-    return found, ""
+    said: dict[str, tuple[set[str], set[str]]] = {}
+    for row in rows:
+        if label := row.get(key, "").removeprefix(prefix):
+            ages, sexes = said.setdefault(prefix + label, (set(), set()))
+            ages.add(row.get("age", "").strip())
+            sexes.add(row.get("sex", "").strip())
+    return {label: Participant(*map(_one, columns)) for label, columns in said.items()}, ""
+
+
+def _one(cells: set[str]) -> str:
+    """What rows say alike; where they differ, nothing is known."""
+    known = {one for one in cells if one.lower() not in ("", "n/a")}
+    return known.pop() if len(known) == 1 else ""

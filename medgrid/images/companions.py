@@ -7,6 +7,7 @@ a side-car is made anew of the fields that may be known.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -14,12 +15,13 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, count
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from medgrid.documents import MAX_BYTES, Unreadable, read_json
 from medgrid.images.bids import SIDE_CAR, Companion
-from medgrid.images.deidentify import keyed, number
+from medgrid.images.deidentify import MAX_MEASURED, keyed, number
 from medgrid.images.pack import Member
 from medgrid.images.patient import PatientKeys
 from medgrid.images.scrub import Scrubber
@@ -32,7 +34,7 @@ _MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 _MAX_TABLE_BYTES: Final = 64 * 1024 * 1024  # of one that was compressed
 _MAX_LINE_BYTES: Final = 1024 * 1024
 _MAX_CELLS: Final = 8_000_000
-_MAX_NUMBER: Final = 1e7  # a day as one number is more, and so are seconds since 1970
+_MAX_DISTINCT: Final = 100_000  # words of the tables of one image
 _MAX_GRADIENT: Final = 1e6
 _ID_DIGITS: Final = 4  # numbers of so many may be a patient's
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -93,6 +95,7 @@ def read_companions(
     """
     found = Beside()
     several: dict[str, list[dict[str, Any]]] = {}
+    broken: list[tuple[str, bytes]] = []
     cells = _Cells(code, Scrubber(volume.words, vocabulary))
     for one in volume.companions:
         if one.stamp.size_bytes > _MAX_FILE_BYTES:
@@ -117,7 +120,9 @@ def read_companions(
         except ValueError as exc:
             reason = f"stays with the original alone: {exc}"
             found.doubtful.append(Trouble(one, reason))
-        found.originals[one.name] = content
+            broken.append((one.name, content))
+        else:
+            found.originals[one.name] = content
         found.files.append(one)
     for name, many in several.items():
         if len(many) > 1:
@@ -128,6 +133,11 @@ def read_companions(
             clean = {**keyed(volume.side_car, keys), **references}
         if clean:
             found.twins[name] = json_bytes(clean)
+    for name, content in broken:
+        stem, _, ending = name.partition(".")
+        ways = (f"{stem}-{number}.{ending}" for number in count(2))
+        free = next(way for way in chain([name], ways) if way not in found.originals)
+        found.originals[free] = content
     return found
 
 
@@ -140,8 +150,16 @@ class _Cells:
         self._words: dict[str, str] = {}
 
     def word(self, text: str) -> str:
-        """A name of a column, or a word in a cell."""
+        """A name of a column, or a word in a cell.
+
+        Raises
+        ------
+        ValueError
+            There are too many.
+        """
         if text not in self._words:
+            if len(self._words) == _MAX_DISTINCT:
+                raise ValueError(f"it has more than {_MAX_DISTINCT} different words")
             self._words[text] = text if self._is_known(text) else self._code(text)
         return self._words[text]
 
@@ -157,23 +175,32 @@ class _Cells:
         """A cell; numbers of a recording are no ids."""
         text = text.strip()
         if _NUMBER.fullmatch(text):
-            is_long = len(text) >= _ID_DIGITS and text.isdigit()
-            is_id = may_be_id and is_long and self._scrub.finds(text)
-            return text if abs(float(text)) < _MAX_NUMBER and not is_id else _NO_VALUE
+            value = abs(float(text))
+            is_one = value < MAX_MEASURED and not (may_be_id and self._is_id(text, value))
+            return text if is_one else _NO_VALUE
         if not text or text.lower() in (_NO_VALUE, "nan") or _COLOUR.fullmatch(text):
             return text
         return self.word(text)
+
+    def _is_id(self, text: str, value: float) -> bool:
+        """Whether a number, however it is written, is an id of the patient."""
+        ways = (text, str(int(value)) if value.is_integer() else "")
+        return any(
+            len(one) >= _ID_DIGITS and one.isdigit() and self._scrub.finds(one) for one in ways
+        )
 
     def columns(self, side_cars: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         """What may be known of the side-cars of a table."""
         found: dict[str, Any] = {}
         for fields in side_cars:
             for name in ("SamplingFrequency", "StartTime"):
-                if (value := number(fields.get(name))) is not None:
+                value = number(fields.get(name))
+                if value is not None and abs(value) < MAX_MEASURED:
                     found[name] = value
             names = fields.get("Columns")
             if isinstance(names, list) and all(isinstance(one, str) for one in names):
-                found["Columns"] = [self.word(one) for one in names]
+                with contextlib.suppress(ValueError):
+                    found["Columns"] = [self.word(one) for one in names]
         return found
 
 

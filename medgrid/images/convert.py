@@ -31,6 +31,7 @@ from medgrid.model import VARIES, VARIES_WIDELY
 __all__ = ["Converted", "convert", "converter", "converter_version"]
 
 _STEM = "volume"
+_NO_IMAGES = 2  # exit code: nothing that can be converted
 _NUMBERS = re.compile(rb"[0-9eE+.\-\s]*")
 _OF_THE_SERIES = (
     *("NumberOfSeriesRelatedInstances", "NumberOfFrames", "TransferSyntaxUID", "SOPClassUID"),
@@ -108,7 +109,7 @@ def convert(
     Raises
     ------
     MedgridError
-        dcm2niix crashed.
+        dcm2niix crashed or failed.
     """
     words = ["-b", "y", "-ba", "y", "-z", "n", "-f", _STEM, "-g", "i", "-o", str(target)]
     # what it prints quotes headers: nobody reads it
@@ -121,6 +122,8 @@ def convert(
     )
     if done.returncode < 0:
         raise MedgridError(f"dcm2niix was killed by signal {-done.returncode}")
+    if done.returncode not in (0, _NO_IMAGES):  # there may be some volumes of several
+        raise MedgridError(f"dcm2niix failed with exit code {done.returncode}")
     with min(instances.iterdir()).open("rb") as stream:
         scrub = scrubber_of(full_header(stream), vocabulary)
     # whose value is whose nobody knows, but any date is right

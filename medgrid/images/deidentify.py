@@ -23,7 +23,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from medgrid.images import allowed
-from medgrid.images.bids import ENTITIES
 from medgrid.images.codes import clean_code, is_code
 from medgrid.images.dicom import quiet_pydicom
 from medgrid.images.patient import PatientKeys
@@ -57,6 +56,9 @@ _MAX_WORDS = 1024
 _KNOWN_TAGS = 1 << 14
 _MAX_VALUES = 64
 MAX_NUMBERS = 1024
+MAX_MEASURED = 1e7
+"""A day as one number is more, and so are seconds since 1970."""
+
 _MAX_DEPTH = 8
 _LABEL_MAX = 48
 _A_TIME = re.compile(r"\d\d(:?\d\d(:?\d\d(\.\d{1,6})?)?)?")
@@ -231,9 +233,6 @@ def keyed(attributes: Mapping[str, Any], keys: PatientKeys | None) -> Attributes
             found[name] = own if len(own) > 1 else own[0]
         else:
             del found[name]
-    for name in ENTITIES & found.keys():
-        if keys is not None and isinstance(found[name], str):
-            found[name] = keys.text(found[name])
     return found
 
 
@@ -242,7 +241,9 @@ def told_moment(day: str, time: str) -> str:
     return f"{day}T{time.replace(':', '')}" if _A_TIME.fullmatch(time) else day
 
 
-def allowed_value(keyword: str, values: list[Any], scrub: Scrubber) -> Any:
+def allowed_value(
+    keyword: str, values: list[Any], scrub: Scrubber, most_numbers: int = MAX_NUMBERS
+) -> Any:
     """Value of an attribute as metadata, None when it must not or cannot be one."""
     clean: list[Any]
     if any(isinstance(value, bytes) for value in values):
@@ -268,7 +269,7 @@ def allowed_value(keyword: str, values: list[Any], scrub: Scrubber) -> Any:
         return None
     if len(clean) != len(values) and len(values) > 1 and keyword in allowed.NUMBERS:
         return None  # a vector that lacks a component says something else
-    if not clean or len(clean) > (MAX_NUMBERS if keyword in allowed.NUMBERS else _MAX_VALUES):
+    if not clean or len(clean) > (most_numbers if keyword in allowed.NUMBERS else _MAX_VALUES):
         return None
     return clean[0] if len(clean) == 1 else clean
 
@@ -380,9 +381,9 @@ def label(attributes: Mapping[str, Any]) -> str:
     return modality if place is None else f"{modality}-{place}"
 
 
-def segment(text: str) -> str:
+def segment(text: str, most: int = _LABEL_MAX) -> str:
     """Text as a segment of an LFN: letters, digits and ``._+-``, not too long, may be empty."""
     text = unicodedata.normalize("NFC", text)
     text = "".join(char if char.isalnum() or char in "._+-" else "_" for char in text)
-    text = re.sub(r"_{2,}", "_", text)[:_LABEL_MAX]
+    text = re.sub(r"_{2,}", "_", text)[:most]
     return text.strip("._-+")

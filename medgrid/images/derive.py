@@ -37,7 +37,6 @@ __all__ = [
     "NoDerivative",
     "derive",
     "derive_header",
-    "derive_instance",
 ]
 
 NOT_AN_IMAGE: Final = "not an image"
@@ -133,22 +132,6 @@ class Derivative:
             yield from self._pixels.chunks(self._stream)
         except NoPixels as exc:
             raise NoDerivative(str(exc)) from None
-
-
-def derive_instance(
-    source: BinaryIO, target: BinaryIO, keys: PatientKeys, words: Iterable[str] = ()
-) -> Derivative:
-    """Write the de-identified twin of `source` into `target`; parameters as of `derive`.
-
-    Raises
-    ------
-    NoDerivative
-        There is none; nothing was written.
-    """
-    found = derive(source, keys, words)
-    for chunk in found.chunks():
-        target.write(chunk)
-    return found
 
 
 def derive(

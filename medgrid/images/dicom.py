@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from medgrid.images.bounded import EASY_BYTES, TooMuch, parse
+from medgrid.images.pack import Changed
 from medgrid.images.tags import PIXELS, SHORT_HEADER, UNDEFINED, Header, read_header, shortfall
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def _as_value_errors() -> Iterator[None]:
     with quiet_pydicom():
         try:
             yield
-        except (MemoryError, TooMuch):
+        except (MemoryError, TooMuch, Changed):
             raise
         except RecursionError:
             raise ValueError("sequences are nested too deep") from None
@@ -299,6 +300,8 @@ def open_header(stream: BinaryIO) -> tuple[FileDataset, BinaryIO]:
     ------
     ValueError
         pydicom cannot; the message quotes no value.
+    Changed
+        The file cannot be read.
     """
     with _as_value_errors():
         return parse(stream, lambda tag, *_: tag in PIXELS)

@@ -5,6 +5,7 @@ A series is a tar of its instances, an image with companions one of the image an
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -118,10 +119,11 @@ class Member(NamedTuple):
 
 
 class Changed(Exception):
-    """A file is not the one that was read before."""
+    """A file is not the one that was read before, or cannot be read any more (`why`)."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__("changed while it was imported")
+    def __init__(self, path: str, why: OSError | None = None) -> None:
+        reason = (why.strerror or type(why).__name__).lower() if why else ""
+        super().__init__(f"cannot be read: {reason}" if why else "changed while it was imported")
         self.path = path
 
 
@@ -193,19 +195,40 @@ def _padded(size_bytes: int) -> int:
     return -(-size_bytes // _BLOCK) * _BLOCK
 
 
-def open_unchanged(path: str, stamp: FileStamp) -> io.FileIO:
+class _Source(io.FileIO):
+    """A file that is imported: an error of its disk is `Changed`, of whoever reads it and for good.
+
+    Readers of headers meet errors of every kind, and may pass over one.
+    """
+
+    def __init__(self, descriptor: int, path: str) -> None:
+        super().__init__(descriptor, "rb")
+        self._path = path
+        self._why: OSError | None = None
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        if self._why is None:
+            try:
+                return super().readinto(buffer)
+            except OSError as exc:
+                self._why = exc
+        raise Changed(self._path, self._why)
+
+
+def open_unchanged(path: str, stamp: FileStamp) -> io.RawIOBase:
     """Open a file that must be the one that was read before; follows no symbolic link.
 
     Raises
     ------
     Changed
-        It is another one, or gone.
+        It is another one, gone, or cannot be read, now or later.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        raise Changed(path) from None
-    stream = io.FileIO(descriptor, "rb")
+    except OSError as exc:
+        is_other = exc.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+        raise Changed(path, None if is_other else exc) from None
+    stream = _Source(descriptor, path)
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or FileStamp.of(found) != stamp:
         stream.close()

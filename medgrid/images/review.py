@@ -11,7 +11,7 @@ Equipment).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from medgrid.images.deidentify import first_value
@@ -19,7 +19,7 @@ from medgrid.images.deidentify import first_value
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["needs_review", "review_reason", "volume_review_reason"]
+__all__ = ["review_reason", "volume_review_reason"]
 
 _SLICES: Final = frozenset(("MR", "CT", "PT", "NM"))
 """Scanners reconstruct these; text gets into them by saving a screen alone."""
@@ -40,11 +40,6 @@ _SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
 _COLOUR: Final = ("RGB", "PALETTE COLOR", "YBR", "ARGB", "HSV", "CMYK")
 
 
-def needs_review(ds: Dataset) -> bool:
-    """Whether a person must look at the pixels before others may."""
-    return bool(review_reason(ds))
-
-
 def review_reason(ds: Dataset) -> str:
     """Say why a person must look at the pixels of an instance first; empty: nobody need.
 
@@ -53,44 +48,71 @@ def review_reason(ds: Dataset) -> str:
     ds : pydicom.dataset.Dataset
         Its whole header, as the device wrote it.
     """
-    modality = first_value(ds, "Modality").strip().upper()
-    burned = first_value(ds, "BurnedInAnnotation").strip().upper()
-    if burned not in ("", "NO"):
-        return "text is burned in"
-    sop_class = first_value(ds, "SOPClassUID").strip("\0 ")
-    if sop_class == _SECONDARY_CAPTURE or sop_class.startswith(f"{_SECONDARY_CAPTURE}."):
-        return "a secondary capture"
-    if first_value(ds, "ConversionType"):
-        return "a converted picture"
+
+    def value(keyword: str) -> str:
+        return first_value(ds, keyword)
+
+    modality = value("Modality").strip().upper()
+    if reason := _at_once(value):
+        return reason
     if _has_embedded_overlay(ds):
         return "an overlay lies in unused bits of the pixels"
     if modality in _COMPUTED:
         return ""
     if modality not in _SLICES | _DECLARED:
         return f"modality {modality}" if modality.isalnum() and len(modality) < 9 else "no modality"
-    image_type = first_value(ds, "ImageType")
-    if _SCREEN.search(image_type) or _SCREEN.search(first_value(ds, "SeriesDescription")):
+    if _is_screen(value):
         return "a saved screen, report or label"
     if modality in _DECLARED:
-        return "" if burned == "NO" else f"modality {modality}, and it does not say what it shows"
-    if first_value(ds, "PhotometricInterpretation").startswith(_COLOUR):
+        has_said = value("BurnedInAnnotation").strip()
+        return "" if has_said else f"modality {modality}, and it does not say what it shows"
+    if value("PhotometricInterpretation").startswith(_COLOUR):
         return "a colour picture of a scanner"
-    return "" if image_type else "no ImageType"
+    return "" if value("ImageType") else "no ImageType"
 
 
-def volume_review_reason(attributes: Mapping[str, Any]) -> str:
-    """Say why a person must look at a NIfTI volume first, from its attributes; empty: nobody need.
+def volume_review_reason(attributes: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
+    """Say why a person must look at a NIfTI volume first; empty: nobody need.
 
     Colours and single slices of no known scanner may be photographs or saved screens.
+
+    Parameters
+    ----------
+    attributes : mapping
+        What is known of it.
+    fields : mapping
+        Its side-car, as somebody wrote it.
     """
+
+    def value(keyword: str) -> str:
+        return str(fields.get(keyword) or "")
+
+    if reason := _at_once(value):
+        return reason
     modality = str(attributes.get("Modality", ""))
     if modality and modality not in _SLICES | _COMPUTED:
         return f"modality {modality}"
+    if _is_screen(value) and modality not in _COMPUTED:
+        return "a saved screen, report or label"
     if str(attributes.get("VoxelType", "")).startswith("void"):
         return "a colour picture"
     if not modality and attributes.get("NumberOfSlices") == 1:
         return "a single picture of no known modality"
     return ""
+
+
+def _at_once(value: Callable[[str], str]) -> str:
+    """What a header or side-car says by itself of text in the pixels."""
+    if value("BurnedInAnnotation").strip().upper() not in ("", "NO"):
+        return "text is burned in"
+    sop_class = value("SOPClassUID").strip("\0 ")
+    if sop_class == _SECONDARY_CAPTURE or sop_class.startswith(f"{_SECONDARY_CAPTURE}."):
+        return "a secondary capture"
+    return "a converted picture" if value("ConversionType") else ""
+
+
+def _is_screen(value: Callable[[str], str]) -> bool:
+    return any(_SCREEN.search(value(keyword)) for keyword in ("ImageType", "SeriesDescription"))
 
 
 def _has_embedded_overlay(ds: Dataset) -> bool:

@@ -19,6 +19,7 @@ from medgrid.images.bids import (
     subjects_of,
 )
 from medgrid.images.deidentify import (
+    MAX_MEASURED,
     MAX_NUMBERS,
     age_years,
     allowed_value,
@@ -32,6 +33,7 @@ from medgrid.images.deidentify import (
 )
 from medgrid.images.nifti import geometry
 from medgrid.images.nominative import nominative_fields
+from medgrid.images.review import volume_review_reason
 from medgrid.images.scrub import Scrubber
 from medgrid.images.words import SHIPPED, Vocabulary, normal
 
@@ -48,6 +50,17 @@ _MS_FIELDS = frozenset(
     ("RepetitionTime", "EchoTime", "EchoTime1", "EchoTime2", "InversionTime", "ExposureTime")
 )
 _SAME = {"ManufacturersModelName": "ManufacturerModelName"}
+_SEXES = {
+    **dict.fromkeys(("m", "male", "man"), "M"),
+    **dict.fromkeys(("f", "female", "woman"), "F"),
+    **dict.fromkeys(("o", "other"), "O"),
+}
+_PER_YEAR = {
+    **dict.fromkeys(("", "year", "years", "y", "yr", "yrs"), 1.0),
+    **dict.fromkeys(("month", "months"), 12.0),
+    **dict.fromkeys(("week", "weeks"), 52.1775),
+    **dict.fromkeys(("day", "days"), 365.25),
+}
 _MAX_VALUES = 64
 _MAX_LISTED = 65536  # numbers of one field of a side-car that goes with its image
 _MAX_PLACE = 1024  # characters
@@ -67,6 +80,7 @@ class Volume(NamedTuple):
     `place` is what tells files of one session apart, whatever words are known: only what is made of
     it with a key goes anywhere. `held` are words that were held back, of those that do not name
     the patient; `texts` are the attributes that they stand in, as they were.
+    `review` says why a person must look at it before others may.
     `references` are images of the same subject that it names by session and label, as
     `session` and `label` are. `attributes` and `side_car` hold the dates and UIDs of the side-car:
     `medgrid.images.deidentify.keyed` replaces them before they go anywhere.
@@ -88,6 +102,7 @@ class Volume(NamedTuple):
     held: frozenset[str] = frozenset()
     place: str = ""
     texts: Mapping[str, Any] = MappingProxyType({})
+    review: str = ""
 
 
 def read_volume(
@@ -129,8 +144,8 @@ def read_volume(
     scrub = Scrubber(whose.words, vocabulary)
     attributes = shape | side_car_attributes(car.fields, scrub)
     entities = _entities(name, whose, scrub) if name else {}
-    if name:
-        attributes |= name.attributes(entities)
+    if name:  # what its side-car says goes before what its folder is called
+        attributes = name.attributes(entities) | attributes
     known = Participant()
     if name and dataset:
         known = participant(dataset, name.subject, name.entities.get("ses", ""))
@@ -152,6 +167,7 @@ def read_volume(
         held=frozenset(scrub.held),
         place=_place(name, car.fields, whose),
         texts=_texts(name, car.fields, attributes),
+        review=volume_review_reason(attributes, car.fields),
     )
 
 
@@ -188,26 +204,26 @@ def long_words(words: Iterable[str]) -> tuple[str, ...]:
 def _entities(name: BidsName, whose: _Whose, scrub: Scrubber) -> dict[str, str]:
     """Entities of a file's name, and its suffix, whose values are known words."""
     names = Scrubber(long_words(whose.words), scrub.vocabulary)
-    found = {}
-    for key, value in name.parts.items():
-        sifted = scrub.vocabulary.sift(normal(value))
-        if not sifted.held and not names.finds(value):
-            found[key] = value
-        scrub.hold(sifted.held)
-    return found
+    return {key: value for key, value in name.parts.items() if _is_known(value, names, scrub)}
+
+
+def _is_known(value: str, names: Scrubber, scrub: Scrubber) -> bool:
+    """Whether a value of a file's name is known words, and no names; others are held."""
+    held = scrub.vocabulary.sift(normal(value)).held
+    scrub.hold(held)
+    return not held and not names.finds(value)
 
 
 def _participant(found: Participant) -> dict[str, Any]:
     attributes: dict[str, Any] = {}
-    sex = found.sex.strip().upper()[:1]
-    if sex in ("M", "F", "O"):
+    if sex := _SEXES.get(found.sex.strip().lower()):
         attributes["PatientSex"] = sex
     try:
-        years = float(found.age)
-    except ValueError:
+        years = float(found.age) / _PER_YEAR[found.age_unit.strip().lower()]
+    except (ValueError, KeyError):
         return attributes
     if 0 <= years < 200:
-        attributes["PatientAge"] = 90.0 if years > 89 else years
+        attributes["PatientAge"] = 90.0 if years > 89 else round(years, 2)
     return attributes
 
 
@@ -234,9 +250,9 @@ def clean_side_car(fields: Mapping[str, Any], scrub: Scrubber) -> dict[str, Any]
 
 def _place(name: BidsName | None, fields: Mapping[str, Any], whose: _Whose) -> str:
     if name is not None:
-        return segment(Scrubber(long_words(whose.words))(name.rest))
+        return segment(Scrubber(long_words(whose.words))(name.rest), _MAX_PLACE)
     text = str(fields.get("SeriesDescription") or fields.get("ProtocolName") or "")
-    return segment(Scrubber(whose.words)(text[:_MAX_PLACE]))
+    return segment(Scrubber(whose.words)(text[:_MAX_PLACE]), _MAX_PLACE)
 
 
 def _texts(
@@ -244,9 +260,10 @@ def _texts(
 ) -> dict[str, Any]:
     """Texts of a side-car and of a file's name that are not known as they stand."""
     said = {_SAME.get(field, field): value for field, value in fields.items()}
-    found = {key: value for key, value in said.items() if key in _RENEWED}
+    found = {key: value for key, value in said.items() if key in _RENEWED and _is_text(value)}
     if name is not None:
-        found |= name.attributes(name.parts)
+        said = name.attributes(name.parts)
+        found |= {key: said[key] for key in ENTITIES_AND_SUFFIX & said.keys()}
     return {
         key: value
         for key, value in found.items()
@@ -254,15 +271,15 @@ def _texts(
     }
 
 
+def _is_text(value: Any) -> bool:
+    return all(isinstance(one, str) for one in (value if isinstance(value, list) else [value]))
+
+
 def renewed(texts: Mapping[str, Any], scrub: Scrubber) -> dict[str, Any]:
     """Attributes that `Volume.texts` give by the words that are known now; None for none."""
     found = side_car_attributes({key: texts[key] for key in texts.keys() & _RENEWED}, scrub)
-    for key in texts.keys() & ENTITIES_AND_SUFFIX:
-        value = str(texts[key])
-        sifted = scrub.vocabulary.sift(normal(value))
-        scrub.hold(sifted.held)
-        if not sifted.held and not scrub.finds(value):
-            found[key] = value
+    of_name = {key: str(texts[key]) for key in texts.keys() & ENTITIES_AND_SUFFIX}
+    found |= {key: value for key, value in of_name.items() if _is_known(value, scrub, scrub)}
     return {key: found.get(key) for key in texts.keys() & (_RENEWED | ENTITIES_AND_SUFFIX)}
 
 
@@ -278,8 +295,9 @@ def side_car_attributes(fields: Mapping[str, Any], scrub: Scrubber) -> dict[str,
         clean = _clean(name, value, scrub, MAX_NUMBERS)
         if clean is None:
             continue
-        if name in _MS_FIELDS and isinstance(clean, int | float):
-            clean = round(clean * 1000, 6)
+        if name in _MS_FIELDS:
+            many = [round(one * 1000, 6) for one in (clean if isinstance(clean, list) else [clean])]
+            clean = many if isinstance(clean, list) else many[0]
         found[name] = clean
     day, _, time = str(fields.get("AcquisitionDateTime") or "").partition("T")
     if "StudyDate" not in found and day:
@@ -308,12 +326,18 @@ def _moments(fields: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, s
 
 def _clean(name: str, value: Any, scrub: Scrubber, most_numbers: int) -> Any:
     values = value if isinstance(value, list) else [value]
-    known = allowed_value(name, [one for one in values if one is not None], scrub)
+    given = [one for one in values if one is not None]
+    numbers = [found for one in values if (found := number(one)) is not None]
+    if name in allowed.NUMBERS and len(given) != len(values):
+        return None  # a list that lacks a number says something else
+    if name in allowed.BIDS_MOMENTS and any(abs(one) >= MAX_MEASURED for one in numbers):
+        return None
+    known = allowed_value(name, given, scrub, most_numbers)
     if known is not None:
         return known
     clean: list[Any] = []
     if name in allowed.BIDS_NUMBERS and len(values) <= most_numbers:
-        clean = [found for one in values if (found := number(one)) is not None]
+        clean = numbers
     elif name in allowed.BIDS_TEXTS and len(values) <= _MAX_VALUES:
         clean = [
             clean_text(str(one), scrub, name) for one in values if not isinstance(one, list | dict)

@@ -114,6 +114,24 @@ def test_what_somebody_brought_back_is_there_for_all(bring: Importer, tmp_path: 
     assert bring(tmp_path / "in").unchanged == 3
 
 
+def test_what_others_have_too_is_no_part_of_what_was_removed(
+    bring: Importer, tmp_path: Path
+) -> None:
+    root = tmp_path / "in"
+    write_json(root / "T1w.json", {"FlipAngle": 9})
+    write_json(root / "dataset_description.json", {"Name": "Trial"})
+    for seed, subject in enumerate(("sub-01", "sub-02")):
+        write_nifti(root / subject / "anat" / f"{subject}_T1w.nii", seed=seed)
+    bring(root)
+    drop(bring, next(lfn for lfn, files in bring.files.items() if "sub-01" in files[0]))
+    for removed, unchanged in ((1, 2), (1, 2)):
+        summary = bring(root)
+        assert (summary.new, summary.removed, summary.unchanged) == (0, removed, unchanged)
+    drop(bring, *below(bring)[:1])
+    for _ in range(2):
+        assert bring(root).removed == 3, "nobody has the side-car any more"
+
+
 def test_a_patient_who_has_gone_leaves_no_mark(bring: Importer, tmp_path: Path) -> None:
     write_series(tmp_path / "in", 1)
     write_series(tmp_path / "in" / "2", 1, series="2")
@@ -144,6 +162,35 @@ def test_a_twin_that_was_removed_alone_comes_back_when_asked(
     assert len(bring.members(bring.twin(lfn))) == 2
     assert "TwinMissing" not in bring.original(lfn).attributes
     assert bring(tmp_path / "in", again=True).new == 0
+
+
+def test_a_twin_of_a_volume_that_was_removed_stays_away_until_it_is_asked_for(
+    bring: Importer, tmp_path: Path
+) -> None:
+    image = write_nifti(tmp_path / "in" / "a.nii")
+    bring(tmp_path / "in")
+    (lfn,) = bring.lfns
+    (tmp_path / "in" / "copy.nii").write_bytes(image.read_bytes())
+    bring(tmp_path / "in")
+    drop(bring, lfn, only=True)
+    assert bring(tmp_path / "in", again=True).new == 1
+    assert below(bring) == [lfn, f"{lfn}.original"]
+    for version in (2, 4):
+        drop(bring, lfn, only=True)
+        assert bring(tmp_path / "in").lacking == {"removed": 1}
+        write_json(image.with_suffix(".json"), {"FlipAngle": version})
+        bring(tmp_path / "in")
+        assert below(bring) == [f"{lfn}.original"]
+        assert bring.original(lfn).version == version + 1
+        summary = bring(tmp_path / "in", again=True)
+        assert (summary.new, summary.lacking, bring.original(lfn).version) == (1, {}, version + 2)
+        assert bring.twin(lfn).original == bring.original(lfn).id
+        assert "TwinMissing" not in bring.original(lfn).attributes
+        assert bring(tmp_path / "in", again=True).new == 0
+    (tmp_path / "copy").mkdir()
+    for path in (image, image.with_suffix(".json")):
+        (tmp_path / "copy" / path.name).write_bytes(path.read_bytes())
+    assert bring(tmp_path / "copy").known == 2, "it is known by its newest version"
 
 
 def test_both_names_move_and_a_late_slice_finds_them(bring: Importer, tmp_path: Path) -> None:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
+from medgrid.actions.importing.beside import _folders_of
+from medgrid.images import allowed
 from medgrid.images.bids import companions, companions_above, dataset_root
 from medgrid.images.companions import Beside, read_companions
 from medgrid.images.volume import read_volume
@@ -141,6 +148,59 @@ def test_a_side_car_of_a_table_that_cannot_be_read(tmp_path: Path) -> None:
     assert (list(found.originals), found.twins) == (["events.json"], {})
 
 
+def test_side_cars_of_a_table_are_kept_also_when_one_is_broken(tmp_path: Path) -> None:
+    write_json(tmp_path / "dataset_description.json", {"Name": "Trial"})
+    image = write_nifti(tmp_path / "sub-1" / "func" / "sub-1_task-x_bold.nii", (4, 5, 6, 3))
+    (tmp_path / "events.json").write_text("{")
+    (tmp_path / "task-x_events.json").write_text("[1]")
+    good = write_json(image.with_name("sub-1_task-x_events.json"), {"StartTime": 1})
+    found = read(image)
+    assert found.originals == {
+        "events.json": good.read_bytes(),
+        "events-2.json": b"{",
+        "events-3.json": b"[1]",
+    }
+    assert [one.file.path for one in found.doubtful] == [
+        str(tmp_path / "events.json"),
+        str(tmp_path / "task-x_events.json"),
+    ]
+    assert list(found.twins) == ["events.json"]
+
+
+def test_a_true_moment_and_an_id_do_not_pass_as_numbers(tmp_path: Path) -> None:
+    image = write_nifti(tmp_path / "sub-4711" / "func" / "sub-4711_task-x_bold.nii", (4, 5, 6, 3))
+    times: dict[str, Any] = dict.fromkeys(allowed.BIDS_MOMENTS, 1614851234.5)
+    write_json(
+        image.with_suffix(".json"), {**times, "VolumeTiming": [0, 1614851234.5], "EchoTime": 1}
+    )
+    events = image.with_name("sub-4711_task-x_events.json")
+    write_json(events, {"StartTime": 1614851234.5, "SamplingFrequency": 50})
+    ids = ["4711", "4711.0", "+4711", "4.711e3", "-4711.", "04711", "47110e-1"]
+    numbers = ["4712", "471.1", "4711.5", "4.7e3"]
+    events.with_suffix(".tsv").write_text(
+        "\t".join(["onset"] * 11 + ["x"]) + "\n" + "\t".join(ids + numbers)
+    )
+    found = read(image).twins
+    assert json.loads(found["events.json"]) == {"SamplingFrequency": 50}
+    assert json.loads(found["image.json"]) == {"EchoTime": 1}
+    assert found["events.tsv"].decode().splitlines()[1].split("\t") == ["n/a"] * 7 + numbers
+
+
+def test_a_table_of_too_many_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medgrid.images.companions._MAX_DISTINCT", 9)
+    image = write_nifti(tmp_path / "sub-1" / "func" / "sub-1_task-x_bold.nii", (4, 5, 6, 3))
+    table = image.with_name("sub-1_task-x_events.tsv")
+    table.write_text("onset\n" + "".join(f"w{number % 8}\n" for number in range(99)))
+    write_json(table.with_suffix(".json"), {"Columns": ["onset", "more"], "StartTime": 1})
+    found = read(image)
+    assert (list(found.twins), reasons(found)) == (["events.tsv", "events.json"], [])
+    assert json.loads(found.twins["events.json"]) == {"StartTime": 1}
+    table.write_text("onset\n" + "".join(f"w{number}\n" for number in range(9)))
+    found = read(image)
+    assert reasons(found) == ["stays with the original alone: it has more than 9 different words"]
+    assert "events.tsv" not in found.twins
+
+
 def test_tables_of_dosing_and_labels(tmp_path: Path) -> None:
     image = write_nifti(tmp_path / "sub-1" / "anat" / "sub-1_dseg.nii")
     image.with_suffix(".tsv").write_text(
@@ -152,3 +212,40 @@ def test_tables_of_dosing_and_labels(tmp_path: Path) -> None:
     pet.with_name("sub-1_blood.tsv").write_text("time\tplasma_radioactivity\n1e2\tNaN\n")
     write_json(pet.with_name("sub-1_blood.json"), {"time": {"Units": "s"}})
     assert read(pet).twins == {"blood.tsv": b"time\tplasma_radioactivity\n1e2\tNaN\n"}
+
+
+def lines_run(call: Callable[[], object]) -> int:
+    """How many lines of Python run."""
+    count = 0
+
+    def trace(_frame: FrameType, event: str, _value: object) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def test_a_folder_of_many_images_costs_each_the_same(tmp_path: Path) -> None:
+    image = tmp_path / "sub-0_T1w.nii.gz"
+    steps = []
+    for count in (10, 100):
+        for number in range(count):
+            (tmp_path / f"sub-{number}_T1w.json").write_text("{}")
+        (tmp_path / "T1w.json").write_text("{}")
+        found = companions(str(image), str(tmp_path))  # the folder is read once
+        assert [Path(one.path).name for one in found] == ["T1w.json", "sub-0_T1w.json"]
+        steps.append(lines_run(lambda: companions(str(image), str(tmp_path))))
+    assert steps[0] == steps[1]
+
+
+def test_folders_of_many_images_are_found_at_once() -> None:
+    paths = [f"/data/sub-{number}/anat/x.nii" for number in range(100)]
+    assert _folders_of(paths) >= {"/data", "/data/sub-99/anat"}
+    assert lines_run(lambda: _folders_of(paths)) < 10 * len(paths)

@@ -10,6 +10,7 @@ from typing import Any
 import nibabel
 import pytest
 
+from medgrid.errors import MedgridError
 from medgrid.images.convert import convert, converter_version
 from tests.lab.dicoms import encoded, instance, pydicom_file, write_series
 
@@ -87,6 +88,13 @@ def test_what_is_no_volume_gives_none(tmp_path: Path, target: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "IM000001.dcm").write_bytes(pydicom_file("test-SR.dcm").read_bytes())
     assert convert(tmp_path / "in", target, {}) == []
+
+
+def test_what_it_cannot_convert_is_an_error(tmp_path: Path, target: Path) -> None:
+    first, _ = write_series(tmp_path / "in", 2)
+    first.write_bytes(first.read_bytes()[:-3000])
+    with pytest.raises(MedgridError, match=r"^dcm2niix failed with exit code 1$"):
+        convert(tmp_path / "in", target, {})
 
 
 def test_the_converter_tells_its_version() -> None:

@@ -16,11 +16,12 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
-from medgrid.images.derive import Derivative, NoDerivative, derive, derive_instance
+from medgrid.images.derive import Derivative, NoDerivative, derive
 from medgrid.images.derive_series import SeriesPass
 from medgrid.images.pack import FileStamp, Member, pack, unpack
 from medgrid.images.patient import PatientKeys
 from tests.lab.dicoms import all_pydicom_files, encoded, instance, pydicom_file, write_series
+from tests.lab.twins import derive_instance
 
 KEYS = PatientKeys.of(b"k" * 32, "P-7F3KQ2M9XA")
 EMPTIED_OF_WORDS = {

@@ -16,11 +16,11 @@ from functools import cache
 import pytest
 from pydicom._dicom_dict import DicomDictionary
 
-from medgrid.images.derive import derive_instance
 from medgrid.images.encode import Element, Syntax, elements, file_meta, item
 from medgrid.images.kept import is_kept
 from medgrid.images.patient import MAX_SHIFT_DAYS, PatientKeys
 from medgrid.images.pixels import PIXEL_TAGS
+from tests.lab.twins import derive_instance
 
 KEYS = PatientKeys.of(b"k" * 32, "P-7F3KQ2M9XA")
 TABLE = "dicomanonymizer.dicom_anonymization_databases.dicomfields_2026c"

@@ -11,7 +11,7 @@ from pydicom.uid import UID
 
 from medgrid.images.derive import derive
 from medgrid.images.patient import PatientKeys
-from medgrid.images.review import needs_review, review_reason, volume_review_reason
+from medgrid.images.review import review_reason, volume_review_reason
 from tests.lab.dicoms import encoded, instance, pydicom_file
 
 KEYS = PatientKeys.of(b"k" * 32, "P-1")
@@ -68,7 +68,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR", "ignore:A
 def test_reasons(values: dict[str, Any], reason: str) -> None:
     ds = instance(**values)
     assert review_reason(ds) == reason
-    assert needs_review(ds) == bool(reason)
 
 
 def test_an_overlay_in_the_pixels_is_seen() -> None:
@@ -136,4 +135,18 @@ def test_comments_of_jpeg_2000_are_those_of_encoders() -> None:
     ],
 )
 def test_volumes(attributes: dict[str, Any], reason: str) -> None:
-    assert volume_review_reason(attributes) == reason
+    assert volume_review_reason(attributes, {}) == reason
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"BurnedInAnnotation": "yes"}, "text is burned in"),
+        ({"BurnedInAnnotation": "NO", "ImageType": ["DERIVED", "SECONDARY", "AXIAL"]}, ""),
+        ({"ImageType": ["DERIVED", "SCREEN SAVE"]}, "a saved screen, report or label"),
+        ({"SeriesDescription": "Patient Protocol"}, "a saved screen, report or label"),
+        ({"ConversionType": "SI"}, "a converted picture"),
+    ],
+)
+def test_a_side_car_speaks_as_a_header_does(fields: dict[str, Any], reason: str) -> None:
+    assert volume_review_reason({"Modality": "CT", "NumberOfSlices": 1}, fields) == reason

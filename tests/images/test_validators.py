@@ -12,9 +12,10 @@ import numpy as np
 import pydicom.data
 import pytest
 
-from medgrid.images.derive import NoDerivative, derive_instance
+from medgrid.images.derive import NoDerivative
 from medgrid.images.nifti import clean_volume
 from medgrid.images.patient import PatientKeys
+from tests.lab.twins import derive_instance
 from tests.lanes import Sample
 
 KEYS = PatientKeys.of(b"k" * 32, "P-7F3KQ2M9XA")

@@ -124,12 +124,66 @@ def test_an_age_that_is_given_is_not_reckoned(tmp_path: Path) -> None:
     assert volume(path).attributes["PatientAge"] == 42.0
 
 
-def test_a_sex_in_full_is_known_by_its_first_letter(tmp_path: Path) -> None:
-    root = write_bids(tmp_path / "d")
-    (root / "participants.tsv").write_text("participant_id\tsex\nsub-01\tfemale\nsub-02\tn/a\n")
-    found = [volume(path).attributes for path in sorted(root.glob("sub-*/ses-pre/anat/*.gz"))]
-    assert found[0]["PatientSex"] == "F"
-    assert "PatientSex" not in found[1]
+def of_people(root: Path, table: str, **described: Any) -> list[tuple[Any, Any]]:
+    """Sex and age of images of subjects, as a table says them."""
+    (root / "participants.tsv").write_text("participant_id\tage\tsex\n" + table)
+    write_json(root / "participants.json", described)
+    found = [volume(path).attributes for path in sorted(root.glob("*/*"))]
+    return [(one.get("PatientSex"), one.get("PatientAge")) for one in found]
+
+
+def test_sexes_are_known_words(tmp_path: Path) -> None:
+    said = {"Female": "F", "man": "M", "o": "O", "missing": None, "mixed": None, "Mujer": None}
+    for number, _ in enumerate(said):
+        write_nifti(tmp_path / f"sub-{number}" / f"sub-{number}_T1w.nii")
+    table = "".join(f"sub-{number}\t\t{sex}\n" for number, sex in enumerate(said))
+    assert of_people(tmp_path, table) == [(sex, None) for sex in said.values()]
+
+
+def test_ages_have_the_unit_that_the_table_has(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "sub-1" / "sub-1_T1w.nii")
+    units = {"months": 1.5, "Weeks": 0.34, "days": 0.05, "years": 18.0, "": 18.0, "moons": None}
+    for unit, age in units.items():
+        assert of_people(tmp_path, "sub-1\t18\tF\n", age={"Units": unit}) == [("F", age)]
+
+
+def test_rows_of_one_subject_that_differ_say_nothing(tmp_path: Path) -> None:
+    for number in (1, 2):
+        write_nifti(tmp_path / f"sub-{number}" / f"sub-{number}_T1w.nii")
+    table = "sub-1\t18\tF\nsub-1\t20\tF\nsub-2\t7\tF\nsub-2\tn/a\tM\n"
+    assert of_people(tmp_path, table) == [("F", None), (None, 7.0)]
+
+
+def test_a_side_car_goes_before_its_folder(tmp_path: Path) -> None:
+    path = write_nifti(tmp_path / "sub-1" / "anat" / "sub-1_ct.nii")
+    assert volume(path).attributes["Modality"] == "MR"
+    write_json(path.with_suffix(".json"), {"Modality": "CT"})
+    found = volume(path)
+    assert (found.attributes["Modality"], found.review, found.texts) == ("CT", "", {})
+    write_json(path.with_suffix(".json"), {"Modality": "OT"})
+    assert volume(path).review == "modality OT"
+    write_json(path.with_suffix(".json"), {"Modality": "CT", "BurnedInAnnotation": "YES"})
+    assert volume(path).review == "text is burned in"
+
+
+def test_lists_of_a_side_car(tmp_path: Path) -> None:
+    path = write_nifti(tmp_path / "x.nii")
+    fields = {
+        "EchoTime": [0.0129, 0.0258],
+        "RepetitionTime": [2, 3],
+        "FlipAngle": [1.5] * 1500,
+        "SliceTiming": [0.5] * 1500,
+        "InversionTime": [0.01, None],
+        "ImagingFrequency": None,
+    }
+    write_json(path.with_suffix(".json"), fields)
+    found = volume(path)
+    assert found.attributes["EchoTime"] == [12.9, 25.8]
+    assert found.attributes["RepetitionTime"] == [2000, 3000]
+    told = {
+        name: fields[name] for name in ("EchoTime", "RepetitionTime", "FlipAngle", "SliceTiming")
+    }
+    assert found.side_car == told
 
 
 def test_a_table_of_participants_of_any_form(tmp_path: Path) -> None:

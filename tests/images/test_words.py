@@ -10,12 +10,12 @@ import pytest
 
 from medgrid.images.codes import clean_code, meaning_of
 from medgrid.images.deidentify import clean_text, label
-from medgrid.images.derive import derive_instance
 from medgrid.images.metadata import SeriesMetadata
 from medgrid.images.patient import PatientKeys
 from medgrid.images.scrub import Scrubber
 from medgrid.images.words import SHIPPED, Vocabulary, normal
 from tests.lab.dicoms import encoded, instance
+from tests.lab.twins import derive_instance
 from tests.words.make import VOCABULARY, terms
 
 KEYS = PatientKeys.of(b"k" * 32, "P-1")

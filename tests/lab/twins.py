@@ -5,21 +5,30 @@ from __future__ import annotations
 import io
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import nibabel
 import numpy as np
 import pydicom
 
 from medgrid.images.convert import converter
-from medgrid.images.derive import Derivative, derive_instance
+from medgrid.images.derive import Derivative, derive
 from medgrid.images.patient import PatientKeys
 from tests.lab.dicoms import encoded
 
-__all__ = ["Volume", "assert_same", "converted", "names_found", "private", "twin_of", "written"]
+__all__ = [
+    "Volume",
+    "assert_same",
+    "converted",
+    "derive_instance",
+    "names_found",
+    "private",
+    "twin_of",
+    "written",
+]
 
 KEYS = PatientKeys.of(b"k" * 32, "P-1")
 
@@ -32,6 +41,16 @@ class Volume:
     affine: Any
     gradients: dict[str, str]
     numbers: dict[str, Any]
+
+
+def derive_instance(
+    source: BinaryIO, target: BinaryIO, keys: PatientKeys, words: Iterable[str] = ()
+) -> Derivative:
+    """Write the de-identified twin of `source` into `target`; parameters as of `derive`."""
+    found = derive(source, keys, words)
+    for chunk in found.chunks():
+        target.write(chunk)
+    return found
 
 
 def written(data: bytes) -> tuple[bytes, Derivative]:

@@ -42,6 +42,7 @@ class Companions:
         self._resting: dict[str, tuple[str, ObjectId]] = {}  # unchanged volumes -> root, object
         self._aside: list[Scanned] = []
         self._taken: set[str] = set()
+        self._of_removed: set[str] = set()
 
     def rest(self, path: str, root: str, held: ObjectId) -> None:
         """Note a file that is unchanged, and the original that holds it."""
@@ -105,19 +106,36 @@ class Companions:
                 self._telling.broken(one.path, one.stamp, reason)
         return count
 
+    def stay_away(self, draft: Draft) -> None:
+        """Note that a draft was removed: its files stay away, but for those of other images."""
+        self._of_removed.update(path for path, _ in draft.beside)
+
     def leave_out(self, read: Iterable[Scanned]) -> None:
         """Name what belongs to no image that went in; `read` are volumes that were read."""
         volumes = {one.path: one.volume for one in read if one.volume is not None}
         failed = {one.path for volume in volumes.values() for one in volume.companions}
-        paths = [*volumes, *self._resting]
+        with_images = _folders_of((*volumes, *self._resting))
         for one in self._aside:
             folder, name = os.path.split(one.path)
             if one.path in self._taken:
                 continue
+            if one.path in self._of_removed:
+                self._telling.stays_away([(one.path, one.stamp)])
+                continue
             of_dataset = name == _OF_DATASETS or is_table(f"{one.path.removesuffix('.json')}.tsv")
-            if of_dataset and any(path.startswith(f"{folder}/") for path in paths):
+            if of_dataset and folder in with_images:
                 self._telling.used(one.path, one.stamp)
             elif one.path in failed:  # it may go in with its image the next time
                 self._telling.left_out(one.path, _OF_FAILED)
             else:
                 self._telling.not_imported(one._replace(reason=_OF_NO_IMAGE))
+
+
+def _folders_of(paths: Iterable[str]) -> set[str]:
+    """All folders that some files are in, however deep."""
+    found: set[str] = set()
+    for path in paths:
+        folder = path
+        while (folder := folder.rpartition("/")[0]) not in found:
+            found.add(folder)
+    return found

@@ -6,6 +6,7 @@ private elements, and without these a volume may look right and be wrong.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -29,7 +30,7 @@ from medgrid.catalog.provenance import Derivation
 from medgrid.crypto.vault import Sealing, Whose
 from medgrid.errors import Denied, MedgridError
 from medgrid.images.convert import Converted, convert, converter, converter_version
-from medgrid.images.pack import Part, packed
+from medgrid.images.pack import Changed, Part, packed
 from medgrid.images.scan import scan
 from medgrid.images.words import SHIPPED, Vocabulary
 from medgrid.model import (
@@ -47,6 +48,9 @@ from medgrid.storage.base import read_chunks
 __all__ = ["convert_series"]
 
 _NAME = "dcm2niix"
+_OF_THIS_HOST = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENOMEM)
+"""Errors that other series would meet, too."""
+
 _WHOSE = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
@@ -88,6 +92,8 @@ def convert_series(
     ------
     ConfigError
         dcm2niix is not installed.
+    OSError
+        This host has no room, say.
     """
     program = _program()
     found = grid.whole.objects.twins(files)
@@ -114,8 +120,11 @@ def convert_series(
                 on_lost,
                 vocabulary,
             )
-        except (MedgridError, ValueError) as exc:
-            on_failed(item.lfn, f"not converted: {exc}")
+        except (MedgridError, ValueError, OSError, Changed) as exc:
+            if isinstance(exc, OSError) and exc.errno in _OF_THIS_HOST:
+                raise
+            reason = exc.strerror if isinstance(exc, OSError) else exc
+            on_failed(item.lfn, f"not converted: {reason}")
             continue
         finally:
             progress.advance()

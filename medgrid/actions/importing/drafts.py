@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +18,7 @@ from medgrid.actions.importing.twins import (
 from medgrid.catalog.scanned import SeriesName
 from medgrid.crypto.pseudonym import file_key, keyed_digest, neutral_label, pseudonym
 from medgrid.images.companions import Trouble, read_companions
-from medgrid.images.deidentify import first, id_words, keyed, label
+from medgrid.images.deidentify import first, id_words, keyed, label, segment
 from medgrid.images.derive_series import SeriesPass
 from medgrid.images.dicom import SeriesKey, series_key
 from medgrid.images.metadata import distinct
@@ -28,7 +28,6 @@ from medgrid.images.pack import (
     FileStamp,
     Member,
     Part,
-    open_unchanged,
     packed,
     packed_size,
 )
@@ -46,6 +45,7 @@ __all__ = [
     "Instance",
     "Namer",
     "SeriesFiles",
+    "failures",
     "group",
     "keyed_spot",
     "same_bytes",
@@ -53,14 +53,20 @@ __all__ = [
     "volume_draft",
 ]
 
-_CHUNK_BYTES = 1024 * 1024
-
 
 class Failure(NamedTuple):
     """A file that could not be imported, and why, in words that quote nothing of it."""
 
     path: str
     reason: str
+
+
+def failures(exc: Changed, paths: Iterable[str]) -> Iterator[Failure]:
+    """A file that could not be read, and those that go in with it."""
+    yield Failure(exc.path, str(exc))
+    for path in paths:
+        if path != exc.path:
+            yield Failure(path, "belongs with a file that could not be read; import again")
 
 
 class Instance(NamedTuple):
@@ -249,15 +255,7 @@ class Namer:
         """Images of the subject that a volume names, as the grid calls them."""
         return {
             field: [
-                "/".join(
-                    filter(
-                        None,
-                        (
-                            self.session(volume.patient_id, session, keys),
-                            keys.text(label) if keys else label,
-                        ),
-                    )
-                )
+                "/".join(filter(None, (self.session(volume.patient_id, session, keys), label)))
                 for session, label in named
             ]
             for field, named in volume.references.items()
@@ -271,10 +269,12 @@ class Namer:
         return self._to.child(patient, inner) if patient else self._to
 
     def spots(self, folder: LFN, place: str) -> tuple[LFN, ...]:
-        """What a volume is known by: keyed, and as it was before words had to be known."""
+        """What a volume is known by: keyed; as it was keyed before, cut; as it was before that."""
         if not place:
             return ()
-        return keyed_spot(self._key, folder, place), folder.child(place)
+        cut = segment(place)
+        keyed = (keyed_spot(self._key, folder, one) for one in (place, cut))
+        return (*dict.fromkeys(keyed), folder.child(cut))
 
     def neutral(self, sha256: str) -> str:
         """Label of a volume that nothing names, the same for the same content."""
@@ -352,7 +352,8 @@ def _once(files: SeriesFiles, failed: Callable[[Failure], None]) -> None:
         try:
             same = same_bytes(twin, one)
         except Changed as exc:
-            failed(Failure(exc.path, str(exc)))
+            *_, failure = failures(exc, [one.path])  # the first is read again, and told of then
+            failed(failure)
             continue
         if same:
             files.twins.append(one)
@@ -367,16 +368,8 @@ def same_bytes(one: Instance, other: Instance) -> bool:
     """Whether two files have the same content."""
     if one.stamp.size_bytes != other.stamp.size_bytes:
         return False
-    with (
-        open_unchanged(one.path, one.stamp) as first,
-        open_unchanged(other.path, other.stamp) as second,
-    ):
-        while True:
-            chunk = first.read(_CHUNK_BYTES)
-            if chunk != second.read(_CHUNK_BYTES):
-                return False
-            if not chunk:
-                return True
+    both = (Member(each.path, each.stamp).chunks() for each in (one, other))
+    return all(mine == theirs for mine, theirs in zip(*both, strict=True))
 
 
 def series_draft(files: SeriesFiles, namer: Namer) -> Draft:
@@ -451,7 +444,7 @@ def volume_draft(
     attributes = keyed(volume.attributes, keys) | references
     attributes |= distinct("DiffusionBValue", beside.b_values)
     session = namer.session(volume.patient_id, volume.session, keys)
-    label = keys.text(volume.label) if keys else volume.label
+    label = volume.label
     if session:
         attributes["session"] = session.removeprefix("ses-")
     day = str(first(attributes.get("StudyDate")) or "")
@@ -474,7 +467,7 @@ def volume_draft(
         filename=volume.filename,
         size_bytes=file.stamp.size_bytes,
         files=[(file.path, file.stamp)],
-        read=lambda: volume_pass(file, attributes),
+        read=lambda: volume_pass(file, volume.review),
         look=lambda: None,
         described=lambda: description,
         content=file.chunks,
@@ -493,7 +486,7 @@ def volume_draft(
         draft.filename += PACKED_SUFFIX
         draft.size_bytes = packed_size([one.size_bytes for one in parts])
         draft.read = lambda: packed_pass(
-            file, volume.filename, attributes, beside.originals, beside.twins, cache
+            file, volume.filename, volume.review, beside.originals, beside.twins, cache
         )
         draft.content = lambda: packed(parts)
         draft.beside = [(one.path, one.stamp) for one in beside.files]

@@ -22,6 +22,7 @@ from medgrid.actions.importing.drafts import (
     Instance,
     Namer,
     SeriesFiles,
+    failures,
     group,
     series_draft,
     volume_draft,
@@ -40,7 +41,7 @@ from medgrid.catalog.query import parse
 from medgrid.catalog.removed import Mark
 from medgrid.catalog.scanned import ScannedFile
 from medgrid.crypto.pseudonym import load_key
-from medgrid.errors import Denied, NotFound, UsageError
+from medgrid.errors import Denied, MedgridError, NotFound, UsageError
 from medgrid.images.bids import dataset_root, dataset_sources, may_be_companion
 from medgrid.images.convert import converter
 from medgrid.images.deidentify import clean_text, id_words, person_words, segment
@@ -57,6 +58,7 @@ from medgrid.model import LFN, GridObject, ObjectId, Sha256
 __all__ = ["ImportRequest", "import_images"]
 
 _LOOK_FILES = 2000
+_MAX_PLACE = 1024  # characters
 _MAX_PARTS = 12  # of a file's own path that go into its LFN
 _GIVEN_OUT = "this grid gave it out ('medgrid register' brings what was made of it)"
 _OF_OTHERS = "only the care team of its patient, or a registrar, can add to what the grid has"
@@ -181,6 +183,7 @@ class _Import:
         self.telling = Telling(grid, namer, listener, is_dry=request.dry_run)
         self.before: dict[str, ObjectId] = {}  # changed files -> object of their old content
         self._same: set[str] = set()  # those of them whose companions alone changed
+        self._replaced: set[ObjectId] = set()  # of which a draft becomes a new version
         self._companions = Companions(grid, namer, self.telling)
         self._looked_at: set[ObjectId] = set()  # originals of files that were seen before
         self._lacking: set[ObjectId] = set()  # those of them that should have a twin
@@ -325,7 +328,7 @@ class _Import:
         one = Scanned(path, entry.root, stamp, reason=refused.reason, is_lasting=False)
         if refused.kind == "failed":
             self.telling.summary.failed_before += 1
-        elif refused.kind != "removed" and not self._companions.is_aside(one):
+        elif not self._companions.is_aside(one):
             self.telling.left_out(path, refused.reason)
         return True
 
@@ -377,10 +380,14 @@ class _Import:
                 else:
                     yield from self._next_version(files, base)
             except Changed as exc:
-                self.telling.failed(Failure(exc.path, str(exc)))
-            except Denied:
+                self._failed(exc, [one.path for one in files.files])
+            except MedgridError as exc:
+                reason = (
+                    "the grid has its series; only the patient's care team can add to it"
+                    if isinstance(exc, Denied)
+                    else f"the grid has its series, which cannot be added to: {exc}"
+                )
                 for one in files.files:
-                    reason = "the grid has its series; only the patient's care team can add to it"
                     self.telling.failed(Failure(one.path, reason))
             progress.advance()
         for volume, patient in zip(volumes, whose, strict=True):
@@ -391,14 +398,15 @@ class _Import:
             progress.advance()
 
     def _next_version(self, files: SeriesFiles, base: ObjectId) -> Iterator[Draft]:
-        item = self.grid.whole.objects.by_ids([base])[base]
+        item = self.grid.whole.objects.by_ids([base]).get(base)
+        if item is None:
+            raise NotFound("somebody removed it meanwhile")
 
         def contradicts(one: Instance, reason: str) -> None:
             self.telling.failed(Failure(one.path, reason))
             self.telling.refuse(one.path, one.stamp, reason, is_failure=True, object_id=base)
 
-        lack = self.grid.whole.scanned.lacking([base]).get(base, "")
-        anew = self.request.again and bool(lack) and not lack.startswith(NOT_AN_IMAGE)
+        lack, anew = self._lack(base)
         with scratch_folder(self.grid.settings) as folder:
             draft = merged_draft(self.grid, files, item, self.namer, folder, contradicts, anew=anew)
             if draft is not None:
@@ -410,6 +418,11 @@ class _Import:
             self.telling.summary.lacking.update([lack] if lack else [])
         self._holds(base, *(one.path for one in files.files))
         self.telling.known(base, [(one.path, one.stamp) for one in files.files])
+
+    def _lack(self, base: ObjectId) -> tuple[str, bool]:
+        """Why an original has no twin, and whether it shall get one now."""
+        lack = self.grid.whole.scanned.lacking([base]).get(base, "")
+        return lack, self.request.again and bool(lack) and not lack.startswith(NOT_AN_IMAGE)
 
     def _volume(self, one: Scanned) -> Iterator[Draft]:
         assert one.volume is not None  # noqa: S101 - asked for volumes only
@@ -426,7 +439,7 @@ class _Import:
                 one.volume,
                 self.namer,
                 _known_parts(parts, one.volume, self.namer.vocabulary),
-                [*filter(None, map(segment, parts))][-_MAX_PARTS:],
+                _own_place(parts),
                 self.grid.settings.cache_dir,
             )
             said = draft.described()
@@ -437,12 +450,12 @@ class _Import:
                 return
             mark = self._mark(draft, said, file) if draft.replaces is None else None
             if mark is not None and not self.request.again:
-                self._companions.take(draft)
-                self._is_removed(mark, draft.all_files)
+                self._companions.stay_away(draft)
+                self._is_removed(mark, draft.files)
                 return
             draft.was_removed = mark is not None
         except Changed as exc:
-            self.telling.failed(Failure(exc.path, str(exc)))
+            self._failed(exc, [one.path])
             return
         except ValueError as exc:
             self.telling.broken(one.path, one.stamp, str(exc))
@@ -453,20 +466,27 @@ class _Import:
         """Whether the grid has a volume at its spot; else `draft` says what it replaces."""
         spots = self._writer.spots(draft, said.folder, said.label)
         known = self._held(spots, draft.size_bytes, draft.content)
-        if known is not None:
+        if self.request.again and known is not None and known not in self._replaced:
+            draft.is_for_twin = self._lack(known)[1]
+        if known is not None and not draft.is_for_twin:
             self._is_known(known, draft)
             self.telling.note(known, draft.all_files)
             return True
-        before = self.before.get(file.path)
+        before = known or self.before.get(file.path)
         if before is None and draft.beside:  # it may have come without them, from elsewhere
             before = self._held(spots, file.stamp.size_bytes, file.chunks)
-        if before is not None:
-            item = self.grid.whole.objects.by_ids([before]).get(before)
-            if item is None or item.lfn is None or item.patient != draft.patient:
-                return False
-            if file.path in self._same or self.grid.whole.imported.spots(before) & set(spots):
-                draft.replaces, draft.base = item.lfn, before
-                draft.twin_lfn = twin_lfn(self.grid, item)
+        if before is None or before in self._replaced:  # what were copies have become different
+            return False
+        item = self.grid.whole.objects.by_ids([before]).get(before)
+        if item is None or item.lfn is None or item.patient != draft.patient:
+            return False
+        is_there = file.path in self._same or known is not None
+        if is_there or self.grid.whole.imported.spots(before) & set(spots):
+            lack, anew = self._lack(before)
+            draft.lacks_twin = lack if lack == TWIN_REMOVED and not anew else ""
+            draft.replaces, draft.base = item.lfn, before
+            draft.twin_lfn = twin_lfn(self.grid, item)
+            self._replaced.add(before)
         return False
 
     def _held(
@@ -515,7 +535,7 @@ class _Import:
         try:
             draft.look()
         except Changed as exc:
-            self.telling.failed(Failure(exc.path, str(exc)))
+            self._failed(exc, [path for path, _ in draft.files])
             return
         except ValueError as exc:
             for path, stamp in draft.files:
@@ -533,6 +553,10 @@ class _Import:
             attributes=said.attributes,
         )
         self._is_new(item, draft)
+
+    def _failed(self, exc: Changed, paths: Iterable[str]) -> None:
+        for failure in failures(exc, paths):
+            self.telling.failed(failure)
 
     def _holds(self, object_id: ObjectId, *paths: str) -> None:
         """Note that an original has the content of files."""
@@ -552,6 +576,12 @@ def _own_parts(one: Scanned) -> list[str]:
     path = PurePath(one.path)
     inner = PurePath(path.name) if one.path == one.root else path.relative_to(one.root)
     return [*inner.parent.parts, re.sub(r"\.nii(\.gz)?$", "", inner.name, flags=re.IGNORECASE)]
+
+
+def _own_place(parts: Sequence[str]) -> list[str]:
+    """The same as a volume is known by: not cut."""
+    folders, names = map(segment, parts[:-1]), (segment(one, _MAX_PLACE) for one in parts[-1:])
+    return [*filter(None, (*folders, *names))][-_MAX_PARTS:]
 
 
 def _known_parts(parts: Sequence[str], volume: Volume, vocabulary: Vocabulary) -> list[str]:

@@ -63,14 +63,17 @@ def merged_draft(
     if not anew and is_packed(grid, base, files.members):
         return None
     held = _unpacked(grid, base, folder)
-    new: list[Instance] = []
-    for one in list(files.instances):
-        twin = held.get(one.sop_uid)
-        if twin is None:
-            new.append(one)
-        elif not same_bytes(twin, one):
-            files.instances.remove(one)
+    new = [one for one in files.instances if one.sop_uid not in held]
+    others = {
+        one.sop_uid
+        for one in files.instances
+        if one.sop_uid in held and not same_bytes(held[one.sop_uid], one)
+    }
+    for one in files.files:
+        if one.sop_uid in others:
             failed(one, f"differs from the instance with its SOPInstanceUID in {base.lfn}")
+    files.instances = [one for one in files.instances if one.sop_uid not in others]
+    files.twins = [one for one in files.twins if one.sop_uid not in others]
     if not (new or anew):
         return None
     union = sorted([*held.values(), *new], key=lambda one: (one.number, one.sop_uid))
@@ -93,7 +96,8 @@ def twin_lfn(grid: Grid, original: GridObject) -> LFN | None:
         if twin.lfn is not None and twin.original in ids:
             return twin.lfn
     stem = original.lfn.removesuffix(ORIGINAL_SUFFIX)
-    return None if stem == original.lfn or objects.exists(LFN(stem)) else LFN(stem)
+    is_taken = stem == original.lfn or objects.exists(LFN(stem)) or objects.is_folder(stem)
+    return None if is_taken else LFN(stem)
 
 
 def _unpacked(grid: Grid, base: GridObject, folder: Path) -> dict[str, Instance]:

@@ -192,12 +192,16 @@ class Telling:
         self, mark: Mark, files: Sequence[tuple[str, FileStamp]], *, is_known: bool
     ) -> None:
         """The content of files was removed from the grid, and stays away; it is said once."""
-        self.summary.removed += len(files)
         day = datetime.fromtimestamp(mark.removed_s, UTC).date()
         what = mark.lfn or f"the image of {files[0][0]}"
         reason = f"{what} was removed on {day}, and is left out"
         if not is_known:
             self._listener.doubted(Doubt(reason, "'medgrid import --again' brings it back"))
+        self.stays_away(files)
+
+    def stays_away(self, files: Sequence[tuple[str, FileStamp]]) -> None:
+        """Remember files that are left out with something that was removed."""
+        self.summary.removed += len(files)
         for path, stamp in files:
             self._remember(path, stamp, "removed", "")
 

@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from medgrid.catalog.attributes import GEOMETRY_COMPLETE
 from medgrid.images.derive import NoDerivative
 from medgrid.images.derive_series import Lack, SeriesPass
 from medgrid.images.nifti import VolumeDerivative
 from medgrid.images.pack import SERIES_FILENAME, Member, Part, packed
-from medgrid.images.review import volume_review_reason
 from medgrid.model import ORIGINAL_SUFFIX, PACKED_SUFFIX, Review
 from medgrid.storage.base import read_chunks
 
@@ -67,8 +66,8 @@ def series_pass(found: SeriesPass) -> Pass:
     )
 
 
-def volume_pass(file: Member, attributes: Mapping[str, Any]) -> Pass:
-    """Rebuild a NIfTI file without any text while it is read; `attributes` are its metadata.
+def volume_pass(file: Member, review: str) -> Pass:
+    """Rebuild a NIfTI file without any text while it is read; `review` says why to look at it.
 
     The pieces end in a ValueError when it is no whole NIfTI file.
     """
@@ -80,14 +79,14 @@ def volume_pass(file: Member, attributes: Mapping[str, Any]) -> Pass:
             yield from ((b"", clean) for clean in derived(chunk))
         yield b"", derived.end()
 
-    review = Review.NEEDED if volume_review_reason(attributes) else Review.NONE
-    return Pass(VOLUME_FILENAME, pieces, lambda: review)
+    needed = Review.NEEDED if review else Review.NONE
+    return Pass(VOLUME_FILENAME, pieces, lambda: needed)
 
 
 def packed_pass(
     file: Member,
     filename: str,
-    attributes: Mapping[str, Any],
+    review: str,
     originals: Mapping[str, bytes],
     twins: Mapping[str, bytes],
     cache: Path,
@@ -99,8 +98,8 @@ def packed_pass(
     file : Member
     filename : str
         What it is called in its tar.
-    attributes : mapping
-        Its metadata.
+    review : str
+        Why a person must look at it.
     originals, twins : mapping of str to bytes
         Content of the companions by name.
     cache : Path
@@ -130,7 +129,7 @@ def packed_pass(
             clean = packed([twin, *beside_parts(twins)]) if twins else twin.chunks()
             yield from ((b"", chunk) for chunk in clean)
 
-    made = volume_pass(file, attributes)
+    made = volume_pass(file, review)
     name = VOLUME_FILENAME + PACKED_SUFFIX * bool(twins)
     return replace(made, filename=name, pieces=pieces, image_sha256=digest.hexdigest)
 

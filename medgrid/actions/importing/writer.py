@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 
 from medgrid.actions.feed_two import feed_two
 from medgrid.actions.grid import Grid
-from medgrid.actions.importing.drafts import Description, Draft, Failure, Namer
+from medgrid.actions.importing.drafts import Description, Draft, Failure, Namer, failures
 from medgrid.actions.importing.twins import ORIGINAL_SUFFIX, Lack, NoDerivative
 from medgrid.actions.patients import Patients
 from medgrid.actions.transfer import Sealed, Uploads
@@ -48,30 +49,54 @@ def remembered(
 
 
 class Names:
-    """Finds free LFNs: a label that is taken, also by an original, gets ``-2``, ``-3``."""
+    """Finds free LFNs: a label that is taken, also by an original, gets ``-2``, ``-3``.
+
+    So does a folder that is called like an object.
+    """
 
     def __init__(self, grid: Grid) -> None:
-        self._grid = grid
-        self._taken: dict[str, set[str]] = {}
+        self._objects = grid.whole.objects
+        self._taken: set[str] = set()  # by objects and folders
+        self._given: set[LFN] = set()  # to objects
+        self._folders: dict[LFN, LFN] = {}  # as they were asked for -> as they are
+        self._listed: set[LFN] = set()
         self._numbers: dict[LFN, int] = {}  # the last one given after a label
 
     def free(self, folder: LFN, label: str) -> LFN:
         """Give a free LFN and take it."""
-        taken = self._taken.get(folder)
-        if taken is None:
-            try:
-                listing = self._grid.whole.objects.list(folder)
-            except NotFound:
-                listing = []
-            taken = self._taken[folder] = {name.rstrip("/") for name in listing}
-        first = lfn = folder.child(label)
-        number = self._numbers.get(first, 1)
-        while lfn in taken or lfn + ORIGINAL_SUFFIX in taken:
-            number += 1
-            lfn = folder.child(f"{label}-{number}")
-        taken.add(lfn)
-        self._numbers[first] = number
+        found = self._folder(folder)
+        if found not in self._listed:
+            self._listed.add(found)
+            with contextlib.suppress(NotFound):
+                self._taken.update(name.rstrip("/") for name in self._objects.list(found))
+        lfn = self._first(found.child(label), self._is_taken)
+        self._taken.add(lfn)
+        self._given.add(lfn)
         return lfn
+
+    def _folder(self, folder: LFN) -> LFN:
+        """The folder, or the first beside it that is no object, and take it."""
+        found = self._folders.get(folder)
+        if found is None:
+            parent, name = folder.rsplit("/", 1)
+            wanted = self._folder(LFN(parent)).child(name) if parent else folder
+            found = self._folders[folder] = self._first(wanted, self._is_object)
+            self._taken.add(found)
+        return found
+
+    def _first(self, wanted: LFN, is_taken: Callable[[LFN], bool]) -> LFN:
+        lfn, number = wanted, self._numbers.get(wanted, 1)
+        while is_taken(lfn):
+            number += 1
+            lfn = LFN(f"{wanted}-{number}")
+        self._numbers[wanted] = number
+        return lfn
+
+    def _is_taken(self, lfn: LFN) -> bool:
+        return lfn in self._taken or lfn + ORIGINAL_SUFFIX in self._taken
+
+    def _is_object(self, lfn: LFN) -> bool:
+        return lfn in self._given or self._objects.exists(lfn)
 
 
 def _taken(error: AlreadyExists, draft: Draft) -> str:
@@ -155,8 +180,8 @@ class Writer:
 
         Raises
         ------
-        MedgridError
-            Storage or catalog fail.
+        MedgridError, OSError
+            Storage, catalog or a disk of this host fail.
         """
         source = iter(drafts)
         self.grid.storage(self.se)  # opened here, as two threads use it, and the keys below
@@ -179,11 +204,12 @@ class Writer:
                     try:
                         stored.append(self._store(uploads, draft))
                     except Changed as exc:
-                        self.on_failed(Failure(exc.path, str(exc)))
+                        for failure in failures(exc, [path for path, _ in draft.files]):
+                            self.on_failed(failure)
                     except ValueError as exc:
                         for path, stamp in draft.files:
                             self.on_broken(path, stamp, str(exc))
-            except MedgridError:
+            except (MedgridError, OSError):
                 self._register(stored)
                 raise
             self._register(stored)
@@ -286,6 +312,7 @@ class Writer:
         firsts: list[Registration] = []
         files: dict[str, ScannedFile] = {}
         series: dict[ObjectId, str] = {}
+        same: dict[Content, ObjectId] = {}
         with catalog.transaction():
             others = self._claim(stored)
             for one in stored:
@@ -321,11 +348,14 @@ class Writer:
                         done.lacking.append((made[0][0], one.lack))
                     if draft.series_id:
                         series[object_id] = draft.series_id
+                    elif draft.is_for_twin:
+                        same[self._contents(one, one.original.digest)[0]] = object_id
                 for path, stamp in draft.all_files:
                     key = self.namer.file_key(path)
                     files[key] = remembered(key, stamp, object_id)
             catalog.objects.register(firsts, uploaded=True)
             catalog.objects.register(versions, replace=True, uploaded=True)
+            catalog.imported.claim(same)  # which the earlier versions do not hold any more
             succession.hand_on(catalog, {one.object.id for one in versions})
             catalog.imported.note_series(series)
             back = [one for one in stored if one.draft.was_removed]
@@ -380,7 +410,8 @@ class Writer:
             object_id = one.original.replica.object_id
             if object_id in others:
                 continue
-            if one.draft.series is None and one.original.digest is not None:
+            is_content = one.draft.series is None and not one.draft.is_for_twin
+            if is_content and one.original.digest is not None:
                 contents[object_id] = self._contents(one, one.original.digest)[0]
                 mine.setdefault(contents[object_id], object_id)
         held = {**mine, **catalog.imported.claim(mine)}
@@ -393,10 +424,12 @@ class Writer:
         there = catalog.objects.by_ids(now.values())
         for one in series:
             assert one.draft.series is not None  # noqa: S101 - chosen above
-            base = now.get(one.draft.series)
-            if base != one.draft.base:
-                same = base is not None and there[base].digest == one.original.digest
-                others[one.original.replica.object_id] = base if same else None
+            object_id, base = one.original.replica.object_id, now.get(one.draft.series)
+            if base == one.draft.base:
+                now[one.draft.series] = object_id  # of another draft of it this is no base
+            else:
+                item = there.get(base) if base else None
+                others[object_id] = base if item and item.digest == one.original.digest else None
         catalog.imported.claim(  # by which it is known when it was removed
             {
                 self._contents(one, one.image_digest)[0]: one.original.replica.object_id
@@ -413,6 +446,7 @@ class Writer:
         for lfn, one in bases.items():
             item = named.get(lfn)
             is_same = item is not None and item.digest == one.original.digest
+            is_same = is_same and not one.draft.is_for_twin
             if not is_same and (item is None or item.id != one.draft.base):
                 yield one.original.replica.object_id
 
