@@ -80,7 +80,8 @@ def import_(
     rest goes in (exit status 3); unchanged, it is counted alone the next time, until --again. An
     instance that the grid has otherwise, from a file that was not whole yet, say, is refused with
     the LFN: when the new one is right, remove that with 'medgrid rm', and import with --again.
-    What was removed with 'medgrid rm' is named once and stays away until --again.
+    What was removed with 'medgrid rm' is named once and stays away until --again. Where tables say
+    another age or sex than images have, a warning says so (exit status 3); --again renews these.
 
     Reports, plans, contours, ECG and the like are kept for the care team, with what they refer to.
     Where no de-identified twin can be made of a series, a warning says why (exit status 3); so it

@@ -34,7 +34,9 @@ __all__ = [
     "may_be_companion",
     "participant",
     "side_car",
+    "subjects",
     "subjects_of",
+    "visits",
     "whole_dataset",
 ]
 
@@ -439,12 +441,27 @@ def participant(root: str, subject: str, session: str = "") -> Participant:
     found = _looked_up(os.path.join(root, "participants.tsv"), "participant_id", f"sub-{subject}")
     if not session or found.problem:
         return found
-    table = os.path.join(root, f"sub-{subject}", f"sub-{subject}_sessions.tsv")
-    visit = _looked_up(table, "session_id", f"ses-{session}")
+    visit = _looked_up(_sessions(root, subject), "session_id", f"ses-{session}")
     has_age = visit.age.strip().lower() not in ("", "n/a")
     if has_age:
         found = found._replace(age=visit.age, age_unit=visit.age_unit)
     return found._replace(problem=visit.problem)
+
+
+def subjects(root: str) -> list[str]:
+    """Subjects whom a dataset's ``participants.tsv`` names."""
+    table = os.path.join(root, "participants.tsv")
+    return [one.removeprefix("sub-") for one in _people(table, "participant_id", _stamp(table))[0]]
+
+
+def visits(root: str, subject: str) -> list[str]:
+    """Sessions that a subject's table of them names."""
+    table = _sessions(root, subject)
+    return [one.removeprefix("ses-") for one in _people(table, "session_id", _stamp(table))[0]]
+
+
+def _sessions(root: str, subject: str) -> str:
+    return os.path.join(root, f"sub-{subject}", f"sub-{subject}_sessions.tsv")
 
 
 def _looked_up(path: str, key: str, name: str) -> Participant:

@@ -17,6 +17,7 @@ from medgrid.images.bids import (
     participant,
     side_car,
     subjects_of,
+    visits,
 )
 from medgrid.images.deidentify import (
     MAX_MEASURED,
@@ -43,6 +44,8 @@ __all__ = [
     "long_words",
     "read_volume",
     "renewed",
+    "said_at_visits",
+    "said_by_tables",
     "side_car_attributes",
 ]
 
@@ -212,6 +215,20 @@ def _is_known(value: str, names: Scrubber, scrub: Scrubber) -> bool:
     held = scrub.vocabulary.sift(normal(value)).held
     scrub.hold(held)
     return not held and not names.finds(value)
+
+
+def said_by_tables(path: str) -> dict[str, Any]:
+    """Age and sex that an image has of the tables of its dataset."""
+    name = BidsName.parse(path)
+    root = dataset_root(path) if name else None
+    if name is None or root is None:
+        return {}
+    return _participant(participant(root, name.subject, name.entities.get("ses", "")))
+
+
+def said_at_visits(root: str, subject: str) -> list[dict[str, Any]]:
+    """Age and sex that images of a subject may have of the tables of a dataset."""
+    return [_participant(participant(root, subject, one)) for one in ("", *visits(root, subject))]
 
 
 def _participant(found: Participant) -> dict[str, Any]:

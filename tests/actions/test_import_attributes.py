@@ -236,6 +236,31 @@ def test_the_age_at_a_visit_is_that_of_its_images(bring: Importer, tmp_path: Pat
     assert answers(bring, "PatientAge=40") == ["2/2"]
 
 
+def test_an_age_or_sex_that_is_put_right_reaches_the_images(
+    bring: Importer, tmp_path: Path
+) -> None:
+    root = write_trial(tmp_path / "in")
+    assert (bring(root).warnings, bring(root).warnings) == (0, 0)
+    people = root / "participants.tsv"
+    people.write_text(
+        people.read_text().replace("02\t32\tF", "02\t23\tM").replace("33\tF", "33\tO")
+    )
+    for is_dry in (True, False):
+        assert bring(root, dry_run=is_dry).warnings == 1
+        assert bring.doubts == [
+            (
+                f"images of 2 subjects have another age or sex than the tables of {root} say",
+                "'medgrid import --again' renews them",
+            )
+        ]
+    assert answers(bring, "PatientAge=23") == []
+    summary = bring(root, again=True)
+    assert (summary.warnings, summary.new, summary.unchanged) == (0, 0, 8)
+    assert answers(bring, "PatientAge=23 and PatientSex=M") == ["2/1", "2/2"]
+    assert answers(bring, "PatientSex=O and class=nominative") == ["3/1", "3/2"]
+    assert bring(root).warnings == 0
+
+
 def test_patients_and_days_of_a_table_are_those_of_the_images(
     bring: Importer, tmp_path: Path
 ) -> None:

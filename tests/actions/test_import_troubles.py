@@ -260,3 +260,24 @@ def test_long_names_that_begin_alike_are_two(bring: Importer, tmp_path: Path) ->
     for path in root.rglob("*.nii*"):
         os.utime(path, (1, 1))
     assert bring(root, keep_names=True).known == 4
+
+
+def test_a_disk_of_this_host_that_is_full_ends_it_after_what_is_stored(
+    bring: Importer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in (1, 2):
+        write_nifti(tmp_path / "in" / f"{seed}.nii", seed=seed)
+    store = Writer._store
+
+    def full(self: Writer, uploads: Any, draft: Any) -> Any:
+        if draft.files[0][0].endswith("2.nii"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return store(self, uploads, draft)
+
+    monkeypatch.setattr(Writer, "_store", full)
+    with pytest.raises(OSError, match="No space"):
+        bring(tmp_path / "in")
+    assert len(bring.lfns) == 1
+    monkeypatch.undo()
+    summary = bring(tmp_path / "in")
+    assert (summary.new, summary.unchanged) == (1, 1)

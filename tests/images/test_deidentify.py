@@ -319,21 +319,15 @@ def test_a_segment_is_always_one(text: str) -> None:
 
 
 def test_dates_and_uids_of_a_side_car_are_the_patients_own_or_none() -> None:
-    said = {
-        "StudyDate": "2021-03-04",
-        "StudyInstanceUID": "1.2.3",
-        "session": "20210304",
-        "FlipAngle": 9,
-    }
+    said = {"StudyDate": "2021-03-04", "StudyInstanceUID": "1.2.3", "FlipAngle": 9}
     day = KEYS.day("2021-03-04")
     assert day is not None
     assert keyed(said, KEYS) == {
         "StudyDate": day,
         "StudyInstanceUID": KEYS.uid("1.2.3"),
-        "session": day.replace("-", ""),
         "FlipAngle": 9,
     }
-    assert keyed(said, None) == {"session": "20210304", "FlipAngle": 9}
+    assert keyed(said, None) == {"FlipAngle": 9}
 
 
 def test_a_known_manufacturer_is_metadata_whatever_the_patient_is_called() -> None:

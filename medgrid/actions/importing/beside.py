@@ -49,6 +49,11 @@ class Companions:
         if path.lower().endswith((".nii", ".nii.gz")):
             self._resting[path] = root, held
 
+    @property
+    def resting(self) -> dict[str, ObjectId]:
+        """Volumes that are unchanged, so far, and their originals."""
+        return {path: held for path, (_, held) in self._resting.items()}
+
     def gaining(
         self, roots: Iterable[str], files: Iterable[tuple[str, str]]
     ) -> Iterator[tuple[str, str, ObjectId]]:

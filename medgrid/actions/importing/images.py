@@ -12,9 +12,10 @@ from itertools import islice
 from pathlib import PurePath
 
 from medgrid.actions.grid import Grid
+from medgrid.actions.importing.ages import differing, renew
 from medgrid.actions.importing.beside import Companions
 from medgrid.actions.importing.convert import convert_series
-from medgrid.actions.importing.doubts import Doubts, Facts, spelled
+from medgrid.actions.importing.doubts import Doubt, Doubts, Facts, spelled
 from medgrid.actions.importing.drafts import (
     Description,
     Draft,
@@ -88,7 +89,7 @@ class ImportRequest:
         Change nothing.
     again : bool
         Read files, too, that could not be imported before and have not changed since; bring back
-        what was removed.
+        what was removed; renew ages and sexes that tables say otherwise by now.
     team : sequence of str
         Identities that care for the patients who are new; empty is as the settings say.
     leave_out : sequence of str
@@ -241,6 +242,19 @@ class _Import:
         self._companions.leave_out(volumes)
         self.telling.flush()
         self._tables.give(is_dry=self.request.dry_run)
+        if self.request.again and not self.request.dry_run:
+            renew(self.grid, self._companions.resting, self._patients.of_others)
+        self._compare_people()
+
+    def _compare_people(self) -> None:
+        """Say that images have another age or sex than tables say by now."""
+        for root in self._tables.datasets:
+            if count := differing(self.grid, self.namer, root):
+                of_whom = f"{count} subject{'s' * (count > 1)}"
+                reason = (
+                    f"images of {of_whom} have another age or sex than the tables of {root} say"
+                )
+                self.telling.warned(Doubt(reason, "'medgrid import --again' renews them"))
 
     def convert(self, progress: Progress) -> None:
         """Make volumes of all series that were found."""

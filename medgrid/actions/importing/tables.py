@@ -126,6 +126,12 @@ class PeopleTables:
             if where.is_file() and not where.is_symlink():
                 self.add(str(where))
 
+    @property
+    def datasets(self) -> list[str]:
+        """Folders of the datasets whose participants were found."""
+        found = (one for one in map(Path, self._paths) if one.name == "participants.tsv")
+        return sorted({_dataset_of(one) for one in found})
+
     def give(self, *, is_dry: bool) -> None:
         """Bring what the tables say of patients whom the grid has.
 
