@@ -262,7 +262,8 @@ class _Called:
     @cached_property
     def _namer(self) -> Namer:
         key = load_key(self._grid.settings.keys_dir)
-        return Namer(key, LFN("/tables"), self._table.issuer, vocabulary(self._grid))
+        merged = self._grid.whole.merged.all()
+        return Namer(key, LFN("/tables"), self._table.issuer, vocabulary(self._grid), merged)
 
     @cached_property
     def _subjects(self) -> Subjects:
@@ -276,8 +277,14 @@ class _Called:
             return f"table {self._namer.file_key(str(self._table.path.resolve()))[:8]}"
         return "table"
 
+    @cached_property
+    def _merged(self) -> dict[str, str]:
+        return self._grid.catalog.merged.all()
+
     def patient(self, subject: str) -> str:
-        return subject if _PSEUDONYM.fullmatch(subject) else self._subjects.patient(subject)
+        if _PSEUDONYM.fullmatch(subject):
+            return self._merged.get(subject, subject)
+        return self._subjects.patient(subject)
 
     def visit(self, subject: str, session: str, there: Collection[str]) -> str:
         if _PSEUDONYM.fullmatch(subject):

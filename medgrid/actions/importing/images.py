@@ -126,7 +126,8 @@ def import_images(
         raise UsageError(f"storage element {se.name} is switched off")
     key = load_key(grid.settings.keys_dir)
     sweep_scratch(grid.settings)
-    namer = Namer(key, request.to, request.issuer, vocabulary(grid))
+    merged = grid.whole.merged.all()
+    namer = Namer(key, request.to, request.issuer, vocabulary(grid), merged)
     work = _Import(grid, request, se.name, namer, listener)
     work.run(roots, progress)
     if request.nifti and not request.dry_run:
@@ -332,25 +333,29 @@ class _Import:
     def _drafts(
         self, series: list[SeriesFiles], volumes: list[Scanned], progress: Progress
     ) -> Iterator[Draft]:
-        names = [self.namer.series_name(files.key) for files in series]
+        called = [self.namer.series_names(files.key) for files in series]
+        names = [many[0] for many in called]
         whose = [self.namer.of_volume(one.volume) for one in volumes if one.volume is not None]
         patients = {one for one in (*(one.patient for one in names), *whose) if one is not None}
         strange = self._patients.of_others(patients)
         self._doubts.recall(patients - strange)
         self._doubts.compare((files.key, name) for files, name in zip(series, names, strict=True))
         held = self.grid.whole.scanned.series(name.series_uid or "" for name in names)
-        marks = self.grid.whole.removed.series([one for one in names if one not in held])
-        for files, name in zip(series, names, strict=True):
+        new = [one for many in called if many[0] not in held for one in many]
+        marks = self.grid.whole.removed.series(new)
+        for files, many in zip(series, called, strict=True):
             try:
-                base = held.get(name)
+                name, base = many[0], held.get(many[0])
+                marked = [one for one in many if one in marks]
                 if name.patient in strange:
                     for one in files.files:
                         self.telling.failed(Failure(one.path, _OF_OTHERS))
-                elif base is None and name in marks and not self.request.again:
-                    self.telling.removed(marks[name], [(x.path, x.stamp) for x in files.files])
+                elif base is None and marked and not self.request.again:
+                    mark = marks[marked[0]]
+                    self.telling.removed(mark, [(x.path, x.stamp) for x in files.files])
                 elif base is None:
                     draft = series_draft(files, self.namer)
-                    draft.was_removed = name in marks
+                    draft.was_removed, draft.marked = bool(marked), marked
                     yield draft
                 else:
                     yield from self._next_version(files, base)
