@@ -93,7 +93,8 @@ def import_(
     changes what it said before, not what somebody set since; see medgrid-meta(1).
 
     Where images of one patient differ in sex, birth date or age, or two patients have one series,
-    a warning says so (exit status 3): two people may have become one patient, or one person two.
+    a warning says so (exit status 3): two people may have become one patient, or one person two,
+    which 'medgrid patient merge' puts right.
     """
     from medgrid.actions.importing.images import ImportRequest, import_images
     from medgrid.model import LFN

@@ -8,6 +8,7 @@ made.
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 
 from medgrid.catalog import Catalog
 from medgrid.model import Cause, Job
+from tests.lab.dicoms import write_series
 from tests.lab.niftis import write_nifti
 from tests.lab.postgres import PostgresServer
 from tests.lab.prompt import Prompt
@@ -56,7 +58,9 @@ def alice(tmp_path: Path, urls: dict[str, str]) -> Iterator[Prompt]:
     found("broker", "stop")
 
 
-def researcher(name: str, tmp_path: Path, alice: Prompt, urls: dict[str, str]) -> Prompt:
+def researcher(
+    name: str, tmp_path: Path, alice: Prompt, urls: dict[str, str], role: str = "researcher"
+) -> Prompt:
     """Somebody new, as a role of the server of their own."""
     roles = {key: as_role(url, name) for key, url in urls.items()}
     found = Prompt(tmp_path / name, {"MEDGRID_USER": name, **roles})
@@ -64,7 +68,7 @@ def researcher(name: str, tmp_path: Path, alice: Prompt, urls: dict[str, str]) -
     found.ok("identity", "pin", alice.home / "keys/registration.pub")
     found.ok("identity", "create", name, "--no-passphrase")
     request = found.home / f"keys/identities/{name}.pub"
-    alice.ok("identity", "certify", request, "--role", "researcher", "-o", tmp_path)
+    alice.ok("identity", "certify", request, "--role", role, "-o", tmp_path)
     alice.ok("identity", "add", tmp_path / f"{name}.cert")
     alice.ok("catalog", "users")
     return found
@@ -138,6 +142,40 @@ def test_each_sees_what_is_theirs(
     assert bob("stat", granted, "--version", "1").code == 4
     assert bob("fetch", granted, "--dir", tmp_path / "later").code == 4
     assert bob.ok("query", "/").lines == [f"/bob/{job}/size"]
+    assert alice.ok("audit", "verify").code == 0
+
+
+def test_a_physician_makes_two_patients_one(
+    alice: Prompt, bob: Prompt, urls: dict[str, str], tmp_path: Path
+) -> None:
+    """As a role of the server, who sees only what is of patients in her care."""
+    dora = researcher("dora", tmp_path, alice, urls, "physician")
+    dora.env["MEDGRID_DEFAULT_SE"] = "local"
+    shutil.copy(alice.home / "keys/pseudonym.key", dora.home / "keys/pseudonym.key")
+    study = tmp_path / "study"
+    for seed, subject in enumerate(("ann", "anne", "eve")):
+        write_nifti(study / f"sub-{subject}/anat/sub-{subject}_T1w.nii.gz", seed=seed)
+    write_series(study / "dicom", 2, PatientID="ann", IssuerOfPatientID="x")
+    write_series(study / "dicom2", 2, study="2", PatientID="anne", IssuerOfPatientID="x")
+    alice.ok("import", study / "sub-eve", "--to", "/trial")
+    for subject in ("sub-ann", "sub-anne", "dicom", "dicom2"):
+        dora.ok("import", study / subject, "--to", "/trial", "--issuer", "x")
+    people = {lfn.split("/")[2] for lfn in dora.ok("query", "/").lines}
+    assert len(people) == 2
+    old, new = sorted(people)
+    names = dora.ok("query", f"PatientID={old}").lines
+    dora.ok("grant", "bob", *names)
+    dora.ok("meta", "set", old, "arm=treated")
+    moved = dora.ok("patient", "merge", old, new, "--yes")
+    assert (sorted(row[0] for row in moved.rows), moved.err) == (sorted(names), "")
+    assert sorted(bob.ok("query", "/").lines) == sorted(row[1] for row in moved.rows)
+    bob.ok("fetch", *(row[1] for row in moved.rows), "--dir", tmp_path / "out")
+    assert len(dora.ok("query", f"PatientID={new} and arm=treated").lines) == 4
+    for subject in ("sub-ann", "sub-anne", "dicom", "dicom2"):
+        assert dora.ok("import", study / subject, "--to", "/trial", "--issuer", "x").out == ""
+    eve = alice.ok("query", "/trial").lines[0].split("/")[2]
+    for pair in ((old, eve), (eve, new)):
+        assert dora("patient", "merge", *pair, "--yes").code == 4
     assert alice.ok("audit", "verify").code == 0
 
 
