@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from medgrid.actions.grid import Grid
@@ -10,7 +11,7 @@ from medgrid.catalog.names import PATIENT
 from medgrid.catalog.patient_attributes import Given
 from medgrid.crypto.audit_record import Event
 
-__all__ = ["Changed", "give"]
+__all__ = ["Changed", "give", "pass_on"]
 
 
 class Changed(NamedTuple):
@@ -53,3 +54,32 @@ def _events(done: Changed, source: str) -> list[Event]:
         Event("meta", visit, patient, f"{' '.join(sorted(given))}{what}")
         for (patient, visit), given in names.items()
     ]
+
+
+def pass_on(grid: Grid, old: str, new: str, visits: Mapping[str, str]) -> set[str]:
+    """Say of a patient what is said of another, who became them; give what contradicts.
+
+    What was said of the patient before stays, and so does what was said of the other.
+
+    Parameters
+    ----------
+    visits : mapping
+        Visits of the one, as those of the other are called; empty is the patient.
+    """
+    store = grid.whole.patient_attributes
+    theirs = [one.given for one in store.of([old]) if one.given.visit in visits]
+    if not theirs:
+        return set()
+    there = {(one.given.visit, one.given.name): one.given.value for one in store.of([new])}
+    contradicted: set[str] = set()
+    fresh: dict[str, list[Given]] = {}
+    for one in theirs:
+        visit = visits[one.visit]
+        known = store.known(one.name)
+        if (visit, one.name) not in there and known is not None:
+            fresh.setdefault(known.place, []).append(replace(one, patient=new, visit=visit))
+        elif there.get((visit, one.name)) != one.value:
+            contradicted.add(one.name)
+    for place, given in fresh.items():
+        give(grid, given, f"merge {old}", place=place)
+    return contradicted

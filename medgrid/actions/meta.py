@@ -13,14 +13,13 @@ from medgrid.actions.attributes import Changed, give
 from medgrid.actions.blinding import Codes
 from medgrid.actions.grid import Grid
 from medgrid.actions.importing.drafts import Namer
+from medgrid.actions.importing.naming import namer_of
 from medgrid.actions.importing.tables import Subjects, TableReport, given, read_rows, tell
 from medgrid.actions.permission import patients_allowed
-from medgrid.actions.vocabulary import vocabulary
 from medgrid.catalog.attributes import check_name
 from medgrid.catalog.names import KnownName
 from medgrid.catalog.patient_attributes import Given, Said
 from medgrid.crypto.policy import Verb
-from medgrid.crypto.pseudonym import load_key
 from medgrid.documents import Unreadable
 from medgrid.errors import ConfigError, NotFound, UsageError
 from medgrid.images.bids import dataset_root, subjects_of
@@ -277,8 +276,7 @@ class _Called:
 
     @cached_property
     def _namer(self) -> Namer:
-        key = load_key(self._grid.settings.keys_dir)
-        return Namer(key, LFN("/tables"), self._table.issuer, vocabulary(self._grid))
+        return namer_of(self._grid, LFN("/tables"), self._table.issuer)
 
     @cached_property
     def _subjects(self) -> Subjects:
@@ -292,8 +290,14 @@ class _Called:
             return f"table {self._namer.file_key(str(self._table.path.resolve()))[:8]}"
         return "table"
 
+    @cached_property
+    def _merged(self) -> dict[str, str]:
+        return self._grid.catalog.merged.all()
+
     def patient(self, subject: str) -> str:
-        return subject if _PSEUDONYM.fullmatch(subject) else self._subjects.patient(subject)
+        if _PSEUDONYM.fullmatch(subject):
+            return self._merged.get(subject, subject)
+        return self._subjects.patient(subject)
 
     def visit(self, subject: str, session: str, there: Collection[str]) -> str:
         if _PSEUDONYM.fullmatch(subject):

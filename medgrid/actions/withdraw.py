@@ -41,6 +41,7 @@ class Plan:
     own: tuple[GridObject, ...]
     derived: tuple[GridObject, ...]  # that the user sees
     hidden: tuple[GridObject, ...] = ()  # made from them, and not seen
+    former: tuple[str, ...] = ()  # who became the patient, and may have results left
 
     @property
     def shown(self) -> tuple[GridObject, ...]:
@@ -79,7 +80,8 @@ def plan_withdrawal(grid: Grid, patient: str) -> Plan:
     made = grid.whole.objects.by_ids(grid.whole.provenance.made_out_of(ids) - ids)
     seen = grid.catalog.objects.by_ids(made)
     hidden = [one for key, one in made.items() if key not in seen]
-    return Plan(patient, tuple(own), tuple(seen.values()), tuple(hidden))
+    former = [old for old, new in grid.catalog.merged.all().items() if new == patient]
+    return Plan(patient, tuple(own), tuple(seen.values()), tuple(hidden), tuple(sorted(former)))
 
 
 def withdraw(grid: Grid, plan: Plan, progress: Progress = SILENT) -> Withdrawn:

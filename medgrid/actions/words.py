@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from medgrid.actions.grid import Grid
+from medgrid.actions.importing.convert import converted
 from medgrid.actions.importing.drafts import keyed_spot
 from medgrid.actions.importing.twins import ORIGINAL_SUFFIX, NoDerivative, series_pass
 from medgrid.actions.importing.writer import Names
@@ -58,7 +59,16 @@ from medgrid.model import (
     new_object_id,
 )
 
-__all__ = ["HeldWord", "Renewed", "held_words", "made_before", "renew"]
+__all__ = [
+    "HeldWord",
+    "Renewed",
+    "held_words",
+    "made_before",
+    "opened",
+    "renew",
+    "texts_of",
+    "words_naming",
+]
 
 _RENEWED = allowed.JUDGED | allowed.BIDS_TEXTS | ENTITIES_AND_SUFFIX | {VARIES, VARIES_WIDELY}
 
@@ -97,7 +107,7 @@ def held_words(grid: Grid, words: Sequence[str] = ()) -> Iterator[HeldWord | Fai
     """
     originals, failures = _originals(grid, words)
     yield from failures
-    kept = _opened(grid, originals)
+    kept = opened(grid, originals)
     known = vocabulary(grid)
     images: Counter[str] = Counter()
     patients: dict[str, set[str]] = {}
@@ -137,7 +147,7 @@ def _originals(grid: Grid, words: Sequence[str]) -> tuple[list[GridObject], list
     return allowed_ones.items, [*chosen.failures, *allowed_ones.failures]
 
 
-def _opened(grid: Grid, originals: Iterable[GridObject]) -> dict[ObjectId, dict[str, Any]]:
+def opened(grid: Grid, originals: Iterable[GridObject]) -> dict[ObjectId, dict[str, Any]]:
     """What was held back of originals. The log says first that it is asked for."""
     items = {one.id: one for one in originals}
     if not items:
@@ -156,6 +166,22 @@ def _opened(grid: Grid, originals: Iterable[GridObject]) -> dict[ObjectId, dict[
             for one in grid.catalog.words.held(items).values()
         ),
     )
+
+
+def texts_of(original: GridObject, kept: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Texts that words of a volume stand in, as they were; what is `kept` of it has them."""
+    texts = kept.get("texts")
+    if texts is not None:
+        return dict(texts)
+    known = _RENEWED - {VARIES, VARIES_WIDELY}  # it was made before they were kept
+    return {name: value for name, value in original.attributes.items() if name in known}
+
+
+def words_naming(names: Mapping[str, str]) -> tuple[str, ...]:
+    """Words to cut that name a patient, of what a seal says."""
+    own = [word for one in names.get("PatientName", "").split("\\") for word in person_words(one)]
+    ids = [word for one in names.get("PatientID", "").split("\\") for word in id_words(one)]
+    return (*own, *ids)
 
 
 # -- renewing --------------------------------------------------------------------------------------
@@ -187,7 +213,7 @@ def renew(
     yield from failures
     work = _Renewal(grid, rename)
     rows = grid.catalog.words.held([one.id for one in originals])
-    kept = _opened(grid, [one for one in originals if one.id in rows])
+    kept = opened(grid, [one for one in originals if one.id in rows])
     if is_old:
         wanted = [one for one in originals if one.id not in rows or rows[one.id].rule != RULE]
     else:
@@ -305,13 +331,7 @@ class _Renewal:
 
     def _volume(self, original: GridObject, kept: Mapping[str, Any]) -> _Fresh:
         scrub = self._scrubber(original)
-        texts = kept.get("texts")
-        if texts is None:  # made before they were kept
-            texts = {
-                name: value
-                for name, value in original.attributes.items()
-                if name in _RENEWED - {VARIES, VARIES_WIDELY}
-            }
+        texts = texts_of(original, kept)
         attributes = {**original.attributes, **renewed(texts, scrub)}
         return _Fresh(attributes, {"words": sorted(scrub.held), "texts": dict(texts)})
 
@@ -320,15 +340,7 @@ class _Renewal:
         names: Mapping[str, str] = {}
         if original.patient:
             names = sealed_names(self._grid, [original.patient], "review").get(original.patient, {})
-        words = [
-            *(
-                word
-                for one in names.get("PatientName", "").split("\\")
-                for word in person_words(one)
-            ),
-            *(word for one in names.get("PatientID", "").split("\\") for word in id_words(one)),
-        ]
-        return Scrubber(words, self._words)
+        return Scrubber(words_naming(names), self._words)
 
     def _keep(
         self,
@@ -342,7 +354,7 @@ class _Renewal:
         sealed = seal_held(grid.vault, original.patient, original.owner, {original.id: fresh.held})[
             original.id
         ]
-        volumes = self._converted([original, *twins])
+        volumes = converted(grid, [one.id for one in (original, *twins)])
         spots = self._read_spots(original)
         names = self._names(original, twins, fresh) if self._rename else {}
         succession = Succession(grid)
@@ -384,18 +396,6 @@ class _Renewal:
             if folder and not place.startswith("volume-"):
                 found[spot] = spot._replace(lfn=keyed_spot(self._key, LFN(folder), place))
         return found
-
-    def _converted(self, series: Sequence[GridObject]) -> list[GridObject]:
-        """Volumes that imports made of a series, from its original or its twin."""
-        made_from = self._grid.catalog.provenance.made_from
-        made = (one for item in series for one in made_from(item.id))
-        ids = [
-            object_id
-            for one in made
-            if one.algorithm_label.startswith("dcm2niix@")
-            for object_id in one.outputs.get("volume", ())
-        ]
-        return list(self._grid.catalog.objects.by_ids(ids).values())
 
     def _names(
         self, original: GridObject, twins: Sequence[GridObject], fresh: _Fresh

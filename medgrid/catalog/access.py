@@ -66,6 +66,14 @@ ON CONFLICT DO NOTHING
 """
 """Copies the open grants of what an LFN named before to what it names; as `row_policies` does."""
 
+_TAKE_OVER = """
+INSERT INTO access_grant (object_id, identity, granted_by, dataset, until_s, created_s)
+SELECT :new, g.identity, g.granted_by, g.dataset, g.until_s, g.created_s
+FROM access_grant g
+WHERE g.object_id = :old AND (g.until_s IS NULL OR g.until_s > :now_s)
+ON CONFLICT DO NOTHING
+"""
+
 
 class AccessStore:
     """Care teams and grants. Each method is one transaction.
@@ -240,6 +248,27 @@ class AccessStore:
             self._require_grantable(connection, [Grant(one, "", self._sight.owner) for one in ids])
             now_s = time.time()
             connection.execute(text(_INHERIT), [{"object_id": one, "now_s": now_s} for one in ids])
+
+    def take_over(self, old: ObjectId, new: ObjectId) -> None:
+        """Grant an object also to whom another is granted, to the same ends.
+
+        The grants stay those of who gave them; what has ended is not handed on.
+
+        Raises
+        ------
+        Denied
+            The viewer may not grant one of the two.
+        NotFound
+            There is no such object.
+        """
+        with self._db.write() as connection:
+            if self._sight.is_guarded:
+                taken = text("SELECT medgrid.take_over_grants(:old, :new)")
+                connection.execute(taken, {"old": old, "new": new})
+                return
+            mine = [Grant(one, "", self._sight.owner) for one in (old, new)]
+            self._require_grantable(connection, mine)
+            connection.execute(text(_TAKE_OVER), {"old": old, "new": new, "now_s": time.time()})
 
     def revoke(
         self,

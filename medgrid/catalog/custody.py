@@ -29,6 +29,7 @@ from medgrid.catalog.schema import (
     held_words,
     imported,
     imported_series,
+    merged,
     object_,
     object_version,
     patient,
@@ -232,8 +233,8 @@ class Custody(ReplicaBook):
         """Forget all that is known of objects, but where bytes of them lie, for a patient who goes.
 
         Names, older versions, metadata, grants, the places of datasets, the memory of imports,
-        marks of what was removed before and what is known of the patient go; the objects become
-        nameless ones of this patient, until `forget` ends them.
+        marks of what was removed before, what is known of the patient and who became them go; the
+        objects become nameless ones of this patient, until `forget` ends them.
         """
         wanted = set(ids)
         with self._db.write() as connection:
@@ -258,6 +259,7 @@ class Custody(ReplicaBook):
             ):
                 connection.execute(delete(table).where(chosen(table.c.object_id)))
             connection.execute(delete(removed).where(removed.c.patient == pseudonym))
+            connection.execute(delete(merged).where(merged.c.became == pseudonym))
             named = among(connection, dataset_member.c.lfn, lfns)
             connection.execute(delete(dataset_member).where(named))
             blank = dict.fromkeys((spec.column for spec in COLUMNS.values()), None)

@@ -16,6 +16,7 @@ from sqlalchemy import (
     insert,
     select,
     true,
+    update,
 )
 
 from medgrid.catalog.attributes import nearest
@@ -141,6 +142,19 @@ class DatasetStore:
             [LFN(lfn) for lfn, then, now in rows if now is not None and now != then],
             [LFN(lfn) for lfn, _, now in rows if now is None],
         )
+
+    def follow(self, old: LFN, new: LFN) -> None:
+        """Let frozen datasets that have an LFN which is gone have another one, with new content."""
+        other = dataset_member.alias()
+        both = exists().where(
+            other.c.owner == dataset_member.c.owner,
+            other.c.dataset == dataset_member.c.dataset,
+            other.c.lfn == new,
+        )
+        gone = dataset_member.c.lfn == old
+        with self._db.write() as connection:
+            connection.execute(delete(dataset_member).where(gone, both))
+            connection.execute(update(dataset_member).where(gone).values(lfn=new))
 
     def remove(self, name: str) -> None:
         """Forget a dataset; the objects stay. Raises `NotFound`."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from medgrid.catalog.imported import ImportedStore
     from medgrid.catalog.jobs import JobStore
     from medgrid.catalog.leases import LeaseStore
+    from medgrid.catalog.merged import MergedStore
     from medgrid.catalog.objects import ObjectStore
     from medgrid.catalog.patient_attributes import PatientAttributeStore
     from medgrid.catalog.places import PlaceStore
@@ -198,6 +199,13 @@ class Catalog:
         from medgrid.catalog.imported import ImportedStore
 
         return ImportedStore(self.db, self._sight)
+
+    @cached_property
+    def merged(self) -> MergedStore:
+        """Patients who turned out to be others."""
+        from medgrid.catalog.merged import MergedStore
+
+        return MergedStore(self.db, self._sight)
 
     @cached_property
     def removed(self) -> RemovedStore:

@@ -119,6 +119,16 @@ class RemovedStore:
                 for row in rows
             }
 
+    def pass_on(self, old: str, new: str) -> None:
+        """Let marks of what is of one patient be of another, whom they became."""
+        with self._db.write() as connection:
+            theirs = removed.c.patient == old
+            rows = connection.execute(select(removed).where(theirs, self._seen())).mappings()
+            if moved := [{**row, "patient": new} for row in rows]:
+                dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+                connection.execute(dialect.insert(removed).on_conflict_do_nothing(), moved)
+                connection.execute(delete(removed).where(theirs, self._seen()))
+
     def _seen(self) -> ColumnElement[bool]:
         """Whether a viewer may know of a mark: its owner, and the patient's physicians."""
         if self._sight.viewer is None or self._sight.is_guarded:

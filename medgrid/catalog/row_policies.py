@@ -150,6 +150,13 @@ GUARDED: dict[str, Guard] = {
         remove=_object("object_id", _WRITTEN),
     ),
     "removed": Guard(see=_MARKS, add=_MARKS, remove=_MARKS),
+    "merged": Guard(
+        see="medgrid.cares(pseudonym) OR medgrid.cares(became) OR medgrid.brings(became)",
+        add="medgrid.is_physician(pseudonym) AND medgrid.is_physician(became)",
+        change="medgrid.is_physician(became)",
+        remove="medgrid.is_physician(became)",
+        fixed=("pseudonym",),
+    ),
     "held_words": Guard(
         see=_object("object_id"),
         add=f"{_object('object_id', _WRITTEN)} OR medgrid.brought(object_id)",
@@ -298,6 +305,14 @@ FROM unnest($1) AS given(id) JOIN object n ON n.id = given.id
 WHERE (medgrid.grants(n.id) OR medgrid.brought(n.id)) AND n.review <> 'needed'
     AND n.data_class = 'image' AND o.data_class = 'image'
     AND coalesce(n.patient, '') = coalesce(o.patient, '') AND n.owner = o.owner
+    AND (g.until_s IS NULL OR g.until_s > extract(epoch FROM clock_timestamp()))
+ON CONFLICT DO NOTHING
+""",
+    "take_over_grants(old text, new text) RETURNS void": """
+INSERT INTO access_grant (object_id, identity, granted_by, dataset, until_s, created_s)
+SELECT $2, g.identity, g.granted_by, g.dataset, g.until_s, g.created_s
+FROM access_grant g
+WHERE g.object_id = $1 AND medgrid.grants($1) AND medgrid.grants($2)
     AND (g.until_s IS NULL OR g.until_s > extract(epoch FROM clock_timestamp()))
 ON CONFLICT DO NOTHING
 """,

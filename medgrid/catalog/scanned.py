@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
-from sqlalchemy import Boolean, func, or_, select
+from sqlalchemy import Boolean, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from medgrid.catalog.attributes import TWIN_MISSING
@@ -120,6 +120,12 @@ class ScannedStore:
                     for file in files
                 ],
             )
+
+    def move(self, old: ObjectId, new: ObjectId) -> None:
+        """Say that the content of files is in another object, as far as the viewer remembers."""
+        with self._db.write() as connection:
+            held = update(scanned_file).where(scanned_file.c.object_id == old)
+            connection.execute(held.values(object_id=new))
 
     def lacking(self, ids: Iterable[ObjectId]) -> dict[ObjectId, str]:
         """Those of these originals that an LFN names and that have no twin, and why."""

@@ -47,6 +47,7 @@ __all__ = [
     "held_words",
     "imported",
     "imported_series",
+    "merged",
     "object_",
     "object_version",
     "patient",
@@ -490,6 +491,15 @@ removed = Table(
     Column("content", Text, primary_key=True),  # keyed digest, or the UIDs of a series
     Column("lfn", Text, nullable=False),  # that it had
     Column("removed_s", Double, nullable=False),
+)
+
+merged = Table(
+    "merged",
+    metadata,
+    # patients who turned out to be others, whom images of them are imported as; see `merged.py`
+    Column("pseudonym", Text, primary_key=True),
+    Column("became", Text, nullable=False, index=True),
+    Column("merged_s", Double, nullable=False),
 )
 
 # -- words of descriptions -------------------------------------------------------------------------

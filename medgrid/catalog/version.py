@@ -11,7 +11,7 @@ from medgrid.database import Database, version
 
 __all__ = ["REVISION", "SCHEMA", "check"]
 
-REVISION = "0007"
+REVISION = "0008"
 """The schema this medgrid works with: the newest migration."""
 
 SCHEMA = version.Schema(

@@ -100,7 +100,8 @@ def import_(
     participants.tsv --blind arm'. Where no table has the column, nothing of them is taken.
 
     Where images of one patient differ in sex, birth date or age, or two patients have one series,
-    a warning says so (exit status 3): two people may have become one patient, or one person two.
+    a warning says so (exit status 3): two people may have become one patient, or one person two,
+    which 'medgrid patient merge' puts right.
     """
     from medgrid.actions.importing.images import ImportRequest, import_images
     from medgrid.model import LFN

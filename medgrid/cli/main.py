@@ -57,6 +57,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "identity": ("identity", "People", "Who is who: keys and certificates."),
     "passphrase": ("passphrase", "People", "Set, change or remove the passphrase of your key."),
     "team": ("team", "People", "Who can open all data of a patient."),
+    "patient": ("patient", "People", "Let two patients who are one person become one."),
     "whois": ("whois", "People", "Say who a patient is; for the care team."),
     "grant": ("grant", "People", "Let somebody see and read objects."),
     "revoke": ("revoke", "People", "Take grants back."),

@@ -11,6 +11,7 @@ import click
 
 from medgrid.cli.output import emit_json, emit_lines, emit_table, note
 from medgrid.cli.params import Session, pass_session
+from medgrid.cli.patient import warn_of_merged
 from medgrid.cli.times import shown_time
 from medgrid.errors import NotFound, UsageError
 
@@ -90,6 +91,7 @@ def query(
         kept = actions.save(grid, save, question, freeze=freeze, replace=replace)
         what = "question" if kept.members is None else f"{len(kept.members)} LFNs"
         note(session, f"kept the {what} as dataset {save}")
+    warn_of_merged(session, grid, str(question))
     question = actions.answered(grid, question)
     if explain:
         _explain(session, grid, question)

@@ -9,6 +9,7 @@ import click
 from medgrid.cli.failures import finish
 from medgrid.cli.output import emit_json, emit_table
 from medgrid.cli.params import Session, input_option, pass_session, read_words
+from medgrid.cli.patient import warn_of_merged
 
 __all__ = ["whois"]
 
@@ -29,12 +30,14 @@ def whois(session: Session, patients: tuple[str, ...], input_file: str | None) -
     from medgrid.actions.whois import whois as ask
 
     grid = session.open_grid()
+    words = read_words(patients, input_file, "patient")
+    warn_of_merged(session, grid, " ".join(words))
     failures: list[Failure] = []
     done = 0
 
     def rows() -> Iterator[list[str]]:
         nonlocal done
-        for one in ask(grid, read_words(patients, input_file, "patient")):
+        for one in ask(grid, words):
             if isinstance(one, Failure):
                 failures.append(one)
                 continue

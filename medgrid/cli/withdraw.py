@@ -47,6 +47,9 @@ def withdraw(session: Session, patient: str, yes: bool, dry_run: bool) -> None:
     if session.as_json:
         emit_json("withdrawn/1", {"patient": patient, **counts, "complete": done.complete})
     note(session, f"destroyed {what}")
+    for one in plan.former:
+        reason = f"{one} became {patient}, and what was made of the images before may be left"
+        warn(session, reason, hint=f"'medgrid withdraw {one}' destroys it, too")
     warn(session, NOT_PROTECTED)
     finish(session, done.failures, done.objects)
 

@@ -68,10 +68,11 @@ class PatientKeys:
 
     def day(self, day: str) -> str | None:
         """A date ``YYYY-MM-DD`` moved; None when it is none, or would lie before the year 1."""
-        try:
-            return (date.fromisoformat(day) - timedelta(days=self.shift_days)).isoformat()
-        except (ValueError, OverflowError):
-            return None
+        return _day(day, -self.shift_days)
+
+    def back_day(self, day: str) -> str | None:
+        """What `day` made a date of; of a moment's day, a day near it. None when it is none."""
+        return _day(day, self.shift_days)
 
     def moment(self, day: str, time: str) -> tuple[str, str] | None:
         """A moment moved: day ``YYYY-MM-DD`` and time ``HHMMSS.FFFFFF`` (PS3.5 6.2 TM).
@@ -111,15 +112,32 @@ class PatientKeys:
 
     def text(self, text: str) -> str:
         """Text whose dates ``YYYYMMDD`` are moved, such as ``ses-20210304``."""
-        return _DAY.sub(self._moved, text)
+        return _moved(text, -self.shift_days)
+
+    def back(self, text: str) -> str:
+        """What `text` made its text of."""
+        return _moved(text, self.shift_days)
 
     def without_days(self, text: str) -> str:
         """Text without the dates that `text` moves."""
         return _DAY.sub(" ", text)
 
-    def _moved(self, match: re.Match[str]) -> str:
-        day = self.day("-".join(match.groups()))
+
+def _day(day: str, days: int) -> str | None:
+    try:
+        return (date.fromisoformat(day) + timedelta(days=days)).isoformat()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _moved(text: str, days: int) -> str:
+    """Text whose dates ``YYYYMMDD`` are others."""
+
+    def moved(match: re.Match[str]) -> str:
+        day = _day("-".join(match.groups()), days)
         return match[0] if day is None else day.replace("-", "")
+
+    return _DAY.sub(moved, text)
 
 
 def _seconds(time: str) -> tuple[int, str] | None:

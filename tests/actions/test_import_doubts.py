@@ -101,6 +101,9 @@ def test_an_id_that_was_corrected(bring: Importer, tmp_path: Path, at_once: bool
     assert bring(tmp_path).doubts == 1
     names = sorted((bring.patient(), bring.patient("PAT-4712")))
     assert said(bring) == [f"{' and '.join(names)} have the same series: they may be one person"]
+    assert bring.doubts[0].hint.endswith(
+        f"'medgrid patient merge {names[0]} {names[1]}' lets the one become the other"
+    )
 
 
 def test_of_a_patient_of_others_nothing_is_said(bring: Importer, tmp_path: Path) -> None:

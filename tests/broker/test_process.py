@@ -157,7 +157,7 @@ def test_stop_leaves_jobs_running_and_the_next_broker_takes_over(field: Field) -
 
 _NEWER = (
     *("patient_attribute", "sealed_codes", "released_code", "removed"),
-    *("held_words", "word_release"),
+    *("held_words", "word_release", "merged"),
 )
 """Tables that a catalog of schema 0003 had not."""
 

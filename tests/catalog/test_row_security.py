@@ -103,6 +103,7 @@ def _fill(catalog: Catalog) -> World:
     catalog.patient_attributes.give(arms, "ada")
     catalog.patient_attributes.hold_codes("dose")
     catalog.patient_attributes.seal_codes("dose", {"paul": "sealed:secret of paul"}, "ada")
+    catalog.merged.note("P-0", "P-2")
     catalog.words.hold([Held(first, 1, 1, "secret of one"), Held(second, 1, 1, "secret of two")])
     return world
 
@@ -188,6 +189,7 @@ TABLES: dict[str, dict[str, int]] = {
         "imported": 1,
         "imported_series": 1,
         "held_words": 1,
+        "merged": 1,
     },
     "jane": {
         "patient": 1,
@@ -205,7 +207,7 @@ TABLES: dict[str, dict[str, int]] = {
         "held_words": 1,
     },
     "eve": {"object": 1, "replica": 1, "attribute": 2},
-    "desk": {"object": 1, "replica": 1, "attribute": 2},
+    "desk": {"object": 1, "replica": 1, "attribute": 2, "merged": 1},
 }
 
 
@@ -288,6 +290,10 @@ AROUND = [
     "DELETE FROM imported RETURNING *",
     "TABLE held_words",
     "DELETE FROM held_words RETURNING *",
+    "TABLE merged",
+    "DELETE FROM merged RETURNING *",
+    "UPDATE merged SET became = 'P-1' RETURNING *",
+    "SELECT medgrid.take_over_grants('{two}', '{image}')",
     "SELECT medgrid.cares('P-2'), medgrid.is_physician('P-2'), medgrid.begins('P-2'), "
     "medgrid.attaches('P-2'), medgrid.physician_of('{two}'), medgrid.grants('{two}'), "
     "medgrid.asked_for('d-paul')",
@@ -371,6 +377,8 @@ REFUSED = [
     "INSERT INTO released_code VALUES ('dose', 'c', 'm', 'bob', 0)",
     "INSERT INTO held_words VALUES ('{two}', 1, 1, '')",
     "UPDATE held_words SET rule = 0",
+    "INSERT INTO merged VALUES ('P-3', 'P-2', 0)",
+    "UPDATE merged SET pseudonym = 'P-1'",
     "DELETE FROM word_release",
     "UPDATE word_release SET signer = 'bob'",
     "CREATE EXTENSION dblink",
@@ -631,11 +639,11 @@ _NEW = {
     "tables": [
         *("imported", "imported_series"),
         *("patient_attribute", "sealed_codes", "released_code", "removed"),
-        *("held_words", "word_release"),
+        *("held_words", "word_release", "merged"),
     ],
     "functions": [
         *("claim_contents", "inherit_grants"),
-        *("give_attributes", "reads_codes", "seals_codes"),
+        *("give_attributes", "reads_codes", "seals_codes", "take_over_grants"),
     ],
 }
 

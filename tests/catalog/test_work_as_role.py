@@ -18,7 +18,7 @@ from medgrid.catalog.query import parse
 from medgrid.catalog.row_security import DatabaseUser, apply
 from medgrid.catalog.scanned import ScannedFile, SeriesName
 from medgrid.crypto.policy import Care
-from medgrid.errors import AlreadyExists, Denied, NotFound
+from medgrid.errors import AlreadyExists, Denied, NotFound, UsageError
 from medgrid.model import (
     LFN,
     DataClass,
@@ -275,6 +275,65 @@ def test_what_was_removed_leaves_a_mark(view: View, world: World) -> None:
     assert ada.removed.contents("P-1", "") == desk.removed.contents(None, "desk") == {}
     ada.removed.forget([name], [])
     assert ada.removed.series([name], "ada") == {}
+
+
+def test_one_patient_becomes_another(view: View, world: World) -> None:
+    ada, desk, paul, broker = view("ada"), view("desk"), view("paul"), view(None)
+    broker.access.add_care(Member("P-7", "ada", Care.PHYSICIAN))
+    broker.access.add_care(Member("P-8", "ada", Care.PHYSICIAN))
+    ada.merged.note("P-7", "P-1")
+    assert ada.merged.check("P-7", "P-1")
+    ada.merged.note("P-7", "P-1")
+    for one in (ada, broker):
+        assert one.merged.all() == {"P-7": "P-1"}
+    assert paul.merged.all() == {}
+    # those who import for others must know, and see no other rows
+    assert desk.merged.all() == ({"P-7": "P-1"} if broker.db.is_sqlite is False else {})
+    for old, new, who in (("P-8", "P-2", ada), ("P-1", "P-2", paul), ("P-1", "P-2", ada)):
+        with pytest.raises(Denied):
+            who.merged.note(old, new)
+    for old, new in (("P-1", "P-7"), ("P-1", "P-1"), ("P-8", "P-7"), ("P-7", "P-8")):
+        with pytest.raises(UsageError):
+            ada.merged.note(old, new)
+    # P-8 was another's before: all follow
+    broker.access.add_care(Member("P-6", "paul", Care.PHYSICIAN))
+    broker.merged.note("P-6", "P-1")
+    ada.merged.note("P-1", "P-8")
+    assert broker.merged.all() == dict.fromkeys(("P-1", "P-6", "P-7"), "P-8")
+    # marks follow, too
+    ada.removed.note({world.ids["one-orig"]: LFN("/m/one")})
+    name = SeriesName("P-1", "1.1", "1.P-1")
+    assert name in ada.removed.series([name], "ada")
+    ada.removed.pass_on("P-1", "P-8")
+    assert ada.removed.series([name], "ada") == {}
+    assert name._replace(patient="P-8") in ada.removed.series([name._replace(patient="P-8")], "ada")
+
+
+def test_grants_are_taken_over_by_who_may_grant_both(view: View, world: World) -> None:
+    ada, paul, broker = view("ada"), view("paul"), view(None)
+    old, ended, other = (world.ids[one] for one in ("one-image", "one-old", "two-image"))
+    broker.access.add_care(Member("P-7", "ada", Care.PHYSICIAN))
+    ada.objects.register([_new(60, "/p/7/image", "P-7", "2022-01-01")])
+    (before,) = broker.access.grants(ids=[old])
+    for one in (old, ended, old):
+        ada.access.take_over(one, object_id(60))
+    assert broker.access.grants(ids=[object_id(60)]) == [replace(before, object_id=object_id(60))]
+    with suppress(Denied, NotFound):
+        paul.access.take_over(old, other)
+    assert all(one.identity != "bob" for one in broker.access.grants(ids=[other]))
+
+
+def test_frozen_datasets_follow_an_lfn_that_is_gone(view: View, world: World) -> None:
+    ada = view("ada")
+    members = set(ada.datasets.save("all", parse("/g"), freeze=True).members or ())
+    gone, other, new = world.lfn("one-image"), world.lfn("one-later"), LFN("/g/elsewhere")
+    assert members >= {gone, other}
+    ada.datasets.follow(gone, other)  # which it has already
+    assert set(ada.datasets.get("all").members or ()) == members - {gone}
+    ada.objects.rename(other, new)
+    ada.datasets.follow(new, gone)
+    assert ada.datasets.changed("all") == ([gone], [])
+    assert set(ada.datasets.get("all").members or ()) == members - {other}
 
 
 def test_a_researchers_day(view: View, world: World) -> None:

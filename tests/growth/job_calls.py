@@ -355,4 +355,14 @@ _REMOVED: list[Call[Catalog]] = [
     _write("removed.forget", lambda c, w, n: c.removed.forget(_gone(w, n), _gone_contents(w, n))),
 ]
 
-CALLS = [*_JOBS, *_DESK, *_LEASES, *_PLACES, *_ACCESS, *_SCANNED, *_IMPORTED, *_REMOVED]
+_MERGED: list[Call[Catalog]] = [
+    Call("merged.all", lambda c, w, n: c.merged.all(), FIXED),
+    Call("merged.check", lambda c, w, n: c.merged.check(*w.patients[3:5]), FIXED, INSIDERS),
+    _write("merged.note", lambda c, w, n: c.merged.note(*w.patients[3:5]), FIXED),
+    _write("removed.pass_on", lambda c, w, n: c.removed.pass_on(*w.patients[3:5]), FIXED),
+    _write("datasets.follow", lambda c, w, n: c.datasets.follow(w.lfns[1], w.lfns[3]), FIXED),
+    _write("scanned.move", lambda c, w, n: c.scanned.move(*w.ids[3:5]), FIXED),
+    _write("access.take_over", lambda c, w, n: c.access.take_over(w.ids[1], w.ids[3]), FIXED),
+]
+
+CALLS = [*_JOBS, *_DESK, *_LEASES, *_PLACES, *_ACCESS, *_SCANNED, *_IMPORTED, *_REMOVED, *_MERGED]

@@ -86,5 +86,14 @@ def test_dates_in_labels_move() -> None:
     assert keys.text("ses-pre acq-123456789 19991399") == "ses-pre acq-123456789 19991399"
 
 
+@given(PSEUDONYMS, st.dates(date(1910, 1, 1), date(2090, 1, 1)))
+def test_dates_in_labels_move_back(pseudonym: str, day: date) -> None:
+    keys = PatientKeys.of(KEY, pseudonym)
+    label = f"ses-{day:%Y%m%d}_run-19991399"
+    assert keys.text(label) != label
+    assert keys.back(keys.text(label)) == label
+    assert keys.back_day(keys.day(day.isoformat()) or "") == day.isoformat()
+
+
 def test_the_key_is_not_shown() -> None:
     assert "k" * 8 not in repr(PatientKeys.of(KEY, "P-1"))

@@ -145,6 +145,40 @@ def test_each_sees_what_is_theirs(
     assert alice.ok("audit", "verify").code == 0
 
 
+def test_a_physician_makes_two_patients_one(
+    alice: Prompt, bob: Prompt, urls: dict[str, str], tmp_path: Path
+) -> None:
+    """As a role of the server, who sees only what is of patients in her care."""
+    dora = somebody("dora", tmp_path, alice, urls, "physician")
+    dora.env["MEDGRID_DEFAULT_SE"] = "local"
+    shutil.copy(alice.home / "keys/pseudonym.key", dora.home / "keys/pseudonym.key")
+    study = tmp_path / "study"
+    for seed, subject in enumerate(("ann", "anne", "eve")):
+        write_nifti(study / f"sub-{subject}/anat/sub-{subject}_T1w.nii.gz", seed=seed)
+    write_series(study / "dicom", 2, PatientID="ann", IssuerOfPatientID="x")
+    write_series(study / "dicom2", 2, study="2", PatientID="anne", IssuerOfPatientID="x")
+    alice.ok("import", study / "sub-eve", "--to", "/trial")
+    for subject in ("sub-ann", "sub-anne", "dicom", "dicom2"):
+        dora.ok("import", study / subject, "--to", "/trial", "--issuer", "x")
+    people = {lfn.split("/")[2] for lfn in dora.ok("query", "/").lines}
+    assert len(people) == 2
+    old, new = sorted(people)
+    names = dora.ok("query", f"PatientID={old}").lines
+    dora.ok("grant", "bob", *names)
+    dora.ok("meta", "set", old, "arm=treated")
+    moved = dora.ok("patient", "merge", old, new, "--yes")
+    assert (sorted(row[0] for row in moved.rows), moved.err) == (sorted(names), "")
+    assert sorted(bob.ok("query", "/").lines) == sorted(row[1] for row in moved.rows)
+    bob.ok("fetch", *(row[1] for row in moved.rows), "--dir", tmp_path / "out")
+    assert len(dora.ok("query", f"PatientID={new} and arm=treated").lines) == 4
+    for subject in ("sub-ann", "sub-anne", "dicom", "dicom2"):
+        assert dora.ok("import", study / subject, "--to", "/trial", "--issuer", "x").out == ""
+    eve = alice.ok("query", "/trial").lines[0].split("/")[2]
+    for pair in ((old, eve), (eve, new)):
+        assert dora("patient", "merge", *pair, "--yes").code == 4
+    assert alice.ok("audit", "verify").code == 0
+
+
 def own_files(who: Prompt, count: int) -> list[str]:
     """Enter some files that are theirs alone."""
     name = who.env["MEDGRID_USER"]

@@ -55,6 +55,7 @@ _COMMANDS: Mapping[Kind, tuple[tuple[Verb, str], ...]] = {
         (Verb.REKEY, "rekey --force --patient {}"),
         (Verb.WRITE, "register NOTE --to /new/note --meta PatientID={}"),
         (Verb.WRITE, "meta set {} arm=treated"),
+        (Verb.WRITE, "patient merge {} P-JOHN --dry-run"),
     ),
     Kind.JOB: (
         (Verb.STATUS, "status {}"),

@@ -11,7 +11,7 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ from medgrid.model import (
 )
 from medgrid.storage.base import read_chunks
 
-__all__ = ["convert_series"]
+__all__ = ["convert_series", "converted"]
 
 _NAME = "dcm2niix"
 _OF_THIS_HOST = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENOMEM)
@@ -132,6 +132,15 @@ def convert_series(
             on_empty(item.lfn)
         for volume in made or ():
             on_new(volume)
+
+
+def converted(grid: Grid, series: Collection[ObjectId]) -> list[GridObject]:
+    """Volumes that imports made of series, in the order that these gave them."""
+    made = grid.catalog.provenance.made_from_many(series)
+    runs = (run for one in series for run in made.get(one, ()) if _is_converter(run))
+    ids = dict.fromkeys(one for run in runs for one in run.outputs.get("volume", ()))
+    there = grid.catalog.objects.by_ids(ids)
+    return [there[one] for one in ids if one in there]
 
 
 def _is_converter(made: Derivation) -> bool:

@@ -127,8 +127,8 @@ class Doubts:
             self._tell(
                 Doubt(
                     f"{' and '.join(names)} have the same series: they may be one person",
-                    "an id was corrected, or its issuer is missing in some files: say --issuer, "
-                    "and remove what came under the wrong id with 'medgrid rm'",
+                    "an id was corrected, or its issuer is missing in some files: if they are, "
+                    f"'medgrid patient merge {names[0]} {names[1]}' lets the one become the other",
                 )
             )
 

@@ -125,9 +125,11 @@ class Draft:
     `beside` their companions, which it holds, too, some of them `doubtful`; others are `refused`.
     `content` gives the bytes of the original alone.
     `spots` are what a volume is known by besides its content, the present one first; empty, its LFN
-    is. `replaces` is the LFN it becomes a new version of, `twin_lfn` that of its twin, `base` what
-    `replaces` names now; `is_for_twin` says that this holds the same, and has no twin.
-    `was_removed` says that a mark of what was removed ends, `lacks_twin` why no twin is wanted.
+    is, or what that would be in folders `elsewhere`. `replaces` is the LFN it becomes a new version
+    of, `twin_lfn` that of its twin, `base` what `replaces` names now; `is_for_twin` says that this
+    holds the same, and has no twin.
+    `was_removed` says that a mark of what was removed ends, that of a series by one of the names
+    `marked`; `lacks_twin` why no twin is wanted.
     """
 
     kind: ObjectKind
@@ -146,10 +148,12 @@ class Draft:
     series_uid: str | None = None
     series_id: str = ""  # the same for whichever patient
     spots: tuple[LFN, ...] = ()
+    elsewhere: tuple[LFN, ...] = ()
     replaces: LFN | None = None
     twin_lfn: LFN | None = None
     base: ObjectId | None = None
     was_removed: bool = False
+    marked: Sequence[SeriesName] = ()
     lacks_twin: str = ""
     is_for_twin: bool = False
 
@@ -185,6 +189,8 @@ class Namer:
         Words that descriptions may have.
     has_session : callable
         Whether the grid has images of a session that is called so.
+    merged : mapping
+        Whom patients became, by pseudonym (`medgrid.catalog.merged`).
     """
 
     def __init__(
@@ -194,12 +200,22 @@ class Namer:
         issuer: str,
         vocabulary: Vocabulary = SHIPPED,
         has_session: Callable[[str], bool] = lambda _label: False,
+        merged: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.vocabulary = vocabulary
         self._has_session = has_session
         self._key = key
         self._to = to
         self._issuer = issuer
+        self._merged = merged
+
+    def now(self, patient: str) -> str:
+        """Whom a patient has become: themselves, unless they were merged."""
+        return self._merged.get(patient, patient)
+
+    def former(self, patient: str) -> list[str]:
+        """Who became a patient."""
+        return [old for old, new in self._merged.items() if new == patient]
 
     def of_series(self, key: SeriesKey) -> str:
         """Pseudonym of a series' patient.
@@ -209,13 +225,14 @@ class Namer:
         """
         issuer = key.issuer or self._issuer
         if key.patient_id:
-            return pseudonym(self._key, key.patient_id, issuer)
-        if key.patient_name:
-            name = neutral_label(
-                self._key, "patient by name", issuer, key.patient_name, key.birth_date
-            )
-            return f"P-{name}"
-        return f"P-{neutral_label(self._key, 'patient by study', key.study_uid)}"
+            return self.of_subject(key.patient_id, "", issuer)
+        named = issuer, key.patient_name, key.birth_date
+        label = (
+            neutral_label(self._key, "patient by name", *named)
+            if key.patient_name
+            else neutral_label(self._key, "patient by study", key.study_uid)
+        )
+        return self.now(f"P-{label}")
 
     def of_volume(self, volume: Volume) -> str | None:
         """Pseudonym of a volume's patient, None when nothing says who it is.
@@ -228,7 +245,7 @@ class Namer:
 
     def of_subject(self, subject: str, dataset: str, issuer: str = "") -> str:
         """Pseudonym of whom a BIDS dataset, or an issuer, calls `subject`."""
-        return pseudonym(self._key, subject, issuer or self._issuer or dataset)
+        return self.now(pseudonym(self._key, subject, issuer or self._issuer or dataset))
 
     def session(self, subject: str, session: str, keys: PatientKeys | None) -> str:
         """``ses-LABEL`` of a subject, or what stands for it where its words are not known.
@@ -268,13 +285,32 @@ class Namer:
         """Folder of a patient's study; what is nobody's lies at the top."""
         return self._to.child(patient, inner) if patient else self._to
 
-    def spots(self, folder: LFN, place: str) -> tuple[LFN, ...]:
-        """What a volume is known by: keyed; as it was keyed before, cut; as it was before that."""
-        if not place:
-            return ()
-        cut = segment(place)
-        keyed = (keyed_spot(self._key, folder, one) for one in (place, cut))
-        return (*dict.fromkeys(keyed), folder.child(cut))
+    def spots(
+        self, volume: Volume, patient: str | None, own_place: Sequence[str]
+    ) -> tuple[LFN, ...]:
+        """What a volume is known by: keyed; as it was keyed before, cut; as it was before that.
+
+        One of somebody who was merged is known by what it was before, too.
+        """
+        found: list[LFN] = []
+        for folder, place in self.places(volume, patient):
+            if not place:
+                *folders, place = own_place or [""]
+                folder = folder.child(*folders) if folders else folder
+            if place:
+                cut = segment(place)
+                found += [keyed_spot(self._key, folder, one) for one in (place, cut)]
+                found.append(folder.child(cut))
+        return tuple(dict.fromkeys(found))
+
+    def places(self, volume: Volume, patient: str | None) -> Iterator[tuple[LFN, str]]:
+        """Folder and place of a volume, as of its patient and as of who became them."""
+        for whose in [patient, *(self.former(patient) if patient else ())]:
+            keys = self.keys(whose) if whose else None
+            day = first(keyed(volume.attributes, keys).get("StudyDate"))
+            session = self.session_place(volume.patient_id, volume.session, keys)
+            place = keys.text(volume.place) if keys else volume.place
+            yield self.folder(whose, str(day or session or "undated")), place
 
     def neutral(self, sha256: str) -> str:
         """Label of a volume that nothing names, the same for the same content."""
@@ -296,10 +332,11 @@ class Namer:
         """What a series is known by whoever its patient is."""
         return keyed_digest(self._key, "series", key.study_uid, key.series_uid)[:16].hex()
 
-    def series_name(self, key: SeriesKey) -> SeriesName:
-        """What a series is known by in the catalog."""
-        keys = self.keys(self.of_series(key))
-        return SeriesName(keys.pseudonym, keys.uid(key.study_uid), keys.uid(key.series_uid))
+    def series_names(self, key: SeriesKey) -> list[SeriesName]:
+        """What a series is known by in the catalog; marks may know one by what it was before."""
+        patient = self.of_series(key)
+        every = map(self.keys, (patient, *self.former(patient)))
+        return [SeriesName(patient, k.uid(key.study_uid), k.uid(key.series_uid)) for k in every]
 
 
 def keyed_spot(key: bytes, folder: LFN, place: str) -> LFN:
@@ -449,15 +486,9 @@ def volume_draft(
         attributes["session"] = session.removeprefix("ses-")
     day = str(first(attributes.get("StudyDate")) or "")
     folder = namer.folder(patient, day or session or "undated")
-    session_place = namer.session_place(volume.patient_id, volume.session, keys)
-    place_folder = namer.folder(patient, day or session_place or "undated")
-    place = keys.text(volume.place) if keys else volume.place
     if not label:
         *folders, label = own_name or [""]
         folder = folder.child(*folders) if folders else folder
-    if not place:
-        *folders, place = own_place or [""]
-        place_folder = place_folder.child(*folders) if folders else place_folder
     if patient is not None:
         attributes["PatientID"] = patient
     held = {"words": sorted(volume.held), "texts": dict(volume.texts)}
@@ -476,7 +507,8 @@ def volume_draft(
         patient=patient,
         study_uid=attributes.get("StudyInstanceUID"),
         series_uid=attributes.get("SeriesInstanceUID"),
-        spots=namer.spots(place_folder, place),
+        spots=namer.spots(volume, patient, own_place),
+        elsewhere=tuple(folder for folder, _ in namer.places(volume, patient))[1:],
     )
     if beside.originals:
         parts = [

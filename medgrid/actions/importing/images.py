@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import islice
 from pathlib import PurePath
 
@@ -29,19 +28,17 @@ from medgrid.actions.importing.drafts import (
     volume_draft,
 )
 from medgrid.actions.importing.merge import merged_draft, twin_lfn
+from medgrid.actions.importing.naming import namer_of
 from medgrid.actions.importing.tables import PeopleTables, is_table
 from medgrid.actions.importing.telling import Listener, Summary, Telling
 from medgrid.actions.importing.writer import Names, Writer
 from medgrid.actions.patients import Patients
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.scratch import scratch_folder, sweep_scratch
-from medgrid.actions.vocabulary import vocabulary
 from medgrid.catalog.attributes import TWIN_REMOVED
 from medgrid.catalog.imported import Content, Spot
-from medgrid.catalog.query import parse
 from medgrid.catalog.removed import Mark
 from medgrid.catalog.scanned import ScannedFile
-from medgrid.crypto.pseudonym import load_key
 from medgrid.errors import Denied, MedgridError, NotFound, UsageError
 from medgrid.images.bids import dataset_root, dataset_sources, may_be_companion
 from medgrid.images.convert import converter
@@ -132,9 +129,8 @@ def import_images(
     se = grid.catalog.places.se(request.se) if request.se else grid.default_se()
     if not se.enabled:
         raise UsageError(f"storage element {se.name} is switched off")
-    key = load_key(grid.settings.keys_dir)
     sweep_scratch(grid.settings)
-    namer = Namer(key, request.to, request.issuer, vocabulary(grid), _session_finder(grid))
+    namer = namer_of(grid, request.to, request.issuer)
     work = _Import(grid, request, se.name, namer, listener)
     work.run(roots, progress)
     if request.nifti and not request.dry_run:
@@ -147,15 +143,6 @@ def import_images(
         what = f"{summary.files} files, none DICOM or NIfTI" if summary.files else "no files"
         raise NotFound(f"no images below {where}: {what}")
     return summary
-
-
-def _session_finder(grid: Grid) -> Callable[[str], bool]:
-    @cache
-    def has_session(label: str) -> bool:
-        question = parse(f"session='{label}' and class in (nominative, image)")
-        return any(True for _ in grid.whole.objects.lfns(question, limit=1))
-
-    return has_session
 
 
 def _roots(paths: Iterable[str]) -> list[str]:
@@ -370,26 +357,29 @@ class _Import:
     def _drafts(
         self, series: list[SeriesFiles], volumes: list[Scanned], progress: Progress
     ) -> Iterator[Draft]:
-        names = [self.namer.series_name(files.key) for files in series]
+        called = [self.namer.series_names(files.key) for files in series]
+        names = [many[0] for many in called]
         whose = [self.namer.of_volume(one.volume) for one in volumes if one.volume is not None]
         patients = {one for one in (*(one.patient for one in names), *whose) if one is not None}
         strange = self._patients.of_others(patients)
         self._doubts.recall(patients - strange)
         self._doubts.compare((files.key, name) for files, name in zip(series, names, strict=True))
         held = self.grid.whole.scanned.series(name.series_uid or "" for name in names)
-        strangers = [one for one in names if one not in held]
-        marks = self.grid.whole.removed.series(strangers, self.grid.settings.user)
-        for files, name in zip(series, names, strict=True):
+        new = [one for many in called if many[0] not in held for one in many]
+        marks = self.grid.whole.removed.series(new, self.grid.settings.user)
+        for files, many in zip(series, called, strict=True):
             try:
-                base = held.get(name)
+                name, base = many[0], held.get(many[0])
+                marked = [one for one in many if one in marks]
                 if name.patient in strange:
                     for one in files.files:
                         self.telling.failed(Failure(one.path, _OF_OTHERS))
-                elif base is None and name in marks and not self.request.again:
-                    self._is_removed(marks[name], [(x.path, x.stamp) for x in files.files])
+                elif base is None and marked and not self.request.again:
+                    mark = marks[marked[0]]
+                    self._is_removed(mark, [(x.path, x.stamp) for x in files.files])
                 elif base is None:
                     draft = series_draft(files, self.namer)
-                    draft.was_removed = name in marks
+                    draft.was_removed, draft.marked = bool(marked), marked
                     yield draft
                 else:
                     yield from self._next_version(files, base)

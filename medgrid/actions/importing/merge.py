@@ -19,11 +19,11 @@ from medgrid.actions.importing.drafts import (
 from medgrid.actions.importing.twins import ORIGINAL_SUFFIX
 from medgrid.actions.transfer import fetch_packed
 from medgrid.errors import IntegrityError
-from medgrid.images.dicom import header_of
+from medgrid.images.dicom import header_of, series_key
 from medgrid.images.pack import FileStamp
 from medgrid.model import LFN, GridObject
 
-__all__ = ["merged_draft", "twin_lfn"]
+__all__ = ["held_series", "merged_draft", "twin_lfn"]
 
 
 def merged_draft(
@@ -62,7 +62,7 @@ def merged_draft(
     """
     if not anew and is_packed(grid, base, files.members):
         return None
-    held = _unpacked(grid, base, folder)
+    held = {one.sop_uid: one for one in held_series(grid, base, folder).instances}
     new = [one for one in files.instances if one.sop_uid not in held]
     others = {
         one.sop_uid
@@ -100,11 +100,11 @@ def twin_lfn(grid: Grid, original: GridObject) -> LFN | None:
     return None if is_taken else LFN(stem)
 
 
-def _unpacked(grid: Grid, base: GridObject, folder: Path) -> dict[str, Instance]:
-    """Instances of a series the grid holds, by SOPInstanceUID."""
+def held_series(grid: Grid, base: GridObject, folder: Path) -> SeriesFiles:
+    """A series that the grid holds, unpacked below `folder`."""
     replicas = grid.whole.objects.replicas([base.id])[base.id]
     paths = fetch_packed(grid, base, replicas, folder / "instances")
-    held: dict[str, Instance] = {}
+    held: SeriesFiles | None = None
     for path in paths:
         with path.open("rb") as stream:
             stamp = FileStamp.of(os.fstat(stream.fileno()))
@@ -112,5 +112,8 @@ def _unpacked(grid: Grid, base: GridObject, folder: Path) -> dict[str, Instance]
         if header is None:
             raise IntegrityError(f"{base.lfn}: {path.name} in it is not DICOM")
         number = header.number if header.number is not None else 0
-        held[header.sop_uid] = Instance(number, header.sop_uid, str(path), stamp)
+        held = held or SeriesFiles(series_key(header))
+        held.instances.append(Instance(number, header.sop_uid, str(path), stamp))
+    if held is None:
+        raise IntegrityError(f"{base.lfn} has no instances")
     return held

@@ -160,6 +160,8 @@ class Writer:
         Told of each file that could not be imported.
     on_broken : callable
         Told of each file, with the reason, that cannot be imported as long as it stays as it is.
+    succession : callable
+        Makes what hands grants on, once for each batch.
     """
 
     grid: Grid
@@ -172,6 +174,7 @@ class Writer:
     on_lacking: Callable[[GridObject, Lack], None]
     on_failed: Callable[[Failure], None]
     on_broken: Callable[[str, FileStamp, str], None]
+    succession: Callable[[Grid], Succession] = Succession
 
     def write(self, drafts: Iterable[Draft]) -> None:
         """Put bytes and register, a batch at a time; what is done when an error comes stays done.
@@ -262,12 +265,8 @@ class Writer:
         self.grid.keep(
             copy.sealing for one in stored for copy in (one.original, one.twin) if copy is not None
         )
-        succession = Succession(self.grid)
-        succession.prepare(
-            self._objects(one, one.draft.twin_lfn)[-1][0]
-            for one in stored
-            if one.draft.twin_lfn is not None
-        )
+        succession = self.succession(self.grid)
+        succession.prepare(self._objects(one, one.draft.twin_lfn)[-1][0] for one in stored)
         done = self._enter(stored, sealed, succession)
         losses = succession.settle()
         for item, draft in done.new:
@@ -356,11 +355,11 @@ class Writer:
             catalog.objects.register(firsts, uploaded=True)
             catalog.objects.register(versions, replace=True, uploaded=True)
             catalog.imported.claim(same)  # which the earlier versions do not hold any more
-            succession.hand_on(catalog, {one.object.id for one in versions})
+            succession.hand_on(catalog, {one.object.id for one in (*firsts, *versions)})
             catalog.imported.note_series(series)
             back = [one for one in stored if one.draft.was_removed]
             catalog.removed.forget(
-                [one.draft.series for one in back if one.draft.series],
+                [name for one in back for name in one.draft.marked],
                 [
                     content
                     for one in back
@@ -458,18 +457,18 @@ class Writer:
     def spots(self, draft: Draft, folder: LFN, label: str) -> list[Spot]:
         """What a draft called `label` is known by, the present name first, and whose it is."""
         owner = "" if draft.patient else self.grid.settings.user
-        lfns = draft.spots or (folder.child(label),)
+        lfns = draft.spots or [one.child(label) for one in (folder, *draft.elsewhere)]
         return [Spot(lfn, draft.patient or "", owner) for lfn in lfns]
 
     def _label(self, one: Stored) -> str:
         return one.said.label or self.namer.neutral(one.original.sealing.plain_sha256)
 
-    def _original(self, one: Stored, twin_lfn: LFN) -> GridObject:
-        lfn = one.draft.replaces or LFN(twin_lfn + ORIGINAL_SUFFIX)
+    def _original(self, one: Stored, twin_lfn: LFN | None) -> GridObject:
+        lfn = one.draft.replaces or (twin_lfn and LFN(twin_lfn + ORIGINAL_SUFFIX))
         return self._object(one, one.original, lfn)
 
-    def _objects(self, one: Stored, lfn: LFN) -> list[tuple[GridObject, Replica]]:
-        """The original, and the twin called `lfn` when there is one."""
+    def _objects(self, one: Stored, lfn: LFN | None) -> list[tuple[GridObject, Replica]]:
+        """The original, and the twin called `lfn` when there is one; None: when it is found."""
         original = self._original(one, lfn)
         made = [(original, one.original.replica)]
         if one.twin is not None:
@@ -484,7 +483,7 @@ class Writer:
             made.append((twin, one.twin.replica))
         return made
 
-    def _object(self, one: Stored, copy: Sealed, lfn: LFN) -> GridObject:
+    def _object(self, one: Stored, copy: Sealed, lfn: LFN | None) -> GridObject:
         draft = one.draft
         return GridObject(
             id=copy.replica.object_id,
