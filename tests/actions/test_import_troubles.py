@@ -220,8 +220,8 @@ def test_a_series_that_cannot_be_converted_stops_no_other(
     monkeypatch.setattr("medgrid.actions.importing.convert.convert", broken)
     assert bring(tmp_path / "1", tmp_path / "2", nifti=True).failed == 2
     assert sorted(reason for _, reason in bring.failures) == [
-        "not converted: Input/output error",
         "not converted: changed while it was imported",
+        "not converted: input/output error",
     ]
     reasons["T1w"] = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(OSError, match="No space"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +80,16 @@ def test_a_link_or_a_pipe_in_its_place_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(Changed):
         open_unchanged(str(path), stamp)
+
+
+def test_a_file_that_may_not_be_opened_has_not_changed(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    with socket.socket(socket.AF_UNIX) as there:
+        there.bind(str(path))
+        with pytest.raises(Changed, match=r"^cannot be read: no such device or address$"):
+            open_unchanged(str(path), FileStamp.of(path.lstat()))
+    with pytest.raises(Changed, match=r"^changed while it was imported$"):
+        open_unchanged(str(tmp_path / "gone"), FileStamp(0, 0, 0))
 
 
 def evil(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> io.BytesIO:

@@ -120,11 +120,13 @@ def convert_series(
                 on_lost,
                 vocabulary,
             )
-        except (MedgridError, ValueError, OSError, Changed) as exc:
-            if isinstance(exc, OSError) and exc.errno in _OF_THIS_HOST:
+        except OSError as exc:
+            if exc.errno in _OF_THIS_HOST:
                 raise
-            reason = exc.strerror if isinstance(exc, OSError) else exc
-            on_failed(item.lfn, f"not converted: {reason}")
+            on_failed(item.lfn, f"not converted: {(exc.strerror or type(exc).__name__).lower()}")
+            continue
+        except (MedgridError, ValueError, Changed) as exc:
+            on_failed(item.lfn, f"not converted: {exc}")
             continue
         finally:
             progress.advance()
