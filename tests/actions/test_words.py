@@ -233,7 +233,7 @@ def test_what_was_made_before_is_listed_renewed_and_renamed(
     write_series(tmp_path / "a", 1, SeriesDescription="T1 Kowalczyk")
     with monkeypatch.context() as before:
         knows_it = Vocabulary(["Kowalczyk"])
-        before.setattr("medgrid.actions.importing.images.vocabulary", lambda _: knows_it)
+        before.setattr("medgrid.actions.importing.naming.vocabulary", lambda _: knows_it)
         bring(tmp_path / "a")
     (lfn,) = bring.lfns
     assert lfn.endswith("/T1_Kowalczyk")
