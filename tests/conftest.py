@@ -20,6 +20,7 @@ settings.load_profile("medgrid")
 
 pytest_plugins = [
     "tests.lanes",
+    "tests.lab.compiled",
     "tests.lab.surroundings",
     "tests.lab.leftovers",
     "tests.lab.prompt",
