@@ -15,7 +15,7 @@ from medgrid.images.dicom import quiet_pydicom
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["NOMINATIVE", "nominative", "nominative_fields", "spellings"]
+__all__ = ["NOMINATIVE", "differ_in_names", "nominative", "nominative_fields", "spellings"]
 
 NOMINATIVE: Final = (
     "PatientName",
@@ -48,6 +48,23 @@ NOMINATIVE: Final = (
 )
 _DATES: Final = ("PatientBirthDate",)
 _MAX_TEXT: Final = 1024
+
+
+def differ_in_names(one: str, other: str) -> bool:
+    """Whether two DICOM files say the same of all but who the patient is."""
+    import pydicom
+
+    with quiet_pydicom():
+        try:
+            first, second = (pydicom.dcmread(path) for path in (one, other))
+            for ds in (first, second):
+                for name in (*NOMINATIVE, "OtherPatientIDsSequence"):
+                    if name in ds:
+                        del ds[name]
+            syntaxes = {ds.file_meta.get("TransferSyntaxUID") for ds in (first, second)}
+            return len(syntaxes) == 1 and bool(first == second)
+        except Exception:  # pydicom meets broken bytes with errors of every kind
+            return False
 
 
 def nominative(ds: Dataset) -> dict[str, str]:

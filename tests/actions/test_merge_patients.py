@@ -144,7 +144,7 @@ def test_instances_of_one_series_are_joined(bring: Importer, tmp_path: Path) -> 
 
 def test_an_instance_that_differs_stays_with_its_series(bring: Importer, tmp_path: Path) -> None:
     write_series(tmp_path / "a", 1)
-    write_series(tmp_path / "b", 1, PatientComments="other")
+    write_series(tmp_path / "b", 1, ImageComments="other")
     write_series(tmp_path / "c", 1, study="2", SeriesDescription="T2w")
     bring(tmp_path / "a", tmp_path / "c", issuer="x")
     bring(tmp_path / "b", issuer="y")
@@ -157,6 +157,16 @@ def test_an_instance_that_differs_stays_with_its_series(bring: Importer, tmp_pat
     assert error.startswith(f"{what}.original: an instance differs from the instance with its")
     assert what in below(bring)
     assert len(below(bring)) == len(before)
+
+
+def test_an_id_that_was_put_right_is_no_other_image(bring: Importer, tmp_path: Path) -> None:
+    write_series(tmp_path / "a", 2, PatientID=OLD)
+    write_series(tmp_path / "b", 2, PatientID=NEW, PatientBirthDate="19500102")
+    bring(tmp_path / "a")
+    bring(tmp_path / "b")
+    moved, failures, _ = merge(bring)
+    assert (len(moved), failures, of(bring, OLD)) == (1, [], [])
+    assert [one.lfn is not None for one in of(bring, NEW)] == [True, True]
 
 
 # -- volumes ---------------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ def merged_draft(
     failed: Callable[[Instance, str], None],
     *,
     anew: bool = False,
+    is_same: Callable[[Instance, Instance], bool] = same_bytes,
 ) -> Draft | None:
     """Make the draft of a series' next version; None when `files` add nothing.
 
@@ -54,6 +55,8 @@ def merged_draft(
         Told of each such file, with the reason.
     anew : bool
         Make it also when `files` add nothing.
+    is_same : callable
+        Whether one of `files` holds what an instance of the grid does.
 
     Raises
     ------
@@ -67,7 +70,7 @@ def merged_draft(
     others = {
         one.sop_uid
         for one in files.instances
-        if one.sop_uid in held and not same_bytes(held[one.sop_uid], one)
+        if one.sop_uid in held and not is_same(held[one.sop_uid], one)
     }
     for one in files.files:
         if one.sop_uid in others:

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from medgrid.actions.grid import Grid
-from medgrid.actions.importing.drafts import Draft, Namer, series_draft, volume_draft
+from medgrid.actions.importing.drafts import (
+    Draft,
+    Instance,
+    Namer,
+    same_bytes,
+    series_draft,
+    volume_draft,
+)
 from medgrid.actions.importing.merge import held_series, merged_draft
 from medgrid.actions.importing.twins import Pass, Piece
 from medgrid.actions.transfer import fetch_file, fetch_packed
@@ -24,6 +31,7 @@ from medgrid.errors import IntegrityError
 from medgrid.images import allowed
 from medgrid.images.bids import ENTITIES, SIDE_CAR, Companion
 from medgrid.images.dicom import SeriesKey
+from medgrid.images.nominative import differ_in_names
 from medgrid.images.pack import FileStamp, Member
 from medgrid.images.patient import PatientKeys
 from medgrid.images.scrub import Scrubber
@@ -115,7 +123,7 @@ class Moving(Namer):
             raise IntegrityError(f"{self._original.lfn}: an instance {reason}")
 
         (folder / "held").mkdir()
-        draft = merged_draft(grid, files, item, self, folder / "held", differs)
+        draft = merged_draft(grid, files, item, self, folder / "held", differs, is_same=_is_same)
         return self._own_files(draft) if draft else None, item
 
     def volume(
@@ -209,6 +217,11 @@ class Moving(Namer):
                 known[name] = value
         told = side_car_attributes(fields, scrub)
         return known | {name: value for name, value in told.items() if name in _KEYED}
+
+
+def _is_same(one: Instance, other: Instance) -> bool:
+    """An id that was put right is no other image; what named the patient is in the seals."""
+    return same_bytes(one, other) or differ_in_names(one.path, other.path)
 
 
 def _several(value: Any) -> list[Any]:
