@@ -1,6 +1,6 @@
 """Statements are compiled once in a process of tests, not once for each engine that a test makes.
 
-That is a third of what tests of the catalog cost.
+That is a quarter of what tests in process cost.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ _PACKED = re.compile(
     rb"\x1f\x8b\x08|\x78[\x01\x5e\x9c\xda]|PK\x03\x04|BZh[1-9]1AY|\xfd7zXZ\x00|DICM\x02\x00\x00\x00UL"
 )
 _FEW = 12  # digits that stand in a digest, or a number as long, by chance
-_DIGEST = 20  # characters
+_DIGEST = 30  # characters: more than scanners put into one part of a UID
 _HEX = b"0123456789abcdef"
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 

@@ -208,14 +208,17 @@ class Namer:
         self._to = to
         self._issuer = issuer
         self._merged = merged
+        self._former: dict[str, list[str]] = {}
+        for old, new in merged.items():
+            self._former.setdefault(new, []).append(old)
 
     def now(self, patient: str) -> str:
         """Whom a patient has become: themselves, unless they were merged."""
         return self._merged.get(patient, patient)
 
-    def former(self, patient: str) -> list[str]:
+    def former(self, patient: str) -> Sequence[str]:
         """Who became a patient."""
-        return [old for old, new in self._merged.items() if new == patient]
+        return self._former.get(patient, ())
 
     def of_series(self, key: SeriesKey) -> str:
         """Pseudonym of a series' patient.

@@ -26,10 +26,9 @@ from medgrid.actions.importing.twins import Pass, Piece
 from medgrid.actions.transfer import fetch_file, fetch_packed
 from medgrid.actions.words import texts_of, words_naming
 from medgrid.catalog.attributes import TWIN_MISSING, TWIN_REMOVED
-from medgrid.documents import read_json
 from medgrid.errors import IntegrityError
 from medgrid.images import allowed
-from medgrid.images.bids import ENTITIES, SIDE_CAR, Companion
+from medgrid.images.bids import ENTITIES, Companion, side_car
 from medgrid.images.dicom import SeriesKey
 from medgrid.images.nominative import differ_in_names
 from medgrid.images.pack import FileStamp, Member
@@ -115,9 +114,9 @@ class Moving(Namer):
         files = held_series(grid, self._original, folder)
         name = self.series_names(files.key)[0]
         base = grid.whole.scanned.series([name.series_uid or ""]).get(name)
-        if base is None:
+        item = grid.whole.objects.by_ids([base]).get(base) if base else None
+        if item is None:
             return self._own_files(series_draft(files, self)), None
-        item = grid.whole.objects.by_ids([base])[base]
 
         def differs(_one: object, reason: str) -> None:
             raise IntegrityError(f"{self._original.lfn}: an instance {reason}")
@@ -148,9 +147,8 @@ class Moving(Namer):
         else:
             image, beside = folder / original.filename, []
             fetch_file(grid, original, replicas, image)
-        side_car = next((one for one in beside if one.name == SIDE_CAR), None)
-        fields = read_json(side_car.read_bytes()) if side_car else {}
-        assert isinstance(fields, dict)  # noqa: S101 - another one is no side-car
+        companions = tuple(Companion(one.name, str(one), _stamp(one)) for one in beside)
+        fields = side_car(companions).fields
         told = {name: str(fields.get(name) or "") for name in ("PatientName", "PatientID")}
         words = (*words_naming(names), *words_naming(told))
         volume = Volume(
@@ -166,7 +164,7 @@ class Moving(Namer):
             words=words,
             side_car=clean_side_car(fields, Scrubber(words, self.vocabulary)),
             references={},
-            companions=tuple(Companion(one.name, str(one), _stamp(one)) for one in beside),
+            companions=companions,
             held=frozenset(map(str, kept.get("words", ()))),
             texts=texts_of(original, kept),
         )
