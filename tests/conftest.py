@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import TracebackType
 
 import pytest
-from hypothesis import HealthCheck, settings
-
-# a busy machine is as good as an idle one; fixtures are used by examples as by tests
-settings.register_profile(
-    "medgrid",
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
-settings.load_profile("medgrid")
 
 pytest_plugins = [
     "tests.lanes",
@@ -42,6 +34,12 @@ def pytest_configure() -> None:
     """Let Ctrl-C reach what tests start: a shell has its background jobs ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Look no more at the tests themselves for what is garbage: they stay to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

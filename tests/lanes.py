@@ -3,6 +3,10 @@
 The first lane (plain ``bin/test``) holds what catches most in ten minutes; ``--slow`` adds tests
 that take minutes; ``--nightly`` adds all cases of tests that have a great many. Those have the
 fixture `sample`, which draws some in the other lanes, by ``--seed``, and the mark `sampled` by it.
+
+The first lane also takes less of the same, drawn by the seed: Hypothesis a third of its examples,
+and a test above the stores that is there for each kind of database, one of them. Where a run names
+its tests, it takes both.
 """
 
 from __future__ import annotations
@@ -12,11 +16,15 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
-__all__ = ["Sample"]
+__all__ = ["Sample", "examples"]
 
 T = TypeVar("T")
 SLOW_TEST_S = 1800
+EXAMPLES, EXAMPLES_OF_FIRST = 100, 30
+STORES = ("catalog", "crypto", "database", "growth", "lab")
+"""Folders of tests of what itself speaks to a database."""
 
 
 class Sample:
@@ -52,6 +60,19 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let one seed draw all examples that are drawn."""
     if getattr(config.option, "hypothesis_seed", "") is None:
         config.option.hypothesis_seed = str(config.option.seed)
+    # a busy machine is as good as an idle one; fixtures are used by examples as by tests
+    settings.register_profile(
+        "medgrid",
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+        max_examples=EXAMPLES if _slow(config) else EXAMPLES_OF_FIRST,
+    )
+    settings.load_profile("medgrid")
+
+
+def examples(count: int) -> int:
+    """How many examples a test draws in this lane that draws `count` in the slow one."""
+    return max(count * settings().max_examples // EXAMPLES, 1)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -71,6 +92,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.timeout(SLOW_TEST_S))
         if is_slow and not _slow(config):
             item.add_marker(pytest.mark.skip(reason="takes minutes; run with --slow"))
+    if not _slow(config) and config.args == config.getini("testpaths"):
+        left_out = [item for item in items if not _drawn(item, config.option.seed)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _drawn(item: pytest.Item, seed: int) -> bool:
+    """Whether the first lane runs a test on its database; another seed may draw another one."""
+    found = getattr(item, "callspec", None)
+    database = found.params.get("database") if found is not None else None
+    if database is None or item.path.relative_to(item.config.rootpath).parts[1] in STORES:
+        return True
+    name = item.nodeid.replace(str(database), "")
+    return bool(database == random.Random(f"{seed} {name}").choice(["sqlite", "postgres"]))
 
 
 def _slow(config: pytest.Config) -> bool:

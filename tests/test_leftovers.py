@@ -63,6 +63,7 @@ def test_a_pool():
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
+@pytest.mark.slow  # a whole run, and the wait of its end
 def test_what_is_left_is_told_and_ended(tmp_path: Path) -> None:
     number = unique_number()
     ran = run_of(tmp_path, UNTIDY.format(number=number), "-n2")
@@ -111,6 +112,7 @@ def test_neither_who_looks_nor_another_run_is_taken_for_what_is_left(tmp_path: P
     assert found == set(of_run)
 
 
+@pytest.mark.slow  # a whole run, and the wait of its end
 def test_a_run_that_came_to_no_end_says_that_first(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(
         "def pytest_runtest_logreport(report): assert report.when == 'setup'\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from sqlalchemy import (
@@ -62,12 +63,17 @@ class Schema:
 
     def versions(self) -> Table:
         """The table of the revision: alembic's own, kept apart from the others as alembic does."""
-        return Table(
-            self.version_table,
-            MetaData(),
-            Column("version_num", String(32), nullable=False),
-            PrimaryKeyConstraint("version_num", name=f"{self.version_table}_pkc"),
-        )
+        return _versions(self.version_table)
+
+
+@cache
+def _versions(name: str) -> Table:
+    return Table(
+        name,
+        MetaData(),
+        Column("version_num", String(32), nullable=False),
+        PrimaryKeyConstraint("version_num", name=f"{name}_pkc"),
+    )
 
 
 def revision(db: Database, schema: Schema) -> str | None:

@@ -109,7 +109,7 @@ def moments(tell_at: Callable[[int], Story], sample: Sample) -> Iterator[Story]:
     last = tell_at(MANY)
     yield last
     assert last.steps < MANY
-    for at in sample(range(1, last.steps + 1), 8):
+    for at in sample(range(1, last.steps + 1), 4):
         yield tell_at(at)
 
 

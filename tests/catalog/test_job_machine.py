@@ -483,7 +483,7 @@ def new_url(
 @pytest.mark.parametrize(
     ("database", "lives"),
     [
-        ("sqlite", 16),
+        ("sqlite", 8),
         pytest.param("sqlite", 200, marks=pytest.mark.slow),
         pytest.param("postgres", 100, marks=[pytest.mark.slow, pytest.mark.postgres]),
     ],

@@ -15,6 +15,7 @@ from medgrid.catalog.query_ast import Node
 from medgrid.model import LFN, GridObject, ObjectKind, Sha256, new_object_id
 from tests.catalog.questions import LFNS, conditions, holds, random_attributes, trees
 from tests.lab.statements import noted_statements
+from tests.lanes import examples
 
 USER = ("volume", "note", "scanned")
 Filled = tuple[Catalog, dict[str, dict[str, object]]]
@@ -47,7 +48,7 @@ def filled(catalog: Catalog) -> Filled:
     return catalog, known
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(root=trees(conditions()))
 def test_the_catalog_reads_questions_as_the_manual_says(filled: Filled, root: Node) -> None:
     catalog, known = filled

@@ -18,6 +18,7 @@ from medgrid.catalog.row_security import DatabaseUser, apply
 from medgrid.crypto.policy import Care, Verb, Who, may
 from medgrid.model import LFN, DataClass, GridObject, ObjectKind, Review, Sha256
 from tests.catalog.worlds import object_id
+from tests.lanes import examples
 
 PEOPLE = ["ada", "bob", "eve"]
 PATIENTS = ["P-1", "P-2"]
@@ -89,7 +90,7 @@ def _fill(catalog: Catalog, objects: list[Item], team: list[Member]) -> None:
     )
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(60))
 @given(world=worlds)
 def _check(catalog: Catalog, views: dict[str, Catalog], sockets: str, world: World) -> None:
     objects, team = world

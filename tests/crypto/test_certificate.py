@@ -15,6 +15,7 @@ from medgrid.crypto.identity import Identity, PublicIdentity
 from medgrid.crypto.registration import Registrar
 from medgrid.crypto.signed import canonical, seal
 from medgrid.errors import Denied, UsageError
+from tests.lanes import examples
 
 REGISTRAR = Registrar.from_secret(bytes(32))
 ALICE = Identity.from_secret("alice", bytes(range(32)))
@@ -112,7 +113,7 @@ def test_a_field_of_another_kind_is_refused() -> None:
             Certificate.verified(blob, REGISTRAR.public)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.integers(0, len(CERTIFICATE.blob) - 1), st.integers(1, 255))
 def test_no_changed_byte_is_accepted(place: int, flip: int) -> None:
     blob = bytearray(CERTIFICATE.blob)
@@ -121,7 +122,7 @@ def test_no_changed_byte_is_accepted(place: int, flip: int) -> None:
         Certificate.verified(bytes(blob), REGISTRAR.public)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.binary(max_size=300))
 def test_no_bytes_break_the_reader(blob: bytes) -> None:
     for read in (Request.from_bytes, lambda data: Certificate.verified(data, REGISTRAR.public)):

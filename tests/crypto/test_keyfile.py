@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medgrid.crypto.keyfile import BadKeyFile, WrongPassphrase, is_locked, read_key, write_key
+from tests.lanes import examples
 
 SECRET = bytes(range(32))
 PASSPHRASE = "grün & blau"
@@ -106,7 +107,7 @@ def test_what_is_no_key(data: bytes, message: str) -> None:
     assert str(caught.value) == message
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.lists(st.binary(max_size=40), max_size=5))
 def test_no_bytes_break_the_reader(words: list[bytes]) -> None:
     data = _file(*words)

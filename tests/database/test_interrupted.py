@@ -101,7 +101,7 @@ def test_killed_at_any_call_it_is_the_old_one_or_the_new_one(
 ) -> None:
     trials = Trials.of(kind, tmp_path)
     last = trials.calls()
-    numbers = sorted({1, last, *sample(range(1, last + 1), 6)})
+    numbers = sorted({1, last, *sample(range(1, last + 1), 3)})
     seen = set()
     for line in trials.run(0, *numbers):
         number = line["call"]
@@ -119,7 +119,7 @@ def test_killed_at_any_call_it_is_the_old_one_or_the_new_one(
 @both_kinds
 def test_a_call_that_fails_leaves_the_old_one(kind: Kind, tmp_path: Path, sample: Sample) -> None:
     trials = Trials.of(kind, tmp_path)
-    numbers = sample(range(1, trials.calls() + 1), 8)
+    numbers = sample(range(1, trials.calls() + 1), 4)
     for line in trials.run(errno.ENOSPC, *numbers):
         number = line["call"]
         assert line["status"] != 1

@@ -56,17 +56,24 @@ class Process:
         return f"process {self.pid} of {self.test}: {self.words[:200]}"
 
 
-def _processes() -> Iterator[Process]:
+def _words() -> Iterator[tuple[int, str]]:
+    """The number and the command line of each process, which is what each test looks at."""
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             words = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if words:  # neither a thread of the kernel nor a process that has ended
+                yield int(path.name), words.strip()
+
+
+def _processes() -> Iterator[Process]:
+    for pid, words in _words():
+        with contextlib.suppress(OSError):
+            path = Path(f"/proc/{pid}")
             environ, folder = "", ""
             with contextlib.suppress(OSError):  # another user's
                 environ = (path / "environ").read_bytes().decode(errors="replace")
                 folder = str((path / "cwd").readlink())
-            if words:  # neither a thread of the kernel nor a process that has ended
-                terminal = _stat(int(path.name))[4]
-                yield Process(int(path.name), words.strip(), environ, folder, terminal)
+            yield Process(pid, words, environ, folder, _stat(pid)[4])
 
 
 def _stat(pid: int) -> list[str]:
@@ -117,9 +124,7 @@ def end_agents(folder: Path) -> None:
 
     def all_gone() -> bool:
         """Told again at each look: one may have been starting."""
-        left = [
-            (one.pid, found[1]) for one in _processes() if (found := of_agents.search(one.words))
-        ]
+        left = [(pid, found[1]) for pid, words in _words() if (found := of_agents.search(words))]
         for pid, verb in left:
             for number in (signal.SIGTERM, signal.SIGCONT) if verb == "serve" else ():
                 with contextlib.suppress(ProcessLookupError):

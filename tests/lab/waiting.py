@@ -46,14 +46,18 @@ def wait_for(
     """
     patience_s = PATIENCE_S if patience_s is None else patience_s
     until_s = time.monotonic() + patience_s
-    while not (found := condition()):
+    while True:
+        began_s = time.monotonic()
+        if found := condition():
+            return found
+        look_s = time.monotonic() - began_s
         told = what if isinstance(what, str) else ""
         if time.monotonic() > until_s:
             raise AssertionError(f"waited {patience_s:g} s for {told or what()}")  # type: ignore[operator]
         if not while_() and not condition():
             raise AssertionError(f"in vain waited for {told or what()}")  # type: ignore[operator]
-        time.sleep(_LOOK_EVERY_S)
-    return found
+        # what is waited for needs the processor more than who waits
+        time.sleep(max(_LOOK_EVERY_S, min(2 * look_s, 1.0)))
 
 
 def put_clock_on(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:

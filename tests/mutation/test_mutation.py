@@ -235,6 +235,7 @@ def test_no_statement_is_drawn_twice(tmp_path: Path) -> None:
     assert len({one.name for one in found}) == len(found) == 6
 
 
+@pytest.mark.slow  # it reads all rooms
 def test_all_that_is_declared_equivalent_exists_and_has_a_reason() -> None:
     declared = equivalents(EQUIVALENT)
     assert all(len(reason.split()) > 3 for reason in declared.values())

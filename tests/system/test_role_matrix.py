@@ -88,7 +88,7 @@ def commands(word: str) -> tuple[tuple[Verb, str], ...]:
 
 
 EVERYTHING = [(word, verb, command) for word in THINGS for verb, command in commands(word)]
-DRAWN = 12  # of what one person may or may not do
+DRAWN = 8  # of what one person may or may not do
 
 
 def run(ward: Hospital, name: str, command: str, word: str) -> Ran:
