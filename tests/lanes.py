@@ -5,13 +5,14 @@ that take minutes; ``--nightly`` adds all cases of tests that have a great many.
 fixture `sample`, which draws some in the other lanes, by ``--seed``, and the mark `sampled` by it.
 
 The first lane also takes less of the same, drawn by the seed: Hypothesis a third of its examples,
-and a test above the stores that is there for each kind of database, one of them. Where a run names
-its tests, it takes both.
+and of a test that several implementations pass (databases, key stores, places of workers), one.
+Where a run names its tests, it takes all of them.
 """
 
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -23,8 +24,8 @@ __all__ = ["Sample", "examples"]
 T = TypeVar("T")
 SLOW_TEST_S = 1800
 EXAMPLES, EXAMPLES_OF_FIRST = 100, 30
-STORES = ("catalog", "crypto", "database", "growth", "lab")
-"""Folders of tests of what itself speaks to a database."""
+IMPLEMENTED = {"database", "place", "store"}
+"""Fixtures that are one implementation after the other."""
 
 
 class Sample:
@@ -93,19 +94,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if is_slow and not _slow(config):
             item.add_marker(pytest.mark.skip(reason="takes minutes; run with --slow"))
     if not _slow(config) and config.args == config.getini("testpaths"):
-        left_out = [item for item in items if not _drawn(item, config.option.seed)]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
+        drawn = _one_of_each(items, config.option.seed)
+        config.hook.pytest_deselected(items=[item for item in items if item not in drawn])
+        items[:] = [item for item in items if item in drawn]
 
 
-def _drawn(item: pytest.Item, seed: int) -> bool:
-    """Whether the first lane runs a test on its database; another seed may draw another one."""
-    found = getattr(item, "callspec", None)
-    database = found.params.get("database") if found is not None else None
-    if database is None or item.path.relative_to(item.config.rootpath).parts[1] in STORES:
-        return True
-    name = item.nodeid.replace(str(database), "")
-    return bool(database == random.Random(f"{seed} {name}").choice(["sqlite", "postgres"]))
+def _one_of_each(items: Iterable[pytest.Item], seed: int) -> set[pytest.Item]:
+    """Tests, and one of those that differ in nothing but the implementation."""
+    alike = defaultdict[str, list[pytest.Item]](list)
+    for item in items:
+        test, _, ids = item.nodeid.partition("[")
+        given = item.callspec.params if hasattr(item, "callspec") else {}
+        if item.get_closest_marker("slow") is None:
+            for fixture in IMPLEMENTED & given.keys():
+                ids = ids.replace(str(given[fixture]), "", 1)
+        alike[f"{test}[{ids}"].append(item)
+    return {random.Random(f"{seed} {name}").choice(some) for name, some in alike.items()}
 
 
 def _slow(config: pytest.Config) -> bool:

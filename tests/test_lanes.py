@@ -126,6 +126,33 @@ def test_a_seed_draws_examples_too(suite: Suite) -> None:
     )
 
 
+OF_TWO = """
+import pytest
+
+@pytest.fixture(params=["sqlite", "postgres", pytest.param("old", marks=pytest.mark.slow)])
+def database(request): return request.param
+
+@pytest.mark.parametrize("number", range(20))
+def test_both(database, number): print("ran", database)
+"""
+
+
+def test_the_first_lane_takes_one_of_what_does_the_same(suite: Suite) -> None:
+    (suite.folder / "test_it.py").write_text(OF_TWO)
+    with (suite.folder / "pytest.ini").open("a") as file:
+        file.write("testpaths = test_it.py\n")
+
+    def drawn(*words: str) -> list[str]:
+        return [line for line in suite.run(*words).splitlines() if "ran" in line]
+
+    first = drawn()
+    assert len(first) == 20
+    assert {line.split()[-1] for line in first} == {"sqlite", "postgres"}
+    assert first == drawn("--seed=0") != drawn("--seed=1")
+    assert len(drawn("test_it.py::test_both")) == 40
+    assert len(drawn("--slow")) == 60
+
+
 class Checks:
     """The run of all checks, of one that has only a small suite of tests."""
 

@@ -224,7 +224,7 @@ def stored(prompt: Prompt) -> int:
     return sum(path.is_file() for path in (prompt.home / "storage").rglob("*"))
 
 
-@pytest.mark.parametrize("after", [1, 100])
+@pytest.mark.parametrize("after", [pytest.param(1, marks=pytest.mark.slow), 100])
 def test_killed_at_any_point_the_next_import_goes_on(
     grid_prompt: Prompt, folder: Path, after: int
 ) -> None:
@@ -274,6 +274,7 @@ def test_control_c_while_processes_read(grid_prompt: Prompt, tmp_path: Path) -> 
     )
 
 
+@pytest.mark.slow
 def test_two_imports_at_once_bring_each_series_once(grid_prompt: Prompt, folder: Path) -> None:
     few = 100
     for series in sorted(folder.iterdir())[few:]:

@@ -28,6 +28,7 @@ def nosy_server() -> Iterator[PostgresServer]:
     remove_server(server)
 
 
+@pytest.mark.slow
 def test_the_servers_disk_and_log_name_nobody(nosy_server: PostgresServer, tmp_path: Path) -> None:
     names = [nosy_server.make_database() for _ in range(2)]
     catalog, keystore = map(nosy_server.url, names)

@@ -145,6 +145,7 @@ def test_each_sees_what_is_theirs(
     assert alice.ok("audit", "verify").code == 0
 
 
+@pytest.mark.slow
 def test_a_physician_makes_two_patients_one(
     alice: Prompt, bob: Prompt, urls: dict[str, str], tmp_path: Path
 ) -> None:

@@ -52,6 +52,7 @@ def denied(ran: Ran) -> bool:
     return ran.code == 4 and ran.out == "" and "no LFN" in ran.err
 
 
+@pytest.mark.slow
 @pytest.mark.sshd
 def test_a_grant_from_its_beginning_to_its_end(alice: Prompt, bob: Prompt, tmp_path: Path) -> None:
     study = tmp_path / "study"
