@@ -162,7 +162,10 @@ def _header(ds: FileDataset, pixels_at: int, pixel_bytes: int, header_bytes: int
 
 @contextmanager
 def _as_value_errors() -> Iterator[None]:
-    """Turn what pydicom raises into ValueErrors whose messages quote nothing."""
+    """Turn what pydicom raises into ValueErrors whose messages quote nothing.
+
+    An error of the disk says nothing of the bytes, and is left as it is.
+    """
     with quiet_pydicom():
         try:
             yield
@@ -171,6 +174,8 @@ def _as_value_errors() -> Iterator[None]:
         except RecursionError:
             raise ValueError("sequences are nested too deep") from None
         except Exception as exc:  # pydicom meets broken bytes with errors of every kind
+            if isinstance(exc, OSError) and exc.errno is not None:
+                raise
             raise ValueError(f"header cannot be read ({type(exc).__name__})") from None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from medgrid.actions.importing.convert import convert_series
 from medgrid.actions.importing.drafts import Failure, group
 from medgrid.actions.importing.images import _Import
 from medgrid.actions.importing.writer import Writer
@@ -226,6 +227,34 @@ def test_a_series_that_cannot_be_converted_stops_no_other(
     reasons["T1w"] = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(OSError, match="No space"):
         bring(tmp_path / "1", nifti=True)
+
+
+def test_a_series_whose_original_goes_meanwhile_stops_no_other(
+    bring: Importer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in "12":
+        write_series(tmp_path / number, 1, study=number, SeriesDescription=f"T{number}w")
+    bring(tmp_path / "1", tmp_path / "2")
+    taken = next(lfn for lfn in bring.lfns if "T1w" in lfn)
+    original = bring.twin(taken).original
+    by_ids = type(bring.grid.whole.objects).by_ids
+
+    def without_one(self: Any, ids: Any) -> dict[Any, Any]:
+        return {key: item for key, item in by_ids(self, ids).items() if key != original}
+
+    monkeypatch.setattr(type(bring.grid.whole.objects), "by_ids", without_one)
+    found: list[tuple[str, str]] = []
+    made: list[Any] = []
+    convert_series(
+        bring.grid,
+        {bring.twin(lfn).original: () for lfn in bring.lfns},
+        "local",
+        made.append,
+        lambda lfn, reason: found.append((str(lfn), reason)),
+        print,
+    )
+    assert found == [(taken, "not converted: its original was removed meanwhile")]
+    assert len(made) == 1
 
 
 def test_a_name_is_no_folder_and_an_image(bring: Importer, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import io
 import os
 import shutil
 import signal
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from medgrid.images.dicom import full_header
 from medgrid.images.scan import scan, scan_file
 from medgrid.images.walk import walk
 from tests.lab.dicoms import encoded, instance, pydicom_file, write_series
@@ -177,6 +180,19 @@ def many(folder: Path, count: int) -> list[tuple[str, str]]:
 def test_several_processes_say_the_same_in_the_same_order(tmp_path: Path) -> None:
     files = many(tmp_path / "many", 1100)
     assert list(scan(files, 2)) == list(scan(files, 1))
+
+
+def test_an_error_of_the_disk_is_none_of_the_file() -> None:
+    """Else an import would never look at that file again."""
+
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell() >= 200:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().read(size)
+
+    with pytest.raises(OSError, match="Input/output error"):
+        full_header(Failing(encoded(instance())))
 
 
 def test_stopping_early_leaves_no_process(tmp_path: Path) -> None:

@@ -107,8 +107,12 @@ def convert_series(
     progress.total(len(series))
     for item in sorted(series, key=lambda one: str(one.lfn)):
         assert item.lfn is not None  # noqa: S101 - chosen above
+        original = originals.get(item.original or item.id)
+        if original is None:
+            progress.advance()
+            on_failed(item.lfn, "not converted: its original was removed meanwhile")
+            continue
         try:
-            original = originals[item.original or item.id]
             made = _convert_one(
                 grid,
                 item,
