@@ -247,7 +247,7 @@ def test_a_series_whose_original_goes_meanwhile_stops_no_other(
     made: list[Any] = []
     convert_series(
         bring.grid,
-        {bring.twin(lfn).original: () for lfn in bring.lfns},
+        {bring.original(lfn).id: () for lfn in bring.lfns},
         "local",
         made.append,
         lambda lfn, reason: found.append((str(lfn), reason)),

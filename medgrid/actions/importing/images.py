@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import PurePath
 
 from medgrid.actions.grid import Grid
@@ -27,9 +26,10 @@ from medgrid.actions.importing.drafts import (
     series_draft,
     volume_draft,
 )
+from medgrid.actions.importing.looking import GIVEN_OUT, Looking
 from medgrid.actions.importing.merge import merged_draft, twin_lfn
 from medgrid.actions.importing.naming import namer_of
-from medgrid.actions.importing.tables import PeopleTables, is_table
+from medgrid.actions.importing.tables import PeopleTables
 from medgrid.actions.importing.telling import Listener, Summary, Telling
 from medgrid.actions.importing.writer import Names, Writer
 from medgrid.actions.patients import Patients
@@ -38,27 +38,23 @@ from medgrid.actions.scratch import scratch_folder, sweep_scratch
 from medgrid.catalog.attributes import TWIN_REMOVED
 from medgrid.catalog.imported import Content, Spot
 from medgrid.catalog.removed import Mark
-from medgrid.catalog.scanned import ScannedFile
 from medgrid.errors import Denied, MedgridError, NotFound, UsageError
-from medgrid.images.bids import dataset_root, dataset_sources, may_be_companion
+from medgrid.images.bids import may_be_companion
 from medgrid.images.convert import converter
 from medgrid.images.deidentify import clean_text, id_words, person_words, segment
-from medgrid.images.derive import NOT_AN_IMAGE
 from medgrid.images.nifti import geometry
 from medgrid.images.pack import Changed, FileStamp, Member
 from medgrid.images.scan import Scanned, scan
 from medgrid.images.scrub import Scrubber
 from medgrid.images.volume import Volume
-from medgrid.images.walk import Entry, walk
+from medgrid.images.walk import walk
 from medgrid.images.words import Vocabulary
 from medgrid.model import LFN, GridObject, ObjectId, Sha256
 
 __all__ = ["ImportRequest", "import_images"]
 
-_LOOK_FILES = 2000
 _MAX_PLACE = 1024  # characters
 _MAX_PARTS = 12  # of a file's own path that go into its LFN
-_GIVEN_OUT = "this grid gave it out ('medgrid register' brings what was made of it)"
 _OF_OTHERS = "only the care team of its patient, or a registrar, can add to what the grid has"
 
 
@@ -137,7 +133,7 @@ def import_images(
         work.convert(progress)
     summary = work.telling.summary
     found = summary.imported or summary.unchanged or summary.known
-    found = found or summary.removed or summary.tables or summary.left_out[_GIVEN_OUT]
+    found = found or summary.removed or summary.tables or summary.left_out[GIVEN_OUT]
     if not (found or summary.failed or summary.failed_before):
         where = ", ".join(map(repr, request.paths))
         what = f"{summary.files} files, none DICOM or NIfTI" if summary.files else "no files"
@@ -169,16 +165,11 @@ class _Import:
         self.request = request
         self.namer = namer
         self.telling = Telling(grid, namer, listener, is_dry=request.dry_run)
-        self.before: dict[str, ObjectId] = {}  # changed files -> object of their old content
-        self._same: set[str] = set()  # those of them whose companions alone changed
+        self._same: set[str] = set()  # changed files whose companions alone changed
         self._replaced: set[ObjectId] = set()  # of which a draft becomes a new version
         self._companions = Companions(grid, namer, self.telling)
-        self._looked_at: set[ObjectId] = set()  # originals of files that were seen before
-        self._lacking: set[ObjectId] = set()  # those of them that should have a twin
-        self._were_removed: set[str] = set()  # files that were told to hold what was removed
         self._marks: dict[str | None, Mapping[Content, Mark]] = {}  # of patients' volumes
         self._files: dict[ObjectId, list[str]] = {}  # of originals that may be converted
-        self._given_out: dict[str, bool] = {}  # folders -> whether this grid gave them out
         self._names = Names(grid)
         self._doubts = Doubts(grid, namer, self.telling.doubted)
         self._patients = Patients(grid, request.team, self._doubts.contradict)
@@ -189,6 +180,15 @@ class _Import:
             self.telling.table,
             self.telling.failed,
             request.leave_out,
+        )
+        self._look = Looking(
+            grid,
+            namer,
+            self.telling,
+            self._companions,
+            self._tables,
+            self._holds,
+            again=request.again,
         )
         self._writer = Writer(
             grid,
@@ -204,10 +204,11 @@ class _Import:
         )
 
     def run(self, roots: list[str], progress: Progress) -> None:
-        files = list(self._changed(walk(roots, self._is_home())))
+        entries = walk(roots, self._look.is_home())
+        files = list(self._look.to_read(entries, are_distinct=len(roots) == 1))
         for path, root, held in self._companions.gaining(roots, files):
             self.telling.summary.unchanged -= 1
-            self.before[path] = held
+            self._look.before[path] = held
             self._same.add(path)
             files.append((path, root))
         progress.total(len(files))
@@ -257,90 +258,6 @@ class _Import:
             progress,
             vocabulary=self.namer.vocabulary,
         )
-
-    # -- looking -----------------------------------------------------------------------------------
-
-    def _is_home(self) -> Callable[[os.stat_result], bool]:
-        home = self.grid.settings.home.stat()
-        return lambda found: (found.st_dev, found.st_ino) == (home.st_dev, home.st_ino)
-
-    def _changed(self, entries: Iterator[Entry]) -> Iterator[tuple[str, str]]:
-        """Files that must be read: (path, root)."""
-        seen: set[str] = set()
-        while batch := list(islice(entries, _LOOK_FILES)):
-            stamps: dict[str, tuple[Entry, FileStamp]] = {}
-            for entry in batch:
-                if entry.stamp is not None and self._was_given_out(entry.path):
-                    self.telling.summary.files += 1
-                    self.telling.left_out(entry.path, _GIVEN_OUT)
-                elif entry.stamp is not None and is_table(entry.path):
-                    self._tables.add(entry.path)
-                elif entry.stamp is not None:
-                    key = self.namer.file_key(entry.path)
-                    if key not in seen:
-                        stamps[key] = entry, entry.stamp
-                elif entry.is_failure:
-                    self.telling.failed(Failure(entry.path, entry.reason))
-                else:
-                    self.telling.left_out(entry.path, entry.reason)
-            if len(self.request.paths) > 1:
-                seen |= stamps.keys()
-            self.telling.summary.files += len(stamps)
-            known = self.grid.whole.scanned.known(stamps, self.grid.settings.user)
-            self._look_for_twins(one.object_id for one in known.values())
-            for key, (entry, stamp) in stamps.items():
-                if not self._is_unchanged(entry, stamp, known.get(key)):
-                    yield entry.path, entry.root
-
-    def _was_given_out(self, path: str) -> bool:
-        """Whether a file is of a dataset that this grid gave out."""
-        folder = path.rpartition("/")[0]
-        known = self._given_out.get(folder)
-        if known is None:
-            root = dataset_root(path)
-            known = root is not None and f"medgrid:{self.grid.catalog.grid_id}" in dataset_sources(
-                root
-            )
-            self._given_out[folder] = known
-        return known
-
-    def _is_unchanged(self, entry: Entry, stamp: FileStamp, before: ScannedFile | None) -> bool:
-        path = entry.path
-        if before is None:
-            return False
-        if before.stamp != stamp:
-            if before.object_id is not None:
-                self.before[path] = before.object_id
-            return False
-        if not before.outcome:
-            if self.request.again and before.object_id in self._lacking:
-                return False
-            if before.object_id is not None:  # else it says something of a dataset
-                self.telling.summary.unchanged += 1
-                self._holds(before.object_id, path)
-                self._companions.rest(path, entry.root, before.object_id)
-            return True
-        refused = None if self.request.again else self.telling.refused(before)
-        if refused is None:
-            return False
-        if refused.kind == "removed" and not may_be_companion(path):
-            self._were_removed.add(path)  # somebody may have brought it back since
-            return False
-        one = Scanned(path, entry.root, stamp, reason=refused.reason, is_lasting=False)
-        if refused.kind == "failed":
-            self.telling.summary.failed_before += 1
-        elif not self._companions.is_aside(one):
-            self.telling.left_out(path, refused.reason)
-        return True
-
-    def _look_for_twins(self, ids: Iterable[ObjectId | None]) -> None:
-        """Say of originals that files are in, and that have no twin, why that is."""
-        new = {one for one in ids if one is not None} - self._looked_at
-        self._looked_at |= new
-        lacking = self.grid.whole.scanned.lacking(new)
-        self._lacking |= {one for one, lack in lacking.items() if not lack.startswith(NOT_AN_IMAGE)}
-        if not self.request.again:
-            self.telling.summary.lacking.update(lacking.values())
 
     def _read(self, files: list[tuple[str, str]], progress: Progress) -> Iterator[Scanned]:
         """Scan files and give the images among them."""
@@ -410,23 +327,16 @@ class _Import:
             self.telling.failed(Failure(one.path, reason))
             self.telling.refuse(one.path, one.stamp, reason, is_failure=True, object_id=base)
 
-        lack, anew = self._lack(base)
+        lack, anew = self._look.lack(base)
         with scratch_folder(self.grid.settings) as folder:
             draft = merged_draft(self.grid, files, item, self.namer, folder, contradicts, anew=anew)
             if draft is not None:
                 draft.lacks_twin = lack if lack == TWIN_REMOVED and not anew else ""
                 yield draft
                 return
-        if base not in self._looked_at:
-            self._looked_at.add(base)
-            self.telling.summary.lacking.update([lack] if lack else [])
+        self._look.note_lack(base, lack)
         self._holds(base, *(one.path for one in files.files))
         self.telling.known(base, [(one.path, one.stamp) for one in files.files])
-
-    def _lack(self, base: ObjectId) -> tuple[str, bool]:
-        """Why an original has no twin, and whether it shall get one now."""
-        lack = self.grid.whole.scanned.lacking([base]).get(base, "")
-        return lack, self.request.again and bool(lack) and not lack.startswith(NOT_AN_IMAGE)
 
     def _volume(self, one: Scanned) -> Iterator[Draft]:
         assert one.volume is not None  # noqa: S101 - asked for volumes only
@@ -471,12 +381,12 @@ class _Import:
         spots = self._writer.spots(draft, said.folder, said.label)
         known = self._held(spots, draft.size_bytes, draft.content)
         if self.request.again and known is not None and known not in self._replaced:
-            draft.is_for_twin = self._lack(known)[1]
+            draft.is_for_twin = self._look.lack(known)[1]
         if known is not None and not draft.is_for_twin:
             self._is_known(known, draft)
             self.telling.note(known, draft.all_files)
             return True
-        before = known or self.before.get(file.path)
+        before = known or self._look.before.get(file.path)
         if before is None and draft.beside:  # it may have come without them, from elsewhere
             before = self._held(spots, file.stamp.size_bytes, file.chunks)
         if before is None or before in self._replaced:  # what were copies have become different
@@ -486,7 +396,7 @@ class _Import:
             return False
         is_there = file.path in self._same or known is not None
         if is_there or self.grid.whole.imported.spots(before) & set(spots):
-            lack, anew = self._lack(before)
+            lack, anew = self._look.lack(before)
             draft.lacks_twin = lack if lack == TWIN_REMOVED and not anew else ""
             draft.replaces, draft.base = item.lfn, before
             draft.twin_lfn = twin_lfn(self.grid, item)
@@ -520,7 +430,7 @@ class _Import:
 
     def _is_removed(self, mark: Mark, files: Sequence[tuple[str, FileStamp]]) -> None:
         images = {path for path, _ in files if not may_be_companion(path)}
-        self.telling.removed(mark, files, is_known=images <= self._were_removed)
+        self.telling.removed(mark, files, is_known=images <= self._look.were_removed)
 
     # -- what became of drafts ---------------------------------------------------------------------
 
