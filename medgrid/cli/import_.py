@@ -103,7 +103,8 @@ def import_(
     a warning says so (exit status 3): two people may have become one patient, or one person two,
     which 'medgrid patient merge' puts right.
     """
-    from medgrid.actions.importing.images import ImportRequest, import_images
+    from medgrid.actions.importing.images import import_images
+    from medgrid.actions.importing.request import ImportRequest
     from medgrid.model import LFN
 
     request = ImportRequest(

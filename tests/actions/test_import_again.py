@@ -147,7 +147,7 @@ def test_a_volume_that_ends_early_is_not_read_again(
     def never(*_: object) -> Draft:
         raise AssertionError("it was read")
 
-    monkeypatch.setattr("medgrid.actions.importing.images.volume_draft", never)
+    monkeypatch.setattr("medgrid.actions.importing.volumes.volume_draft", never)
     assert bring(tmp_path / "in").failed_before == 1
     assert bring.reasons == []
 

@@ -16,7 +16,8 @@ from medgrid.actions.grid import Grid
 from medgrid.actions.identity_init import make_grid_identities
 from medgrid.actions.importing.doubts import Doubt
 from medgrid.actions.importing.drafts import Failure
-from medgrid.actions.importing.images import ImportRequest, import_images
+from medgrid.actions.importing.images import import_images
+from medgrid.actions.importing.request import ImportRequest
 from medgrid.actions.importing.tables import TableReport
 from medgrid.actions.importing.telling import Summary
 from medgrid.actions.importing.twins import ORIGINAL_SUFFIX

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import PurePath
+from collections.abc import Iterable, Iterator, Sequence
 
 from medgrid.actions.grid import Grid
 from medgrid.actions.importing.ages import differing, renew
@@ -15,7 +11,6 @@ from medgrid.actions.importing.beside import Companions
 from medgrid.actions.importing.convert import convert_series
 from medgrid.actions.importing.doubts import Doubt, Doubts, Facts, spelled
 from medgrid.actions.importing.drafts import (
-    Description,
     Draft,
     Failure,
     Instance,
@@ -24,82 +19,31 @@ from medgrid.actions.importing.drafts import (
     failures,
     group,
     series_draft,
-    volume_draft,
 )
 from medgrid.actions.importing.looking import GIVEN_OUT, Looking
-from medgrid.actions.importing.merge import merged_draft, twin_lfn
+from medgrid.actions.importing.merge import merged_draft
 from medgrid.actions.importing.naming import namer_of
+from medgrid.actions.importing.request import ImportRequest
 from medgrid.actions.importing.tables import PeopleTables
 from medgrid.actions.importing.telling import Listener, Summary, Telling
+from medgrid.actions.importing.volumes import Volumes
 from medgrid.actions.importing.writer import Names, Writer
 from medgrid.actions.patients import Patients
 from medgrid.actions.progress import SILENT, Progress
 from medgrid.actions.scratch import scratch_folder, sweep_scratch
 from medgrid.catalog.attributes import TWIN_REMOVED
-from medgrid.catalog.imported import Content, Spot
 from medgrid.catalog.removed import Mark
 from medgrid.errors import Denied, MedgridError, NotFound, UsageError
 from medgrid.images.bids import may_be_companion
 from medgrid.images.convert import converter
-from medgrid.images.deidentify import clean_text, id_words, person_words, segment
-from medgrid.images.nifti import geometry
-from medgrid.images.pack import Changed, FileStamp, Member
+from medgrid.images.pack import Changed, FileStamp
 from medgrid.images.scan import Scanned, scan
-from medgrid.images.scrub import Scrubber
-from medgrid.images.volume import Volume
 from medgrid.images.walk import walk
-from medgrid.images.words import Vocabulary
-from medgrid.model import LFN, GridObject, ObjectId, Sha256
+from medgrid.model import GridObject, ObjectId, Sha256
 
-__all__ = ["ImportRequest", "import_images"]
+__all__ = ["import_images"]
 
-_MAX_PLACE = 1024  # characters
-_MAX_PARTS = 12  # of a file's own path that go into its LFN
 _OF_OTHERS = "only the care team of its patient, or a registrar, can add to what the grid has"
-
-
-@dataclass(frozen=True, slots=True)
-class ImportRequest:
-    """What to bring in.
-
-    Parameters
-    ----------
-    paths : sequence of str
-        Files and folders.
-    to : LFN
-        Folder of the catalog everything goes below.
-    se : str
-        Storage element; empty is the default one.
-    issuer : str
-        Who gave the patient ids, for files that do not say.
-    nifti : bool
-        Also convert each series that was found into NIfTI volumes, once.
-    keep_names : bool
-        Name NIfTI files that are not BIDS after their own names.
-    jobs : int
-        Processes that read headers; 0 is one per processor.
-    dry_run : bool
-        Change nothing.
-    again : bool
-        Read files, too, that could not be imported before and have not changed since; bring back
-        what was removed; renew ages and sexes that tables say otherwise by now.
-    team : sequence of str
-        Identities that care for the patients who are new; empty is as the settings say.
-    leave_out : sequence of str
-        Attributes of patients and visits that are not taken from tables.
-    """
-
-    paths: Sequence[str]
-    to: LFN
-    se: str = ""
-    issuer: str = ""
-    nifti: bool = False
-    keep_names: bool = False
-    jobs: int = 0
-    dry_run: bool = False
-    again: bool = False
-    team: Sequence[str] = ()
-    leave_out: Sequence[str] = ()
 
 
 def import_images(
@@ -165,10 +109,7 @@ class _Import:
         self.request = request
         self.namer = namer
         self.telling = Telling(grid, namer, listener, is_dry=request.dry_run)
-        self._same: set[str] = set()  # changed files whose companions alone changed
-        self._replaced: set[ObjectId] = set()  # of which a draft becomes a new version
         self._companions = Companions(grid, namer, self.telling)
-        self._marks: dict[str | None, Mapping[Content, Mark]] = {}  # of patients' volumes
         self._files: dict[ObjectId, list[str]] = {}  # of originals that may be converted
         self._names = Names(grid)
         self._doubts = Doubts(grid, namer, self.telling.doubted)
@@ -202,6 +143,17 @@ class _Import:
             self.telling.failed,
             self.telling.broken,
         )
+        self._volumes = Volumes(
+            grid,
+            request,
+            namer,
+            self._writer.spots,
+            self._look,
+            self._companions,
+            self.telling,
+            self._is_known,
+            self._is_removed,
+        )
 
     def run(self, roots: list[str], progress: Progress) -> None:
         entries = walk(roots, self._look.is_home())
@@ -209,7 +161,7 @@ class _Import:
         for path, root, held in self._companions.gaining(roots, files):
             self.telling.summary.unchanged -= 1
             self._look.before[path] = held
-            self._same.add(path)
+            self._volumes.same.add(path)
             files.append((path, root))
         progress.total(len(files))
         images = list(self._read(files, progress))
@@ -315,7 +267,7 @@ class _Import:
             if patient in strange:
                 self.telling.failed(Failure(volume.path, _OF_OTHERS))
             else:
-                yield from self._volume(volume)
+                yield from self._volumes.drafts(volume)
             progress.advance()
 
     def _next_version(self, files: SeriesFiles, base: ObjectId) -> Iterator[Draft]:
@@ -337,96 +289,6 @@ class _Import:
         self._look.note_lack(base, lack)
         self._holds(base, *(one.path for one in files.files))
         self.telling.known(base, [(one.path, one.stamp) for one in files.files])
-
-    def _volume(self, one: Scanned) -> Iterator[Draft]:
-        assert one.volume is not None  # noqa: S101 - asked for volumes only
-        parts = _own_parts(one) if self.request.keep_names else []
-        file = Member(one.path, one.stamp)
-        try:
-            if self.request.dry_run:  # no pass will say that it is not whole
-                with file.open() as stream:
-                    compressed = one.volume.filename.endswith(".gz")
-                    geometry(stream, one.stamp.size_bytes, compressed=compressed)
-            file = file.held()
-            draft = volume_draft(
-                file,
-                one.volume,
-                self.namer,
-                _known_parts(parts, one.volume, self.namer.vocabulary),
-                _own_place(parts),
-                self.grid.settings.cache_dir,
-            )
-            said = draft.described()
-            if not said.label and (file.content or draft.beside or self.request.dry_run):
-                said = said._replace(label=self.namer.neutral(_sha256(file.chunks())))
-                draft.described = lambda: said
-            if (said.label or draft.spots) and self._is_held(draft, said, file):
-                return
-            mark = self._mark(draft, said, file) if draft.replaces is None else None
-            if mark is not None and not self.request.again:
-                self._companions.stay_away(draft)
-                self._is_removed(mark, draft.files)
-                return
-            draft.was_removed = mark is not None
-        except Changed as exc:
-            self._failed(exc, [one.path])
-            return
-        except ValueError as exc:
-            self.telling.broken(one.path, one.stamp, str(exc))
-            return
-        yield draft
-
-    def _is_held(self, draft: Draft, said: Description, file: Member) -> bool:
-        """Whether the grid has a volume at its spot; else `draft` says what it replaces."""
-        spots = self._writer.spots(draft, said.folder, said.label)
-        known = self._held(spots, draft.size_bytes, draft.content)
-        if self.request.again and known is not None and known not in self._replaced:
-            draft.is_for_twin = self._look.lack(known)[1]
-        if known is not None and not draft.is_for_twin:
-            self._is_known(known, draft)
-            self.telling.note(known, draft.all_files)
-            return True
-        before = known or self._look.before.get(file.path)
-        if before is None and draft.beside:  # it may have come without them, from elsewhere
-            before = self._held(spots, file.stamp.size_bytes, file.chunks)
-        if before is None or before in self._replaced:  # what were copies have become different
-            return False
-        item = self.grid.whole.objects.by_ids([before]).get(before)
-        if item is None or item.lfn is None or item.patient != draft.patient:
-            return False
-        is_there = file.path in self._same or known is not None
-        if is_there or self.grid.whole.imported.spots(before) & set(spots):
-            lack, anew = self._look.lack(before)
-            draft.lacks_twin = lack if lack == TWIN_REMOVED and not anew else ""
-            draft.replaces, draft.base = item.lfn, before
-            draft.twin_lfn = twin_lfn(self.grid, item)
-            self._replaced.add(before)
-        return False
-
-    def _held(
-        self, spots: Sequence[Spot], size_bytes: int, content: Callable[[], Iterable[bytes]]
-    ) -> ObjectId | None:
-        """Original at one of the spots that holds this content."""
-        held = self.grid.whole.imported.held(spots, size_bytes)
-        return held.get(self.grid.keyed(_sha256(content())) or "") if held else None
-
-    def _mark(self, draft: Draft, said: Description, file: Member) -> Mark | None:
-        """The mark of a volume that was removed, whatever its companions say by now."""
-        owner = self.grid.settings.user
-        marks = self._marks.get(draft.patient)
-        if marks is None:
-            marks = self.grid.whole.removed.contents(draft.patient, owner)
-            self._marks[draft.patient] = marks
-        if not marks:
-            return None
-        for chunks in dict.fromkeys((file.chunks, draft.content)):  # or as it was marked once
-            sha256 = _sha256(chunks())
-            digest = self.grid.keyed(sha256) or ""
-            label = said.label or self.namer.neutral(sha256)
-            for spot in self._writer.spots(draft, said.folder, label):
-                if mark := marks.get(Content(spot, digest)):
-                    return mark
-        return None
 
     def _is_removed(self, mark: Mark, files: Sequence[tuple[str, FileStamp]]) -> None:
         images = {path for path, _ in files if not may_be_companion(path)}
@@ -476,34 +338,3 @@ class _Import:
         """Note that an original has the content of files."""
         if self.request.nifti:
             self._files.setdefault(object_id, []).extend(paths)
-
-
-def _sha256(chunks: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _own_parts(one: Scanned) -> list[str]:
-    """Folders below the place the walk began at, and the file's name without its ending."""
-    path = PurePath(one.path)
-    inner = PurePath(path.name) if one.path == one.root else path.relative_to(one.root)
-    return [*inner.parent.parts, re.sub(r"\.nii(\.gz)?$", "", inner.name, flags=re.IGNORECASE)]
-
-
-def _own_place(parts: Sequence[str]) -> list[str]:
-    """The same as a volume is known by: not cut."""
-    folders, names = map(segment, parts[:-1]), (segment(one, _MAX_PLACE) for one in parts[-1:])
-    return [*filter(None, (*folders, *names))][-_MAX_PARTS:]
-
-
-def _known_parts(parts: Sequence[str], volume: Volume, vocabulary: Vocabulary) -> list[str]:
-    """Folders and a label of known words, which may be empty."""
-    if not parts:
-        return []
-    names = volume.nominative
-    words = [*person_words(names.get("PatientName", "")), *id_words(names.get("PatientID", ""))]
-    scrub = Scrubber(words, vocabulary)
-    *folders, label = (segment(clean_text(part, scrub)) for part in parts)
-    return [*filter(None, folders), label][-_MAX_PARTS:]
