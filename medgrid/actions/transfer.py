@@ -17,7 +17,7 @@ from medgrid.actions.progress import SILENT
 from medgrid.catalog.uploads import Place
 from medgrid.crypto.vault import ObjectKey, Sealing, Whose, decrypted, sealing
 from medgrid.errors import IntegrityError, MedgridError, NotFound, Unreachable
-from medgrid.model import GridObject, ObjectId, Replica, Sha256
+from medgrid.model import GridObject, ObjectId, Replica, Sha256, new_object_id
 from medgrid.storage.base import Stored, physical_name, read_chunks
 from medgrid.storage.errors import RootMissing
 
@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 _SMALL_BYTES = 16 * 1024 * 1024
+_MOST_AHEAD = 64  # places that are reserved at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +311,25 @@ class Uploads:
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
         self._reserved: dict[tuple[ObjectId, str, str], None] = {}
+        self._begun: set[tuple[ObjectId, str, str]] = set()  # those where bytes may be
+        self._ahead: dict[str, list[ObjectId]] = {}  # of storage elements: for objects to come
         self._sealed: set[ObjectId] = set()
+
+    def new_ids(self, count: int, se: str) -> list[ObjectId]:
+        """Ids of new objects, their places at storage element `se` reserved.
+
+        The more there were, the more are reserved ahead: a transaction for each small image costs
+        more than its bytes.
+        """
+        ahead = self._ahead.setdefault(se, [])
+        if len(ahead) < count:
+            more = max(count, min(len(self._reserved), _MOST_AHEAD))
+            new = [new_object_id() for _ in range(more)]
+            self.reserve(new, se)
+            ahead += new
+        taken = ahead[:count]
+        del ahead[:count]
+        return taken
 
     def reserve(self, ids: Iterable[ObjectId], se: str) -> None:
         """Reserve places for many objects at once; after that, any thread may put or copy them."""
@@ -392,6 +411,7 @@ class Uploads:
         if new not in self._reserved:
             self._grid.catalog.objects.reserve(*new)
             self._reserved[new] = None
+        self._begun.add(new)
 
     def __enter__(self) -> Self:
         return self
@@ -422,7 +442,8 @@ class Uploads:
                     kept.add(object_id)
                     continue
                 try:
-                    self._grid.storage(se).delete(pfn)
+                    if (object_id, se, pfn) in self._begun:
+                        self._grid.storage(se).delete(pfn)
                 except RootMissing:
                     pass  # what lies on a disk that was taken away is DARK
                 except MedgridError:

@@ -14,7 +14,7 @@ from medgrid.actions.files import LocalDiskFull, atomic_file
 from medgrid.actions.transfer import BadReplica, Uploads, fetch_file, nearest, read_small
 from medgrid.crypto.vault import Whose
 from medgrid.errors import AlreadyExists, Denied, IntegrityError, NotFound
-from medgrid.model import LFN, DataClass, Replica, Sha256, StorageElement, new_object_id
+from medgrid.model import LFN, DataClass, ObjectId, Replica, Sha256, StorageElement, new_object_id
 from medgrid.storage.base import physical_name
 from tests.lab.datagrid import ME, DataGrid, kept_keys
 from tests.lab.disks import read_only_disk, small_disk
@@ -121,6 +121,37 @@ def test_an_interrupted_upload_leaves_nothing(data: DataGrid) -> None:
             raise KeyboardInterrupt
         assert grid.catalog.objects.reservations("near") == {}
     assert data.stored("near") == []
+
+
+def test_places_are_reserved_ahead_and_given_back(
+    data: DataGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deleted: list[str] = []
+    counts: list[int] = []
+    with data.grid() as grid:
+        far, objects = grid.storage("far"), grid.catalog.objects
+        delete, reserve_many = far.delete, objects.reserve_many
+
+        def noted_delete(pfn: str) -> bool:
+            deleted.append(pfn)
+            return delete(pfn)
+
+        def noted_reserve(new: list[tuple[ObjectId, str, str]]) -> None:
+            counts.append(len(new))
+            reserve_many(new)
+
+        monkeypatch.setattr(far, "delete", noted_delete)
+        monkeypatch.setattr(objects, "reserve_many", noted_reserve)
+        with Uploads(grid) as uploads:
+            ids = [one for _ in range(100) for one in uploads.new_ids(2, "far")]
+            standing = grid.whole.objects.reservations("far")
+            assert {physical_name(one) for one in ids} <= standing.keys()
+            copy = uploads.put(ids[5], "far", [b"x"])
+        assert grid.whole.objects.reservations("far") == {}
+    assert counts == [2, 2, 4, 8, 16, 32, 64, 64, 64]
+    assert len(set(ids)) == 200
+    assert deleted == [copy.pfn]
+    assert data.stored("far") == []
 
 
 def test_what_is_taken_back_leaves_no_key(data: DataGrid) -> None:

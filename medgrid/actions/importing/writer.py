@@ -31,7 +31,6 @@ from medgrid.model import (
     ObjectId,
     Replica,
     Review,
-    new_object_id,
 )
 
 __all__ = ["Names", "Writer", "remembered"]
@@ -221,8 +220,7 @@ class Writer:
     def _store(self, uploads: Uploads, draft: Draft) -> Stored:
         """Encrypt a draft's bytes, and those of its twin, to the storage element, in one pass."""
         readers = () if draft.patient else (self.grid.settings.user,)
-        original_id, twin_id = new_object_id(), new_object_id()
-        uploads.reserve((original_id, twin_id), self.se)
+        original_id, twin_id = uploads.new_ids(2, self.se)
         read = draft.read()
 
         def seal_original(chunks: Iterator[bytes]) -> Sealed:
