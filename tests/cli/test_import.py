@@ -19,7 +19,7 @@ from tests.lab.niftis import write_bids, write_json, write_nifti
 from tests.lab.prompt import Prompt
 from tests.lab.waiting import PATIENCE_S, wait_for
 
-SERIES = 300  # lines of more than what a pipe is written in at once
+SERIES = 520  # more than are registered at once, in lines of more than a pipe holds
 
 
 def patient(prompt: Prompt, patient_id: str = "PAT-4711") -> str:
