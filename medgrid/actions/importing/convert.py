@@ -28,7 +28,7 @@ from medgrid.catalog.attributes import GEOMETRY_COMPLETE
 from medgrid.catalog.objects import Registration
 from medgrid.catalog.provenance import Derivation
 from medgrid.crypto.vault import Sealing, Whose
-from medgrid.errors import Denied, MedgridError
+from medgrid.errors import Denied, MedgridError, NotFound
 from medgrid.images.convert import Converted, convert, converter, converter_version
 from medgrid.images.pack import Changed, Part, packed
 from medgrid.images.scan import scan
@@ -107,12 +107,10 @@ def convert_series(
     progress.total(len(series))
     for item in sorted(series, key=lambda one: str(one.lfn)):
         assert item.lfn is not None  # noqa: S101 - chosen above
-        original = originals.get(item.original or item.id)
-        if original is None:
-            progress.advance()
-            on_failed(item.lfn, "not converted: its original was removed meanwhile")
-            continue
         try:
+            original = originals.get(item.original or item.id)
+            if original is None:
+                raise NotFound("its original was removed meanwhile")
             made = _convert_one(
                 grid,
                 item,
