@@ -13,7 +13,7 @@ from tests.lab.leftovers import LEFT, TO_ITS_END
 from tests.mutation import recording
 from tests.mutation.mutants import Module, Mutant
 from tests.mutation.statements import marked
-from tests.mutation.trees import copied
+from tests.mutation.trees import ALL_TESTS, copied
 
 __all__ = ["Tests", "collect", "covering"]
 
@@ -42,6 +42,7 @@ def collect(root: Path, found: Sequence[Module], record: Path, words: Sequence[s
         shutil.copy(recording.__file__, tree.root / "marks_recording.py")
         options = [f"--marks={marks}", f"--marks-to={record.resolve()}"]
         options += ["--marks-known=marks-known", "-m", _FIRST_LANE]
+        words = words or [ALL_TESTS]
         code = tree.pytest("-p", "marks_recording", *options, *words, limit_s=_LIMIT_S)
         shutil.copy(tree.log, record.with_suffix(".log"))
         # a test that fails here, or on a marked tree, covers nothing

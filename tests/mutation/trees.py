@@ -15,7 +15,10 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
-__all__ = ["Tree", "copied"]
+__all__ = ["ALL_TESTS", "Tree", "copied"]
+
+ALL_TESTS = "tests/"
+"""Named, so that no lane draws one implementation of several."""
 
 _LEFT_OUT = (".git", ".venv*", "__pycache__", ".*_cache", ".hypothesis", ".benchmarks", ".nightly")
 _COLLECT_S = 1800
@@ -41,7 +44,7 @@ class Tree:
 
     def tests(self) -> frozenset[str]:
         """Names of all tests there are."""
-        code = self.pytest("--collect-only", "tests", limit_s=_COLLECT_S)
+        code = self.pytest("--collect-only", ALL_TESTS, limit_s=_COLLECT_S)
         lines = self.log.read_text(errors="replace").splitlines()
         if code != 0:
             raise RuntimeError("\n".join(["tests cannot be collected", *lines[-20:]]))
