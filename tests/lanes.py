@@ -4,13 +4,14 @@ The first lane (plain ``bin/test``) holds what catches most in ten minutes; ``--
 that take minutes; ``--nightly`` adds all cases of tests that have a great many. Those have the
 fixture `sample`, which draws some in the other lanes, by ``--seed``, and the mark `sampled` by it.
 
-The first lane also takes less of the same, drawn by the seed: Hypothesis a third of its examples,
-and of a test that several implementations pass (databases, key stores, places of workers), one.
-Where a run names its tests, it takes all of them.
+The first lane also takes less of the same, drawn by the seed: half of those samples, a third of
+Hypothesis' examples, and of a test that several implementations pass (databases, key stores, places
+of workers), one. Where a run names its tests, it takes all of the last.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections import defaultdict
 from collections.abc import Iterable
@@ -24,6 +25,7 @@ __all__ = ["Sample", "examples"]
 T = TypeVar("T")
 SLOW_TEST_S = 1800
 EXAMPLES, EXAMPLES_OF_FIRST = 100, 30
+SAMPLED_OF_FIRST = 0.5
 IMPLEMENTED = {"database", "place", "store"}
 """Fixtures that are one implementation after the other."""
 
@@ -31,23 +33,25 @@ IMPLEMENTED = {"database", "place", "store"}
 class Sample:
     """Draws from values: the same ones for one seed and one test."""
 
-    def __init__(self, seed: str, everything: bool) -> None:
+    def __init__(self, seed: str, part: float) -> None:
         self._random = random.Random(seed)
-        self._everything = everything
+        self._part = part
 
     def __call__(self, values: Iterable[T], count: int) -> list[T]:
-        """So many of the values, in their order; all of them in the nightly lane."""
+        """So many of the values, in their order; half in the first lane, all in the nightly."""
         found = list(values)
-        if self._everything or len(found) <= count:
+        if len(found) <= count * self._part:
             return found
-        return [found[i] for i in sorted(self._random.sample(range(len(found)), count))]
+        taken = self._random.sample(range(len(found)), math.ceil(count * self._part))
+        return [found[i] for i in sorted(taken)]
 
 
 @pytest.fixture
 def sample(request: pytest.FixtureRequest) -> Sample:
     """Draw from many values, in the nightly lane all: ``for byte in sample(range(9999), 50)``."""
     options = request.config.option
-    return Sample(f"{options.seed} {request.node.nodeid}", options.nightly)
+    part = math.inf if options.nightly else 1 if options.slow else SAMPLED_OF_FIRST
+    return Sample(f"{options.seed} {request.node.nodeid}", part)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -246,6 +246,7 @@ def test_a_benchmark_runs_in_a_process_of_its_own(
     assert "SHA-256 alone" in (tmp_path / "crypt4gh.log").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alone", [True, False])
 def test_a_benchmark_leaves_the_grid_of_its_user_alone(tmp_path: Path, alone: bool) -> None:
     theirs = tmp_path / "theirs"

@@ -42,6 +42,15 @@ from medgrid.model import DataClass, Review
 
 __all__ = ["Sight", "speaks_of"]
 
+# tables of the conditions' own, made once: an alias copies every column of its table
+_CARE = care.alias()
+_GRANT = access_grant.alias()
+_SEEN, _SPOKEN_OF = object_.alias(), object_.alias()
+_SUBMISSION = submission.alias()
+_DERIVATION = derivation.alias()
+_OUTPUT = derivation_output.alias()
+_LINK = derivation_link.alias()
+
 
 def speaks_of(said: FromClause, one: FromClause) -> ColumnElement[bool]:
     """Whether a row of ``patient_attribute`` says something of an object's patient or visit."""
@@ -89,26 +98,24 @@ class Sight:
         """Whether the viewer is of the patient's team, or the patient."""
         if self.viewer is None:
             return true()
-        mine = care.alias()
         return exists(
             select(literal_column("1"))
-            .where(mine.c.patient == patient, mine.c.identity == self._name)
-            .correlate_except(mine)
+            .where(_CARE.c.patient == patient, _CARE.c.identity == self._name)
+            .correlate_except(_CARE)
         )
 
     def is_physician(self, patient: ColumnElement[Any]) -> ColumnElement[bool]:
         """Whether the viewer is a physician of the patient's team."""
         if self.viewer is None:
             return true()
-        mine = care.alias()
         return exists(
             select(literal_column("1"))
             .where(
-                mine.c.patient == patient,
-                mine.c.identity == self._name,
-                mine.c.role == literal(str(Care.PHYSICIAN), Text),
+                _CARE.c.patient == patient,
+                _CARE.c.identity == self._name,
+                _CARE.c.role == literal(str(Care.PHYSICIAN), Text),
             )
-            .correlate_except(mine)
+            .correlate_except(_CARE)
         )
 
     def writes(self, table: FromClause = object_) -> ColumnElement[bool]:
@@ -129,36 +136,33 @@ class Sight:
         return or_(own, self.is_physician(table.c.patient))
 
     def _granted(self, object_id: ColumnElement[Any]) -> ColumnElement[bool]:
-        mine = access_grant.alias()
         return exists(
             select(literal_column("1"))
             .where(
-                mine.c.object_id == object_id,
-                mine.c.identity == self._name,
-                or_(mine.c.until_s.is_(None), mine.c.until_s > literal(time.time(), Double)),
+                _GRANT.c.object_id == object_id,
+                _GRANT.c.identity == self._name,
+                or_(_GRANT.c.until_s.is_(None), _GRANT.c.until_s > literal(time.time(), Double)),
             )
-            .correlate_except(mine)
+            .correlate_except(_GRANT)
         )
 
     def object_id(self, object_id: ColumnElement[Any]) -> ColumnElement[bool]:
         """Whether an id is that of an object that is there and is seen."""
         if self._sees_all:
             return true()
-        seen = object_.alias()
         return exists(
             select(literal_column("1"))
-            .where(seen.c.id == object_id, self.objects(seen))
-            .correlate_except(seen)
+            .where(_SEEN.c.id == object_id, self.objects(_SEEN))
+            .correlate_except(_SEEN)
         )
 
     def said(self, table: FromClause = patient_attribute) -> ColumnElement[bool]:
         """Whether a row of ``patient_attribute`` is seen: with any object that it speaks of."""
         if self._sees_all:
             return true()
-        one = object_.alias()
         some: Select[Any] = select(literal_column("1"))
-        some = some.where(speaks_of(table, one), self.objects(one))
-        return or_(self.cares(table.c.patient), exists(some.correlate_except(one)))
+        some = some.where(speaks_of(table, _SPOKEN_OF), self.objects(_SPOKEN_OF))
+        return or_(self.cares(table.c.patient), exists(some.correlate_except(_SPOKEN_OF)))
 
     def submissions(self, table: FromClause = submission) -> ColumnElement[bool]:
         """Whether a submission is seen: its owner's alone."""
@@ -174,11 +178,10 @@ class Sight:
         """Whether a number is that of a submission of the viewer."""
         if self._sees_all:
             return true()
-        mine = submission.alias()
         return exists(
             select(literal_column("1"))
-            .where(mine.c.id == number, mine.c.owner == self._name)
-            .correlate_except(mine)
+            .where(_SUBMISSION.c.id == number, _SUBMISSION.c.owner == self._name)
+            .correlate_except(_SUBMISSION)
         )
 
     def asked_for(self, table: FromClause = derivation) -> ColumnElement[bool]:
@@ -191,9 +194,8 @@ class Sight:
         """Whether an output was made from some inputs of its derivation only, seen or not."""
         if self.is_guarded:
             return func.medgrid.is_linked(output, type_=Boolean)
-        link = derivation_link.alias()
-        some: Select[Any] = select(literal_column("1")).where(link.c.output_id == output)
-        return exists(some.correlate_except(link))
+        some: Select[Any] = select(literal_column("1")).where(_LINK.c.output_id == output)
+        return exists(some.correlate_except(_LINK))
 
     def derivations(self, table: FromClause = derivation) -> ColumnElement[bool]:
         """Whether a derivation is seen: the viewer asked for it, or sees what it made."""
@@ -203,11 +205,10 @@ class Sight:
         """Whether anything that derivation `key` made is seen."""
         if self._sees_all:
             return true()
-        made = derivation_output.alias()
         return exists(
             select(literal_column("1"))
-            .where(made.c.derivation == key, self.took_part(made))
-            .correlate_except(made)
+            .where(_OUTPUT.c.derivation == key, self.took_part(_OUTPUT))
+            .correlate_except(_OUTPUT)
         )
 
     def took_part(self, table: FromClause) -> ColumnElement[bool]:
@@ -218,10 +219,9 @@ class Sight:
         """
         if self._sees_all:
             return true()
-        made = derivation.alias()
         own = exists(
             select(literal_column("1"))
-            .where(made.c.id == table.c.derivation, self.asked_for(made))
-            .correlate_except(made)
+            .where(_DERIVATION.c.id == table.c.derivation, self.asked_for(_DERIVATION))
+            .correlate_except(_DERIVATION)
         )
         return or_(self.object_id(table.c.object_id), own)

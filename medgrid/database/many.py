@@ -20,6 +20,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     func,
+    literal_column,
     select,
     tuple_,
     type_coerce,
@@ -34,8 +35,8 @@ def among(
     """Whether a column is one of these texts or whole numbers, however many they are."""
     given = list(values)
     if connection.dialect.name == "sqlite":
-        rows = func.json_each(json.dumps(given, ensure_ascii=False)).table_valued("value")
-        return column.in_(select(rows.c.value))
+        rows = func.json_each(json.dumps(given, ensure_ascii=False))
+        return column.in_(select(literal_column("value")).select_from(rows))
     from sqlalchemy.dialects.postgresql import ARRAY
 
     kind = column.type if column.type.python_type is int else String()

@@ -350,7 +350,7 @@ class TestJobs:
         assert len(ran.lines) == 4
 
     def test_many_outputs_take_few_transactions(self, data: DataGrid) -> None:
-        jobs = data.submit([[data.put(f"/t/{n}", attributes=PATIENTS["A"]).id] for n in range(40)])
+        jobs = data.submit([[data.put(f"/t/{n}", attributes=PATIENTS["A"]).id] for n in range(12)])
         for number, job in enumerate(jobs):
             data.end(job, {"measures": measures({"ncc": number})})
         begun: list[str] = []
@@ -361,7 +361,7 @@ class TestJobs:
                 lambda _1, _2, statement, *_: begun.append(statement),
             )
             done, failures = register(grid, [str(jobs[0].submission)], "/r", se="far")
-        assert (len(done), failures) == (40, [])
+        assert (len(done), failures) == (12, [])
         assert sum("BEGIN IMMEDIATE" in statement for statement in begun) == 2
-        assert len(data.ok("query", "ncc>=20 and PatientID=P-A").lines) == 20
-        assert len(data.stored("far")) == 40
+        assert len(data.ok("query", "ncc>=6 and PatientID=P-A").lines) == 6
+        assert len(data.stored("far")) == 12

@@ -217,6 +217,7 @@ def test_a_dead_broker_is_replaced_at_the_next_wait(field: Field) -> None:
     assert [job.attempt for job in field.jobs("1")] == [1, 1]
 
 
+@pytest.mark.slow
 def test_a_broker_killed_again_and_again_loses_nothing_and_doubles_nothing(field: Field) -> None:
     field.algorithm("copy", COPY, outputs=["copy.txt"])
     names = [f"f{number}" for number in range(60)]

@@ -44,6 +44,7 @@ def _roles(server: PostgresServer, prompt: Prompt) -> set[str]:
         return {name for (name,) in rows}
 
 
+@pytest.mark.slow
 def test_the_whole_way(alice: Prompt, postgres_server: PostgresServer, tmp_path: Path) -> None:
     before = _roles(postgres_server, alice)
     planned = alice.ok("catalog", "users", "--dry-run").out

@@ -20,6 +20,7 @@ from tests.lab.prompt import Prompt
 from tests.lab.waiting import PATIENCE_S, wait_for
 
 SERIES = 520  # more than are registered at once, in lines of more than a pipe holds
+FEW = 100  # take longer than a signal
 
 
 def patient(prompt: Prompt, patient_id: str = "PAT-4711") -> str:
@@ -201,9 +202,12 @@ def test_a_path_that_begins_with_a_dash(grid_prompt: Prompt, tmp_path: Path) -> 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Series of two instances each."""
-    whole = tmp_path / "many"
+    return write_many(tmp_path / "many", SERIES)
+
+
+def write_many(whole: Path, count: int) -> Path:
     whole.mkdir()
-    for series in range(SERIES):
+    for series in range(count):
         inner = whole / f"s{series:03d}"
         inner.mkdir()
         for number in (1, 2):
@@ -224,7 +228,23 @@ def stored(prompt: Prompt) -> int:
     return sum(path.is_file() for path in (prompt.home / "storage").rglob("*"))
 
 
-@pytest.mark.parametrize("after", [pytest.param(1, marks=pytest.mark.slow), 100])
+def test_killed_while_it_stores_the_next_import_goes_on(
+    grid_prompt: Prompt, tmp_path: Path
+) -> None:
+    folder = write_many(tmp_path / "many", FEW)
+    ran = grid_prompt.start("import", folder, "--to", "/trial")
+    wait_for(lambda: stored(grid_prompt) > 0, "something to be stored")
+    ran.send_signal(signal.SIGKILL)
+    out, _ = ran.communicate(timeout=PATIENCE_S)
+    assert out == "", "it was not done"
+    again = grid_prompt.ok("import", folder, "--to", "/trial")
+    assert len(again.lines) == FEW
+    assert len(everything(grid_prompt)) == 2 * FEW
+    assert grid_prompt.ok("import", folder, "--to", "/trial").out == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [1, 100])
 def test_killed_at_any_point_the_next_import_goes_on(
     grid_prompt: Prompt, folder: Path, after: int
 ) -> None:
@@ -243,15 +263,15 @@ def test_killed_at_any_point_the_next_import_goes_on(
     assert grid_prompt.ok("import", folder, "--to", "/trial").out == ""
 
 
-def test_control_c_ends_it_clean(grid_prompt: Prompt, folder: Path) -> None:
-    ran = grid_prompt.start("import", folder, "--to", "/trial")
-    assert ran.stdout is not None
-    assert ran.stdout.readline()
+def test_control_c_ends_it_clean(grid_prompt: Prompt, tmp_path: Path) -> None:
+    ran = grid_prompt.start("import", write_many(tmp_path / "many", FEW), "--to", "/trial")
+    wait_for(lambda: stored(grid_prompt) > 0, "something to be stored")
     ran.send_signal(signal.SIGINT)
     _, err = ran.communicate(timeout=PATIENCE_S)
     assert ran.returncode == 130
     assert err == "medgrid: error: interrupted\n"
-    assert stored(grid_prompt) == len(everything(grid_prompt)), "nothing is half there"
+    there = grid_prompt("ls", study(grid_prompt)).lines
+    assert stored(grid_prompt) == len(there), "nothing is half there"
 
 
 def test_control_c_while_processes_read(grid_prompt: Prompt, tmp_path: Path) -> None:

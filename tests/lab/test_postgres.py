@@ -21,6 +21,7 @@ os.kill(os.getpid(), 9)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_the_next_one_removes_what_a_killed_run_left(postgres_server: PostgresServer) -> None:
     words = [sys.executable, "-c", _DIES]

@@ -93,6 +93,7 @@ def broker(alice: Prompt, urls: dict[str, str]) -> Prompt:
     return Prompt(alice.home, {**alice.env, **roles, "MEDGRID_USER": "broker"})
 
 
+@pytest.mark.slow
 def test_each_sees_what_is_theirs(
     alice: Prompt, bob: Prompt, broker: Prompt, tmp_path: Path
 ) -> None:
@@ -285,6 +286,7 @@ def _count(folder: Path) -> Path:
     return descriptor
 
 
+@pytest.mark.slow
 def test_a_registrar_imports_again(alice: Prompt, tmp_path: Path, urls: dict[str, str]) -> None:
     """Of what the registrar brought the registrar sees nothing any more."""
     desk = somebody("desk", tmp_path, alice, urls, "registrar")

@@ -96,6 +96,7 @@ def test_a_grant_from_its_beginning_to_its_end(alice: Prompt, bob: Prompt, tmp_p
     assert alice.ok("audit", "verify").code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.sshd
 def test_a_kept_header_opens_nothing_after_rekey(
     alice: Prompt, bob: Prompt, tmp_path: Path
