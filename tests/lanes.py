@@ -6,7 +6,7 @@ fixture `sample`, which draws some in the other lanes, by ``--seed``, and the ma
 
 The first lane also takes less of the same, drawn by the seed: half of those samples, a third of
 Hypothesis' examples, and of a test that several implementations pass (databases, key stores, places
-of workers), one. Where a run names its tests, it takes all of the last.
+of workers), one. Where a run names its tests, or a server is missing, it takes all of the last.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -40,6 +41,8 @@ class Sample:
     def __call__(self, values: Iterable[T], count: int) -> list[T]:
         """So many of the values, in their order; half in the first lane, all in the nightly."""
         found = list(values)
+        if not found or count < 1:
+            raise ValueError(f"{count} of {len(found)} values: a test of nothing")
         if len(found) <= count * self._part:
             return found
         taken = self._random.sample(range(len(found)), math.ceil(count * self._part))
@@ -97,10 +100,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.timeout(SLOW_TEST_S))
         if is_slow and not _slow(config):
             item.add_marker(pytest.mark.skip(reason="takes minutes; run with --slow"))
-    if not _slow(config) and config.args == config.getini("testpaths"):
+    if not _slow(config) and config.args == config.getini("testpaths") and _has_servers():
         drawn = _one_of_each(items, config.option.seed)
         config.hook.pytest_deselected(items=[item for item in items if item not in drawn])
         items[:] = [item for item in items if item in drawn]
+
+
+def _has_servers() -> bool:
+    """Whether no implementation would be skipped."""
+    from tests.lab.postgres import binaries  # plugins, which pytest is to import
+    from tests.lab.sshd import SSHD
+
+    return binaries() is not None and Path(SSHD).exists()
 
 
 def _one_of_each(items: Iterable[pytest.Item], seed: int) -> set[pytest.Item]:

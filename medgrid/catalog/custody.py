@@ -39,6 +39,7 @@ from medgrid.catalog.schema import (
     scanned_file,
     upload,
 )
+from medgrid.catalog.visits import count_visits_of
 from medgrid.database.many import among
 from medgrid.errors import Busy, Denied, NotFound
 from medgrid.model import LFN, GridObject, ObjectId, ObjectKind, Replica, Review, Sha256
@@ -161,6 +162,7 @@ class Custody(ReplicaBook):
                 .values(lfn=bindparam("to")),
                 [{"which": row.id, "to": row.lfn} for row in newest.values()],
             )
+            count_visits_of(connection, ids, self._sight)
 
     # -- keys --------------------------------------------------------------------------------------
 

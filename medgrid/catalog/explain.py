@@ -45,11 +45,6 @@ class Clause:
     together: int | None = None
     note: str = ""
 
-    @property
-    def empties(self) -> bool:
-        """Whether nothing is left from here on."""
-        return self.alone == 0 or self.together == 0
-
 
 def explain(db: Database, sight: Sight, question: Question) -> list[Clause]:
     """Count what each part of a question finds, the whole first.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Table, and_, insert, not_, select
+from sqlalchemy import Connection, RowMapping, Table, insert, not_, select
 
 from medgrid.catalog.job_schema import submission
 from medgrid.catalog.schema import (
@@ -197,14 +197,13 @@ class ProvenanceStore:
         """Objects that were made from others in one step."""
         made, read, link = derivation_output.c, derivation_input.c, derivation_link.c
         linked = select(link.output_id).where(among(connection, link.input_id, ids))
-        runs = select(read.derivation).where(among(connection, read.object_id, ids))
+        runs = select(read.derivation).where(
+            among(connection, read.object_id, ids), self._sight.took_part(derivation_input)
+        )
         found: set[ObjectId] = set()
-        for condition in (
-            made.object_id.in_(linked),
-            and_(made.derivation.in_(runs), not_(self._sight.linked(made.object_id))),
-        ):
+        for condition in (made.object_id.in_(linked), not_(self._sight.linked(made.object_id))):
             outputs = select(made.object_id).where(
-                condition, self._sight.took_part(derivation_output)
+                condition, made.derivation.in_(runs), self._sight.took_part(derivation_output)
             )
             found.update(map(ObjectId, connection.scalars(outputs)))
         return found

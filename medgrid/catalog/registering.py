@@ -33,7 +33,7 @@ from medgrid.catalog.replicas import ReplicaBook
 from medgrid.catalog.rows import split, user_rows
 from medgrid.catalog.schema import access_grant, attribute, object_, object_version
 from medgrid.catalog.sight import Sight
-from medgrid.catalog.visits import count_visits, count_visits_of, hold_patients
+from medgrid.catalog.visits import count_visits, count_visits_of, hold_patients, patients_of
 from medgrid.database.many import among, value_table
 from medgrid.errors import AlreadyExists, Denied, UsageError
 from medgrid.model import LFN, AttributeValue, GridObject, ObjectId, Replica, Review
@@ -132,6 +132,7 @@ class Registrar(ReplicaBook):
                 for item in new
                 if item.object.lfn is not None
             }
+            replaced = _patients_named(connection, wanted) if replace else []
             places = self._claim(connection, wanted, replace)
             rows: list[dict[str, Any]] = []
             values: list[dict[str, Any]] = []
@@ -148,7 +149,7 @@ class Registrar(ReplicaBook):
                 for row in rows
             ):
                 raise Denied(f"{self._sight.viewer} cannot register what belongs to another")
-            patients = sorted({row["patient"] for row in rows if row["patient"]})
+            patients = sorted({*replaced, *(row["patient"] for row in rows if row["patient"])})
             hold_patients(connection, patients, self._sight)
             with _names_taken_meanwhile():
                 connection.execute(insert(object_), rows)
@@ -279,6 +280,7 @@ class Registrar(ReplicaBook):
                 among(connection, object_.c.id, ids), object_.c.review == str(Review.NEEDED)
             )
             unseen = set(connection.scalars(needing))
+            replaced = _patients_named(connection, [one.lfn for one in namings]) if replace else []
             places = self._claim(
                 connection, {one.lfn: one.object_id in unseen for one in namings}, replace
             )
@@ -301,7 +303,8 @@ class Registrar(ReplicaBook):
                 [(one.object_id, one.attributes, one.units) for one in namings],
                 self._sight,
             )
-            count_visits_of(connection, ids, self._sight)
+            named = patients_of(connection, among(connection, object_.c.id, ids))
+            count_visits(connection, sorted({*replaced, *named}), self._sight)
 
     # -- attributes --------------------------------------------------------------------------------
 
@@ -412,6 +415,11 @@ def _is_granted(object_id: ColumnElement[Any]) -> ColumnElement[bool]:
         access_grant.c.until_s.is_(None), access_grant.c.until_s > literal(time.time(), Double)
     )
     return exists().where(access_grant.c.object_id == object_id, is_open)
+
+
+def _patients_named(connection: Connection, lfns: Iterable[str]) -> list[str]:
+    """Whose objects LFNs name."""
+    return patients_of(connection, among(connection, object_.c.lfn, lfns))
 
 
 def replace_many(connection: Connection, named: Collection[tuple[str, int, str]]) -> None:

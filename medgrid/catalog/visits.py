@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import ColumnElement, Connection, select, text
 
 from medgrid.catalog.schema import object_
 from medgrid.catalog.sight import Sight
 from medgrid.database.many import among
 
-__all__ = ["count_visits", "count_visits_of", "hold_patients", "visits_of"]
+__all__ = ["count_visits", "count_visits_of", "hold_patients", "patients_of", "visits_of"]
 
 _NEXT = (
     "(SELECT o.{column} FROM object o WHERE o.patient = {patient} AND o.lfn IS NOT NULL"
@@ -51,11 +51,15 @@ def hold_patients(connection: Connection, pseudonyms: Sequence[str], sight: Sigh
         )
 
 
+def patients_of(connection: Connection, which: ColumnElement[bool]) -> list[str]:
+    """Give the patients of objects, sorted."""
+    patients = connection.scalars(select(object_.c.patient).where(which).distinct()).all()
+    return sorted(filter(None, patients))
+
+
 def count_visits_of(connection: Connection, ids: Iterable[str], sight: Sight) -> None:
     """Count anew the visits of the patients of objects."""
-    chosen = among(connection, object_.c.id, ids)
-    patients = connection.scalars(select(object_.c.patient).where(chosen).distinct()).all()
-    count_visits(connection, sorted(filter(None, patients)), sight)
+    count_visits(connection, patients_of(connection, among(connection, object_.c.id, ids)), sight)
 
 
 def count_visits(connection: Connection, pseudonyms: Sequence[str], sight: Sight) -> None:

@@ -16,7 +16,7 @@ __all__ = ["cancel"]
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @input_option("job ids")
 @pass_session
-def cancel(session: Session, ids: tuple[str, ...], input_file: str | None) -> int:
+def cancel(session: Session, ids: tuple[str, ...], input_files: tuple[str, ...]) -> int:
     """Stop jobs: those on a worker are killed with all their processes.
 
     Jobs that had ended before stay as they are; the exit code is then 3.
@@ -27,7 +27,7 @@ def cancel(session: Session, ids: tuple[str, ...], input_file: str | None) -> in
     """
     from medgrid.actions.cancel import cancel as act
 
-    words = read_words(ids, input_file, "job id")
+    words = read_words(ids, input_files, "job id")
     if not words:
         warn(session, "no job id given")
         return 0

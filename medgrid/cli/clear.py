@@ -16,7 +16,7 @@ __all__ = ["clear"]
 @input_option("job ids")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_session
-def clear(session: Session, ids: tuple[str, ...], input_file: str | None, yes: bool) -> int:
+def clear(session: Session, ids: tuple[str, ...], input_files: tuple[str, ...], yes: bool) -> int:
     """Discard the outputs of done jobs that were not registered.
 
     Registered outputs stay, and so does all that is known of the jobs.
@@ -26,7 +26,7 @@ def clear(session: Session, ids: tuple[str, ...], input_file: str | None, yes: b
     """
     from medgrid.actions.clear import clear as act
 
-    words = read_words(ids, input_file, "job id")
+    words = read_words(ids, input_files, "job id")
     if not words:
         warn(session, "no job id given")
         return 0

@@ -44,7 +44,7 @@ __all__ = ["fetch"]
 def fetch(
     session: Session,
     words: tuple[str, ...],
-    input_file: str | None,
+    input_files: tuple[str, ...],
     folder: Path | None,
     bids: Path | None,
     attributes: str | None,
@@ -80,7 +80,7 @@ def fetch(
         raise click.UsageError("--attributes goes with --bids")
     if bids is not None and packed:
         raise click.UsageError("--packed goes with --dir")
-    names = read_words(words, input_file, "job id or LFN")
+    names = read_words(words, input_files, "job id or LFN")
     bar = progress(session, "fetching")
     failures: list[Failure] = []
     lacking: list[str] = []

@@ -47,7 +47,7 @@ def to(
     session: Session,
     identity: str,
     lfns: tuple[str, ...],
-    input_file: str | None,
+    input_files: tuple[str, ...],
     dataset: str | None,
     until_s: int | None,
     for_s: float | None,
@@ -69,7 +69,7 @@ def to(
     end_s = until_s or now_s + (for_s or _USUAL_S)
     if end_s <= now_s:
         raise UsageError("a grant must end in the future")
-    words = read_words(lfns, input_file, "LFN", required=dataset is None)
+    words = read_words(lfns, input_files, "LFN", required=dataset is None)
     given = give(session.open_grid(), identity, words, end_s, dataset)
     for item in given.items:
         document = {"lfn": item.lfn, "identity": identity, "until_s": end_s, "dataset": dataset}

@@ -65,7 +65,7 @@ def _entry(entry: Entry) -> Mapping[str, Any]:
 def stat(
     session: Session,
     lfns: tuple[str, ...],
-    input_file: str | None,
+    input_files: tuple[str, ...],
     version: int | None,
     files: tuple[str, ...],
 ) -> None:
@@ -82,7 +82,7 @@ def stat(
     grid = session.open_grid()
     failures: list[Failure] = []
     done = 0
-    words = read_words(lfns, input_file, "LFN", required=not files)
+    words = read_words(lfns, input_files, "LFN", required=not files)
     for word, is_file in [*((one, True) for one in files), *((one, False) for one in words)]:
         try:
             source = of_file(grid, word) if is_file else None
@@ -214,7 +214,7 @@ def mv(session: Session, source: str, target: str, only: bool) -> None:
 def rm(
     session: Session,
     lfns: tuple[str, ...],
-    input_file: str | None,
+    input_files: tuple[str, ...],
     recursive: bool,
     only: bool,
     yes: bool,
@@ -232,7 +232,7 @@ def rm(
     from medgrid.actions.lfn import named, remove
 
     grid = session.open_grid()
-    words = read_words(lfns, input_file, "LFN")
+    words = read_words(lfns, input_files, "LFN")
     found = named(grid, words, recursive=recursive, only=only)
     if not found:
         return

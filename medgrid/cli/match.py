@@ -25,7 +25,7 @@ __all__ = ["explain", "list_match"]
 @input_option("LFNs")
 @pass_session
 def list_match(
-    session: Session, algorithm: str, lfns: tuple[str, ...], input_file: str | None
+    session: Session, algorithm: str, lfns: tuple[str, ...], input_files: tuple[str, ...]
 ) -> int:
     """Rank the workers for one job of ALGORITHM on LFNs, best first.
 
@@ -33,7 +33,7 @@ def list_match(
     """
     from medgrid.actions.match import list_match as act
 
-    words = read_words(lfns, input_file, "LFN")
+    words = read_words(lfns, input_files, "LFN")
     matches = act(session.open_grid(), algorithm, words)
     rows = (
         {

@@ -168,14 +168,15 @@ def input_option(what: str) -> Callable[[F], F]:
     return click.option(
         "-i",
         "--input",
-        "input_file",
+        "input_files",
+        multiple=True,
         type=click.Path(allow_dash=True),
-        help=f"File with {what}, one a line ('-' is stdin).",
+        help=f"File with {what}, one a line ('-' is stdin); repeatable.",
     )
 
 
 def read_words(
-    words: Iterable[str], input_file: str | None, what: str, *, required: bool = True
+    words: Iterable[str], input_files: tuple[str, ...], what: str, *, required: bool = True
 ) -> list[str]:
     """Collect words from arguments, ``-i FILE`` and stdin (``-``), in this order.
 
@@ -195,18 +196,18 @@ def read_words(
             found += _lines(sys.stdin)
         else:
             found.append(word)
-    if input_file is not None:
+    for file in input_files:
         named = True
-        if input_file == "-":
+        if file == "-":
             found += _lines(sys.stdin)
-        else:
-            try:
-                with Path(input_file).open(encoding="utf-8") as stream:
-                    found += _lines(stream)
-            except (OSError, UnicodeDecodeError) as exc:
-                raise UsageError(
-                    f"{input_file}: cannot be read: {getattr(exc, 'strerror', None) or 'not text'}"
-                ) from exc
+            continue
+        try:
+            with Path(file).open(encoding="utf-8") as stream:
+                found += _lines(stream)
+        except (OSError, UnicodeDecodeError) as exc:
+            raise UsageError(
+                f"{file}: cannot be read: {getattr(exc, 'strerror', None) or 'not text'}"
+            ) from exc
     if required and not named:
         raise UsageError(
             f"no {what} given", hint="name them, or give '-i FILE', or '-' to read stdin"

@@ -26,7 +26,7 @@ __all__ = ["provenance"]
 @click.option("--forward", is_flag=True, help="What was made from it.")
 @pass_session
 def provenance(
-    session: Session, lfns: tuple[str, ...], input_file: str | None, forward: bool
+    session: Session, lfns: tuple[str, ...], input_files: tuple[str, ...], forward: bool
 ) -> None:
     """Show how LFNs were made, step by step, back to what came from outside.
 
@@ -40,7 +40,7 @@ def provenance(
     grid = session.open_grid()
     failures: list[Failure] = []
     done = 0
-    for word in read_words(lfns, input_file, "LFN"):
+    for word in read_words(lfns, input_files, "LFN"):
         try:
             root = (trees.forward if forward else trees.backward)(grid, LFN(word))
         except MedgridError as error:

@@ -32,7 +32,7 @@ __all__ = ["register"]
 def register(
     session: Session,
     sources: tuple[str, ...],
-    input_file: str | None,
+    input_files: tuple[str, ...],
     to: str,
     se: str | None,
     metas: tuple[str, ...],
@@ -62,7 +62,7 @@ def register(
     from medgrid.actions.register import parse_meta
     from medgrid.actions.register import register as register_all
 
-    words = read_words(sources, input_file, "source")
+    words = read_words(sources, input_files, "source")
     lost: list[Loss] = []
     bar = progress(session, "registering")
     done, failures = register_all(

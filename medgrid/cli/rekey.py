@@ -22,7 +22,7 @@ __all__ = ["rekey"]
 def rekey(
     session: Session,
     lfns: tuple[str, ...],
-    input_file: str | None,
+    input_files: tuple[str, ...],
     dataset: str | None,
     patient: str | None,
     force: bool,
@@ -43,11 +43,11 @@ def rekey(
     from medgrid.actions.rekey import rekey as encrypt_anew
     from medgrid.actions.rekey import rekey_patient
 
-    named = bool(lfns or input_file or dataset is not None)
+    named = bool(lfns or input_files or dataset is not None)
     if named == (patient is not None):
         raise UsageError("say LFNs or --dataset NAME, or --patient PATIENT")
     grid = session.open_grid()
-    words = read_words(lfns, input_file, "LFN", required=False)
+    words = read_words(lfns, input_files, "LFN", required=False)
     bar = progress(session, "encrypting")
     if patient is not None:
         found = rekey_patient(grid, patient, force=force, progress=bar)

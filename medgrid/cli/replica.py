@@ -43,14 +43,14 @@ def _row(lfn: LFN, one: Replica) -> dict[str, Any]:
 @_lfns
 @input_option("LFNs")
 @pass_session
-def ls(session: Session, lfns: tuple[str, ...], input_file: str | None) -> None:
+def ls(session: Session, lfns: tuple[str, ...], input_files: tuple[str, ...]) -> None:
     """List the copies of LFNs."""
     from medgrid.actions.outcome import Failure
     from medgrid.errors import NotFound
     from medgrid.model import LFN
 
     grid = session.open_grid()
-    wanted = [LFN(word) for word in read_words(lfns, input_file, "LFN")]
+    wanted = [LFN(word) for word in read_words(lfns, input_files, "LFN")]
     copies = grid.catalog.objects.locate(wanted)
     rows = [_row(lfn, one) for lfn in wanted for one in copies.get(lfn, ())]
     emit(session, "replica/1", rows, ("lfn", "se", "size_bytes", "pfn"))
@@ -63,7 +63,7 @@ def ls(session: Session, lfns: tuple[str, ...], input_file: str | None) -> None:
 @input_option("LFNs")
 @_to_se
 @pass_session
-def add(session: Session, lfns: tuple[str, ...], input_file: str | None, se: str) -> None:
+def add(session: Session, lfns: tuple[str, ...], input_files: tuple[str, ...], se: str) -> None:
     """Copy LFNs to another storage element, verified."""
     from medgrid.actions.outcome import Failure
     from medgrid.actions.replica import add_replica
@@ -73,7 +73,7 @@ def add(session: Session, lfns: tuple[str, ...], input_file: str | None, se: str
     grid = session.open_grid()
     grid.catalog.places.se(se)
     failures: list[Failure] = []
-    words = read_words(lfns, input_file, "LFN")
+    words = read_words(lfns, input_files, "LFN")
     bar = progress(session, "copying")
     bar.total(len(words))
     for word in words:
@@ -94,7 +94,7 @@ def add(session: Session, lfns: tuple[str, ...], input_file: str | None, se: str
 @click.option("--force", is_flag=True, help="Even the last copy: its bytes are lost.")
 @pass_session
 def rm(
-    session: Session, lfns: tuple[str, ...], input_file: str | None, se: str, force: bool
+    session: Session, lfns: tuple[str, ...], input_files: tuple[str, ...], se: str, force: bool
 ) -> None:
     """Remove the copies of LFNs at a storage element; the last copy stays, but for --force."""
     from medgrid.actions.outcome import Failure
@@ -104,7 +104,7 @@ def rm(
 
     grid = session.open_grid()
     failures: list[Failure] = []
-    words = read_words(lfns, input_file, "LFN")
+    words = read_words(lfns, input_files, "LFN")
     done = 0
     for word in words:
         try:
@@ -122,7 +122,7 @@ def rm(
 @_lfns
 @input_option("LFNs")
 @pass_session
-def verify(session: Session, lfns: tuple[str, ...], input_file: str | None) -> None:
+def verify(session: Session, lfns: tuple[str, ...], input_files: tuple[str, ...]) -> None:
     """Read every copy of LFNs where it lies, and compare it with the catalog.
 
     Exit code 6 when one is LOST or CORRUPT; 'medgrid fsck --repair' copies it anew.
@@ -139,7 +139,7 @@ def verify(session: Session, lfns: tuple[str, ...], input_file: str | None) -> N
 
     def rows() -> Iterable[Mapping[str, Any]]:
         nonlocal done
-        for word in read_words(lfns, input_file, "LFN"):
+        for word in read_words(lfns, input_files, "LFN"):
             try:
                 item, checks = verify_lfn(grid, LFN(word))
             except MedgridError as error:

@@ -29,7 +29,7 @@ __all__ = ["resubmit"]
 def resubmit(
     session: Session,
     ids: tuple[str, ...],
-    input_file: str | None,
+    input_files: tuple[str, ...],
     failed: bool,
     causes: tuple[str, ...],
 ) -> int:
@@ -49,9 +49,9 @@ def resubmit(
     from medgrid.cli.status import see_to_broker
 
     some = failed or bool(causes)
-    words = read_words(ids, input_file, "job id", required=not some)
+    words = read_words(ids, input_files, "job id", required=not some)
     grid = session.open_grid()
-    if not words and not ids and input_file is None:
+    if not words and not ids and not input_files:
         words = chosen(grid, ())
     elif not words:
         warn(session, "no job id given")

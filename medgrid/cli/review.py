@@ -60,7 +60,7 @@ def ls(
     context: click.Context,
     session: Session,
     lfns: tuple[str, ...],
-    input_file: str | None,
+    input_files: tuple[str, ...],
     as_words: bool,
     as_old: bool,
     applies: bool,
@@ -69,7 +69,7 @@ def ls(
     from medgrid.actions.review import waiting
 
     if as_words or as_old:
-        given = {"lfns": lfns, "input_file": input_file, "applies": applies}
+        given = {"lfns": lfns, "input_files": input_files, "applies": applies}
         if as_words:
             context.invoke(words, **given, released=())
         else:
@@ -78,8 +78,8 @@ def ls(
     if applies:
         raise UsageError("--apply goes with --words or --old")
 
-    chosen = read_words(lfns, input_file, "LFN", required=False)
-    if not chosen and (lfns or input_file):
+    chosen = read_words(lfns, input_files, "LFN", required=False)
+    if not chosen and (lfns or input_files):
         return
     rows = (
         {"lfn": one.lfn, "modality": one.attributes.get("Modality"), "patient": one.patient}
@@ -111,7 +111,7 @@ def ls(
 def show(
     session: Session,
     lfns: tuple[str, ...],
-    input_file: str | None,
+    input_files: tuple[str, ...],
     folder: Path,
     frames: int,
     equalise: bool,
@@ -126,7 +126,7 @@ def show(
 
     failures: list[Failure] = []
     done = 0
-    words = read_words(lfns, input_file, "LFN")
+    words = read_words(lfns, input_files, "LFN")
     made = pictures(
         session.open_grid(), words, folder, frames=frames, equalise=equalise, force=force
     )
@@ -154,9 +154,11 @@ def show(
 @input_option("LFNs")
 @_note
 @pass_session
-def release(session: Session, lfns: tuple[str, ...], input_file: str | None, note: str) -> None:
+def release(
+    session: Session, lfns: tuple[str, ...], input_files: tuple[str, ...], note: str
+) -> None:
     """Say that objects name nobody: they can be granted from now on. It is audited."""
-    _judge(session, lfns, input_file, note, released=True)
+    _judge(session, lfns, input_files, note, released=True)
 
 
 @review.command()
@@ -164,9 +166,11 @@ def release(session: Session, lfns: tuple[str, ...], input_file: str | None, not
 @input_option("LFNs")
 @_note
 @pass_session
-def reject(session: Session, lfns: tuple[str, ...], input_file: str | None, note: str) -> None:
+def reject(
+    session: Session, lfns: tuple[str, ...], input_files: tuple[str, ...], note: str
+) -> None:
     """Hold objects back, also such as were released: their grants are taken back. It is audited."""
-    _judge(session, lfns, input_file, note, released=False)
+    _judge(session, lfns, input_files, note, released=False)
 
 
 @review.command()
@@ -180,7 +184,7 @@ def reject(session: Session, lfns: tuple[str, ...], input_file: str | None, note
 def words(
     session: Session,
     lfns: tuple[str, ...],
-    input_file: str | None,
+    input_files: tuple[str, ...],
     released: tuple[str, ...],
     applies: bool,
 ) -> None:
@@ -194,7 +198,7 @@ def words(
     from medgrid.actions.vocabulary import release_words
     from medgrid.actions.words import held_words
 
-    if released and not applies and (lfns or input_file):
+    if released and not applies and (lfns or input_files):
         raise UsageError(
             "--release is for the whole grid, not for LFNs", hint="name LFNs with --apply"
         )
@@ -203,7 +207,7 @@ def words(
         made = release_words(grid, released)
         for word in made.words:
             emit_done(session, "released-word/1", {"word": word})
-    chosen = read_words(lfns, input_file, "LFN", required=False)
+    chosen = read_words(lfns, input_files, "LFN", required=False)
     if applies:
         _renew(session, chosen, is_old=False, rename=False)
         return
@@ -227,7 +231,11 @@ def words(
 @click.option("--rename", is_flag=True, help="With --apply: give LFNs the names they would get.")
 @pass_session
 def old(
-    session: Session, lfns: tuple[str, ...], input_file: str | None, applies: bool, rename: bool
+    session: Session,
+    lfns: tuple[str, ...],
+    input_files: tuple[str, ...],
+    applies: bool,
+    rename: bool,
 ) -> None:
     """List images of your patients that were described by another rule; renew them.
 
@@ -239,7 +247,7 @@ def old(
 
     if rename and not applies:
         raise UsageError("--rename goes with --apply")
-    chosen = read_words(lfns, input_file, "LFN", required=False)
+    chosen = read_words(lfns, input_files, "LFN", required=False)
     if applies:
         _renew(session, chosen, is_old=True, rename=rename)
         return
@@ -285,12 +293,17 @@ def _renew(session: Session, lfns: list[str], *, is_old: bool, rename: bool) -> 
 
 
 def _judge(
-    session: Session, lfns: tuple[str, ...], input_file: str | None, note: str, *, released: bool
+    session: Session,
+    lfns: tuple[str, ...],
+    input_files: tuple[str, ...],
+    note: str,
+    *,
+    released: bool,
 ) -> None:
     from medgrid.actions.review import judge
     from medgrid.model import Review
 
-    words = read_words(lfns, input_file, "LFN")
+    words = read_words(lfns, input_files, "LFN")
     verdict = Review.RELEASED if released else Review.NEEDED
     found = judge(session.open_grid(), words, verdict, note)
     for item in found.items:

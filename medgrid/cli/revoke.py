@@ -23,7 +23,7 @@ def revoke(
     session: Session,
     identity: str,
     lfns: tuple[str, ...],
-    input_file: str | None,
+    input_files: tuple[str, ...],
     dataset: str | None,
     everything: bool,
 ) -> None:
@@ -37,10 +37,10 @@ def revoke(
     from medgrid.actions.revoke import STAYS_FETCHED
     from medgrid.actions.revoke import revoke as take_back
 
-    named = bool(lfns or input_file)
+    named = bool(lfns or input_files)
     if named + (dataset is not None) + everything != 1:
         raise UsageError("say LFNs, or --dataset NAME, or --all")
-    words = read_words(lfns, input_file, "LFN", required=False)
+    words = read_words(lfns, input_files, "LFN", required=False)
     if named and not words:
         return
     done = take_back(session.open_grid(), identity, words, dataset=dataset)

@@ -46,7 +46,7 @@ _FAILURES_SHOWN = 5
 def status(
     session: Session,
     ids: tuple[str, ...],
-    input_file: str | None,
+    input_files: tuple[str, ...],
     states: tuple[str, ...],
     count: bool,
     wait_: bool,
@@ -74,9 +74,9 @@ def status(
         with_outlook,
     )
 
-    given = read_words(ids, input_file, "job id", required=False)
+    given = read_words(ids, input_files, "job id", required=False)
     grid = session.open_grid()
-    if not given and (ids or input_file is not None):
+    if not given and (ids or input_files is not None):
         warn(session, "no job id given")
         return 0
     words = chosen(grid, given)

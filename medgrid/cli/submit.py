@@ -49,7 +49,7 @@ def submit(
     session: Session,
     algorithm: str,
     lfns: tuple[str, ...],
-    input_file: str | None,
+    input_files: tuple[str, ...],
     shared: tuple[str, ...],
     parameters: tuple[str, ...],
     per_job: int | None,
@@ -70,7 +70,7 @@ def submit(
     """
     from medgrid.actions.submit import submit as act
 
-    words = read_words(lfns, input_file, "LFN")
+    words = read_words(lfns, input_files, "LFN")
     roles = [_pair(text, "--with", "ROLE=LFN") for text in shared]
     values: dict[str, str | list[str]] = {}
     for text in parameters:

@@ -20,7 +20,7 @@ _COLUMNS = ("PatientName", "PatientBirthDate", "PatientID")
 @click.argument("patients", nargs=-1, metavar="[PATIENT]...")
 @input_option("pseudonyms")
 @pass_session
-def whois(session: Session, patients: tuple[str, ...], input_file: str | None) -> None:
+def whois(session: Session, patients: tuple[str, ...], input_files: tuple[str, ...]) -> None:
     """Say who patients are: name, date of birth, the hospital's id.
 
     For their care team and the patient alone; the key store writes down who asked. With --json all
@@ -30,7 +30,7 @@ def whois(session: Session, patients: tuple[str, ...], input_file: str | None) -
     from medgrid.actions.whois import whois as ask
 
     grid = session.open_grid()
-    words = read_words(patients, input_file, "patient")
+    words = read_words(patients, input_files, "patient")
     warn_of_merged(session, grid, " ".join(words))
     failures: list[Failure] = []
     done = 0

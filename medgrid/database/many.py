@@ -67,10 +67,11 @@ def pair_among(
 
 def value_table(connection: Connection, values: Iterable[str]) -> TableValuedAlias:
     """Give texts as a table with one column ``value``, however many they are."""
-    document = json.dumps(list(values), ensure_ascii=False)
+    given = list(values)
     if connection.dialect.name == "sqlite":
-        return func.json_each(document).table_valued("value", name="given")
+        rows = func.json_each(json.dumps(given, ensure_ascii=False))
+        return rows.table_valued("value", name="given")
     from sqlalchemy.dialects.postgresql import JSONB
 
-    bound = type_coerce(bindparam(None, list(json.loads(document)), JSONB), JSONB)
+    bound = type_coerce(bindparam(None, given, JSONB), JSONB)
     return func.jsonb_array_elements_text(bound).table_valued("value", name="given")

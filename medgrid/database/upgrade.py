@@ -8,7 +8,6 @@ years.
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -272,25 +271,25 @@ def _say_of_each(connection: Connection, oids: Collection[int], what: str) -> No
 def _by_hand(connection: Connection) -> Iterator[None]:
     """Make what somebody added to SQLite again, when a table was made anew.
 
-    With a table go its triggers and, since alembic passes over them, indexes of expressions. What
-    views and triggers of others say of it would keep the new one from its name: they go before.
+    With a table go its triggers and its indexes. Alembic makes indexes again, but none of
+    expressions, and others without their order and collation. What views and triggers of others say
+    of it would keep the new one from its name. All these go before.
     """
     if connection.dialect.name != "sqlite":
         yield
         return
     question = (
         "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE type IN ('trigger', 'view')"
-        " OR type = 'index'"
-        " AND EXISTS (SELECT 1 FROM pragma_index_xinfo(sqlite_master.name) WHERE cid = -2)"
+        " OR type = 'index' AND sql IS NOT NULL"
+        " AND EXISTS (SELECT 1 FROM pragma_index_xinfo(sqlite_master.name)"
+        ' WHERE "key" AND (cid = -2 OR "desc" OR coll <> \'BINARY\'))'
         " ORDER BY type = 'trigger'"  # which may be of a view
     )
     before = connection.exec_driver_sql(question).all()
     quote = connection.dialect.identifier_preparer.quote_identifier
     for kind, name, _, _ in before:
-        if kind != "index":
-            connection.exec_driver_sql(f"DROP {kind} IF EXISTS {quote(name)}")
-    with warnings.catch_warnings(action="ignore", category=exc.SAWarning):  # that it passes over
-        yield
+        connection.exec_driver_sql(f"DROP {kind} IF EXISTS {quote(name)}")
+    yield
     there = {name for _, name, _, _ in connection.exec_driver_sql(question)}
     known = {*_tables(connection), *(name for kind, name, _, _ in before if kind == "view")}
     for _, name, of_what, statement in before:

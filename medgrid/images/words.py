@@ -41,6 +41,13 @@ _ATOM: Final = re.compile(
     r"|(?<=[A-Z])[A-Z](?=[a-z])|[A-Z]?[a-z]+|[A-Z]+"
 )
 _SHORT_CODE: Final = re.compile(r"(?=.*\d)[a-z]{0,3}(?:\d{1,3}[a-z]{0,3}){1,3}", re.IGNORECASE)
+_WITH: Final = re.compile(  # with or without contrast: letters that no word stands for
+    r"(?<![^\W_])w/o?(?![^\W_])"
+    r"|(?<![^\W_])w[ _-]o(?=[ _-]+(?:iv|contrast|cont?|gad|gado|gd|km|dye)(?![^\W_]))"
+    r"|(?<![^\W_])[mo]\.? ?(?=km(?![^\W_]))"  # mit, ohne Kontrastmittel
+    r"|(?<![^\W\d_])[+-] ?c(?![^\W_])",
+    re.IGNORECASE,
+)
 _MONTHS: Final = frozenset(
     """
     jan feb mar apr may jun jul aug sep sept oct nov dec
@@ -155,6 +162,12 @@ class Vocabulary:
             if not held.issuperset(range(begin, end)):
                 held |= self._of_token(text, atoms, begin, end, where, refuses)
             begin = end
+        for said in _WITH.finditer(text) if held else ():
+            held -= {
+                place
+                for place in held
+                if said.start() <= atoms[place].start and atoms[place].end <= said.end()
+            }
         if not held:
             return Sifted(_tidy(text), ())
         chars = list(text)

@@ -220,7 +220,7 @@ def _write(results: Iterable[Result], commit: str) -> None:
     }
     about = (
         f"Last run: {today}, commit {commit}, on {_machine()}.\n"
-        "Ratios hold better than seconds. A row that says another day was not measured then."
+        "Ratios hold better than seconds. A row that says a day was not measured then, but on it."
     )
     page = PAGE.read_text("utf-8")
     table = updated(Table.within(page), about, all_figures(), fresh)

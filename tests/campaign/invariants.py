@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -150,7 +149,8 @@ def _stored(arena: Arena) -> Iterator[str]:
 
 def _catalog(arena: Arena) -> Iterator[str]:
     """The database is sound, and its tables agree with each other."""
-    database = Database(arena.prompt.env.get("MEDGRID_CATALOG", f"sqlite:///{_file(arena)}"))
+    file = arena.prompt.home / "catalog.db"
+    database = Database(arena.prompt.env.get("MEDGRID_CATALOG", f"sqlite:///{file}"))
     try:
         with database.read() as connection:
             if database.is_sqlite:
@@ -197,7 +197,3 @@ def _catalog(arena: Arena) -> Iterator[str]:
             yield f"{name} ended by {cause} and has {made[key]} derivations"
     for row in reserved:
         yield f"a reservation is left: {tuple(row)}"
-
-
-def _file(arena: Arena) -> str:
-    return json.dumps(str(arena.prompt.home / "catalog.db")).strip('"')

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from medgrid.catalog import Catalog
+from medgrid.catalog.access import Grant
 from medgrid.catalog.objects import Registration
 from medgrid.catalog.query import parse
 from medgrid.catalog.scanned import ScannedFile
 from medgrid.catalog.schema import attribute, object_version, patient, scanned_file
 from medgrid.errors import Busy, Denied, NotFound
-from medgrid.model import LFN, ObjectId, Replica, Review, Sha256
+from medgrid.model import (
+    LFN,
+    DataClass,
+    GridObject,
+    ObjectId,
+    ObjectKind,
+    Replica,
+    Review,
+    Sha256,
+)
 from tests.catalog.worlds import World, make_world, object_id
 
 NEW = object_id(0xABC)
@@ -121,3 +132,35 @@ def test_of_a_patient_one_sees_ones_own(catalog: Catalog, world: World) -> None:
         ObjectId(world.ids["one-image"])
     ]
     assert as_(catalog, "paul").objects.of_patient("P-1") == []
+
+
+def test_visits_are_counted_anew_when_an_lfn_names_another_image(catalog: Catalog) -> None:
+    def bring(number: int, lfn: str, patient: str, day: str, review: Review = Review.NONE) -> None:
+        item = GridObject(
+            id=ObjectId(f"{number:032x}"),
+            lfn=LFN(lfn),
+            kind=ObjectKind.SERIES,
+            filename="f",
+            size_bytes=1,
+            sha256=Sha256(f"{number:064x}"),
+            attributes={"StudyDate": day},
+            data_class=DataClass.IMAGE,
+            owner="ada",
+            review=review,
+        )
+        catalog.objects.register([Registration(item, patient=patient)], replace=True)
+
+    def visits() -> set[tuple[Any, ...]]:
+        return set(catalog.objects.select(parse("PatientID is known"), ["PatientID", "visits"]))
+
+    bring(1, "/w/a", "P-1", "2020-01-01")
+    bring(2, "/w/b", "P-1", "2020-01-01")
+    assert visits() == {("P-1", 1)}
+    catalog.access.grant(Grant(ObjectId(f"{1:032x}"), "bob", "ada"))
+    bring(3, "/w/a", "P-1", "2021-01-01", Review.NEEDED)
+    catalog.objects.set_review([ObjectId(f"{3:032x}")], Review.RELEASED)
+    assert visits() == {("P-1", 1)}, "it waits"
+    catalog.objects.promote([LFN("/w/a")])
+    assert visits() == {("P-1", 2)}
+    bring(4, "/w/a", "P-2", "2021-01-01")
+    assert visits() == {("P-1", 1), ("P-2", 1)}

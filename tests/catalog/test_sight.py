@@ -395,6 +395,22 @@ def test_questions_of_provenance_walk_what_is_seen(view: View, chain: World) -> 
     assert list(bob.objects.select(parse("/g/shared"), ["input.image"])) == [("/g/one-image",)]
 
 
+def test_nobody_walks_through_what_is_gone_to_what_others_made_of_it(
+    view: View, world: World
+) -> None:
+    one = world.ids["one-image"]
+    view(None).objects.register([_new(70, "step", "bob")])
+    _derived(view("bob"), "d1", [one], [object_id(70)])
+    _derived(view("paul"), "d2", [object_id(70)], [world.ids["table"]])
+    bob = view("bob")
+    assert words(bob, "derived_from=/g/one-image") == "step table"
+    assert bob.provenance.made_out_of([one]) == {object_id(70), world.ids["table"]}
+    view(None).objects.remove(LFN("/g/step"))
+    assert words(bob, "derived_from=/g/one-image") == ""
+    assert bob.provenance.made_out_of([one]) == {object_id(70)}, "that one knows oneself"
+    assert words(view(None), "derived_from=/g/one-image") == "table"
+
+
 # -- jobs ------------------------------------------------------------------------------------------
 
 

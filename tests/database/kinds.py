@@ -41,7 +41,7 @@ def upgrade() -> None:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of database; `parent` is a table that rows of `child` refer to, if there are any."""
+    """A kind of database: its schema, and how one is made and opened."""
 
     name: str
     schema: Schema

@@ -274,6 +274,8 @@ def test_sqlite_keeps_its_log_triggers_indexes_and_tables_without_rowid(tmp_path
             " BEGIN INSERT INTO seen VALUES (new.identity); END"
         )
         file.execute("CREATE INDEX by_hand ON access_grant (lower(identity), object_id)")
+        file.execute("CREATE INDEX any_case ON access_grant (identity COLLATE NOCASE)")
+        file.execute("CREATE INDEX backwards ON access_grant (until_s DESC) WHERE until_s > 1")
     before = schema_of(url)
     body = """
 with op.batch_alter_table("access_grant", recreate="always") as batch:

@@ -74,7 +74,7 @@ def test_a_twin_has_no_error_that_its_original_had_not(sample: Sample, tmp_path:
             more = objections(twin) - objections(path)
             found[path.name] = [one for one in more if not any(re.search(may, one) for may in MAY)]
     assert {name: more for name, more in found.items() if more} == {}
-    assert len(found) > 5
+    assert found
 
 
 def test_a_twin_goes_into_a_dicomdir_where_its_original_does(

@@ -46,6 +46,13 @@ KEYS = PatientKeys.of(b"k" * 32, "P-1")
         "T1 (axial)",
         "Schädel T1",
         "100µs",
+        "CT HEAD W/O CONTRAST",
+        "Head w/ contrast",
+        "ABD_W_O_CONTRAST",
+        "Head +C",
+        "T1-C sag",
+        "Kopf o. KM",
+        "Kopf m.KM",
     ],
 )
 def test_what_protocols_are_called_passes_as_it_is_written(text: str) -> None:
@@ -65,6 +72,8 @@ def test_what_protocols_are_called_passes_as_it_is_written(text: str) -> None:
         ("whitehead", "", ["whitehead"]),
         ("axial Smith2", "axial 2", ["Smith"]),
         ("Dr. Hand Foot T1", "T1", ["Dr", "Hand", "Foot"]),
+        ("T1 W O Smith", "T1", ["W", "O", "Smith"]),
+        ("M. Kowalczyk T1 -Carla", "T1", ["M", "Kowalczyk", "Carla"]),
         ("T1 T E S T A", "T1", ["T", "E", "S", "A"]),
         ("T1 SMI\u200bTH", "T1", ["SMITH"]),
         ("\uff2b\uff4f\uff57\uff41\uff4c T1", "T1", ["Kowal"]),

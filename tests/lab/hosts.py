@@ -37,8 +37,6 @@ _HIDDEN = ("root", "home", "tmp", "run", "var/tmp", "srv", "mnt", "media")
 
 _NO_FILES = ("proc", "sysfs", "devpts", "devtmpfs", "cgroup", "cgroup2", "mqueue")
 
-_OWN_NAMESPACES = ("unshare", "-m", "-n", "-p", "-f", "--kill-child", "--propagation", "private")
-
 _ACCOUNTS = r"""
 accounts() { # file, pattern of this machine's entries to leave out, entries of the host
   { printf '%s\n' "$3"; grep -Ev "$2" "etc/$1" || true; } > etc/.new

@@ -49,7 +49,7 @@ class Ended:
 
 def parts(seed: int, directory: Path) -> list[Part]:
     """All parts, those that find most first; what they keep goes to `directory`."""
-    tests = ("-m", "pytest", "-n6", "--dist=worksteal", "--durations=20")
+    tests = ("-m", "pytest", "-n4", "--dist=worksteal", "--durations=20")
     chosen = ("--nightly", f"--seed={seed}", "-m", "sampled or hypothesis")
     found = [Part("exhaustive", (*tests, *chosen))]
     for number in range(CAMPAIGNS):

@@ -78,7 +78,6 @@ _COMMANDS: Mapping[Kind, tuple[tuple[Verb, str], ...]] = {
         (Verb.WRITE, "dataset rm {}"),
     ),
 }
-_OF_MEMBERS = ("grant rita --dataset {} --for 1d", "rekey --force --dataset {}")
 _TELLING = "register NOTE --to {} --replace"  # a name can be given once: that it is taken is told
 _ABSENT = {"/m/public": "/m/nothin", "1.1": "7.1", "cohort": "cohorx", "P-JANE": "P-JANX"}
 

@@ -16,7 +16,6 @@ from medgrid.actions.importing.drafts import (
     Instance,
     Namer,
     SeriesFiles,
-    failures,
     group,
     series_draft,
 )
@@ -253,7 +252,7 @@ class _Import:
                 else:
                     yield from self._next_version(files, base)
             except Changed as exc:
-                self._failed(exc, [one.path for one in files.files])
+                self.telling.unreadable(exc, [one.path for one in files.files])
             except MedgridError as exc:
                 reason = (
                     "the grid has its series; only the patient's care team can add to it"
@@ -311,7 +310,7 @@ class _Import:
         try:
             draft.look()
         except Changed as exc:
-            self._failed(exc, [path for path, _ in draft.files])
+            self.telling.unreadable(exc, [path for path, _ in draft.files])
             return
         except ValueError as exc:
             for path, stamp in draft.files:
@@ -329,10 +328,6 @@ class _Import:
             attributes=said.attributes,
         )
         self._is_new(item, draft)
-
-    def _failed(self, exc: Changed, paths: Iterable[str]) -> None:
-        for failure in failures(exc, paths):
-            self.telling.failed(failure)
 
     def _holds(self, object_id: ObjectId, *paths: str) -> None:
         """Note that an original has the content of files."""

@@ -10,14 +10,14 @@ from typing import NamedTuple, Protocol
 
 from medgrid.actions.grid import Grid
 from medgrid.actions.importing.doubts import Doubt
-from medgrid.actions.importing.drafts import Failure, Namer
+from medgrid.actions.importing.drafts import Failure, Namer, failures
 from medgrid.actions.importing.tables import TableReport
 from medgrid.actions.importing.twins import Lack
 from medgrid.actions.importing.writer import remembered
 from medgrid.actions.versions import Loss
 from medgrid.catalog.removed import Mark
 from medgrid.catalog.scanned import ScannedFile
-from medgrid.images.pack import FileStamp
+from medgrid.images.pack import Changed, FileStamp
 from medgrid.images.scan import Scanned
 from medgrid.model import GridObject, ObjectId
 
@@ -160,6 +160,11 @@ class Telling:
         """A file could not be imported."""
         self.summary.failed += 1
         self._listener.failed(failure)
+
+    def unreadable(self, exc: Changed, paths: Iterable[str]) -> None:
+        """A file could not be read, and those that go in with it stay out, too."""
+        for failure in failures(exc, paths):
+            self.failed(failure)
 
     def broken(self, path: str, stamp: FileStamp, reason: str) -> None:
         """A file could not be imported, and cannot as long as it stays as it is."""

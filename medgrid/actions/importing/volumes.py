@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 from medgrid.actions.grid import Grid
 from medgrid.actions.importing.beside import Companions
-from medgrid.actions.importing.drafts import Description, Draft, Namer, failures, volume_draft
+from medgrid.actions.importing.drafts import Description, Draft, Namer, volume_draft
 from medgrid.actions.importing.looking import Looking
 from medgrid.actions.importing.merge import twin_lfn
 from medgrid.actions.importing.request import ImportRequest
@@ -109,8 +109,7 @@ class Volumes:
                 return
             draft.was_removed = mark is not None
         except Changed as exc:
-            for failure in failures(exc, [one.path]):
-                self._telling.failed(failure)
+            self._telling.unreadable(exc, [one.path])
             return
         except ValueError as exc:
             self._telling.broken(one.path, one.stamp, str(exc))

@@ -25,6 +25,7 @@ SET number_of_instances = coalesce(
     ),
     attributes = attributes - 'NumberOfInstances'
 WHERE jsonb_typeof(attributes -> 'NumberOfInstances') = 'number'
+    AND attributes ->> 'NumberOfInstances' ~ '^-?[0-9]{1,18}$'
 """
 
 
