@@ -95,9 +95,9 @@ def _synopsis(command: click.Command, context: click.Context) -> list[str]:
     lines = [f".Nm {context.command_path}", *_option_synopsis(command, context)]
     for param in command.get_params(context):
         if isinstance(param, click.Argument):
-            word = param.make_metavar(context)
+            word = param.make_metavar(context).replace("...", "")
             optional = word.startswith("[")
-            bare = word.strip("[]").replace("]...", "").replace("...", "").rstrip("]")
+            bare = word[1:-1] if optional else word
             tail = " ..." if param.nargs != 1 else ""
             lines.append(f".{'Op ' if optional else ''}Ar {_text(bare)}{tail}")
     return lines
