@@ -63,7 +63,7 @@ def our_headers(paths: list[Path]) -> float:
     """Seconds to read what import needs of all headers before its pass, in one process."""
     start_s = time.perf_counter()
     namer = Namer(bytes(32), LFN("/t"), "")
-    for files in group(scan([(str(path), "") for path in paths], 1), print):
+    for files in group(scan([(str(path), "") for path in paths], 1), print, print):
         series_draft(files, namer)
     return time.perf_counter() - start_s
 

@@ -274,7 +274,7 @@ def _volumes(
 def _linked(grid: Grid, original: GridObject, files: Sequence[str], folder: Path) -> bool:
     """Make `folder` with links to the files of a series, when they are all of it."""
     images = scan([(path, path) for path in files], os.cpu_count() or 1)
-    series = group((one for one in images if one.header), lambda _: None)
+    series = group((one for one in images if one.header), lambda _: None, lambda *_: None)
     if len(series) != 1 or not is_packed(grid, original, series[0].members):
         return False
     folder.mkdir()

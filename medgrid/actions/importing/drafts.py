@@ -52,6 +52,7 @@ __all__ = [
     "series_draft",
     "volume_draft",
 ]
+_OTHER_CONTENT = "its SOPInstanceUID is that of another file with other content"
 
 
 class Failure(NamedTuple):
@@ -347,12 +348,16 @@ def keyed_spot(key: bytes, folder: LFN, place: str) -> LFN:
     return LFN(f"/{neutral_label(key, 'spot', folder, place)}")
 
 
-def group(scanned: Iterable[Scanned], failed: Callable[[Failure], None]) -> list[SeriesFiles]:
+def group(
+    scanned: Iterable[Scanned],
+    failed: Callable[[Failure], None],
+    broken: Callable[[str, FileStamp, str], None],
+) -> list[SeriesFiles]:
     """Sort instances into series, in order, each SOPInstanceUID once.
 
     An instance that names no issuer is of the series whose other instances name one.
     Two files with one SOPInstanceUID and other content cannot both be right: the first by path
-    stays, the other fails.
+    stays, the other is `broken`; one that could not be read has `failed`.
     """
     series: dict[SeriesKey, SeriesFiles] = {}
     for one in scanned:
@@ -368,7 +373,7 @@ def group(scanned: Iterable[Scanned], failed: Callable[[Failure], None]) -> list
     _join_issuers(series)
     for files in series.values():
         files.instances.sort(key=lambda one: (one.number, one.sop_uid, one.path))
-        _once(files, failed)
+        _once(files, failed, broken)
     return list(series.values())
 
 
@@ -383,7 +388,11 @@ def _join_issuers(series: dict[SeriesKey, SeriesFiles]) -> None:
             series[named].instances += series.pop(key).instances
 
 
-def _once(files: SeriesFiles, failed: Callable[[Failure], None]) -> None:
+def _once(
+    files: SeriesFiles,
+    failed: Callable[[Failure], None],
+    broken: Callable[[str, FileStamp, str], None],
+) -> None:
     first: dict[str, Instance] = {}
     for one in files.instances:
         twin = first.setdefault(one.sop_uid, one)
@@ -398,9 +407,7 @@ def _once(files: SeriesFiles, failed: Callable[[Failure], None]) -> None:
         if same:
             files.twins.append(one)
         else:
-            failed(
-                Failure(one.path, "its SOPInstanceUID is that of another file with other content")
-            )
+            broken(one.path, one.stamp, _OTHER_CONTENT)
     files.instances = list(first.values())
 
 

@@ -167,7 +167,7 @@ class _Import:
         self.telling.flush()
         progress.note("storing")
         headers = spelled(self.grid, self.namer, [one for one in images if one.header])
-        series = group(headers, self.telling.failed)
+        series = group(headers, self.telling.failed, self.telling.broken)
         volumes = [one for one in images if one.volume]
         for one in volumes:
             self._tables.beside(one.path)
