@@ -116,5 +116,5 @@ def _outputs(source: ColumnElement[str], sight: Sight) -> Select[Any]:
         .select_from(source.table)
         .join(inputs, inputs.c.object_id == source)
         .join(output, output.c.derivation == inputs.c.derivation)
-        .where(or_(not_(linked), to_source), sight.took_part(inputs), sight.took_part(output))
+        .where(or_(not_(linked), to_source), sight.made_of(source, output))
     )

@@ -219,9 +219,18 @@ class Sight:
         """
         if self._sees_all:
             return true()
-        own = exists(
+        return or_(self.object_id(table.c.object_id), self._asked_for_run(table))
+
+    def made_of(self, source: ColumnElement[Any], table: FromClause) -> ColumnElement[bool]:
+        """Whether it is seen that a row of ``derivation_output`` was made from object `source`."""
+        if self._sees_all:
+            return true()
+        both = and_(self.object_id(source), self.object_id(table.c.object_id))
+        return or_(both, self._asked_for_run(table))
+
+    def _asked_for_run(self, table: FromClause) -> ColumnElement[bool]:
+        return exists(
             select(literal_column("1"))
             .where(_DERIVATION.c.id == table.c.derivation, self.asked_for(_DERIVATION))
             .correlate_except(_DERIVATION)
         )
-        return or_(self.object_id(table.c.object_id), own)
