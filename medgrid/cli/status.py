@@ -76,7 +76,7 @@ def status(
 
     given = read_words(ids, input_files, "job id", required=False)
     grid = session.open_grid()
-    if not given and (ids or input_files is not None):
+    if not given and (ids or input_files):
         warn(session, "no job id given")
         return 0
     words = chosen(grid, given)
