@@ -80,10 +80,12 @@ class Naming:
 
 
 class _Place(NamedTuple):
-    """Which version of its LFN an object becomes, and whether that waits for a review."""
+    """Which version of its LFN an object becomes, whether that waits for a review, and the patient
+    of what the LFN names."""
 
     version: int
     waits: bool = False
+    patient: str | None = None
 
 
 class Registrar(ReplicaBook):
@@ -132,7 +134,6 @@ class Registrar(ReplicaBook):
                 for item in new
                 if item.object.lfn is not None
             }
-            replaced = _patients_named(connection, wanted) if replace else []
             places = self._claim(connection, wanted, replace)
             rows: list[dict[str, Any]] = []
             values: list[dict[str, Any]] = []
@@ -149,7 +150,7 @@ class Registrar(ReplicaBook):
                 for row in rows
             ):
                 raise Denied(f"{self._sight.viewer} cannot register what belongs to another")
-            patients = sorted({*replaced, *(row["patient"] for row in rows if row["patient"])})
+            patients = _sorted(*(row["patient"] for row in rows), *_replaced(places))
             hold_patients(connection, patients, self._sight)
             with _names_taken_meanwhile():
                 connection.execute(insert(object_), rows)
@@ -179,6 +180,7 @@ class Registrar(ReplicaBook):
                 object_.c.lfn,
                 object_.c.id,
                 object_.c.version,
+                object_.c.patient,
                 self._sight.writes().label("may"),
                 and_(object_.c.review != str(Review.NEEDED), _is_granted(object_.c.id)).label(
                     "granted"
@@ -208,6 +210,7 @@ class Registrar(ReplicaBook):
                 row.lfn: _Place(
                     max(row.version, numbers.get(row.lfn, 0)) + 1,
                     bool(wanted[row.lfn] and row.granted),
+                    row.patient,
                 )
                 for row in taken
             }
@@ -280,7 +283,6 @@ class Registrar(ReplicaBook):
                 among(connection, object_.c.id, ids), object_.c.review == str(Review.NEEDED)
             )
             unseen = set(connection.scalars(needing))
-            replaced = _patients_named(connection, [one.lfn for one in namings]) if replace else []
             places = self._claim(
                 connection, {one.lfn: one.object_id in unseen for one in namings}, replace
             )
@@ -304,7 +306,7 @@ class Registrar(ReplicaBook):
                 self._sight,
             )
             named = patients_of(connection, among(connection, object_.c.id, ids))
-            count_visits(connection, sorted({*replaced, *named}), self._sight)
+            count_visits(connection, _sorted(*named, *_replaced(places)), self._sight)
 
     # -- attributes --------------------------------------------------------------------------------
 
@@ -417,9 +419,14 @@ def _is_granted(object_id: ColumnElement[Any]) -> ColumnElement[bool]:
     return exists().where(access_grant.c.object_id == object_id, is_open)
 
 
-def _patients_named(connection: Connection, lfns: Iterable[str]) -> list[str]:
-    """Whose objects LFNs name."""
-    return patients_of(connection, among(connection, object_.c.lfn, lfns))
+def _replaced(places: Mapping[str, _Place]) -> Iterator[str | None]:
+    """Patients of what LFNs named until now."""
+    return (place.patient for place in places.values())
+
+
+def _sorted(*patients: str | None) -> list[str]:
+    """Patients, each once, in the order in which they are locked."""
+    return sorted(set(filter(None, patients)))
 
 
 def replace_many(connection: Connection, named: Collection[tuple[str, int, str]]) -> None:

@@ -137,7 +137,7 @@ def test_of_a_patient_one_sees_ones_own(catalog: Catalog, world: World) -> None:
 def test_visits_are_counted_anew_when_an_lfn_names_another_image(catalog: Catalog) -> None:
     def bring(number: int, lfn: str, patient: str, day: str, review: Review = Review.NONE) -> None:
         item = GridObject(
-            id=ObjectId(f"{number:032x}"),
+            id=object_id(number),
             lfn=LFN(lfn),
             kind=ObjectKind.SERIES,
             filename="f",
@@ -156,9 +156,9 @@ def test_visits_are_counted_anew_when_an_lfn_names_another_image(catalog: Catalo
     bring(1, "/w/a", "P-1", "2020-01-01")
     bring(2, "/w/b", "P-1", "2020-01-01")
     assert visits() == {("P-1", 1)}
-    catalog.access.grant(Grant(ObjectId(f"{1:032x}"), "bob", "ada"))
+    catalog.access.grant(Grant(object_id(1), "bob", "ada"))
     bring(3, "/w/a", "P-1", "2021-01-01", Review.NEEDED)
-    catalog.objects.set_review([ObjectId(f"{3:032x}")], Review.RELEASED)
+    catalog.objects.set_review([object_id(3)], Review.RELEASED)
     assert visits() == {("P-1", 1)}, "it waits"
     catalog.objects.promote([LFN("/w/a")])
     assert visits() == {("P-1", 2)}
