@@ -15,8 +15,8 @@ from medgrid import __version__
 
 from . import PROTOCOL
 from .client import attach
-from .daemon import archive_digest, start_daemon
 from .layout import Layout
+from .starting import archive_digest, start_daemon
 
 __all__ = ["connect"]
 

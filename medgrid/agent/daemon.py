@@ -1,20 +1,18 @@
-"""Start of the agent: detach, take the lock, recover, listen."""
+"""The agent from its start on: take the lock, recover, listen."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
 import gc
-import hashlib
 import json
 import os
 import secrets
 import selectors
 import socket
-import sys
 import time
 import traceback
-from typing import Any, Dict, List, Optional
+from typing import Any, Optional
 
 from medgrid import __version__
 
@@ -23,52 +21,12 @@ from .attempts import Attempts
 from .journal import Journal
 from .layout import Layout, read_json, sync_directory, write_json
 from .server import Server
+from .starting import archive_digest
 
-__all__ = ["archive_digest", "serve", "start_daemon"]
+__all__ = ["serve"]
 
 _GARBAGE_AFTER = 20_000  # objects: little of what the agent makes is in cycles
 _LOCK_WAIT_S = 10.0
-
-
-def archive_digest() -> str:
-    """SHA-256 of the file this agent runs from."""
-    with open(sys.argv[0], "rb") as stream:
-        return hashlib.sha256(stream.read()).hexdigest()
-
-
-def start_daemon(layout: Layout) -> Optional[Dict[str, str]]:
-    """Start ``serve`` detached, and wait until it listens; why it does not, if it does not."""
-    reader, writer = os.pipe()
-    os.set_inheritable(writer, True)
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.setsid()
-            if os.fork() == 0:
-                _detach(layout, [reader])
-                argv = [sys.executable, "-I", "-S", sys.argv[0], "serve", layout.root, str(writer)]
-                os.execv(sys.executable, argv)  # noqa: S606 - an argument list
-        finally:
-            os._exit(0)
-    os.close(writer)
-    os.waitpid(pid, 0)
-    with open(reader, "rb") as stream:
-        told = stream.read()
-    if not told:
-        return {"kind": "failed", "message": "the agent ended at its start: see %s" % layout.log}
-    problem: Optional[Dict[str, str]] = json.loads(told)
-    return problem
-
-
-def _detach(layout: Layout, close: List[int]) -> None:
-    nothing = os.open("/dev/null", os.O_RDWR)
-    log = os.open(layout.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(nothing, 0)
-    os.dup2(nothing, 1)
-    os.dup2(log, 2)
-    for descriptor in [*close, nothing, log]:
-        if descriptor > 2:
-            os.close(descriptor)
 
 
 def serve(root: str, ready: int) -> None:
