@@ -1,7 +1,7 @@
 """What runs on a worker: accepts attempts, runs each at most once, remembers how it ended.
 
-Standard library only, Python >= 3.8, shipped as one file (a zipapp of sources and bytecode, named by
-its SHA-256). The file has three verbs, and they take nothing but a directory:
+Standard library only, Python >= 3.8, shipped as one file: a zipapp of sources and bytecode, named
+by its SHA-256. The file has three verbs, and they take nothing but a directory:
 
 ``connect ROOT``
     bridges its standard input and output to the agent of ROOT, which it starts when none runs;

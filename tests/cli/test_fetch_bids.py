@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,8 +52,9 @@ def given(grid_prompt: Prompt, tmp_path: Path) -> Iterator[Path]:
     grid_prompt.ok("import", tmp_path / "in", "--to", "/trial")
     lfns = grid_prompt.ok("query", "arm=treated").lines
     assert len(lfns) == 12
-    grid_prompt.ok("fetch", *lfns, "--bids", tmp_path / "out")
-    yield tmp_path / "out"
+    with tempfile.TemporaryDirectory() as folder:  # the validator reads nothing below /dev
+        grid_prompt.ok("fetch", *lfns, "--bids", Path(folder, "out"))
+        yield Path(folder, "out")
 
 
 def test_it_is_valid_and_says_what_is_known(given: Path) -> None:

@@ -23,6 +23,7 @@ import psycopg
 import pytest
 
 from medgrid.catalog import Catalog
+from tests.lab.memory import MEMORY, has_room
 from tests.lab.surroundings import skip_without_account
 from tests.lab.waiting import PATIENCE_S, wait_for
 
@@ -39,7 +40,6 @@ _SETTINGS = {
 }
 SERVERS = "mg-pg-"
 """How the names of servers' directories begin, which may lie in memory, beside what jobs leave."""
-_MEMORY = Path("/dev/shm")
 _ROOM_BYTES = 1 << 30
 
 
@@ -197,7 +197,7 @@ def _remove_dead(parent: Path) -> None:
 
 def pytest_unconfigure() -> None:
     """Remove what processes left that ran tests for this one and were killed."""
-    _remove_dead(_MEMORY)
+    _remove_dead(MEMORY)
 
 
 def _own_directory(*, in_memory: bool) -> Path:
@@ -205,8 +205,7 @@ def _own_directory(*, in_memory: bool) -> Path:
 
     It is none of pytest's: a socket's path must be shorter than 108 characters.
     """
-    has_room = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM_BYTES
-    parent = _MEMORY if in_memory and has_room else Path(tempfile.gettempdir())
+    parent = MEMORY if in_memory and has_room(_ROOM_BYTES) else Path(tempfile.gettempdir())
     _remove_dead(parent)
     while True:
         directory = Path(tempfile.mkdtemp(prefix=SERVERS, dir=parent))

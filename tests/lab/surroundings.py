@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from medgrid.config import user_cache_dir
+from tests.lab.memory import root_in_memory
 
 __all__ = ["directory_of_the_run", "skip_without_account"]
 
@@ -68,7 +69,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Set the environment; processes that run tests for this one inherit it."""
     if hasattr(config, "workerinput") or _directory:
         return
-    parent = tempfile.gettempdir()
+    parent, of_files = tempfile.gettempdir(), tempfile.gettempdir()
+    if not os.environ.get("TMPDIR"):  # nobody said where
+        of_files = str(root_in_memory() or of_files)
     if not _SHORT.fullmatch(parent):
         parent = "/tmp"
     os.umask(0o022)
@@ -89,7 +92,7 @@ def pytest_configure(config: pytest.Config) -> None:
         kept.parent.mkdir(parents=True)
         kept.symlink_to(wheels)
     os.environ |= {"LANG": "C.UTF-8", "HOME": str(home), "TMPDIR": str(directory)}
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", parent)  # those of failed tests stay
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", of_files)  # those of failed tests stay
     tempfile.tempdir = None
 
 

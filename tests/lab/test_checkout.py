@@ -48,7 +48,6 @@ def test_a_file_that_does_not_count(tmp_path: Path) -> None:
 def test_what_git_refuses_is_told(tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as told:
         state_of(tmp_path)
-    assert str(told.value) == (
+    assert str(told.value).startswith(
         f"cannot tell which commit {tmp_path} is at: git rev-parse: fatal: not a git repository"
-        " (or any of the parent directories): .git"
     )

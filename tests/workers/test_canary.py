@@ -20,6 +20,7 @@ import pytest
 
 from medgrid.model import Cause
 from medgrid.workers.base import JournalRecord, Limits, OutputPattern
+from tests.lab.memory import FILES
 from tests.lab.postgres import SERVERS
 from tests.lab.waiting import wait_for
 from tests.workers.owner import Owner
@@ -63,7 +64,7 @@ def leaks(data: bytes, secrets: dict[str, bytes]) -> list[str]:
 def files_below(top: Path) -> Iterator[tuple[str, bytes]]:
     """Names and bytes of all there is, names of links and their targets included."""
     for folder, names, files in os.walk(top):
-        names[:] = [one for one in names if not one.startswith(SERVERS)]  # of this run, or another
+        names[:] = [one for one in names if one != FILES and not one.startswith(SERVERS)]
         for name in [*names, *files]:
             path = Path(folder, name)
             yield str(path), str(path).encode() + b"\n"

@@ -13,6 +13,7 @@ from medgrid.model import Cause
 from medgrid.workers import archive, bootstrap
 from medgrid.workers.base import Launch, OutputPattern, WorkerLink
 from tests.lab.hosts import Lab
+from tests.lab.memory import FILES
 from tests.lab.postgres import SERVERS
 from tests.lab.waiting import wait_for
 from tests.workers.owner import Owner
@@ -30,7 +31,8 @@ def private_directory(place: Place, attempt: str) -> str:
 
 def nothing_left(place: Place) -> bool:
     """Whether no file below the agent's root and in memory holds the canary."""
-    below = f"--exclude-dir={SERVERS}* {place.root} /dev/shm 2>/dev/null || true"
+    others = f"--exclude-dir={FILES} --exclude-dir={SERVERS}*"
+    below = f"{others} {place.root} /dev/shm 2>/dev/null || true"
     found = place.shell(f"grep -rlF {CANARY} {below}; grep -rl '{CANARY.encode().hex()}' {below}")
     return found == ""
 
