@@ -70,7 +70,13 @@ __all__ = [
     "words_naming",
 ]
 
-_RENEWED = allowed.JUDGED | allowed.BIDS_TEXTS | ENTITIES_AND_SUFFIX | {VARIES, VARIES_WIDELY}
+_RENEWED = (
+    allowed.JUDGED
+    | allowed.BIDS_TEXTS
+    | allowed.BIDS_CODES
+    | ENTITIES_AND_SUFFIX
+    | {VARIES, VARIES_WIDELY}
+)
 
 
 class HeldWord(NamedTuple):

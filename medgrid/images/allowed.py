@@ -13,9 +13,12 @@ that tells them apart by nature belongs here, such as their UIDs, numbers, posit
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 __all__ = [
+    "BIDS_CODES",
+    "BIDS_FORMS",
     "BIDS_MOMENTS",
     "BIDS_NUMBERS",
     "BIDS_REFERENCES",
@@ -176,7 +179,22 @@ BIDS_NUMBERS: Final = _words(
     SpoilingGradientDuration SpoilingGradientMoment SpoilingRFPhaseIncrement TotalAcquiredPairs
     TotalReadoutTime TracerMolecularWeight WithdrawalRate WaterFatShift PhaseOversampling
     BandwidthPerPixelPhaseEncode ReconMatrixPE BaseResolution ShimSetting TxRefAmp
-    PercentPhaseFOV AcquisitionMatrixPE ImageOrientationPatientDICOM
+    PercentPhaseFOV AcquisitionMatrixPE ImageOrientationPatientDICOM PartialFourier
+    AccelFact3D AveragesDouble BolusDuration CompressedSensingFactor DeepLearning
+    DerivedVendorReportedEchoSpacing EPIFactor EchoNumber EchoSpacingMicroSecondsGE
+    EchoTrainDuration EstimatedEffectiveEchoSpacing EstimatedTotalReadoutTime FrameReferenceTime
+    FrequencyEncodingSteps InitialPostLabelDelay Interpolation2D Interpolation3D IsotopeHalfLife
+    MaximumT1Opt MeanGzx10 NotPhysicalNumberOfAcquiredPELinesGE NotPhysicalTotalReadOutTimeGE
+    NumRFBlocks NumberOfArms NumberOfDiffusionDirectionGE NumberOfDiffusionT2GE
+    NumberOfExcitations NumberOfKSpaceTrajectories NumberOfPointsPerArm
+    PLD0 PLD1 PLD2 PLD3 PLD4 PLD5 PhaseEncodingSteps PhaseEncodingStepsNoPartialFourier
+    PhaseEncodingStepsOutOfPlane PhaseResolution PhiAdjust PhilipsRWVIntercept PhilipsRWVSlope
+    PhilipsRescaleIntercept PhilipsRescaleSlope PhilipsScaleSlope PostInversionDelay Quadruped
+    RFGap RawImage RefLinesPE RepetitionTimeInversion SaturationStopTime
+    Tag0 Tag1 Tag2 Tag3 TagDuration TagPlaneDThickness TagPlaneSNormalDTra
+    TagPlaneSPositionDTra TagPlaneUlShape TagRFDuration TagRFFlipAngle TagRFSeparation
+    TensorFileNumberGE TriggerDelayTime UsePhilipsFloatNotDisplayScaling
+    VendorReportedEchoSpacing XRayExposure
     """
 )
 """Side-car fields that hold numbers or truth values (BIDS 1.11, dcm2niix), not DICOM keywords."""
@@ -188,6 +206,22 @@ BIDS_MOMENTS: Final = _words(
     """
 )
 """Those of them, and of side-cars of tables, that are seconds after some moment."""
+
+BIDS_CODES: Final = _words(
+    """
+    DiffGradientCyclingGE DiffusionScheme ImageTypeText InPlanePhaseEncodingDirectionDICOM
+    InternalPulseSequenceName PartialFourierEnabled PhaseEncodingDirectionDisplayed
+    PhaseEncodingPolarityGE
+    """
+)
+"""Side-car fields that hold codes (dcm2niix), not DICOM keywords; tables as those of `CODES`."""
+
+_PLANE = "(?:Sag|Cor|Tra)"
+BIDS_FORMS: Final = {
+    "ConversionSoftwareVersion": re.compile(r"v\d\.\d\.\d{8}"),  # the day of a release
+    "ImageOrientationText": re.compile(rf"{_PLANE}(?:>{_PLANE}\(-?\d{{1,2}}\.\d\)){{0,2}}"),
+}
+"""Side-car fields whose values of one form name nobody (dcm2niix)."""
 
 BIDS_TEXTS: Final = _words(
     """

@@ -63,7 +63,7 @@ _PEOPLE = frozenset(
 _DATES = frozenset(
     ("date", "dates", "datetime", "birth", "birthday", "birthdate", "born", "dob", "yob")
 )
-_OF_IMAGES = ENTITIES | allowed.BIDS_NUMBERS | allowed.BIDS_TEXTS
+_OF_IMAGES = ENTITIES | allowed.BIDS_NUMBERS | allowed.BIDS_TEXTS | allowed.BIDS_CODES
 _IMAGES_HAVE = {"age": "PatientAge", "sex": "PatientSex", "gender": "PatientSex"}
 
 _NO_LEVELS = (

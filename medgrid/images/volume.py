@@ -19,6 +19,7 @@ from medgrid.images.bids import (
     subjects_of,
     visits,
 )
+from medgrid.images.codes import clean_code, codes_of
 from medgrid.images.deidentify import (
     MAX_MEASURED,
     MAX_NUMBERS,
@@ -52,7 +53,8 @@ __all__ = [
 _MS_FIELDS = frozenset(
     ("RepetitionTime", "EchoTime", "EchoTime1", "EchoTime2", "InversionTime", "ExposureTime")
 )
-_SAME = {"ManufacturersModelName": "ManufacturerModelName"}
+_SAME = {"ManufacturersModelName": "ManufacturerModelName", "BodyPart": "BodyPartExamined"}
+_TABLES = {"ImageTypeText": "ImageType"}
 _SEXES = {
     **dict.fromkeys(("m", "male", "man"), "M"),
     **dict.fromkeys(("f", "female", "woman"), "F"),
@@ -67,7 +69,7 @@ _PER_YEAR = {
 _MAX_VALUES = 64
 _MAX_LISTED = 65536  # numbers of one field of a side-car that goes with its image
 _MAX_PLACE = 1024  # characters
-_RENEWED = allowed.JUDGED | allowed.BIDS_TEXTS
+_RENEWED = allowed.JUDGED | allowed.BIDS_TEXTS | allowed.BIDS_CODES
 
 
 class Volume(NamedTuple):
@@ -260,7 +262,9 @@ def clean_side_car(fields: Mapping[str, Any], scrub: Scrubber) -> dict[str, Any]
     found: dict[str, Any] = {}
     for field, value in fields.items():
         clean = _clean(_SAME.get(field, field), value, scrub, _MAX_LISTED)
-        if clean is not None:
+        if isinstance(clean, list) and isinstance(value, str):
+            found[field] = "\\".join(clean)
+        elif clean is not None:
             found[field] = clean
     return found | _moments(fields, found)
 
@@ -310,7 +314,7 @@ def side_car_attributes(fields: Mapping[str, Any], scrub: Scrubber) -> dict[str,
     for field, value in fields.items():
         name = _SAME.get(field, field)
         clean = _clean(name, value, scrub, MAX_NUMBERS)
-        if clean is None:
+        if clean is None or name in found:
             continue
         if name in _MS_FIELDS:
             many = [round(one * 1000, 6) for one in (clean if isinstance(clean, list) else [clean])]
@@ -342,7 +346,10 @@ def _moments(fields: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, s
 
 
 def _clean(name: str, value: Any, scrub: Scrubber, most_numbers: int) -> Any:
-    values = value if isinstance(value, list) else [value]
+    form = allowed.BIDS_FORMS.get(name)
+    if form and isinstance(value, str) and form.fullmatch(value):
+        return value
+    values = value if isinstance(value, list) else _parts(name, value, scrub)
     given = [one for one in values if one is not None]
     numbers = [found for one in values if (found := number(one)) is not None]
     if name in allowed.NUMBERS and len(given) != len(values):
@@ -353,6 +360,10 @@ def _clean(name: str, value: Any, scrub: Scrubber, most_numbers: int) -> Any:
     if known is not None:
         return known
     clean: list[Any] = []
+    if name in allowed.BIDS_CODES and len(values) <= _MAX_VALUES:
+        codes = (clean_code(_TABLES.get(name, name), str(one), scrub) for one in values)
+        clean = [code for code in codes if code is not None]
+        return clean[0] if len(clean) == 1 and len(values) == 1 else clean or None
     if name in allowed.BIDS_NUMBERS and len(values) <= most_numbers:
         clean = numbers
     elif name in allowed.BIDS_TEXTS and len(values) <= _MAX_VALUES:
@@ -362,6 +373,17 @@ def _clean(name: str, value: Any, scrub: Scrubber, most_numbers: int) -> Any:
     if not any(one != "" for one in clean) or len(clean) != len(values):
         return None
     return clean if isinstance(value, list) else clean[0]
+
+
+def _parts(name: str, value: Any, scrub: Scrubber) -> list[Any]:
+    """Codes that a side-car joins: ``SK\\SP``, in older ones ``SK_SP``."""
+    if name not in allowed.CODES or not isinstance(value, str):
+        return [value]
+    joined = value.split("\\")
+    if len(joined) > 1 or clean_code(name, value, scrub) is not None:
+        return joined
+    parts = value.split("_")
+    return parts if all(part.upper() in codes_of(name) for part in parts) else [value]
 
 
 def _references(

@@ -250,6 +250,51 @@ def test_numbers_truth_values_and_codes_of_a_side_car(tmp_path: Path) -> None:
     assert not broken.keys() & found.keys()
 
 
+def test_what_dcm2niix_says_of_an_acquisition(tmp_path: Path) -> None:
+    path = write_nifti(tmp_path / "x.nii")
+    fields: dict[str, Any] = {
+        "Units": "Hz",
+        "PartialFourier": 0.75,
+        "EstimatedTotalReadoutTime": 0.0338,
+        "DerivedVendorReportedEchoSpacing": 0.00057,
+        "PhilipsRescaleSlope": 1.27985,
+        "PhaseEncodingSteps": 63,
+        "RawImage": False,
+        "ImageOrientationText": "Tra>Cor(-7.2)>Sag(0.8)",
+        "InPlanePhaseEncodingDirectionDICOM": "COL",
+        "PhaseEncodingPolarityGE": "Unflipped",
+        "DiffusionScheme": "Monopolar",
+        "ImageTypeText": ["ORIGINAL", "PRIMARY", "M", "DIS2D"],
+        "BodyPart": "BRAIN",
+        "ScanningSequence": "EP\\RM",
+        "SequenceVariant": "SK_SP_OSP",
+        "ScanOptions": "SAT_GEMS\\EPI_GEMS\\FS",
+        "PulseSequenceDetails": "%CustomerSeq%\\cmrr_mbep2d_bold",
+        "ConversionSoftware": "dcm2niix",
+        "ConversionSoftwareVersion": "v1.0.20260724",
+    }
+    write_json(path.with_suffix(".json"), fields)
+    found = volume(path)
+    assert found.side_car == fields | {"SequenceVariant": "SK\\SP\\OSP"}
+    assert found.attributes["SequenceVariant"] == ["SK", "SP", "OSP"], "as a DICOM series has it"
+    assert found.attributes["BodyPartExamined"] == "BRAIN"
+    names = {
+        "Units": "Meier",
+        "PartialFourier": "Meier",
+        "PhaseEncodingSteps": "Meier",
+        "ImageOrientationText": "Tra>Meier(-7.2)",
+        "InPlanePhaseEncodingDirectionDICOM": "MEIER",
+        "DiffusionScheme": "Anna",
+        "ImageTypeText": ["MEIER"],
+        "BodyPart": "MEIER",
+        "ScanningSequence": "EP\\MEIER",
+        "SequenceVariant": "SK_MEIER",
+        "ConversionSoftwareVersion": "20260724",
+    }
+    write_json(path.with_suffix(".json"), names)
+    assert volume(path).side_car == {"ScanningSequence": "EP"}
+
+
 def test_a_side_car_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     path = write_nifti(tmp_path / "x.nii")
     write_json(tmp_path / "real.json", {"FlipAngle": 9})
