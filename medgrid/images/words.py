@@ -40,7 +40,9 @@ _ATOM: Final = re.compile(
     r"|[A-Z]+(?=[A-Z][a-z])"  # the next letter may end this word or begin another
     r"|(?<=[A-Z])[A-Z](?=[a-z])|[A-Z]?[a-z]+|[A-Z]+"
 )
-_SHORT_CODE: Final = re.compile(r"(?=.*\d)[a-z]{0,3}(?:\d{1,3}[a-z]{0,3}){1,3}", re.IGNORECASE)
+_SHORT_CODE: Final = re.compile(
+    r"(?=.*\d)(?!.*\d{6})[a-z]{0,3}(?:\d{1,3}[a-z]{0,3}){1,3}", re.IGNORECASE
+)
 _WITH: Final = re.compile(  # with or without contrast: letters that no word stands for
     r"(?<![^\W_])w/o?(?![^\W_])"
     r"|(?<![^\W_])w[ _-]o(?=[ _-]+(?:iv|contrast|cont?|gad|gado|gd|km|dye)(?![^\W_]))"
