@@ -43,11 +43,12 @@ _ATOM: Final = re.compile(
 _SHORT_CODE: Final = re.compile(
     r"(?=.*\d)(?!.*\d{6})[a-z]{0,3}(?:\d{1,3}[a-z]{0,3}){1,3}", re.IGNORECASE
 )
-_WITH: Final = re.compile(  # with or without contrast: letters that no word stands for
+_WITH: Final = re.compile(  # single letters that say something: with or without contrast
     r"(?<![^\W_])w/o?(?![^\W_])"
     r"|(?<![^\W_])w[ _-]o(?=[ _-]+(?:iv|contrast|cont?|gad|gado|gd|km|dye)(?![^\W_]))"
     r"|(?<![^\W_])[mo]\.? ?(?=km(?![^\W_]))"  # mit, ohne Kontrastmittel
-    r"|(?<![^\W\d_])[+-] ?c(?![^\W_])",
+    r"|(?<![^\W\d_])[+-] ?c(?![^\W_])"
+    r"|(?<![^\W_])[SIAPLRHF] ?(?:to|-?>{1,2}) ?[SIAPLRHF](?![^\W_])",  # a direction
     re.IGNORECASE,
 )
 _MONTHS: Final = frozenset(

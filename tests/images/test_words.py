@@ -53,6 +53,9 @@ KEYS = PatientKeys.of(b"k" * 32, "P-1")
         "T1-C sag",
         "Kopf o. KM",
         "Kopf m.KM",
+        "Axial EPI (Interleaved S to I)",
+        "DWI A>>P",
+        "DWI A->P",
     ],
 )
 def test_what_protocols_are_called_passes_as_it_is_written(text: str) -> None:
@@ -74,6 +77,7 @@ def test_what_protocols_are_called_passes_as_it_is_written(text: str) -> None:
         ("Dr. Hand Foot T1", "T1", ["Dr", "Hand", "Foot"]),
         ("T1 W O Smith", "T1", ["W", "O", "Smith"]),
         ("M. Kowalczyk T1 -Carla", "T1", ["M", "Kowalczyk", "Carla"]),
+        ("Axial S to Inge", "Axial to", ["S", "Inge"]),
         ("T1 T E S T A", "T1", ["T", "E", "S", "A"]),
         ("T1 SMI\u200bTH", "T1", ["SMITH"]),
         ("\uff2b\uff4f\uff57\uff41\uff4c T1", "T1", ["Kowal"]),
