@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import nibabel
@@ -16,6 +21,7 @@ from medgrid.images.derive import NoDerivative
 from medgrid.images.nifti import clean_volume
 from medgrid.images.patient import PatientKeys
 from tests.lab.twins import derive_instance
+from tests.lab.waiting import wait_for
 from tests.lanes import Sample
 
 KEYS = PatientKeys.of(b"k" * 32, "P-7F3KQ2M9XA")
@@ -25,6 +31,7 @@ PACKAGES = {
     "dcmmkdir": "dcmtk",
     "gdcminfo": "libgdcm-tools",
     "nifti_tool": "nifti-bin",
+    "Orthanc": "orthanc",  # which Debian starts as a server: so nothing here installs it
 }
 MAY = {
     r"</Laterality.*Conditional": "the original has its body part where the validator reads none",
@@ -113,6 +120,74 @@ def test_gdcm_reads_a_twin_where_it_reads_its_original(sample: Sample, tmp_path:
     ]
     assert [name for name, is_read in both if not is_read] == []
     assert both
+
+
+class Orthanc:
+    """A PACS of this test alone."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def ask(self, path: str, data: bytes | None = None) -> tuple[int, bytes]:
+        """Status and body of its answer."""
+        with closing(HTTPConnection("127.0.0.1", self._port, timeout=60)) as connection:
+            connection.request("GET" if data is None else "POST", path, data)
+            answer = connection.getresponse()
+            return answer.status, answer.read() if answer.status == 200 else b""
+
+    def listens(self) -> bool:
+        try:
+            return self.ask("/system")[0] == 200
+        except OSError:
+            return False
+
+
+@pytest.fixture
+def orthanc(tmp_path: Path) -> Iterator[Orthanc]:
+    program = need("Orthanc")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {
+        "StorageDirectory": str(tmp_path / "pacs"),
+        "IndexDirectory": str(tmp_path / "pacs"),
+        "HttpPort": port,
+        "DicomServerEnabled": False,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+    }
+    (tmp_path / "pacs").mkdir()
+    (tmp_path / "pacs.json").write_text(json.dumps(settings))
+    words = [program, str(tmp_path / "pacs.json")]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(words, stdin=quiet, stdout=quiet, stderr=quiet) as running:
+        try:
+            found = Orthanc(port)
+            wait_for(found.listens, "Orthanc")
+            yield found
+        finally:
+            running.terminate()
+
+
+def test_a_pacs_stores_and_draws_a_twin_as_its_original(
+    orthanc: Orthanc, sample: Sample, tmp_path: Path
+) -> None:
+    stored = 0
+    for path in sample(FILES, 40):
+        twin = twin_of(path, tmp_path)
+        if twin is None:
+            continue
+        answers = [orthanc.ask("/instances", file.read_bytes()) for file in (path, twin)]
+        assert answers[0][0] == answers[1][0], path.name
+        if answers[0][0] != 200:
+            continue
+        stored += 1
+        one, other = (json.loads(body)["ID"] for _, body in answers)
+        drawn = [orthanc.ask(f"/instances/{name}/preview") for name in (one, other)]
+        assert drawn[0] == drawn[1], path.name
+        said = json.loads(orthanc.ask(f"/instances/{other}/simplified-tags")[1])
+        assert said["PatientID"] == KEYS.pseudonym
+    assert stored
 
 
 def test_a_cleaned_volume_is_whole_to_the_reference_library(tmp_path: Path) -> None:
