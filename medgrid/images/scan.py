@@ -8,6 +8,7 @@ import os
 import signal
 import stat
 import threading
+import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -30,6 +31,8 @@ _IN_PROCESS_FILES = 1000
 _DICOM_NAMES = (".dcm", ".dicom", ".ima", ".dic")
 _IMAGE_NAMES = (*_DICOM_NAMES, ".nii", ".nii.gz", ".hdr")
 _HEAD_BYTES = 352
+_ARCHIVES = (b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")
+_GZIP = 31  # zlib's word for that format
 
 
 class Scanned(NamedTuple):
@@ -110,12 +113,27 @@ def _read(
             return Scanned(path, root, stamp, volume=volume)
     header = header_of(descriptor, stamp.size_bytes)
     if header is None:
+        inside = _start_of_packed(head)
+        if inside[128:132] == b"DICM":
+            reason = "DICOM in a gzip file: unpack it (gunzip), and import what comes out"
+            return Scanned(path, root, stamp, reason=reason, is_failure=True)
         kind = "not a DICOM file" if name.endswith(_DICOM_NAMES) else "neither DICOM nor NIfTI"
+        is_tar = b"ustar" in (head[257:262], inside[257:262])
+        if not is_image_name and (is_tar or head.startswith(_ARCHIVES)):
+            kind = "an archive: unpack it, if it has images"
         return Scanned(path, root, stamp, reason=kind, is_failure=is_image_name)
     refused = refusal(header)
     if refused is None:
         return Scanned(path, root, stamp, header=header)
     return Scanned(path, root, stamp, reason=refused.reason, is_failure=refused.is_failure)
+
+
+def _start_of_packed(head: bytes) -> bytes:
+    """What a gzip file begins with when it is unpacked, empty for others."""
+    try:
+        return zlib.decompressobj(_GZIP).decompress(head, _HEAD_BYTES)
+    except zlib.error:
+        return b""
 
 
 def scan(

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,10 @@ def told(path: Path, root: str = "") -> tuple[str, bool]:
     assert found.header is None
     assert found.volume is None
     return found.reason, found.is_failure
+
+
+GZIP = "DICOM in a gzip file: unpack it (gunzip), and import what comes out"
+ARCHIVE = "an archive: unpack it, if it has images"
 
 
 def test_content_counts_and_not_the_ending(tmp_path: Path) -> None:
@@ -67,7 +72,7 @@ def test_files_without_preamble_are_read() -> None:
             True,
         ),
         ("README.txt", "neither DICOM nor NIfTI", False),
-        ("zipMR.gz", "neither DICOM nor NIfTI", False),
+        ("zipMR.gz", GZIP, True),
     ],
 )
 def test_pydicoms_odd_files(name: str, reason: str, is_failure: bool) -> None:
@@ -92,6 +97,7 @@ def test_what_is_of_no_study_is_left_out(tmp_path: Path) -> None:
 
 def test_broken_files(tmp_path: Path) -> None:
     whole = encoded(instance())
+    tar = tarfile.TarInfo("IM0001").tobuf() + bytes(1024)
     for name, data, expected in (
         ("empty.dcm", b"", ("empty file", False)),
         ("IM0001", b"", ("empty file", False)),
@@ -102,6 +108,11 @@ def test_broken_files(tmp_path: Path) -> None:
         ("text.nii.gz", b"hello", ("too short for a NIfTI header", True)),
         ("half.nii.gz", b"\x1f\x8b\x08\0", ("compressed data end early", True)),
         ("notes.txt", b"hello", ("neither DICOM nor NIfTI", False)),
+        ("images.zip", b"PK\x03\x04" + bytes(900), (ARCHIVE, False)),
+        ("images.tar", tar, (ARCHIVE, False)),
+        ("images.tgz", gzip.compress(tar), (ARCHIVE, False)),
+        ("IM0002.dcm.gz", gzip.compress(whole), (GZIP, True)),
+        ("table.tsv.gz", gzip.compress(b"hello"), ("neither DICOM nor NIfTI", False)),
         ("zeros", bytes(9000), ("neither DICOM nor NIfTI", False)),
         ("preamble.dcm", whole[:132], ("no SeriesInstanceUID", True)),
         ("half.dcm", whole[:1000], ("ends within its header", True)),
