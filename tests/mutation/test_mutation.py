@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -98,6 +100,13 @@ def mutate(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
     command = [sys.executable, "-c", code, str(root), *words]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder on the disk: mutants have shared memory of their own."""
+    with TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 @pytest.mark.slow
