@@ -2,7 +2,9 @@
 
 The first lane (plain ``bin/test``) holds what catches most in ten minutes; ``--slow`` adds tests
 that take minutes; ``--nightly`` adds all cases of tests that have a great many. Those have the
-fixture `sample`, which draws some in the other lanes, by ``--seed``, and the mark `sampled` by it.
+fixture `sample`, which draws some in the other lanes, by ``--seed``, or, where each case takes
+minutes, the mark `drawn`, which says how many cases the other lanes draw; both get the mark
+`sampled`.
 
 The first lane also takes less of the same, drawn by the seed: half of those samples, a third of
 Hypothesis' examples, and of a test that several implementations pass (databases, key stores, places
@@ -92,7 +94,9 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what draws, skip what the lane does not take, and give what is long its time."""
     for item in items:
-        draws = isinstance(item, pytest.Function) and "sample" in item.fixturenames
+        draws = isinstance(item, pytest.Function) and (
+            "sample" in item.fixturenames or item.get_closest_marker("drawn") is not None
+        )
         if draws:
             item.add_marker(pytest.mark.sampled)
         is_slow = item.get_closest_marker("slow") is not None
@@ -100,8 +104,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.timeout(SLOW_TEST_S))
         if is_slow and not _slow(config):
             item.add_marker(pytest.mark.skip(reason="takes minutes; run with --slow"))
-    if not _slow(config) and config.args == config.getini("testpaths") and _has_servers():
-        drawn = _one_of_each(items, config.option.seed)
+    drawn = set(items)
+    is_whole = config.args == config.getini("testpaths")
+    if is_whole and not config.option.nightly:
+        drawn = _drawn(items, config.option.seed)
+    if is_whole and not _slow(config) and _has_servers():
+        drawn &= _one_of_each(items, config.option.seed)
+    if len(drawn) < len(items):
         config.hook.pytest_deselected(items=[item for item in items if item not in drawn])
         items[:] = [item for item in items if item in drawn]
 
@@ -112,6 +121,21 @@ def _has_servers() -> bool:
     from tests.lab.sshd import SSHD
 
     return binaries() is not None and Path(SSHD).exists()
+
+
+def _drawn(items: Iterable[pytest.Item], seed: int) -> set[pytest.Item]:
+    """Tests, and of the cases of one with the mark `drawn` as many as it says."""
+    found, cases = set[pytest.Item](), defaultdict[str, list[pytest.Item]](list)
+    for item in items:
+        if item.get_closest_marker("drawn") is None:
+            found.add(item)
+        else:
+            cases[item.nodeid.partition("[")[0]].append(item)
+    for name, some in cases.items():
+        mark = some[0].get_closest_marker("drawn")
+        assert mark is not None
+        found.update(random.Random(f"{seed} {name}").sample(some, min(mark.args[0], len(some))))
+    return found
 
 
 def _one_of_each(items: Iterable[pytest.Item], seed: int) -> set[pytest.Item]:

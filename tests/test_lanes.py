@@ -154,6 +154,35 @@ def test_the_first_lane_takes_one_of_what_does_the_same(suite: Suite) -> None:
     assert len(drawn("--slow")) == 60
 
 
+OF_MINUTES = """
+import pytest
+
+@pytest.mark.drawn(3)
+@pytest.mark.parametrize("number", range(20))
+def test_each(number): print("ran", number)
+
+def test_other(): print("ran", "other")
+"""
+
+
+def test_a_whole_run_draws_cases_that_take_minutes_and_the_nightly_lane_takes_all(
+    suite: Suite,
+) -> None:
+    (suite.folder / "test_it.py").write_text(OF_MINUTES)
+    with (suite.folder / "pytest.ini").open("a") as file:
+        file.write("testpaths = test_it.py\n")
+
+    def drawn(*words: str) -> list[str]:
+        return [line for line in suite.run(*words).splitlines() if "ran" in line]
+
+    some = drawn("--slow")
+    assert len(some) == 4
+    assert some == drawn("--slow", "--seed=0") != drawn("--slow", "--seed=1")
+    assert len(drawn("--slow", "test_it.py::test_each")) == 20
+    assert len(drawn("--nightly")) == 21
+    assert len(drawn("--nightly", "-m", "sampled")) == 20
+
+
 class Checks:
     """The run of all checks, of one that has only a small suite of tests."""
 

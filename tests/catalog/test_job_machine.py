@@ -484,8 +484,8 @@ def new_url(
     ("database", "lives"),
     [
         ("sqlite", 8),
-        pytest.param("sqlite", 200, marks=pytest.mark.slow),
-        pytest.param("postgres", 100, marks=[pytest.mark.slow, pytest.mark.postgres]),
+        pytest.param("sqlite", 80, marks=pytest.mark.slow),
+        pytest.param("postgres", 40, marks=[pytest.mark.slow, pytest.mark.postgres]),
     ],
 )
 def test_lives_of_jobs(lives: int, new_url: Callable[[], str]) -> None:

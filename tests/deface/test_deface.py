@@ -91,6 +91,7 @@ def test_a_head_tilted_by_30_degrees(program: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.drawn(4)
 @pytest.mark.parametrize(
     "made",
     [
@@ -137,6 +138,7 @@ def test_a_brain_without_its_skull(program: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.drawn(5)
 @pytest.mark.parametrize(
     ("image", "reason"),
     [
