@@ -21,7 +21,7 @@ from medgrid.images.derive import NoDerivative
 from medgrid.images.nifti import clean_volume
 from medgrid.images.patient import PatientKeys
 from tests.lab.twins import derive_instance
-from tests.lab.waiting import wait_for
+from tests.lab.waiting import PATIENCE_S, wait_for
 from tests.lanes import Sample
 
 KEYS = PatientKeys.of(b"k" * 32, "P-7F3KQ2M9XA")
@@ -130,7 +130,7 @@ class Orthanc:
 
     def ask(self, path: str, data: bytes | None = None) -> tuple[int, bytes]:
         """Status and body of its answer."""
-        with closing(HTTPConnection("127.0.0.1", self._port, timeout=60)) as connection:
+        with closing(HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_S)) as connection:
             connection.request("GET" if data is None else "POST", path, data)
             answer = connection.getresponse()
             return answer.status, answer.read() if answer.status == 200 else b""
