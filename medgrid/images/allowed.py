@@ -201,7 +201,8 @@ BIDS_NUMBERS: Final = _words(
 
 BIDS_MOMENTS: Final = _words(
     """
-    FrameTimesStart ImageDecayCorrectionTime InfusionStart InjectionEnd InjectionStart
+    FrameReferenceTime FrameTimesStart ImageDecayCorrectionTime InfusionStart InjectionEnd
+    InjectionStart
     PulseSequenceTiming ScanStart SliceTiming StartTime VolumeTiming
     """
 )
