@@ -43,7 +43,7 @@ _ATOM: Final = re.compile(
 _SHORT_CODE: Final = re.compile(
     r"(?=.*\d)(?!.*\d{6})[a-z]{0,3}(?:\d{1,3}[a-z]{0,3}){1,3}", re.IGNORECASE
 )
-_WITH: Final = re.compile(  # single letters that say something: with or without contrast
+_LETTERS: Final = re.compile(  # single letters that say something: with or without contrast
     r"(?<![^\W_])w/o?(?![^\W_])"
     r"|(?<![^\W_])w[ _-]o(?=[ _-]+(?:iv|contrast|cont?|gad|gado|gd|km|dye)(?![^\W_]))"
     r"|(?<![^\W_])[mo]\.? ?(?=km(?![^\W_]))"  # mit, ohne Kontrastmittel
@@ -165,7 +165,7 @@ class Vocabulary:
             if not held.issuperset(range(begin, end)):
                 held |= self._of_token(text, atoms, begin, end, where, refuses)
             begin = end
-        for said in _WITH.finditer(text) if held else ():
+        for said in _LETTERS.finditer(text) if held else ():
             held -= {
                 place
                 for place in held

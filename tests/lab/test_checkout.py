@@ -45,9 +45,11 @@ def test_a_file_that_does_not_count(tmp_path: Path) -> None:
     assert state_of(root, but="other") != clean
 
 
-def test_what_git_refuses_is_told(tmp_path: Path) -> None:
+def test_what_git_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_DISCOVERY_ACROSS_FILESYSTEM", "1")  # it says where it looked
     with pytest.raises(SystemExit) as told:
         state_of(tmp_path)
-    assert str(told.value).startswith(
+    assert str(told.value) == (
         f"cannot tell which commit {tmp_path} is at: git rev-parse: fatal: not a git repository"
+        " (or any of the parent directories): .git"
     )
